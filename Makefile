@@ -1,0 +1,77 @@
+# Everything a developer of Penstock calls. Go and make are enough for `make run`; `make test` brings the
+# Debian packages its tests use, or says what it leaves out.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+GO          ?= go
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT      ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS     := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+FUZZTIME    ?= 10s
+BENCH       ?= .
+BENCH_COUNT ?= 1
+TESTFLAGS   ?=
+
+.PHONY: help
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+.PHONY: run build
+run: build ## build, then serve the built-in demo; its first lines say which curl to try
+	bin/penstock run
+
+# No cgo: one static binary. The version comes by flag, so that a work tree which git refuses to
+# look into (another owner) still builds.
+build: ## build bin/penstock
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/penstock ./cmd/penstock
+
+.PHONY: test race alloc fuzz-short bench examples deps
+test: ## all tests; brings the Debian packages they need where it may
+	@.ci/deps --soft
+	$(GO) test -shuffle=on $(TESTFLAGS) ./...
+
+race: ## all tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on $(TESTFLAGS) ./...
+
+# Without -race: the detector allocates.
+alloc: ## the tests that count allocations
+	$(GO) test -count=1 -run Alloc $(TESTFLAGS) ./...
+
+fuzz-short: ## every fuzz target for FUZZTIME each
+	@GO='$(GO)' FUZZTIME='$(FUZZTIME)' .ci/fuzz
+
+# To compare two states: make bench BENCH_COUNT=10, keep the file, do the same again, benchstat OLD NEW.
+bench: ## micro benchmarks into bench/results/micro.txt, in the form benchstat reads
+	@mkdir -p bench/results
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCH_COUNT) ./... \
+		| grep -v -e 'no test files' -e '^PASS$$' | tee bench/results/micro.txt
+
+examples: build ## check every configuration in configs/
+	@for file in configs/*.toml; do echo "penstock check $$file"; bin/penstock check "$$file"; done
+
+deps: ## install the Debian packages the tests use (root, or sudo that asks no password)
+	@.ci/deps
+
+.PHONY: check fmt vet lint tidy modules
+check: fmt vet lint tidy modules ## everything that is not a test: format, vet, linters, house rules, go.mod
+
+fmt: ## gofmt -s has nothing to say
+	@out=$$(gofmt -s -l .); [ -z "$$out" ] || { echo "gofmt -s would change:"; echo "$$out"; exit 1; }
+
+vet: ## go vet
+	$(GO) vet ./...
+
+lint: ## golangci-lint at its pinned version, or staticcheck at its own where that cannot be had
+	@GO='$(GO)' .ci/lint
+
+tidy: ## imports, sizes, comments and words, as cmd/tidy wants them
+	$(GO) run ./cmd/tidy
+
+modules: ## go.sum is true, go.mod has what is used and nothing else
+	$(GO) mod verify
+	$(GO) mod tidy -diff
+
+.PHONY: clean
+clean: ## remove bin/ (the linters too)
+	rm -rf bin

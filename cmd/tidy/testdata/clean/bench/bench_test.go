@@ -1,0 +1,3 @@
+package bench
+
+import _ "example.com/gate/edge/auth"

@@ -1,0 +1,3 @@
+package auth
+
+import _ "example.com/gate/pool"

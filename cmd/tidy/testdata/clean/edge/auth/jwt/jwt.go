@@ -1,0 +1,3 @@
+package jwt
+
+import _ "example.com/gate/edge"

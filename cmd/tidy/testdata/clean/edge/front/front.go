@@ -1,0 +1,6 @@
+package front
+
+import (
+	_ "example.com/gate/edge"
+	_ "example.com/gate/edge/front/h2"
+)

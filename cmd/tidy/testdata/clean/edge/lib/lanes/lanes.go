@@ -1,0 +1,3 @@
+package lanes
+
+import _ "example.com/gate/edge/lib/ip"

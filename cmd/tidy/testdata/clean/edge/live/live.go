@@ -1,0 +1,6 @@
+package live
+
+import (
+	_ "example.com/gate/edge"
+	_ "example.com/gate/edge/front"
+)

@@ -1,0 +1,3 @@
+package route
+
+import _ "example.com/gate/edge/lib/ip"

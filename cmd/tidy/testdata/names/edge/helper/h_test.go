@@ -1,0 +1,1 @@
+package helper_test

@@ -1,0 +1,5 @@
+package pool
+
+func Exported() {}
+
+func init() {}

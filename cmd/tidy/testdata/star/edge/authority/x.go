@@ -1,0 +1,3 @@
+package authority
+
+import _ "example.com/gate/edge/auth"

@@ -1,0 +1,7 @@
+package edge
+
+import (
+	_ "example.com/gate/edge/auth"
+	_ "example.com/gate/edge/routes"
+	_ "example.com/gate/pool"
+)

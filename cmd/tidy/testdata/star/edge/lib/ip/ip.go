@@ -1,0 +1,7 @@
+package ip
+
+import (
+	_ "example.com/gate/edge"
+	_ "example.org/engine"
+	_ "example.org/other"
+)

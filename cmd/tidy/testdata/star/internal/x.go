@@ -1,0 +1,3 @@
+package internal
+
+import _ "example.com/gate/edge"

@@ -1,0 +1,3 @@
+package balance
+
+import _ "example.com/gate/pool"

@@ -1,0 +1,86 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"path"
+	"strconv"
+	"strings"
+)
+
+const badAddress = `must be "host:port", ":port" or "unix:/path", is `
+
+// endpoint is what an address to listen on stands for, in a form that can be compared.
+type endpoint struct {
+	unix string // path of a Unix socket, "" for TCP
+	host string // "" for all addresses of the machine
+	port int
+}
+
+// parseEndpoint reads host:port, :port or unix:/path. A port is a number; 0 is one that the system picks.
+func parseEndpoint(address string) (endpoint, bool) {
+	if socket, ok := strings.CutPrefix(address, "unix:"); ok {
+		return endpoint{unix: path.Clean(socket)}, strings.HasPrefix(socket, "/") && path.Clean(socket) != "/"
+	}
+	host, digits, err := net.SplitHostPort(address)
+	if err != nil || digits == "" || digits[0] == '+' {
+		return endpoint{}, false
+	}
+	port, err := strconv.ParseUint(digits, 10, 16)
+	if err != nil {
+		return endpoint{}, false
+	}
+	host, ok := plainHost(host)
+	return endpoint{host: host, port: int(port)}, ok
+}
+
+// plainHost returns the one form of a host to listen on, "" for all addresses.
+func plainHost(host string) (string, bool) {
+	if host == "" {
+		return "", true
+	}
+	if strings.EqualFold(host, "localhost") {
+		return "127.0.0.1", true
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return strings.ToLower(host), isHostName(host)
+	}
+	addr = addr.Unmap()
+	// net.Listen takes all addresses of both families for either of them.
+	if addr.IsUnspecified() {
+		return "", true
+	}
+	return addr.String(), true
+}
+
+// isHostName says whether s is a name as RFC 1123 section 2.1 has it, which is not a number in dots.
+func isHostName(s string) bool {
+	if len(s) > 253 {
+		return false
+	}
+	letters := false
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for i := range len(label) {
+			if !isBareKeyByte(label[i]) {
+				return false
+			}
+			letters = letters || label[i] > '9'
+		}
+	}
+	return letters
+}
+
+// clashes says whether only one of two endpoints can be listened on.
+func (e endpoint) clashes(other endpoint) bool {
+	if e.unix != "" || other.unix != "" {
+		return e.unix == other.unix
+	}
+	if e.port != other.port || e.port == 0 {
+		return false
+	}
+	return e.host == other.host || e.host == "" || other.host == ""
+}

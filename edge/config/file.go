@@ -1,0 +1,178 @@
+// Package config reads a TOML file strictly: every mistake in it is reported, all in one go, with the line
+// and column where it stands. The package knows the sections that every gateway has (server, admin, log,
+// listener, route); all others are decoded by the packages they belong to, each from its own Table into
+// a tagged struct:
+//
+//	f := config.Parse("penstock.toml", text, config.Options{})
+//	var s struct {
+//		Interval time.Duration `toml:"interval" default:"5s" min:"10ms"`
+//	}
+//	f.Root.Child("health").Decode(&s)
+//	if err := f.Finish().Err(); err != nil { … }
+//
+// Nothing here is safe for concurrent use: a file is read by one goroutine.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"sort"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Options say where a file may take values from that do not stand in it.
+type Options struct {
+	Env      func(string) (string, bool)  // for ${NAME}; nil: os.LookupEnv
+	ReadFile func(string) ([]byte, error) // for file:/path in secrets; nil: os.ReadFile
+}
+
+// File is one configuration file: its tables, and the mistakes found in it so far.
+type File struct {
+	Name string // as it is shown in errors
+	Root *Table // never nil; empty after a syntax error
+
+	options Options
+	lines   []int // byte offset of the start of each line
+	errs    Errors
+	broken  bool // a syntax error: nothing else is known about the file, so nothing else is reported
+	plans   map[reflect.Type]*plan
+}
+
+// Parse reads text as TOML. It never returns nil: a syntax error is among the errors of Finish, and Root is
+// then empty. The name is used in messages only.
+func Parse(name string, text []byte, o Options) *File {
+	if o.Env == nil {
+		o.Env = os.LookupEnv
+	}
+	if o.ReadFile == nil {
+		o.ReadFile = os.ReadFile
+	}
+	f := &File{Name: name, options: o, plans: make(map[reflect.Type]*plan)}
+	s := string(text)
+	body := s[byteOrderMark(s):]
+	f.lines = lineStarts(body)
+	values, at, msg := decode(s, body)
+	if msg != "" {
+		f.report(at, "", "", msg)
+		f.broken = true
+		f.Root = f.table(&node{kind: tableKind})
+		return f
+	}
+	root, clashes := scan(body)
+	root.fill(values)
+	for _, c := range clashes {
+		line, _ := f.place(c.first.keyAt)
+		f.report(c.at, c.first.path(), "", fmt.Sprintf("is already defined at line %d", line))
+		c.first.bad = true
+	}
+	f.expand(root)
+	f.Root = f.table(root)
+	return f
+}
+
+// decode returns the values of the file, or the offset in body of its syntax error and what it is.
+func decode(text, body string) (values map[string]any, at int, msg string) {
+	if len(body) > maxFileBytes {
+		return nil, 0, fmt.Sprintf("the file has %d bytes: at most %d are read", len(body), maxFileBytes)
+	}
+	if at, deep := tooDeep(body); deep {
+		return nil, at, fmt.Sprintf("more than %d lists, tables or parts of a key within each other", maxDepth)
+	}
+	defer func() {
+		// The parser panics with its own "BUG" where its lexer has let something through.
+		if r := recover(); r != nil {
+			values, at, msg = nil, 0, "the file cannot be read as TOML"
+		}
+	}()
+	_, err := toml.Decode(text, &values)
+	if err == nil {
+		return values, 0, ""
+	}
+	var syntax toml.ParseError
+	if !errors.As(err, &syntax) {
+		return nil, 0, "the file cannot be read as TOML: " + strings.TrimPrefix(err.Error(), "toml: ")
+	}
+	at = min(max(syntax.Position.Start, 0), len(body))
+	return nil, at, strings.TrimSuffix(syntax.Message, ".")
+}
+
+// byteOrderMark returns the length of the mark before the text: the parser skips it too, and counts after it.
+func byteOrderMark(text string) int {
+	switch {
+	case strings.HasPrefix(text, "\xef\xbb\xbf"):
+		return 3
+	case strings.HasPrefix(text, "\xff\xfe"), strings.HasPrefix(text, "\xfe\xff"):
+		return 2
+	}
+	return 0
+}
+
+func lineStarts(text string) []int {
+	starts := make([]int, 1, 1+strings.Count(text, "\n"))
+	for i := range len(text) {
+		if text[i] == '\n' {
+			starts = append(starts, i+1)
+		}
+	}
+	return starts
+}
+
+// place returns the line and column of a byte offset, both from 1, columns in bytes.
+func (f *File) place(at int) (line, col int) {
+	line = sort.SearchInts(f.lines, at+1)
+	return line, at - f.lines[line-1] + 1
+}
+
+func (f *File) report(at int, key, suggest, msg string) {
+	if f.broken {
+		return
+	}
+	line, col := f.place(at)
+	f.errs = append(f.errs, Error{
+		File: f.Name, Line: line, Col: col, Key: key, Message: msg, Suggest: suggest,
+	})
+}
+
+// wrong reports a mistake in the value of n. Whatever else is wrong with it then goes unsaid.
+func (f *File) wrong(n *node, suggest, msg string) {
+	if n.bad {
+		return
+	}
+	n.bad = true
+	f.report(n.at, n.path(), suggest, msg)
+}
+
+// Finish returns everything that is wrong with the file, in the order of the places: what has been recorded
+// so far and each key that nobody has claimed. It is nil when the file is good. Call it when all owners of
+// sections have decoded them.
+func (f *File) Finish() Errors {
+	if f.broken {
+		return append(Errors(nil), f.errs...)
+	}
+	recorded := len(f.errs)
+	f.unclaimed(f.Root.node)
+	all := append(Errors(nil), f.errs...)
+	f.errs = f.errs[:recorded]
+	all.sort()
+	return all
+}
+
+// unclaimed reports the keys nobody knows, in all tables that somebody has asked for.
+func (f *File) unclaimed(n *node) {
+	var known []string
+	for _, kid := range n.kids {
+		switch {
+		case n.kind == listKind || kid.claimed:
+			f.unclaimed(kid)
+		case n.table != nil:
+			if known == nil {
+				known = n.table.knownKeys()
+			}
+			f.report(kid.keyAt, kid.path(), suggest(kid.key, known), "unknown key")
+		}
+	}
+}

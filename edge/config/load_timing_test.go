@@ -1,0 +1,63 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// bigFile has n routes of ten keys, and a tenth as many pools.
+func bigFile(n int) []byte {
+	var b strings.Builder
+	b.WriteString("[[listener]]\naddress = \":8080\"\n")
+	for i := range n / 10 {
+		fmt.Fprintf(&b, "[pool.p%d]\ntargets = [\"10.0.%d.%d:80\"]\nconnect_timeout = \"1s\"\n", i, i/250, i%250)
+	}
+	for i := range n {
+		fmt.Fprintf(&b, `[[route]]
+name = "r%d"
+hosts = ["h%d.example.com"]
+methods = ["GET", "PUT"]
+path = "/v1/users/%d/{id}"
+headers = { "X-Beta" = "yes" }
+pool = "p%d"
+timeout = "10s"
+priority = 1
+`, i, i%1000, i, i/10)
+	}
+	return []byte(b.String())
+}
+
+func BenchmarkLoad10000Routes(b *testing.B) {
+	text := bigFile(10000)
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		c := Load("x.toml", text, Options{})
+		for _, pool := range c.File.Root.Children("pool") {
+			pool.Value("targets")
+			pool.Value("connect_timeout")
+		}
+		if errs := c.File.Finish(); errs != nil {
+			b.Fatal(errs[0])
+		}
+	}
+}
+
+func BenchmarkParser10000Routes(b *testing.B) {
+	text := string(bigFile(10000))
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		decode(text, text)
+	}
+}
+
+func BenchmarkScan10000Routes(b *testing.B) {
+	text := string(bigFile(10000))
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		scan(text)
+	}
+}

@@ -1,0 +1,7 @@
+package clock
+
+import "time"
+
+// At turns a reading of Now, past or to come, into a time that carries the monotonic clock: what SetDeadline
+// wants.
+func At(now int64) time.Time { return base.Add(time.Duration(now)) }

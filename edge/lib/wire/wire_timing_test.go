@@ -1,0 +1,120 @@
+package wire
+
+import (
+	"io"
+	"strings"
+	"testing"
+)
+
+// browserHead is what a browser sends for a page, ten fields.
+var browserHead = head(
+	"GET /v1/users/12345/orders?limit=50&sort=-created HTTP/1.1",
+	"Host: api.example.com",
+	"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+	"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8",
+	"Accept-Language: en-US,en;q=0.5",
+	"Accept-Encoding: gzip, deflate, br, zstd",
+	"Connection: keep-alive",
+	"Referer: https://www.example.com/account/orders",
+	"Cookie: session=0123456789abcdef0123456789abcdef; theme=dark",
+	"Upgrade-Insecure-Requests: 1",
+	"Sec-Fetch-Mode: navigate",
+)
+
+// smallHead is what a program sends.
+var smallHead = head("GET /ping HTTP/1.1", "Host: api.example.com", "User-Agent: curl/8.5.0", "Accept: */*")
+
+// answerHead is what an application answers.
+var answerHead = head(
+	"HTTP/1.1 200 OK",
+	"Server: nginx",
+	"Date: Mon, 23 Nov 2026 12:00:00 GMT",
+	"Content-Type: application/json; charset=utf-8",
+	"Content-Length: 1024",
+	"Connection: keep-alive",
+	"Cache-Control: private, max-age=0, no-cache",
+	"ETag: \"0123456789abcdef\"",
+	"Vary: Accept-Encoding",
+	"X-Content-Type-Options: nosniff",
+)
+
+func benchmarkRequest(b *testing.B, src string) {
+	in, dst := []byte(src), make([]byte, 0, 4<<10)
+	var m Request
+	b.ReportAllocs()
+	b.SetBytes(int64(len(in)))
+	for b.Loop() {
+		if _, v := ScanRequest(dst, in[:HeadEnd(in, 0)], &m); v != nil {
+			b.Fatal(v)
+		}
+	}
+}
+
+func BenchmarkRequestBrowser(b *testing.B) { benchmarkRequest(b, browserHead) }
+func BenchmarkRequestSmall(b *testing.B)   { benchmarkRequest(b, smallHead) }
+func BenchmarkRequestNamed(b *testing.B) {
+	benchmarkRequest(b, head("GET / HTTP/1.1", "Host: a", "Connection: x-a, x-b", "X-A: 1", "X-C: 2"))
+}
+
+func BenchmarkRequestScanOnly(b *testing.B) {
+	in, dst := []byte(browserHead), make([]byte, 0, 4<<10)
+	var m Request
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = ScanRequest(dst, in, &m)
+	}
+}
+
+func BenchmarkHeadEnd(b *testing.B) {
+	in := []byte(browserHead)
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = HeadEnd(in, 0)
+	}
+}
+
+func BenchmarkRequestRefused(b *testing.B) {
+	in, dst := []byte(head("GET / HTTP/1.1", "Host: a", "X : y")), make([]byte, 0, 4<<10)
+	var m Request
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = ScanRequest(dst, in, &m)
+	}
+}
+
+func BenchmarkResponse(b *testing.B) {
+	in, dst := []byte(answerHead), make([]byte, 0, 4<<10)
+	var m Response
+	b.ReportAllocs()
+	b.SetBytes(int64(len(in)))
+	for b.Loop() {
+		if _, v := ScanResponse(dst, in, &m); v != nil {
+			b.Fatal(v)
+		}
+	}
+}
+
+func benchmarkChunked(b *testing.B, body string) {
+	src := strings.NewReader("")
+	p := make([]byte, 32<<10)
+	var r Reader
+	var c Chunked
+	b.ReportAllocs()
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		src.Reset(body)
+		r.Reset(src, 16<<10, 16<<10)
+		c.Reset(&r, 4<<10)
+		for err := error(nil); err != io.EOF; {
+			_, err = c.Read(p)
+		}
+	}
+}
+
+func chunks(size, count int) string {
+	chunk := string(AppendChunkHeader(nil, size)) + strings.Repeat("x", size) + "\r\n"
+	return strings.Repeat(chunk, count) + "0\r\n\r\n"
+}
+
+func BenchmarkChunkedLarge(b *testing.B) { benchmarkChunked(b, chunks(32<<10, 32)) }
+func BenchmarkChunkedSmall(b *testing.B) { benchmarkChunked(b, chunks(16, 1024)) }

@@ -1,0 +1,168 @@
+// Package balance chooses one of a pool's targets for a request.
+//
+// A Policy is built once from a list of targets and never changes; the only things it reads that do
+// change are the atomics the pool owns (in flight, state). Pick takes no lock and allocates nothing,
+// and any number of goroutines may call it. README.md says which policy to take.
+package balance
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"strings"
+	"sync/atomic"
+
+	"github.com/zeebo/xxh3"
+)
+
+// Bounds of what New takes. They keep every product of a weight and a count within 64 bits and every
+// index within 16.
+const (
+	MaxTargets = 65_535
+	MaxWeight  = 65_535
+)
+
+// Target is what a policy needs to know of an upstream target. The pool owns the atomics, keeps them
+// as long as it keeps the policy, and should pad InFlight to a cache line of its own.
+type Target struct {
+	Name     string         // identity for consistent_hash, which wants it unique; others ignore it
+	Weight   int32          // 1 to MaxWeight
+	Backup   bool           // true: only for when no other target can be picked
+	InFlight *atomic.Int64  // requests running now, without the one being picked
+	State    *atomic.Uint32 // 0: usable; anything else: never picked
+}
+
+// Policy chooses a target. Pick returns its index in the list that New was given, or -1 when none is
+// usable. key decides under consistent_hash (see HashKey); other policies ignore it. avoid is an index
+// to leave out as long as any other target, a backup included, is usable: a retry passes the target
+// that has just failed. -1 avoids nothing.
+type Policy interface {
+	Pick(key uint64, avoid int) int
+}
+
+// New builds the policy called kind, one of Kinds. The seed turns hash tables and the place where a
+// round starts: gateways that must send one key to one target share it. Seed 0 starts the round at
+// the first target. The error names the first target that is wrong, or the kind.
+func New(kind string, targets []Target, seed uint64) (Policy, error) {
+	build := builder(kind)
+	if build == nil {
+		return nil, fmt.Errorf("unknown balance %q: want one of %s", kind, strings.Join(Kinds(), ", "))
+	}
+	if len(targets) > MaxTargets {
+		return nil, fmt.Errorf("%d targets are too many to balance: at most %d", len(targets), MaxTargets)
+	}
+	for i := range targets {
+		if err := targets[i].validate(); err != nil {
+			return nil, fmt.Errorf("cannot balance over target %d (%q): %w", i, targets[i].Name, err)
+		}
+	}
+	if kind == consistentHashKind {
+		if err := checkUnique(targets); err != nil {
+			return nil, err
+		}
+	}
+	return newTiers(targets, seed, build), nil
+}
+
+// Kinds lists the names that New takes, in the order of the documentation.
+func Kinds() []string {
+	return []string{roundRobinKind, leastConnectionsKind, consistentHashKind, randomKind}
+}
+
+// HashKey turns the bytes a request is balanced by into a key for Pick. It is fast and seeded, not
+// cryptographic: who knows the seed can aim at a target.
+func HashKey(seed uint64, b []byte) uint64 {
+	return xxh3.HashSeed(b, seed)
+}
+
+const (
+	roundRobinKind       = "round_robin"
+	leastConnectionsKind = "least_connections"
+	consistentHashKind   = "consistent_hash"
+	randomKind           = "random"
+)
+
+// builder returns the constructor of a kind, nil if there is no such kind.
+func builder(kind string) func(group, uint64) Policy {
+	switch kind {
+	case roundRobinKind:
+		return func(g group, seed uint64) Policy { return newRoundRobin(g, seed) }
+	case leastConnectionsKind:
+		return func(g group, seed uint64) Policy { return newLeastConnections(g, seed) }
+	case consistentHashKind:
+		return func(g group, seed uint64) Policy { return newConsistentHash(g, seed) }
+	case randomKind:
+		return func(g group, _ uint64) Policy { return newRandom(g) }
+	}
+	return nil
+}
+
+func (t *Target) validate() error {
+	switch {
+	case t.Weight < 1 || t.Weight > MaxWeight:
+		return fmt.Errorf("weight %d is not within 1 to %d", t.Weight, MaxWeight)
+	case t.InFlight == nil:
+		return errors.New("InFlight is nil")
+	case t.State == nil:
+		return errors.New("State is nil")
+	}
+	return nil
+}
+
+// checkUnique refuses two targets of one name: they would want the same places in the hash table.
+func checkUnique(targets []Target) error {
+	seen := make(map[string]int, len(targets))
+	for i := range targets {
+		if first, ok := seen[targets[i].Name]; ok {
+			return fmt.Errorf("cannot hash over targets %d and %d: both are named %q",
+				first, i, targets[i].Name)
+		}
+		seen[targets[i].Name] = i
+	}
+	return nil
+}
+
+// tiers asks the ordinary targets first and the backups after them.
+type tiers struct {
+	levels []Policy         // 0 to 2, none over an empty group
+	states []*atomic.Uint32 // by index, for the avoided target, which is the last resort
+}
+
+func newTiers(targets []Target, seed uint64, build func(group, uint64) Policy) *tiers {
+	t := &tiers{states: make([]*atomic.Uint32, len(targets))}
+	for i := range targets {
+		t.states[i] = targets[i].State
+	}
+	for _, backup := range []bool{false, true} {
+		if g := newGroup(targets, backup, seed); len(g) > 0 {
+			t.levels = append(t.levels, build(g, seed))
+		}
+	}
+	return t
+}
+
+// Pick implements Policy.
+func (t *tiers) Pick(key uint64, avoid int) int {
+	for _, level := range t.levels {
+		if i := level.Pick(key, avoid); i >= 0 {
+			return i
+		}
+	}
+	if avoid >= 0 && avoid < len(t.states) && t.states[avoid].Load() == 0 {
+		return avoid
+	}
+	return -1
+}
+
+// mix spreads every bit of x over the whole word (the finalizer of splitmix64).
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// below maps a uniform x onto 0 to n-1.
+func below(x uint64, n int) int {
+	hi, _ := bits.Mul64(x, uint64(n))
+	return int(hi)
+}

@@ -1,0 +1,306 @@
+// Package edge is the contract of the house and the story of a request: what an exchange is, which phases it
+// passes (phase.go), what can go wrong (fault.go), what a feature may add (feature.go), and the flow itself
+// (flow.go). Everything points here; this package knows no feature, no socket and no pool.
+package edge
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/penstock-edge/penstock/edge/route"
+)
+
+// Exchange is one request and its answer. The front fills the request and calls Serve. All byte slices live as long
+// as the exchange; not after Reset.
+type Exchange struct {
+	// Req is the request's head without hop-by-hop fields and without framing; its request line is rebuilt
+	// from OutPath and Query before each attempt.
+	Req fasthttp.RequestHeader
+	// Resp is the head of the answer without hop-by-hop fields and without framing.
+	Resp fasthttp.ResponseHeader
+	Facts
+	// Match is the route found, with the parameters of its path; large, and cleared by the next lookup.
+	Match route.Match
+
+	// Slot holds the memory of features that asked for it with Host.Slot.
+	Slot []any
+
+	key     route.Key
+	peer    Peer
+	cut     *Fault    // why sending failed
+	own     Fault     // room for a fault made for this exchange alone
+	body    BytesBody // room for the body of a local answer
+	scratch []byte    // bytes of that body
+	outPath []byte    // room for OutPath
+	outHost []byte    // room for OutHost
+	uri     []byte    // room for the request line's target
+	raw     []byte    // room for Query, Cookie and Upgrade
+}
+
+// Facts is what is known of an exchange; Exchange.Reset clears it as one value.
+type Facts struct {
+	// In is the request's body; nil when there is none. It returns io.EOF only when the framing was seen to end.
+	In io.ReadCloser
+	// InMax is the largest body in bytes that In delivers; beyond it, it fails with BodyTooLarge. Filters may
+	// change it before the body is read.
+	InMax int64
+	// InLen is the length of In in bytes; -1 when it is not known beforehand (chunked).
+	InLen int64
+
+	Method []byte // as received, upper-case
+	Scheme string // "http" or "https", of the client's side
+	// Host is lower-case, without port; Authority is the host as received, with its port. Both are empty for
+	// an HTTP/1.0 request without Host.
+	Host, Authority []byte
+	Path            []byte // canonical, what routes are matched on
+	Query           []byte // raw, without '?'
+	HasQuery        bool   // a '?' was present
+	Cookie          []byte // the first Cookie line; fasthttp rewrites cookies when it is asked for them
+	Upgrade         []byte // protocol the client asks to switch to; nil for an ordinary request
+	Minor           int    // HTTP/1.Minor, as the client spoke
+	TETrailers      bool   // the client said TE: trailers
+
+	Peer     netip.Addr // other end of the socket, or what a trusted PROXY header said
+	Client   netip.Addr // who asks: Peer, or beyond the trusted proxies
+	Trusted  bool       // Peer is a trusted proxy: its X-Forwarded-* and X-Request-Id are believed
+	Listener string
+	Lane     uint32 // which shard of the counters to use
+	// Conn is the client's connection as far as the flow may know it; never nil.
+	Conn ClientConn
+
+	RequestID []byte
+
+	// OutPath is the path toward the upstream; Rewrite filters replace it, it starts as Path.
+	OutPath []byte
+	// OutHost is the Host toward the upstream; nil: the target's own address.
+	OutHost []byte
+
+	// Out is the body of the answer; nil when no byte follows the head.
+	Out io.ReadCloser
+	// OutLen is what Content-Length says; -1: nothing known, the body ends by chunked framing or by closing.
+	OutLen int64
+	// Uploading tells that a goroutine of the peer still reads In while the answer is sent.
+	Uploading bool
+	// Tunnel is the upstream's side of a switched connection, after a 101.
+	Tunnel Tunnel
+	// TunnelIdle is how long both sides of a tunnel may be silent.
+	TunnelIdle time.Duration
+
+	Gen   *Generation
+	Plan  *Plan
+	Times Times
+
+	// Deadline bounds the whole exchange, in clock.Now nanoseconds; 0: none.
+	Deadline int64
+	Attempts int  // attempts made so far
+	Fresh    bool // the next attempt must not reuse an idle connection
+	// Held is what the Peer keeps between RoundTrip and Release; nobody else touches it.
+	Held any
+
+	// Fault is why the gateway answered itself, or why the answer was cut; nil when all went well.
+	Fault *Fault
+	// Cause is the error behind Fault, for the log only: it may name addresses.
+	Cause error
+	// Local tells that the answer was made here: by a filter or from a Fault.
+	Local bool
+	// PoolName and TargetName tell who was asked last; empty for local answers.
+	PoolName, TargetName string
+	// InBytes and OutBytes count body bytes received and sent.
+	InBytes, OutBytes int64
+	// HeadBytes counts the bytes of the request's head.
+	HeadBytes int
+	// Close tells that the client's connection ends after this exchange.
+	Close bool
+}
+
+// Times are points in an exchange's life, in clock.Now nanoseconds; 0: not reached.
+type Times struct {
+	Start   int64 // first byte of the head seen
+	Head    int64 // head complete
+	Policy  int64 // request phases done, before the first attempt
+	Sent    int64 // head of the request written to the upstream, last attempt
+	First   int64 // head of the answer ready
+	Done    int64 // body closed
+	Connect int64 // nanoseconds the last attempt spent connecting and waiting for a connection
+}
+
+// ClientConn is what the flow and the pools may ask of the client's connection.
+type ClientConn interface {
+	// Gone tells that the client has closed its side or was lost. It costs a system call.
+	Gone() bool
+	// Abort ends a read of the request's body that another goroutine may be blocked in; the connection is
+	// closed after the answer.
+	Abort()
+	// NetConn is the socket, for splicing; nil when bytes must pass through a buffer (TLS).
+	NetConn() *net.TCPConn
+}
+
+// Tunnel is one end of a switched connection.
+type Tunnel interface {
+	// NetConn carries the bytes.
+	NetConn() net.Conn
+	// Early returns bytes that were read already and belong to the tunnel.
+	Early() []byte
+}
+
+// Whole is a body that may be entirely in memory. Peers send such a body together with the head, and can send
+// it again.
+type Whole interface {
+	// Whole returns the complete body without consuming it, or false.
+	Whole() ([]byte, bool)
+}
+
+// Trailered is a body with trailer fields.
+type Trailered interface {
+	// Trailer returns checked lines "Name: value\r\n"… after the body's io.EOF; empty when there are none.
+	Trailer() []byte
+}
+
+// Splicer is a body that can move its bytes socket to socket.
+type Splicer interface {
+	// Splice moves up to limit bytes of the body into dst without copying them through user memory, and
+	// returns io.EOF when the body has ended. It returns ErrNoSplice before moving anything when the body's
+	// source cannot be spliced.
+	Splice(dst *net.TCPConn, limit int64) (int64, error)
+}
+
+// ErrNoSplice is returned by Splicer.Splice when the bytes must be copied instead.
+var ErrNoSplice = errors.New("body cannot be spliced")
+
+// BytesBody is a body in memory. The zero value is an empty body.
+type BytesBody struct {
+	b   []byte
+	off int
+}
+
+// NewBytesBody returns a body that reads b.
+func NewBytesBody(b []byte) *BytesBody { return &BytesBody{b: b} }
+
+// Read implements io.Reader.
+func (b *BytesBody) Read(p []byte) (int, error) {
+	if b.off == len(b.b) {
+		return 0, io.EOF
+	}
+	n := copy(p, b.b[b.off:])
+	b.off += n
+	return n, nil
+}
+
+// Close implements io.Closer; the body can be read again from its start.
+func (b *BytesBody) Close() error {
+	b.off = 0
+	return nil
+}
+
+// Whole implements the Whole interface: such a body is always in memory.
+func (b *BytesBody) Whole() ([]byte, bool) { return b.b, b.off == 0 }
+
+// Answer makes the answer here: status, content type and body, which must stay valid until
+// the exchange ends. A filter
+// calls it and returns Answered.
+func (x *Exchange) Answer(status int, contentType string, body []byte) {
+	x.closeOut()
+	x.Resp.Reset()
+	x.Resp.SetNoDefaultContentType(true)
+	x.Resp.SetStatusCode(status)
+	if contentType != "" {
+		x.Resp.SetContentType(contentType)
+	}
+	x.Local = true
+	x.OutLen = int64(len(body))
+	x.Out = nil
+	if len(body) > 0 {
+		x.body = BytesBody{b: body}
+		x.Out = &x.body
+	}
+}
+
+// Refuse returns a fault that belongs to this exchange alone: for refusals whose text is not known beforehand.
+func (x *Exchange) Refuse(status int, side Side, code, detail string) *Fault {
+	x.own = Fault{Status: status, Side: side, Code: code, Detail: detail}
+	return &x.own
+}
+
+// KeepRaw copies parts of the received head that must outlive the read buffer. Fronts call it.
+func (x *Exchange) KeepRaw(query []byte, hasQuery bool, cookie, upgrade []byte) {
+	x.raw = append(append(append(x.raw[:0], query...), cookie...), upgrade...)
+	q, c := len(query), len(query)+len(cookie)
+	x.Query, x.HasQuery = x.raw[:q:q], hasQuery
+	x.Cookie, x.Upgrade = nil, nil
+	if len(cookie) > 0 {
+		x.Cookie = x.raw[q:c:c]
+	}
+	if len(upgrade) > 0 {
+		x.Upgrade = x.raw[c:]
+	}
+}
+
+// Replayable tells that the request can be sent again: no body, one that nobody has read yet, or one that is
+// still whole in memory.
+func (x *Exchange) Replayable() bool {
+	if x.In == nil || (!x.Uploading && x.InBytes == 0) {
+		return true
+	}
+	w, ok := x.In.(Whole)
+	if !ok {
+		return false
+	}
+	_, ok = w.Whole()
+	return ok
+}
+
+// SetOutPath copies p as the path toward the upstream.
+func (x *Exchange) SetOutPath(p []byte) {
+	x.outPath = append(x.outPath[:0], p...)
+	x.OutPath = x.outPath
+}
+
+// SetOutHost copies h as the Host toward the upstream.
+func (x *Exchange) SetOutHost(h []byte) {
+	x.outHost = append(x.outHost[:0], h...)
+	x.OutHost = x.outHost
+}
+
+// SetRequestLine writes the request line and Host of the next attempt into Req; host is used when no filter
+// has chosen one. Peers call it.
+func (x *Exchange) SetRequestLine(host string) {
+	x.uri = append(x.uri[:0], x.OutPath...)
+	if x.HasQuery {
+		x.uri = append(x.uri, '?')
+		x.uri = append(x.uri, x.Query...)
+	}
+	x.Req.SetRequestURIBytes(x.uri)
+	x.Req.SetProtocolBytes(http11)
+	if x.OutHost != nil {
+		x.Req.SetHostBytes(x.OutHost)
+	} else {
+		x.Req.SetHost(host)
+	}
+}
+
+// Reset makes x ready for another request. Buffers stay.
+func (x *Exchange) Reset() {
+	x.Req.Reset()
+	x.Resp.Reset()
+	x.Facts = Facts{
+		RequestID: x.RequestID[:0], Host: x.Host[:0], Path: x.Path[:0], Authority: x.Authority[:0],
+	}
+	x.Match.Status, x.Match.Allow = 0, nil
+	clear(x.Slot[:cap(x.Slot)])
+	x.peer, x.cut = nil, nil
+	x.body = BytesBody{}
+}
+
+var http11 = []byte("HTTP/1.1")
+
+func (x *Exchange) closeOut() {
+	if x.Out != nil {
+		_ = x.Out.Close() // a body that is replaced is not read again; its peer learns of it in Release
+		x.Out = nil
+	}
+}

@@ -1,0 +1,130 @@
+package edge
+
+import (
+	"log/slog"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/metric"
+)
+
+// Feature is one folder of the house and one line of the list in cmd/penstock/features.go.
+type Feature struct {
+	Name string
+	// New reads the feature's own sections and makes its part of one generation. What is wrong with the file
+	// is recorded on the tables of h.Config, so that all errors are found at once. nil: nothing to add.
+	New func(h *Host) *Instance
+}
+
+// Instance is one feature in one generation. Every field may be nil.
+type Instance struct {
+	// Early runs for each request before its route is known.
+	Early Filter
+	// Route adds the feature's filters to one route; it is also called for the plan of requests without a
+	// route, with r.Unrouted set. It reads the route's keys from r.Table.
+	Route func(r *RouteSetup)
+	// Start runs once when everything has been built, just before the generation takes over: goroutines
+	// begin here. It is not called for `check`.
+	Start func()
+	// Reopen is called when log files are to be opened anew.
+	Reopen func()
+	// Status returns what `/status` shows under the feature's name; it is marshalled to JSON.
+	Status func() any
+	// Close ends what New and Start began; instances are closed in reverse order.
+	Close func()
+}
+
+// RouteSetup is one route while its plan is compiled.
+type RouteSetup struct {
+	Name     string
+	Plan     *Plan
+	Table    *config.Table // the [[route]] table; an empty one for the unrouted plan
+	Unrouted bool
+
+	answeredBy string // key that answers the route
+}
+
+// Add appends f to the filters of phase p.
+func (r *RouteSetup) Add(p Phase, f Filter) {
+	if p == Early {
+		panic("BUG: early filters belong to the listener, not to a route")
+	}
+	r.Plan.filters[p] = append(r.Plan.filters[p], f)
+}
+
+// Note records what the route applies, for `penstock routes` and `explain`.
+func (r *RouteSetup) Note(key, value string) {
+	r.Plan.Notes = append(r.Plan.Notes, Note{key, value})
+}
+
+// Answers claims the route for the key that answers it: "pool", "redirect", … Two claims are an error of the
+// file.
+func (r *RouteSetup) Answers(key string) {
+	if r.answeredBy != "" {
+		r.Table.Errorf(key, "route %q is answered by %q already; a route has one of pool, split, redirect, respond",
+			r.Name, r.answeredBy)
+		return
+	}
+	r.answeredBy = key
+}
+
+// Answered tells whether a key has claimed the route.
+func (r *RouteSetup) Answered() bool { return r.answeredBy != "" }
+
+// Host is what a feature may ask of the house while it is built.
+type Host struct {
+	Config *config.Config
+	// Dry is set by `check`: nothing is opened, started or listened on.
+	Dry     bool
+	Log     *slog.Logger
+	Metrics *metric.Scope
+	State   *Holder // what outlives the generation
+
+	upstreams map[string]Upstream
+	names     []string // of upstreams, in order
+	slots     int
+	handlers  []AdminHandler
+}
+
+// AdminHandler is an endpoint that a feature lends to the admin listener.
+type AdminHandler struct {
+	Method, Path string // fasthttp/router syntax
+	Handle       fasthttp.RequestHandler
+}
+
+// Offer makes u known as a pool that routes can name.
+func (h *Host) Offer(name string, u Upstream) {
+	if h.upstreams == nil {
+		h.upstreams = make(map[string]Upstream)
+	}
+	h.upstreams[name] = u
+	h.names = append(h.names, name)
+}
+
+// Upstream returns the pool that the key of t names, or records that there is none.
+func (h *Host) Upstream(t *config.Table, key, name string) Upstream {
+	u, ok := h.upstreams[name]
+	if !ok {
+		t.Unknown(key, "pool", name, h.names)
+		return nil
+	}
+	return u
+}
+
+// Slot returns the index of Exchange.Slot that now belongs to the caller.
+func (h *Host) Slot() int {
+	h.slots++
+	return h.slots - 1
+}
+
+// Slots returns how many slots were given out.
+func (h *Host) Slots() int { return h.slots }
+
+// Handle lends an endpoint to the admin listener.
+func (h *Host) Handle(method, path string, f fasthttp.RequestHandler) {
+	h.handlers = append(h.handlers, AdminHandler{method, path, f})
+}
+
+// Handlers returns the endpoints lent so far.
+func (h *Host) Handlers() []AdminHandler { return h.handlers }

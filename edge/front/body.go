@@ -1,0 +1,189 @@
+package front
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/wire"
+)
+
+// requestBody is the body of the request being served, read from the connection's buffer. It may be read by
+// one other goroutine than the connection's, never by two at once.
+type requestBody struct {
+	c       *conn
+	x       *edge.Exchange
+	left    int64 // bytes still to come; -1: chunked
+	chunks  wire.Chunked
+	expect  bool // the client waits for 100 before it sends
+	seen    int64
+	ended   atomic.Bool // the framing was seen to end
+	err     error
+	trailer []byte
+}
+
+func (b *requestBody) reset(c *conn, length int64, expect bool) {
+	b.c, b.x, b.left, b.expect = c, nil, length, expect
+	b.seen, b.err, b.trailer = 0, nil, nil
+	b.ended.Store(length == 0)
+	if length < 0 {
+		b.chunks.Reset(&c.br, maxTrailer)
+	}
+}
+
+// maxTrailer bounds the trailer section of a chunked request, in bytes.
+const maxTrailer = 8 << 10
+
+// Read implements io.Reader. Errors other than io.EOF are *edge.Fault values.
+func (b *requestBody) Read(p []byte) (int, error) {
+	switch {
+	case b.ended.Load():
+		return 0, io.EOF
+	case b.err != nil:
+		return 0, b.err
+	case b.expect:
+		b.expect = false
+		if err := b.c.sendContinue(); err != nil {
+			return 0, b.fail(err)
+		}
+	}
+	b.c.pace.on = true
+	n, err := b.pull(p)
+	b.c.pace.on = false
+	b.seen += int64(n)
+	b.x.InBytes = b.seen
+	if b.seen > b.x.InMax {
+		b.err = edge.BodyTooLarge
+		return 0, b.err
+	}
+	switch {
+	case err == io.EOF && b.ended.Load():
+		return n, io.EOF
+	case err != nil:
+		return n, b.fail(err)
+	}
+	return n, nil
+}
+
+func (b *requestBody) pull(p []byte) (int, error) {
+	if b.left < 0 {
+		n, err := b.chunks.Read(p)
+		if err == nil && b.chunks.Done() {
+			err = io.EOF
+		}
+		if err == io.EOF {
+			b.ended.Store(true)
+			b.trailer = b.chunks.Trailer()
+		}
+		return n, err
+	}
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	n, err := b.c.br.Read(p)
+	if b.left -= int64(n); b.left == 0 {
+		b.ended.Store(true)
+		return n, io.EOF
+	}
+	return n, err
+}
+
+// fail turns a read error into the fault that tells whose it is.
+func (b *requestBody) fail(err error) error {
+	var v *wire.Violation
+	switch {
+	case errors.As(err, &v):
+		f := b.x.Refuse(v.Status, edge.SideClient, "bad_body", v.Detail)
+		f.Close = true
+		b.err = f
+	case errors.Is(err, os.ErrDeadlineExceeded) && !b.c.aborted.Load():
+		b.err = edge.BodyTooSlow
+	default:
+		b.err = edge.ClientGone
+	}
+	return b.err
+}
+
+// Close implements io.Closer; what the client still sends is drained or cut by the connection.
+func (b *requestBody) Close() error { return nil }
+
+// Whole implements edge.Whole: a short body of known length is often there together with the head.
+func (b *requestBody) Whole() ([]byte, bool) {
+	buf := b.c.br.Buffered()
+	if b.left < 0 || b.seen > 0 || b.err != nil || int64(len(buf)) < b.left || b.left > b.x.InMax {
+		return nil, false
+	}
+	return buf[:b.left], true
+}
+
+// Trailer implements edge.Trailered.
+func (b *requestBody) Trailer() []byte { return b.trailer }
+
+// Splice implements edge.Splicer for plain bodies of known length.
+func (b *requestBody) Splice(dst *net.TCPConn, limit int64) (int64, error) {
+	src := b.c.tcp
+	if src == nil || b.left <= 0 || b.expect || b.err != nil || len(b.c.br.Buffered()) > 0 {
+		return 0, edge.ErrNoSplice
+	}
+	n, err := b.c.spliceFrom(dst, min(limit, b.left))
+	b.seen += n
+	b.x.InBytes = b.seen
+	if b.left -= n; b.left == 0 {
+		b.ended.Store(true)
+		return n, io.EOF
+	}
+	if err != nil && (b.c.aborted.Load() || errors.Is(err, os.ErrDeadlineExceeded) || b.c.Gone()) {
+		return n, b.fail(err)
+	}
+	return n, err // the other side of the splice failed
+}
+
+// quiet tells that the connection can stay: the body has ended, or what is left of it will be read in passing.
+func (b *requestBody) quiet() bool {
+	if b.ended.Load() {
+		return true
+	}
+	if b.x.Uploading { // another goroutine reads the body
+		return false
+	}
+	_, whole := b.Whole()
+	return whole || (b.err == nil && !b.expect && b.left > 0 && b.left <= drainBytes)
+}
+
+func (b *requestBody) failed() bool   { return b.err != nil }
+func (b *requestBody) finished() bool { return b.ended.Load() && b.err == nil }
+
+// drain reads the rest of a body that nobody wanted, if it is at hand or short; false when the connection must
+// end instead. A client that still waits for 100 is not asked to send.
+func (b *requestBody) drain() bool {
+	if b.ended.Load() {
+		return true
+	}
+	if w, ok := b.Whole(); ok {
+		b.c.br.Discard(len(w))
+		b.ended.Store(true)
+		return true
+	}
+	if b.expect || b.left > drainBytes {
+		return false
+	}
+	buf := acquireBuffer()
+	defer releaseBuffer(buf)
+	for total := 0; total < drainBytes; {
+		n, err := b.Read(buf[:])
+		total += n
+		if err == io.EOF {
+			return true
+		}
+		if err != nil {
+			return false
+		}
+	}
+	return false
+}
+
+// drainBytes is how much of an unwanted body is read to keep the connection.
+const drainBytes = 64 << 10

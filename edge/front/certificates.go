@@ -1,0 +1,183 @@
+package front
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge/config"
+)
+
+var bg = context.Background()
+
+// certificates are the key pairs of one listener. Files are looked at once a second, and read again when one
+// has changed in size, time or identity; that sees symlinks swapped above them too. A pair that cannot be read
+// any more leaves the one before in use.
+type certificates struct {
+	files []config.Certificate
+	seen  []os.FileInfo // what the files were when they were last read; two a pair
+	table atomic.Pointer[certTable]
+	// twin is the object that the running tls.Config asks; it gets every new table too. nil: this one.
+	twin *certificates
+}
+
+// certTable finds a certificate by server name.
+type certTable struct {
+	first  *tls.Certificate
+	byName map[string][]*tls.Certificate // lower-case; wildcards as "*.example.com"
+}
+
+// checkEvery is how often certificate files are looked at.
+const checkEvery = time.Second
+
+func loadCertificates(conf *config.Listener) *certificates {
+	c := &certificates{files: conf.Certificates}
+	c.seen = c.stat()
+	t, errs := readTable(c.files)
+	for _, err := range errs {
+		conf.Table.Errorf("certificate", "%s", err)
+	}
+	c.table.Store(t)
+	return c
+}
+
+// readTable reads all pairs; errors name the file and what to do.
+func readTable(files []config.Certificate) (*certTable, []error) {
+	t := &certTable{byName: make(map[string][]*tls.Certificate)}
+	var errs []error
+	for _, f := range files {
+		pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
+		if err != nil {
+			errs = append(errs, certError(f, err))
+			continue
+		}
+		if pair.Leaf == nil {
+			pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0])
+		}
+		if err != nil {
+			errs = append(errs, certError(f, err))
+			continue
+		}
+		t.add(&pair)
+	}
+	return t, errs
+}
+
+func certError(f config.Certificate, err error) error {
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
+		return err // names the file
+	case strings.Contains(err.Error(), "private key does not match"):
+		return fmt.Errorf("key %q does not belong to certificate %q", f.Key, f.Cert)
+	}
+	return fmt.Errorf("cannot load certificate %q with key %q: %w", f.Cert, f.Key, err)
+}
+
+func (t *certTable) add(pair *tls.Certificate) {
+	if t.first == nil {
+		t.first = pair
+	}
+	names := pair.Leaf.DNSNames
+	for _, ip := range pair.Leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	for _, n := range names {
+		n = strings.ToLower(n)
+		t.byName[n] = append(t.byName[n], pair)
+	}
+}
+
+// pick is tls.Config.GetCertificate: the exact name, then the wildcard above it, then the first pair.
+func (c *certificates) pick(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	t := c.table.Load()
+	name := strings.TrimSuffix(strings.ToLower(hello.ServerName), ".")
+	found := t.byName[name]
+	if len(found) == 0 {
+		if _, rest, ok := strings.Cut(name, "."); ok {
+			found = t.byName["*."+rest]
+		}
+	}
+	for _, pair := range found {
+		if hello.SupportsCertificate(pair) == nil {
+			return pair, nil
+		}
+	}
+	if len(found) > 0 {
+		return found[0], nil
+	}
+	if t.first == nil {
+		return nil, errors.New("no certificate is loaded")
+	}
+	return t.first, nil
+}
+
+// watch re-reads the files when they change, until stop is closed.
+func (c *certificates) watch(stop <-chan struct{}) {
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+			c.check()
+		}
+	}
+}
+
+// check reads the files again if one has changed.
+func (c *certificates) check() {
+	now := c.stat()
+	if sameFiles(now, c.seen) {
+		return
+	}
+	t, errs := readTable(c.files)
+	if len(errs) > 0 {
+		// The pair may be half written: the next tick looks again, and says so once a change.
+		slog.Error("certificate not replaced; the one before stays in use", "error", errors.Join(errs...))
+		c.seen = now
+		return
+	}
+	c.seen = now
+	c.table.Store(t)
+	if c.twin != nil {
+		c.twin.table.Store(t)
+	}
+	slog.Info("certificates replaced", "pairs", len(c.files), "first", c.files[0].Cert)
+}
+
+func (c *certificates) stat() []os.FileInfo {
+	infos := make([]os.FileInfo, 0, 2*len(c.files))
+	for _, f := range c.files {
+		for _, name := range []string{f.Cert, f.Key} {
+			info, err := os.Stat(name)
+			if err != nil {
+				info = nil // a missing file differs from one that is there
+			}
+			infos = append(infos, info)
+		}
+	}
+	return infos
+}
+
+func sameFiles(a, b []os.FileInfo) bool {
+	for i := range a {
+		if (a[i] == nil) != (b[i] == nil) {
+			return false
+		}
+		if a[i] == nil {
+			continue
+		}
+		if !os.SameFile(a[i], b[i]) || a[i].Size() != b[i].Size() || !a[i].ModTime().Equal(b[i].ModTime()) {
+			return false
+		}
+	}
+	return true
+}

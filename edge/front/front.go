@@ -1,0 +1,241 @@
+// Package front is the client's side of the gateway: listening sockets, TLS, and the HTTP/1.1 connection loop
+// that fills an edge.Exchange, has it served and sends the answer. Why the loop is our own, on fasthttp's header
+// codecs, is told in edge/adr/0001-connection-loop.md.
+package front
+
+import (
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/lanes"
+	"github.com/penstock-edge/penstock/edge/lib/metric"
+)
+
+// Front owns the listeners of the process.
+type Front struct {
+	current   *edge.Current
+	inherited []*os.File // listening sockets handed in by the service manager
+	lane      atomic.Uint32
+	// drainGrace is how long an idle connection is kept at a drain, for a request that is on its way already.
+	drainGrace time.Duration
+
+	tunnels      *lanes.Gauge
+	acceptErrors *lanes.Counter
+	away         map[string]*lanes.Counter
+	greetings    map[string]*lanes.Counter
+
+	clock     clock.Coarse         // for Date
+	mu        sync.Mutex           // guards the fields below
+	watching  chan struct{}        // closed to stop the watch over the last generation's certificates
+	listeners map[string]*Listener // by configured address, those that accept
+	leaving   []*Listener          // drained by a reload, still with connections
+}
+
+// drainGrace: longer than the think time of a busy client, shorter than people wait for a restart.
+const drainGrace = 3 * time.Second
+
+// New returns a front that serves the generations of current on sockets it opens, or takes from inherited.
+func New(current *edge.Current, metrics *metric.Scope, inherited []*os.File) *Front {
+	f := &Front{
+		current: current, inherited: inherited, drainGrace: drainGrace, listeners: make(map[string]*Listener),
+		away: make(map[string]*lanes.Counter), greetings: make(map[string]*lanes.Counter),
+	}
+	f.tunnels = metrics.Gauge("penstock_tunnels", "Upgraded connections that are open.")
+	f.acceptErrors = metrics.Counter("penstock_accept_errors_total", "Connections that could not be accepted.")
+	for _, why := range []string{"listener_full", "address_full"} {
+		f.away[why] = metrics.Counter("penstock_connections_refused_total",
+			"Connections turned away at accept, by reason.", "reason", why)
+	}
+	for _, what := range []string{"proxy", "tls"} {
+		f.greetings[what] = metrics.Counter("penstock_bad_greetings_total",
+			"Connections that failed before their first request: PROXY header or TLS handshake.", "what", what)
+	}
+	return f
+}
+
+func (f *Front) turnedAway(why string) *lanes.Counter   { return f.away[why] }
+func (f *Front) badGreeting(what string) *lanes.Counter { return f.greetings[what] }
+func (f *Front) nextLane() uint32                       { return f.lane.Add(1) }
+
+// Feature returns the front's place in the list of features.
+func (f *Front) Feature() edge.Feature { return edge.Feature{Name: "listeners", New: f.build} }
+
+// Close ends what the front does on its own; connections are ended by Drain.
+func (f *Front) Close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.watching != nil {
+		close(f.watching)
+		f.watching = nil
+	}
+}
+
+// Drain stops accepting everywhere and waits until the connections have ended; what is left after timeout is
+// cut. It returns how many were cut.
+func (f *Front) Drain(timeout time.Duration) (cut int64) {
+	f.mu.Lock()
+	all := append([]*Listener(nil), f.leaving...)
+	for _, l := range f.listeners {
+		all = append(all, l)
+	}
+	f.drainGrace = min(f.drainGrace, timeout/2)
+	f.mu.Unlock()
+	until := time.Now().Add(timeout)
+	for _, l := range all {
+		l.drain()
+	}
+	for _, l := range all {
+		if !l.waitEmpty(until) {
+			cut += l.conns.Sum()
+			l.cut()
+			l.waitEmpty(until.Add(lingerTime))
+		}
+	}
+	return cut
+}
+
+// Connections returns how many client connections are open.
+func (f *Front) Connections() (n int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, l := range f.listeners {
+		n += l.conns.Sum()
+	}
+	for _, l := range f.leaving {
+		n += l.conns.Sum()
+	}
+	return n
+}
+
+// part is the front in one generation.
+type part struct {
+	f       *Front
+	set     []*settings
+	addr    []string
+	opened  map[string]*Listener // by this build, not yet accepting
+	started bool
+}
+
+func (f *Front) build(h *edge.Host) *edge.Instance {
+	p := &part{f: f, opened: make(map[string]*Listener)}
+	for i := range h.Config.Listeners {
+		conf := &h.Config.Listeners[i]
+		set := compile(h, conf)
+		p.set = append(p.set, set)
+		p.addr = append(p.addr, conf.Address)
+		if !h.Dry {
+			p.open(h, conf)
+		}
+		name := set.name
+		h.Metrics.GaugeFunc("penstock_connections", "Client connections that are open.", func() float64 {
+			return float64(f.openOn(conf.Address))
+		}, "listener", name)
+	}
+	return &edge.Instance{Start: p.start, Close: p.close, Status: f.status}
+}
+
+func (f *Front) openOn(addr string) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if l := f.listeners[addr]; l != nil {
+		return l.conns.Sum()
+	}
+	return 0
+}
+
+// start makes the generation's listeners the ones of the process.
+func (p *part) start() {
+	p.started = true
+	f := p.f
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.watching != nil {
+		close(f.watching)
+	}
+	f.watching = make(chan struct{})
+	for i, addr := range p.addr {
+		l := p.opened[addr]
+		if l != nil {
+			f.listeners[addr] = l
+		} else {
+			l = f.listeners[addr]
+		}
+		l.use(p.set[i])
+		if c := p.set[i].certificates; c != nil {
+			go c.watch(f.watching)
+		}
+		l.start()
+	}
+	wanted := make(map[string]bool)
+	for _, addr := range p.addr {
+		wanted[addr] = true
+	}
+	for addr, l := range f.listeners {
+		if !wanted[addr] {
+			slog.Info("listener removed; its connections end with their next answer", "listener", addr)
+			l.drain()
+			delete(f.listeners, addr)
+			f.leaving = append(f.leaving, l)
+		}
+	}
+	f.dropEmpty()
+}
+
+// dropEmpty forgets drained listeners without connections; f.mu is held.
+func (f *Front) dropEmpty() {
+	kept := f.leaving[:0]
+	for _, l := range f.leaving {
+		if l.conns.Sum() > 0 {
+			kept = append(kept, l)
+		}
+	}
+	clear(f.leaving[len(kept):])
+	f.leaving = kept
+}
+
+// close ends the generation's part; a build that never started gives back the sockets it opened.
+func (p *part) close() {
+	if p.started {
+		return
+	}
+	for _, l := range p.opened {
+		_ = l.socket.Close() // nothing was accepted on it
+	}
+}
+
+// ListenerStatus is a listener as /status shows it.
+type ListenerStatus struct {
+	Name        string   `json:"name"`
+	Address     string   `json:"address"`
+	TLS         bool     `json:"tls"`
+	Connections int64    `json:"connections"`
+	Leaving     bool     `json:"leaving,omitempty"`
+	Tunnels     []Tunnel `json:"tunnels"`
+}
+
+func (f *Front) status() any {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dropEmpty()
+	list := []ListenerStatus{}
+	for _, l := range f.listeners {
+		list = append(list, l.status(false))
+	}
+	for _, l := range f.leaving {
+		list = append(list, l.status(true))
+	}
+	return list
+}
+
+func (l *Listener) status(leaving bool) ListenerStatus {
+	set := l.settings.Load()
+	return ListenerStatus{
+		Name: set.name, Address: l.socket.Addr().String(), TLS: set.tls != nil, Connections: l.conns.Sum(),
+		Leaving: leaving, Tunnels: l.tunnelList(),
+	}
+}

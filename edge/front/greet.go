@@ -1,0 +1,86 @@
+package front
+
+import (
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge/lib/wire"
+)
+
+// greet does what comes before the first request: the PROXY header and the TLS handshake, both within the
+// listener's header time. It returns false when the connection cannot go on.
+func (c *conn) greet(set *settings) bool {
+	if set.proxyProtocol && (set.trusted.Contains(c.peer) || !c.peer.IsValid()) {
+		_ = c.nc.SetReadDeadline(time.Now().Add(set.headerTimeout)) // a closed socket fails the read
+		if err := c.readProxy(); err != nil {
+			c.l.front.badGreeting("proxy").Inc(c.lane)
+			slog.Debug("bad PROXY header", "listener", c.l.key, "peer", c.peer.String(), "error", err)
+			return false
+		}
+	}
+	if set.tls == nil {
+		return true
+	}
+	return c.secure(set)
+}
+
+// secure makes the TLS handshake; bytes that were read behind a PROXY header belong to it.
+func (c *conn) secure(set *settings) bool {
+	under := c.socket
+	if rest := c.br.Buffered(); len(rest) > 0 {
+		under = &prefixed{Conn: under, rest: append([]byte(nil), rest...)}
+		c.br.Discard(len(rest))
+	}
+	t := tls.Server(under, set.tls)
+	_ = under.SetDeadline(time.Now().Add(set.headerTimeout)) // a closed socket fails the handshake
+	if err := t.Handshake(); err != nil {
+		c.l.front.badGreeting("tls").Inc(c.lane)
+		slog.Debug("TLS handshake failed", "listener", c.l.key, "peer", c.peer.String(), "error", err)
+		return false
+	}
+	_ = under.SetDeadline(time.Time{})
+	c.nc, c.tcp, c.scheme = t, nil, "https"
+	return true
+}
+
+// readProxy reads a PROXY header from the connection's buffer; the address it names becomes the peer.
+func (c *conn) readProxy() error {
+	for {
+		n, src, err := parseProxy(c.br.Buffered())
+		if err == nil {
+			c.br.Discard(n)
+			if src.IsValid() {
+				c.peer = src
+			}
+			return nil
+		}
+		if !errors.Is(err, errProxyShort) {
+			return err
+		}
+		if _, err := c.br.Fill(); err != nil {
+			if errors.Is(err, wire.ErrFull) {
+				return errProxy
+			}
+			return err
+		}
+	}
+}
+
+// prefixed is a connection that first gives bytes that were read from it already.
+type prefixed struct {
+	net.Conn
+	rest []byte
+}
+
+// Read implements io.Reader.
+func (p *prefixed) Read(b []byte) (int, error) {
+	if len(p.rest) == 0 {
+		return p.Conn.Read(b)
+	}
+	n := copy(b, p.rest)
+	p.rest = p.rest[n:]
+	return n, nil
+}

@@ -1,0 +1,248 @@
+package front
+
+import (
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/ip"
+	"github.com/penstock-edge/penstock/edge/lib/lanes"
+)
+
+// settings are what a reload may change of a listener; a connection takes them up with its next request.
+type settings struct {
+	name          string
+	headerTimeout time.Duration
+	idleTimeout   time.Duration
+	minReceive    int64 // bytes a second; 0: no minimum
+	minSend       int64
+	maxHead       int   // bytes
+	headBuffer    int   // size the read buffer may grow to
+	maxBody       int64 // bytes
+	maxConns      int64
+	maxPerIP      int // 0: no cap
+	proxyProtocol bool
+	trusted       *ip.Set
+	certificates  *certificates // nil: plain
+	tls           *tls.Config
+}
+
+// Listener is one listening socket with its connections; it outlives generations.
+type Listener struct {
+	front    *Front
+	key      string // address as configured
+	socket   net.Listener
+	settings atomic.Pointer[settings]
+	drains   atomic.Bool
+	started  sync.Once
+	accepts  sync.WaitGroup
+	conns    *lanes.Gauge
+	perIP    perIP
+
+	mu   sync.Mutex // guards open
+	open map[*conn]struct{}
+}
+
+func newListener(f *Front, key string, socket net.Listener) *Listener {
+	return &Listener{front: f, key: key, socket: socket, conns: lanes.NewGauge(), open: make(map[*conn]struct{})}
+}
+
+func (l *Listener) draining() bool { return l.drains.Load() }
+
+// start begins to accept; later calls do nothing.
+func (l *Listener) start() {
+	l.started.Do(func() {
+		l.accepts.Add(1)
+		go l.accept()
+	})
+}
+
+func (l *Listener) accept() {
+	defer l.accepts.Done()
+	pause := acceptPause
+	for {
+		nc, err := l.socket.Accept()
+		if err == nil {
+			pause = acceptPause
+			l.admit(nc)
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		// Out of files or memory: the socket stays readable, so accepting again at once would spin.
+		slog.Error("cannot accept a connection", "listener", l.key, "error", err, "hint", acceptHint(err))
+		l.front.acceptErrors.Inc(0)
+		time.Sleep(pause)
+		pause = min(2*pause, time.Second)
+	}
+}
+
+const acceptPause = 5 * time.Millisecond
+
+func acceptHint(err error) string {
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return "raise LimitNOFILE, or lower max_connections"
+	}
+	return "the connection was lost before it was accepted, or the system is short of memory"
+}
+
+// admit starts a connection, or turns it away when the listener or its address has enough.
+func (l *Listener) admit(nc net.Conn) {
+	set := l.settings.Load()
+	peer := addrOf(nc.RemoteAddr())
+	if l.conns.Sum() >= set.maxConns {
+		l.turnAway(nc, "listener_full", set)
+		return
+	}
+	// Behind a trusted proxy all connections share its address: the cap would be on the proxy.
+	counted := set.maxPerIP > 0 && !set.trusted.Contains(peer)
+	if counted && !l.perIP.enter(peer, set.maxPerIP) {
+		l.turnAway(nc, "address_full", set)
+		return
+	}
+	c := newConn(l, nc, peer)
+	c.counted = counted
+	l.conns.Add(c.lane, 1)
+	l.mu.Lock()
+	l.open[c] = struct{}{}
+	l.mu.Unlock()
+	go c.serve()
+}
+
+// turnAway answers 503 on a plain connection, without waiting, and closes it.
+func (l *Listener) turnAway(nc net.Conn, why string, set *settings) {
+	l.front.turnedAway(why).Inc(0)
+	if set.tls == nil && !set.proxyProtocol {
+		_ = nc.SetWriteDeadline(time.Now().Add(time.Millisecond)) // a fresh socket has room; never wait for it
+		_, _ = nc.Write(fullAnswer)                               // best effort: the client is turned away anyway
+		if t, ok := nc.(*net.TCPConn); ok {
+			_ = t.CloseWrite() // lets the answer out before the close below
+		}
+	}
+	_ = nc.Close()
+}
+
+var fullAnswer = []byte("HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n" +
+	"Retry-After: 1\r\nConnection: close\r\nContent-Length: 95\r\n\r\n" +
+	`{"type":"about:blank","title":"Service Unavailable","status":503,"code":"too_many_connections"}`)
+
+// forget is called when a connection has ended.
+func (l *Listener) forget(c *conn) {
+	if c.counted {
+		l.perIP.leave(addrOf(c.socket.RemoteAddr()))
+	}
+	l.conns.Add(c.lane, -1)
+	l.mu.Lock()
+	delete(l.open, c)
+	l.mu.Unlock()
+}
+
+// each calls f for every connection, under the listener's lock.
+func (l *Listener) each(f func(*conn)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		f(c)
+	}
+}
+
+// drain stops accepting and lets connections end with their next answer; it does not wait.
+func (l *Listener) drain() {
+	if l.drains.Swap(true) {
+		return
+	}
+	_ = l.socket.Close() // only stops accepting; the descriptor may live on in another process
+	l.each(func(c *conn) {
+		if c.state.Load() == stateIdle {
+			c.lastCall()
+		}
+	})
+}
+
+// cut closes what is left.
+func (l *Listener) cut() {
+	l.each(func(c *conn) {
+		if t := c.tunnel.Load(); t != nil {
+			t.end()
+		}
+		_ = c.socket.Close()
+	})
+}
+
+// waitEmpty returns when no connection is left or the time is over; true: none is left.
+func (l *Listener) waitEmpty(until time.Time) bool {
+	l.accepts.Wait()
+	for l.conns.Sum() > 0 {
+		if time.Now().After(until) {
+			return false
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return true
+}
+
+func addrOf(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{} // a unix socket has no address
+}
+
+// perIP counts connections by address.
+type perIP struct {
+	mu sync.Mutex // guards n
+	n  map[netip.Addr]int
+}
+
+func (p *perIP) enter(a netip.Addr, limit int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.n == nil {
+		p.n = make(map[netip.Addr]int)
+	}
+	if p.n[a] >= limit {
+		return false
+	}
+	p.n[a]++
+	return true
+}
+
+func (p *perIP) leave(a netip.Addr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.n[a]--; p.n[a] <= 0 {
+		delete(p.n, a)
+	}
+}
+
+// Tunnel is a switched connection as /status shows it.
+type Tunnel struct {
+	Listener string  `json:"listener"`
+	Client   string  `json:"client"`
+	Route    string  `json:"route"`
+	Pool     string  `json:"pool"`
+	Target   string  `json:"target"`
+	Seconds  float64 `json:"seconds"`
+	InBytes  int64   `json:"in_bytes"`
+	OutBytes int64   `json:"out_bytes"`
+}
+
+// tunnels lists the switched connections of the listener.
+func (l *Listener) tunnelList() []Tunnel {
+	var list []Tunnel
+	l.each(func(c *conn) {
+		if t := c.tunnel.Load(); t != nil {
+			list = append(list, Tunnel{l.key, c.peer.String(), t.route, t.pool, t.target,
+				float64(clock.Now()-t.began) / 1e9, t.in.Load(), t.out.Load()})
+		}
+	})
+	return list
+}

@@ -1,0 +1,32 @@
+package front
+
+import "time"
+
+// paceGrace is how long a sender may stay below the minimum rate before it is cut.
+const paceGrace = 5 * time.Second
+
+// pace measures how fast a client moves bytes while the gateway waits for it: time spent waiting for others
+// does not count against it, and a slow honest transfer lives however long it takes.
+type pace struct {
+	on     bool
+	bytes  int64
+	waited int64 // nanoseconds
+}
+
+// allowed returns for how many nanoseconds the gateway may wait for the client now; rate is in bytes a second,
+// 0: no minimum.
+func (p *pace) allowed(rate int64) int64 {
+	if rate <= 0 {
+		return int64(24 * time.Hour)
+	}
+	earned := float64(p.bytes) / float64(rate) * float64(time.Second)
+	if limit := float64(24 * time.Hour); earned > limit {
+		earned = limit
+	}
+	return int64(paceGrace) + int64(earned) - p.waited
+}
+
+func (p *pace) add(n, waited int64) {
+	p.bytes += n
+	p.waited += waited
+}

@@ -1,0 +1,367 @@
+package front
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/wire"
+)
+
+var clientTooSlow = &edge.Fault{Status: 499, Side: edge.SideClient, Code: "client_too_slow", Close: true,
+	Detail: "The client took the answer below the minimum rate."}
+
+// Send implements edge.Sender: the answer leaves as head and body in as few writes as it can.
+func (w *work) Send(x *edge.Exchange) *edge.Fault {
+	c := w.c
+	c.sendMu.Lock()
+	c.begun = true
+	c.sendMu.Unlock()
+	if x.Tunnel != nil {
+		return c.runTunnel(w)
+	}
+	if c.l.draining() || !c.in.quiet() {
+		x.Close = true
+	}
+	framing := w.head(x)
+	switch {
+	case framing == noBody:
+		return c.sent(x, c.write(w.out), nil)
+	case framing == chunked:
+		return w.sendChunked(x)
+	}
+	if whole, ok := x.Out.(edge.Whole); ok {
+		if b, ok := whole.Whole(); ok {
+			return w.sendWhole(x, b)
+		}
+	}
+	return w.sendStream(x, framing == untilClose)
+}
+
+type framing uint8
+
+const (
+	noBody framing = iota
+	byLength
+	chunked
+	untilClose
+)
+
+// head writes the answer's head into w.out and decides how the body is framed (RFC 9112 6).
+func (w *work) head(x *edge.Exchange) framing {
+	status := x.Resp.StatusCode()
+	f := byLength
+	switch {
+	case bytes.Equal(x.Method, methodHead) || status == 204 || status == 304:
+		f = noBody
+	case x.Out == nil:
+		f = noBody
+		x.OutLen = max(x.OutLen, 0)
+	case x.OutLen < 0 && x.Minor == 0:
+		f = untilClose
+		x.Close = true
+	case x.OutLen < 0:
+		f = chunked
+	}
+	w.out = appendStatus(w.out[:0], status, x.Resp.StatusMessage())
+	dated := false
+	for k, v := range x.Resp.All() {
+		switch string(k) { // names are canonical, the comparison does not allocate
+		case "Content-Length", "Connection", "Transfer-Encoding", "Keep-Alive", "Upgrade", "Trailer":
+			continue
+		case "Date":
+			dated = true
+		}
+		w.out = appendField(w.out, k, v)
+	}
+	if !dated {
+		w.out = append(w.out, "Date: "...)
+		w.out = append(w.out, w.c.l.front.clock.HTTPDateAt(x.Times.First)...)
+		w.out = append(w.out, "\r\n"...)
+	}
+	w.out = appendFraming(w.out, x, f, status)
+	return f
+}
+
+var methodHead = []byte("HEAD")
+
+// appendFraming writes the fields that belong to this connection and the end of the head.
+func appendFraming(dst []byte, x *edge.Exchange, f framing, status int) []byte {
+	switch {
+	case f == chunked:
+		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+	case x.OutLen >= 0 && status != 204 && (status != 304 || x.OutLen > 0):
+		dst = append(dst, "Content-Length: "...)
+		dst = strconv.AppendInt(dst, x.OutLen, 10)
+		dst = append(dst, "\r\n"...)
+	}
+	switch {
+	case x.Close:
+		dst = append(dst, "Connection: close\r\n"...)
+	case x.Minor == 0:
+		dst = append(dst, "Connection: keep-alive\r\n"...)
+	}
+	return append(dst, "\r\n"...)
+}
+
+func appendStatus(dst []byte, status int, reason []byte) []byte {
+	dst = append(dst, "HTTP/1.1 "...)
+	dst = strconv.AppendInt(dst, int64(status), 10)
+	dst = append(dst, ' ')
+	if len(reason) > 0 {
+		dst = append(dst, reason...)
+	} else {
+		dst = append(dst, fasthttp.StatusMessage(status)...)
+	}
+	return append(dst, "\r\n"...)
+}
+
+func appendField(dst, name, value []byte) []byte {
+	dst = append(dst, name...)
+	dst = append(dst, ": "...)
+	dst = append(dst, value...)
+	return append(dst, "\r\n"...)
+}
+
+// sendWhole sends a body in memory together with the head.
+func (w *work) sendWhole(x *edge.Exchange, b []byte) *edge.Fault {
+	c := w.c
+	x.OutBytes = int64(len(b))
+	if len(w.out)+len(b) <= outBuffer || c.tcp == nil {
+		w.out = append(w.out, b...)
+		return c.sent(x, c.write(w.out), nil)
+	}
+	w.vec2 = [2][]byte{w.out, b}
+	w.vec = w.vec2[:]
+	return c.sent(x, c.writeVec(w), nil)
+}
+
+// sendStream sends a body of known length, or one that ends when the connection closes.
+func (w *work) sendStream(x *edge.Exchange, cutByReset bool) *edge.Fault {
+	c := w.c
+	buf := w.out
+	if waits(x.Out) {
+		if err := c.write(buf); err != nil {
+			return c.sent(x, err, nil)
+		}
+		buf = buf[:0]
+	}
+	for {
+		if len(buf) == 0 && x.OutLen-x.OutBytes >= spliceMin {
+			if moved, f := w.splice(x); moved {
+				return f
+			}
+		}
+		room := w.room(buf)
+		n, err := x.Out.Read(room)
+		buf = w.out[:len(buf)+n]
+		x.OutBytes += int64(n)
+		if err == io.EOF && x.OutLen >= 0 && x.OutBytes != x.OutLen {
+			err = edge.UpstreamTruncated // a filter changed the body and not its length
+		}
+		if len(buf) > 0 {
+			if werr := c.write(buf); werr != nil {
+				return c.sent(x, werr, nil)
+			}
+		}
+		if err != nil {
+			c.reset = c.reset || (cutByReset && err != io.EOF)
+			return c.sent(x, nil, err)
+		}
+		buf = w.out[:0]
+	}
+}
+
+// room returns where the next piece of a body goes: behind what buf holds already.
+func (w *work) room(buf []byte) []byte {
+	if cap(w.out)-len(buf) < outBuffer/2 {
+		grown := make([]byte, len(buf), len(buf)+outBuffer)
+		copy(grown, buf)
+		w.out = grown
+	}
+	w.out = w.out[:cap(w.out)]
+	return w.out[len(buf):]
+}
+
+// waits tells that reading b now would block: the head must not wait for it.
+func waits(b io.Reader) bool {
+	r, ok := b.(interface{ Ready() bool })
+	return ok && !r.Ready()
+}
+
+// spliceMin is from where on moving bytes socket to socket is cheaper than copying them.
+const (
+	spliceMin   = 64 << 10
+	splicePiece = 1 << 20
+)
+
+// splice moves the rest of the body without copying it; moved is false when it cannot be done.
+func (w *work) splice(x *edge.Exchange) (moved bool, f *edge.Fault) {
+	c := w.c
+	s, ok := x.Out.(edge.Splicer)
+	if !ok || c.tcp == nil {
+		return false, nil
+	}
+	for {
+		now := clock.Now()
+		allowed := c.outflo.allowed(c.l.settings.Load().minSend)
+		if allowed <= 0 {
+			return true, c.sent(x, os.ErrDeadlineExceeded, nil)
+		}
+		c.moveWriteDeadline(now + allowed)
+		n, err := s.Splice(c.tcp, splicePiece)
+		if errors.Is(err, edge.ErrNoSplice) {
+			return moved, nil
+		}
+		moved = true
+		x.OutBytes += n
+		if errors.Is(err, os.ErrDeadlineExceeded) { // the client took less than a piece in the time it had
+			c.outflo.add(n, clock.Now()-now)
+			continue
+		}
+		c.outflo.add(n, 0)
+		if err != nil {
+			return true, c.sent(x, nil, err)
+		}
+	}
+}
+
+// spliceFrom moves up to n bytes of the client's socket into dst, at the pace of a body.
+func (c *conn) spliceFrom(dst *net.TCPConn, n int64) (int64, error) {
+	now := clock.Now()
+	allowed := c.pace.allowed(c.l.settings.Load().minReceive)
+	if allowed <= 0 {
+		return 0, os.ErrDeadlineExceeded
+	}
+	c.moveReadDeadline(now + allowed)
+	if c.aborted.Load() {
+		return 0, os.ErrDeadlineExceeded
+	}
+	c.limited = io.LimitedReader{R: c.tcp, N: n}
+	moved, err := dst.ReadFrom(&c.limited)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && !c.aborted.Load():
+		c.pace.add(moved, clock.Now()-now)
+		err = nil
+	case err == nil && moved < n:
+		err = io.ErrUnexpectedEOF
+	default:
+		c.pace.add(moved, 0)
+	}
+	return moved, err
+}
+
+// sendChunked sends a body of unknown length to an HTTP/1.1 client, a chunk a read, its trailers at the end.
+func (w *work) sendChunked(x *edge.Exchange) *edge.Fault {
+	c := w.c
+	buf := w.out
+	if waits(x.Out) {
+		if err := c.write(buf); err != nil {
+			return c.sent(x, err, nil)
+		}
+		buf = buf[:0]
+	}
+	for {
+		start := len(buf)
+		room := w.room(buf)
+		n, err := x.Out.Read(room[chunkHead : len(room)-chunkTail])
+		x.OutBytes += int64(n)
+		buf = w.out[:start]
+		if n > 0 {
+			buf = appendChunk(buf, room[chunkHead:chunkHead+n])
+		}
+		if err == io.EOF {
+			buf = append(buf, "0\r\n"...)
+			buf = append(buf, trailer(x)...)
+			buf = append(buf, "\r\n"...)
+		}
+		if len(buf) > 0 {
+			if werr := c.write(buf); werr != nil {
+				return c.sent(x, werr, nil)
+			}
+		}
+		if err != nil {
+			return c.sent(x, nil, err)
+		}
+		buf = w.out[:0]
+	}
+}
+
+// Room kept around a chunk's data for its size line, and for CRLF and the last chunk.
+const (
+	chunkHead = 10
+	chunkTail = 8
+)
+
+// appendChunk frames data, which lies chunkHead bytes behind dst's end in the same array.
+func appendChunk(dst, data []byte) []byte {
+	dst = wire.AppendChunkHeader(dst, len(data))
+	dst = append(dst, data...) // moves the data down by a few bytes; the regions may overlap
+	return append(dst, "\r\n"...)
+}
+
+// trailer returns the trailer lines of the answer if the client may get them (RFC 9110 6.5.1).
+func trailer(x *edge.Exchange) []byte {
+	if t, ok := x.Out.(edge.Trailered); ok && x.TETrailers {
+		return t.Trailer()
+	}
+	return nil
+}
+
+// sent tells how sending ended: werr is the client's side, berr the body's.
+func (c *conn) sent(x *edge.Exchange, werr, berr error) *edge.Fault {
+	if werr == nil && (berr == nil || berr == io.EOF) {
+		return nil
+	}
+	f := c.why(x, werr, berr)
+	c.aborted.Store(true)
+	if f.Side == edge.SideClient {
+		c.reset = true // nothing more can reach it
+	}
+	return f
+}
+
+// why finds the fault behind an answer that was not sent whole.
+func (c *conn) why(x *edge.Exchange, werr, berr error) *edge.Fault {
+	var f *edge.Fault
+	switch {
+	case errors.As(berr, &f):
+		return f
+	case berr != nil:
+		x.Cause = berr
+		return edge.UpstreamTruncated
+	case errors.Is(werr, os.ErrDeadlineExceeded):
+		return clientTooSlow
+	}
+	x.Cause = werr
+	return edge.ClientGone
+}
+
+// writeVec writes w.vec with one system call, as far as the socket takes it.
+func (c *conn) writeVec(w *work) error {
+	now := clock.Now()
+	allowed := c.outflo.allowed(c.l.settings.Load().minSend)
+	c.moveWriteDeadline(now + max(allowed, 1))
+	n, err := w.vec.WriteTo(c.tcp)
+	c.outflo.add(n, clock.Now()-now)
+	return err
+}
+
+// sendContinue tells a waiting client to send its body, unless the final answer has begun.
+func (c *conn) sendContinue() error {
+	c.sendMu.Lock()
+	defer c.sendMu.Unlock()
+	if c.begun {
+		return edge.ClientGone
+	}
+	return c.write(continueLine)
+}
+
+var continueLine = []byte("HTTP/1.1 100 Continue\r\n\r\n")

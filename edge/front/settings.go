@@ -1,0 +1,171 @@
+package front
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/ip"
+)
+
+// compile turns a [[listener]] into settings; what is wrong is recorded on its table.
+func compile(h *edge.Host, conf *config.Listener) *settings {
+	set := &settings{
+		name:          conf.Name,
+		headerTimeout: conf.HeaderTimeout,
+		idleTimeout:   conf.IdleTimeout,
+		minReceive:    int64(conf.MinReceiveRate),
+		minSend:       int64(conf.MinSendRate),
+		maxHead:       int(conf.MaxHeaderBytes),
+		headBuffer:    int(conf.MaxHeaderBytes),
+		maxBody:       int64(conf.MaxBodyBytes),
+		maxConns:      int64(conf.MaxConnections),
+		maxPerIP:      conf.MaxConnectionsPerIP,
+		proxyProtocol: conf.ProxyProtocol,
+		trusted:       ip.NewSet(h.Config.Server.TrustedProxies),
+	}
+	if len(conf.Certificates) > 0 {
+		set.certificates = loadCertificates(conf)
+		set.tls = tlsConfig(conf.TLSMinVersion, set.certificates)
+	}
+	return set
+}
+
+// use makes set the listener's settings from the next request on. A TLS configuration that is as it was stays,
+// so that clients can resume their sessions over reloads.
+func (l *Listener) use(set *settings) {
+	if old := l.settings.Load(); old != nil && old.tls != nil && set.tls != nil &&
+		old.tls.MinVersion == set.tls.MinVersion {
+		kept := old.certificates
+		kept.table.Store(set.certificates.table.Load())
+		set.certificates.twin = kept
+		set.tls = old.tls
+	}
+	l.settings.Store(set)
+}
+
+// open listens on the address of conf unless the front does already.
+func (p *part) open(h *edge.Host, conf *config.Listener) {
+	p.f.mu.Lock()
+	_, have := p.f.listeners[conf.Address]
+	p.f.mu.Unlock()
+	if have {
+		return
+	}
+	socket, err := p.f.listen(conf)
+	if err != nil {
+		conf.Table.Errorf("address", "cannot listen on %q: %s", conf.Address, listenHint(err))
+		return
+	}
+	p.opened[conf.Address] = newListener(p.f, conf.Address, socket)
+}
+
+func listenHint(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		switch errno {
+		case syscall.EADDRINUSE:
+			return "another process uses it; find it with `ss -ltnp`"
+		case syscall.EACCES:
+			return "ports below 1024 need CAP_NET_BIND_SERVICE (AmbientCapabilities= in the unit)"
+		case syscall.EADDRNOTAVAIL:
+			return "this machine has no such address"
+		}
+	}
+	return err.Error()
+}
+
+// listen takes the socket that the service manager handed in for conf, or opens one.
+func (f *Front) listen(conf *config.Listener) (net.Listener, error) {
+	for _, file := range f.inherited {
+		l, err := net.FileListener(file) // duplicates the descriptor: a removed listener can come back
+		if err != nil {
+			continue // not a listening socket; said at start
+		}
+		if file.Name() == conf.Name || sameAddress(l.Addr(), conf.Address) {
+			if u, ok := l.(*net.UnixListener); ok {
+				u.SetUnlinkOnClose(false) // the path belongs to the service manager
+			}
+			return l, nil
+		}
+		_ = l.Close() // only a duplicate
+	}
+	lc := net.ListenConfig{}
+	if conf.ReusePort {
+		lc.Control = reusePort
+	}
+	if path, ok := strings.CutPrefix(conf.Address, "unix:"); ok {
+		removeStale(path)
+		return lc.Listen(bg, "unix", path)
+	}
+	return lc.Listen(bg, "tcp", conf.Address)
+}
+
+func reusePort(_, _ string, c syscall.RawConn) error {
+	var err error
+	if cerr := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	}); cerr != nil {
+		return cerr
+	}
+	if err != nil {
+		return fmt.Errorf("cannot set SO_REUSEPORT: %w", err)
+	}
+	return nil
+}
+
+// removeStale removes a socket file that nobody listens on any more.
+func removeStale(path string) {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&os.ModeSocket == 0 {
+		return
+	}
+	c, err := net.Dial("unix", path)
+	if err == nil {
+		_ = c.Close() // somebody listens: the bind will say so
+		return
+	}
+	_ = os.Remove(path) // the bind says when it is still in the way
+}
+
+func sameAddress(a net.Addr, configured string) bool {
+	if path, ok := strings.CutPrefix(configured, "unix:"); ok {
+		return a.Network() == "unix" && a.String() == path
+	}
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	want, err := net.ResolveTCPAddr("tcp", configured)
+	if err != nil || want.Port != t.Port {
+		return false
+	}
+	wild := func(ip net.IP) bool { return len(ip) == 0 || ip.IsUnspecified() }
+	return want.IP.Equal(t.IP) || (wild(want.IP) && wild(t.IP))
+}
+
+// tlsConfig allows TLS 1.3, and TLS 1.2 with forward secrecy and authenticated encryption only.
+func tlsConfig(minVersion string, c *certificates) *tls.Config {
+	v := uint16(tls.VersionTLS12)
+	if minVersion == "1.3" {
+		v = tls.VersionTLS13
+	}
+	return &tls.Config{
+		MinVersion:     v,
+		GetCertificate: c.pick,
+		NextProtos:     []string{"http/1.1"},
+		CipherSuites: []uint16{
+			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+		},
+	}
+}

@@ -1,0 +1,63 @@
+package front
+
+import (
+	"bufio"
+	"bytes"
+	"net"
+	"sync"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/wire"
+)
+
+// work is everything one request needs; an idle connection holds none of it.
+type work struct {
+	c     *conn
+	x     edge.Exchange
+	m     wire.Request
+	clean []byte        // the head without hop-by-hop fields
+	src   bytes.Reader  // over clean
+	rd    *bufio.Reader // over src, for fasthttp's codec
+	out   []byte        // the answer's head, and bodies on their way
+	vec   net.Buffers   // head and body for one writev
+	vec2  [2][]byte     // room for vec
+}
+
+var works = sync.Pool{New: func() any {
+	return &work{rd: bufio.NewReaderSize(nil, readBuffer), out: make([]byte, 0, outBuffer)}
+}}
+
+// outBuffer is how much of a body passes at once.
+const outBuffer = 32 << 10
+
+func acquireWork() *work { return works.Get().(*work) }
+
+// release gives w back; nothing of it may be used afterwards.
+func (w *work) release() {
+	w.c = nil
+	w.x.Reset()
+	w.m = wire.Request{}
+	w.vec, w.vec2 = nil, [2][]byte{}
+	if cap(w.out) > 4*outBuffer || cap(w.clean) > 4*outBuffer {
+		return // a rare giant head must not stay for ever
+	}
+	works.Put(w)
+}
+
+// parse hands the clean head to fasthttp's codec.
+func (w *work) parse() error {
+	if w.rd.Size() < len(w.clean) {
+		w.rd = bufio.NewReaderSize(nil, len(w.clean))
+	}
+	w.src.Reset(w.clean)
+	w.rd.Reset(&w.src)
+	w.x.Req.SetNoDefaultContentType(true)
+	return w.x.Req.Read(w.rd)
+}
+
+type buffer [outBuffer]byte
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+func acquireBuffer() *buffer  { return buffers.Get().(*buffer) }
+func releaseBuffer(b *buffer) { buffers.Put(b) }

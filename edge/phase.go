@@ -1,0 +1,63 @@
+package edge
+
+// Phase is a point in the life of an exchange at which features may act.
+type Phase uint8
+
+// The phases, in order. Request phases run the list of features downwards, Receive and Respond upwards.
+const (
+	Early   Phase = iota // listener-wide, the route is not known yet
+	Access               // who asks, may they, how often
+	Rewrite              // what the upstream will see
+	Lookup               // an answer may be at hand already
+	Admit                // may the upstream be asked now; local answers
+	Rescue               // only after a Fault: a stale answer, a fallback
+	Receive              // answers of an upstream only, before they are stored
+	Respond              // every answer, cached and local ones too
+	Log                  // always, once, when the body has closed
+	phases
+)
+
+var phaseNames = [phases]string{
+	"early", "access", "rewrite", "lookup", "admit", "rescue", "receive", "respond", "log",
+}
+
+// String returns the phase's name in lower case.
+func (p Phase) String() string {
+	if p < phases {
+		return phaseNames[p]
+	}
+	return "unknown"
+}
+
+// Verdict is what a Filter decides.
+type Verdict uint8
+
+const (
+	// Next goes on to the following filter.
+	Next Verdict = iota
+	// Answered tells that the answer stands in the exchange (Exchange.Answer) or that Exchange.Fault is set:
+	// the flow jumps to Respond.
+	Answered
+	// Drop closes the client's connection without an answer.
+	Drop
+)
+
+// Filter is one feature at one phase of one route. Run is called by many goroutines at once.
+type Filter interface {
+	Run(x *Exchange) Verdict
+}
+
+// Upstream is whom a route asks: a pool, a split over pools, later a composition or a function.
+type Upstream interface {
+	// Pick chooses a peer for the next attempt; a Fault when there is nobody to ask.
+	Pick(x *Exchange) (Peer, *Fault)
+}
+
+// Peer is one target of an upstream.
+type Peer interface {
+	// RoundTrip makes one attempt: the head of the answer into x.Resp, its body into x.Out.
+	RoundTrip(x *Exchange) *Fault
+	// Release is called exactly once after each RoundTrip: at once when it failed, when the body has closed
+	// on success. f tells how the exchange ended with this peer; nil: all went well.
+	Release(x *Exchange, f *Fault)
+}

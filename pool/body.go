@@ -1,0 +1,141 @@
+package pool
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/wire"
+)
+
+// body is the body of an answer. It ends with io.EOF only when its framing was seen to end; errors are
+// *edge.Fault values.
+type body struct {
+	c      *conn
+	x      *edge.Exchange
+	left   int64 // bytes to come; see the constants below
+	chunks wire.Chunked
+	ended  bool
+	err    error
+}
+
+const (
+	leftChunked = -1
+	leftClose   = -2
+)
+
+// maxTrailer bounds the trailer section of an answer, in bytes.
+const maxTrailer = 16 << 10
+
+func (b *body) reset(c *conn, x *edge.Exchange, left int64) {
+	*b = body{c: c, x: x, left: left, chunks: b.chunks, ended: left == 0}
+	if left == leftChunked {
+		b.chunks.Reset(&c.br, maxTrailer)
+	}
+}
+
+// Read implements io.Reader. It returns what is there rather than wait to fill p.
+func (b *body) Read(p []byte) (int, error) {
+	switch {
+	case b.err != nil:
+		return 0, b.err
+	case b.ended:
+		return 0, io.EOF
+	case b.left == leftChunked:
+		return b.readChunked(p)
+	}
+	return b.readPlain(p)
+}
+
+func (b *body) readPlain(p []byte) (int, error) {
+	if b.left > 0 && int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	n, err := b.c.br.Read(p)
+	if b.left > 0 {
+		if b.left -= int64(n); b.left == 0 {
+			b.ended = true
+			return n, io.EOF
+		}
+	}
+	if err == errEnded && b.left == leftClose {
+		b.ended = true
+		return n, io.EOF
+	}
+	if err != nil {
+		return n, b.fail(err)
+	}
+	return n, nil
+}
+
+func (b *body) readChunked(p []byte) (int, error) {
+	n, err := b.chunks.Read(p)
+	switch {
+	case err == io.EOF, err == nil && b.chunks.Done():
+		b.ended = true
+		return n, io.EOF
+	case err != nil:
+		err = b.fail(err)
+	}
+	return n, err
+}
+
+// fail remembers why the body cannot be complete.
+func (b *body) fail(err error) error {
+	var v *wire.Violation
+	var f *edge.Fault
+	switch {
+	case errors.As(err, &v):
+		b.x.Cause = err
+		f = edge.UpstreamProtocol
+	case !errors.As(err, &f), f.Code == edge.UpstreamReset.Code:
+		f = edge.UpstreamTruncated
+	}
+	b.err = f
+	return f
+}
+
+// Ready tells that Read would not block.
+func (b *body) Ready() bool {
+	return b.ended || b.err != nil || len(b.c.br.Buffered()) > 0
+}
+
+// Close implements io.Closer; Release decides what becomes of the connection.
+func (b *body) Close() error { return nil }
+
+// Trailer implements edge.Trailered.
+func (b *body) Trailer() []byte {
+	if b.left == leftChunked && b.ended {
+		return b.chunks.Trailer()
+	}
+	return nil
+}
+
+// Splice implements edge.Splicer for plain bodies of known length.
+func (b *body) Splice(dst *net.TCPConn, limit int64) (int64, error) {
+	c := b.c
+	if c.tcp == nil || b.left <= 0 || b.err != nil || len(c.br.Buffered()) > 0 {
+		return 0, edge.ErrNoSplice
+	}
+	c.readUntil(clock.Now(), c.limit())
+	want := min(limit, b.left)
+	c.limited = io.LimitedReader{R: c.tcp, N: want}
+	n, err := dst.ReadFrom(&c.limited)
+	if n > 0 {
+		c.lastByte = clock.Now()
+	}
+	if b.left -= n; b.left == 0 {
+		b.ended = true
+		return n, io.EOF
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && n == 0 && clock.Now() >= c.rdl:
+		return n, b.fail(edge.UpstreamTimeout)
+	case err == nil && n < want:
+		return n, b.fail(edge.UpstreamTruncated)
+	}
+	return n, err
+}

@@ -1,0 +1,224 @@
+package pool
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/penstock-edge/penstock/edge/config"
+)
+
+// Config is [pool.NAME].
+type Config struct {
+	Balance string `toml:"balance" default:"round_robin" enum:"round_robin|least_connections|consistent_hash|random"`
+	// HashKey: ip, path, uri, header:N, cookie:N or query:N.
+	HashKey string `toml:"hash_key" default:"ip"`
+	// HashSeed keeps outsiders from aiming at one target; gateways that share keys share it.
+	HashSeed config.Secret `toml:"hash_seed"`
+
+	ConnectTimeout  time.Duration `toml:"connect_timeout" default:"1s" min:"1ms" max:"5m"`
+	ResponseTimeout time.Duration `toml:"response_timeout" default:"15s" min:"1ms" max:"24h"`
+	IdleTimeout     time.Duration `toml:"idle_timeout" default:"60s" min:"10ms" max:"24h"`
+	// StreamIdleTimeout: how long a body or a tunnel may be silent.
+	StreamIdleTimeout time.Duration `toml:"stream_idle_timeout" default:"5m" min:"10ms" max:"24h"`
+	ResolveInterval   time.Duration `toml:"resolve_interval" default:"30s" min:"100ms" max:"24h"`
+
+	MaxConnections int           `toml:"max_connections" default:"512" min:"1" max:"65535"`
+	MaxWaiting     int           `toml:"max_waiting" default:"1024" min:"0" max:"1000000"`
+	WaitTimeout    time.Duration `toml:"wait_timeout" default:"1s" min:"1ms" max:"5m"`
+
+	TLS TLS `toml:"tls"`
+
+	targets []targetSpec
+}
+
+// TLS is [pool.NAME.tls].
+type TLS struct {
+	Enabled    bool   `toml:"enabled" default:"false"`
+	ServerName string `toml:"server_name"` // default: the target's host
+	CA         string `toml:"ca"`          // PEM file; default: the system's roots
+	Cert       string `toml:"cert"`        // client certificate, with Key
+	Key        string `toml:"key"`
+	MinVersion string `toml:"min_version" default:"1.2" enum:"1.2|1.3"`
+	// InsecureSkipVerify takes any certificate: only for targets that cannot be given a proper one.
+	InsecureSkipVerify bool `toml:"insecure_skip_verify" default:"false"`
+
+	base *tls.Config
+}
+
+// targetSpec is one element of `targets`.
+type targetSpec struct {
+	address string
+	weight  int32
+	backup  bool
+}
+
+type targetTable struct {
+	Address string `toml:"address" required:"true"`
+	Weight  int    `toml:"weight" default:"1" min:"1" max:"65535"`
+	Backup  bool   `toml:"backup" default:"false"`
+}
+
+func readConfig(t *config.Table) *Config {
+	c := &Config{}
+	t.Decode(c)
+	c.checkHashKey(t)
+	c.readTargets(t)
+	c.TLS.load(t)
+	return c
+}
+
+func (c *Config) checkHashKey(t *config.Table) {
+	kind, name, named := strings.Cut(c.HashKey, ":")
+	switch kind {
+	case "ip", "path", "uri":
+		if !named {
+			return
+		}
+	case "header":
+		if name != "" {
+			key := fasthttp.AppendNormalizedHeaderKey(nil, name)
+			c.HashKey = "header:" + string(key)
+			return
+		}
+	case "cookie", "query":
+		if name != "" {
+			return
+		}
+	}
+	t.Errorf("hash_key", "must be ip, path, uri, header:NAME, cookie:NAME or query:NAME, is %q", c.HashKey)
+}
+
+func (c *Config) readTargets(t *config.Table) {
+	v, ok := t.Value("targets")
+	if !ok {
+		t.Errorf("targets", "a pool needs at least one target, such as targets = [\"127.0.0.1:9000\"]")
+		return
+	}
+	list := v.List()
+	if len(list) == 0 {
+		v.Errorf("a pool needs at least one target, such as targets = [\"127.0.0.1:9000\"]")
+		return
+	}
+	seen := map[string]bool{}
+	for _, e := range list {
+		spec := targetSpec{weight: 1}
+		if sub := e.Table(); sub != nil {
+			var tt targetTable
+			sub.Decode(&tt)
+			spec = targetSpec{tt.Address, int32(tt.Weight), tt.Backup}
+		} else if s, ok := e.String(); ok {
+			spec.address = s
+		} else {
+			e.Errorf("a target is \"host:port\" or { address = \"host:port\", weight = 2 }")
+			continue
+		}
+		if err := checkAddress(spec.address); err != nil {
+			e.Errorf("%s", err)
+			continue
+		}
+		if seen[spec.address] {
+			e.Errorf("target %q is in the pool already; give it a weight instead", spec.address)
+			continue
+		}
+		seen[spec.address] = true
+		c.targets = append(c.targets, spec)
+	}
+}
+
+func checkAddress(a string) error {
+	if path, ok := strings.CutPrefix(a, "unix:"); ok {
+		if path == "" {
+			return fmt.Errorf("target %q names no socket: want unix:/path", a)
+		}
+		return nil
+	}
+	host, port, err := net.SplitHostPort(a)
+	if err != nil || host == "" {
+		return fmt.Errorf("target %q is not host:port or unix:/path", a)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("target %q has no port from 1 to 65535", a)
+	}
+	return nil
+}
+
+// hostFor returns the Host toward a target for routes that do not keep the client's.
+func (c *Config) hostFor(address string) string {
+	if c.TLS.ServerName != "" {
+		return c.TLS.ServerName
+	}
+	if strings.HasPrefix(address, "unix:") {
+		return "localhost"
+	}
+	return address
+}
+
+// load reads the files that the section names.
+func (s *TLS) load(t *config.Table) {
+	if !s.Enabled {
+		return
+	}
+	sub := t.Child("tls")
+	s.base = &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+		InsecureSkipVerify: s.InsecureSkipVerify, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
+	if s.MinVersion == "1.3" {
+		s.base.MinVersion = tls.VersionTLS13
+	}
+	if s.CA != "" {
+		pem, err := os.ReadFile(s.CA)
+		if err != nil {
+			sub.Errorf("ca", "cannot read the certificates of the authorities: %s", err)
+			return
+		}
+		s.base.RootCAs = x509.NewCertPool()
+		if !s.base.RootCAs.AppendCertsFromPEM(pem) {
+			sub.Errorf("ca", "%q holds no certificate in PEM form", s.CA)
+		}
+	}
+	if (s.Cert == "") != (s.Key == "") {
+		sub.Errorf("cert", "cert and key go together")
+		return
+	}
+	if s.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(s.Cert, s.Key)
+		if err != nil {
+			sub.Errorf("cert", "cannot load certificate %q with key %q: %s", s.Cert, s.Key, err)
+			return
+		}
+		s.base.Certificates = []tls.Certificate{pair}
+	}
+}
+
+// client returns the TLS configuration toward one target.
+func (s *TLS) client(address string) *tls.Config {
+	c := s.base.Clone()
+	c.ServerName = s.ServerName
+	if c.ServerName == "" {
+		c.ServerName, _, _ = net.SplitHostPort(address) // checked at load; a unix socket has no host
+	}
+	return c
+}
+
+// fingerprint tells TLS settings apart, files by content.
+func (s *TLS) fingerprint() string {
+	if !s.Enabled {
+		return "plain"
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %q %v", s.ServerName, s.MinVersion, s.InsecureSkipVerify)
+	for _, f := range []string{s.CA, s.Cert, s.Key} {
+		b, _ := os.ReadFile(f) // a missing file has been reported by load
+		fmt.Fprintf(h, " %x", sha256.Sum256(b))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}

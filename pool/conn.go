@@ -1,0 +1,184 @@
+package pool
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/wire"
+)
+
+// conn is one connection to a target; it serves one exchange at a time and has one owner at any time.
+type conn struct {
+	t      *Target
+	nc     net.Conn     // TLS or the socket
+	tcp    *net.TCPConn // the socket when bytes may be spliced; nil under TLS and for unix sockets
+	tls    *tls.Conn
+	raw    syscall.RawConn
+	br     wire.Reader
+	reused bool
+	// lastUsed is when it became idle; the reaper reads it while another owner may take the connection.
+	lastUsed atomic.Int64
+	rdl, wdl int64 // deadlines in force, clock nanoseconds
+
+	x        *edge.Exchange // the exchange being served
+	conf     *Config        // of the generation that serves it
+	inBody   bool           // the head of the answer has been read
+	lastByte int64          // when the target last sent something, clock nanoseconds
+
+	m    wire.Response
+	body body
+	up   upload
+
+	peekFn   func(fd uintptr)
+	peekByte [1]byte
+	peekErr  syscall.Errno
+	peekN    int
+	limited  io.LimitedReader
+}
+
+const (
+	answerBuffer = 4 << 10  // first size of the read buffer
+	maxAnswer    = 64 << 10 // bytes of an answer's head
+)
+
+func newConn(t *Target, nc, socket net.Conn) *conn {
+	c := &conn{t: t, nc: nc}
+	if nc == socket {
+		c.tcp, _ = socket.(*net.TCPConn)
+	}
+	c.tls, _ = nc.(*tls.Conn)
+	if sc, ok := socket.(syscall.Conn); ok {
+		c.raw, _ = sc.SyscallConn()
+	}
+	c.peekFn = c.peekFd
+	c.br.Reset(c, answerBuffer, maxAnswer)
+	c.up.init(c)
+	return c
+}
+
+// close ends the connection.
+func (c *conn) close() {
+	_ = c.nc.Close() // nothing is left to be said on it
+	c.br.Release()
+}
+
+// alive tells whether an idle connection can serve another request: still open, and not one byte there that
+// nobody asked for.
+func (c *conn) alive() bool {
+	if c.raw == nil || len(c.br.Buffered()) > 0 {
+		return false
+	}
+	c.peekN, c.peekErr = 0, 0
+	if c.raw.Control(c.peekFn) != nil {
+		return false
+	}
+	if c.peekErr == syscall.EAGAIN {
+		return true
+	}
+	return c.peekN > 0 && c.tls != nil && c.onlyTickets()
+}
+
+// peekFd looks for a byte or the end without taking or waiting.
+func (c *conn) peekFd(fd uintptr) {
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&c.peekByte[0])), 1,
+		syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
+	c.peekN, c.peekErr = int(n), errno
+}
+
+// onlyTickets reads what a TLS target sent on an idle connection: session tickets are the connection's own
+// business, anything else is not.
+func (c *conn) onlyTickets() bool {
+	c.rdl = 0
+	_ = c.nc.SetReadDeadline(time.Now()) // what is there is read, nothing is waited for
+	var b [1]byte
+	n, err := c.nc.Read(b[:])
+	return n == 0 && isTimeout(err)
+}
+
+// readUntil lets reads block until at, in clock nanoseconds; a deadline that stands a little before it stays.
+func (c *conn) readUntil(now, at int64) {
+	if c.rdl > at || c.rdl < now+(at-now)/4 {
+		c.rdl = at
+		_ = c.nc.SetReadDeadline(clock.At(at)) // a closed socket fails the read
+	}
+}
+
+func (c *conn) writeUntil(at int64) {
+	if c.wdl == 0 || c.wdl > at || at-c.wdl > int64(time.Second) {
+		c.wdl = at
+		_ = c.nc.SetWriteDeadline(clock.At(at)) // a closed socket fails the write
+	}
+}
+
+// Read slices: how long the gateway waits for a target before it looks whether the client is still there.
+const (
+	firstSlice = 100 * time.Millisecond
+	lastSlice  = time.Second
+)
+
+// Read is the source of the connection's buffer: it waits for the target in slices and looks between them
+// whether the client is still there. Errors are *edge.Fault values.
+func (c *conn) Read(p []byte) (int, error) {
+	for slice := firstSlice; ; slice = min(2*slice, lastSlice) {
+		now := clock.Now()
+		c.readUntil(now, min(now+int64(slice), c.limit()))
+		n, err := c.nc.Read(p)
+		if n > 0 {
+			c.lastByte = clock.Now()
+			return n, nil
+		}
+		if err == nil {
+			continue
+		}
+		if !isTimeout(err) {
+			c.x.Cause = err
+			return 0, c.readFault(err)
+		}
+		if clock.Now() >= c.limit() {
+			return 0, edge.UpstreamTimeout
+		}
+		if !c.up.active.Load() && c.x.Conn.Gone() {
+			return 0, edge.ClientGone
+		}
+	}
+}
+
+func (c *conn) readFault(err error) *edge.Fault {
+	if err == io.EOF {
+		return errEnded
+	}
+	return edge.UpstreamReset
+}
+
+var (
+	answerTooLarge = &edge.Fault{Status: 502, Side: edge.SideUpstream, Code: "upstream_protocol",
+		Detail: "The head of the upstream's answer is too large."}
+	// errEnded tells that the target closed in order; what that means depends on what was awaited.
+	errEnded = &edge.Fault{Status: 502, Side: edge.SideUpstream, Retry: edge.RetryIdempotent, Code: "upstream_reset",
+		Detail: "The upstream closed the connection."}
+)
+
+const forever = int64(1) << 62
+
+// limit is when to give up waiting, in clock nanoseconds: for the head response_timeout after the request was
+// sent, for the body stream_idle_timeout after its last byte; never beyond the exchange's deadline.
+func (c *conn) limit() int64 {
+	limit := forever
+	switch {
+	case c.inBody:
+		limit = c.lastByte + int64(c.conf.StreamIdleTimeout)
+	case !c.up.active.Load():
+		limit = c.up.ended.Load() + int64(c.conf.ResponseTimeout)
+	}
+	if c.x.Deadline > 0 {
+		limit = min(limit, c.x.Deadline)
+	}
+	return limit
+}

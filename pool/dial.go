@@ -1,0 +1,138 @@
+package pool
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+)
+
+// dial opens a connection to t within the pool's connect timeout, TLS included. A name with several addresses
+// is tried from the next one in turn.
+func dial(x *edge.Exchange, t *Target, conf *Config) (*conn, *edge.Fault) {
+	until := time.Now().Add(conf.ConnectTimeout)
+	if x.Deadline > 0 {
+		until = earlier(until, clock.At(x.Deadline))
+	}
+	nc, err := t.name.dial(until)
+	if err != nil {
+		x.Cause = err
+		if isTimeout(err) {
+			return nil, edge.UpstreamConnectTimeout
+		}
+		return nil, edge.UpstreamConnect
+	}
+	socket := nc
+	if conf.TLS.Enabled {
+		client := tls.Client(nc, conf.TLS.client(t.Address))
+		_ = nc.SetDeadline(until) // a closed socket fails the handshake
+		if err := client.Handshake(); err != nil {
+			_ = nc.Close() // the handshake's error is the one that counts
+			x.Cause = err
+			return nil, edge.UpstreamTLS
+		}
+		_ = nc.SetDeadline(time.Time{}) // the next read or write sets its own
+		nc = client
+	}
+	return newConn(t, nc, socket), nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func isTimeout(err error) bool {
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
+}
+
+// resolver turns a target's address into sockets' addresses. Literal addresses and unix sockets need no
+// resolving; a name keeps its last good answer while a newer one cannot be had.
+type resolver struct {
+	network string // "tcp" or "unix"
+	literal string // what to dial as it is; empty for a name
+	host    string
+	port    uint16
+	addrs   *atomic.Pointer[[]netip.Addr]
+	next    *atomic.Uint32
+	failed  *atomic.Bool // the last asking failed
+}
+
+func newResolver(address string) resolver {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return resolver{network: "unix", literal: path}
+	}
+	if _, err := netip.ParseAddrPort(address); err == nil {
+		return resolver{network: "tcp", literal: address}
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		panic("BUG: target address was not checked: " + address)
+	}
+	n, err := net.LookupPort("tcp", port)
+	if err != nil {
+		panic("BUG: target port was not checked: " + address)
+	}
+	return resolver{network: "tcp", host: host, port: uint16(n),
+		addrs: new(atomic.Pointer[[]netip.Addr]), next: new(atomic.Uint32),
+		failed: new(atomic.Bool)}
+}
+
+func (r *resolver) named() bool { return r.literal == "" }
+
+// dial connects to one of the addresses before until.
+func (r *resolver) dial(until time.Time) (net.Conn, error) {
+	d := net.Dialer{Deadline: until}
+	if !r.named() {
+		return d.Dial(r.network, r.literal)
+	}
+	addrs := r.addrs.Load()
+	if addrs == nil {
+		if err := r.resolve(until); err != nil {
+			return nil, err
+		}
+		addrs = r.addrs.Load()
+	}
+	var err error
+	first := int(r.next.Add(1))
+	for i := range *addrs {
+		a := netip.AddrPortFrom((*addrs)[(first+i)%len(*addrs)], r.port)
+		// Share what is left of the time among the addresses not tried yet.
+		left := time.Until(until) / time.Duration(len(*addrs)-i)
+		d.Deadline = time.Now().Add(left)
+		var nc net.Conn
+		if nc, err = d.Dial("tcp", a.String()); err == nil {
+			return nc, nil
+		}
+	}
+	return nil, err
+}
+
+// resolve asks for the name's addresses; an empty or failed answer keeps the last good one.
+func (r *resolver) resolve(until time.Time) error {
+	ctx, cancel := context.WithDeadline(context.Background(), until)
+	defer cancel()
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", r.host)
+	if err != nil {
+		return err
+	}
+	for i := range found {
+		found[i] = found[i].Unmap()
+	}
+	r.addrs.Store(&found)
+	return nil
+}

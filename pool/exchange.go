@@ -1,0 +1,225 @@
+package pool
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"net"
+	"strconv"
+	"sync"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/wire"
+)
+
+// codec is what turning a head into fasthttp's form and back needs for a moment.
+type codec struct {
+	out   []byte // head toward the target
+	clean []byte // head of the answer without hop-by-hop fields
+	src   bytes.Reader
+	rd    *bufio.Reader
+}
+
+var codecs = sync.Pool{New: func() any {
+	return &codec{rd: bufio.NewReaderSize(nil, answerBuffer)}
+}}
+
+// exchange makes one attempt on c: the request out, the head of the answer into x.Resp, its body into x.Out.
+func (c *conn) exchange(x *edge.Exchange, host string) *edge.Fault {
+	c.x, c.inBody = x, false
+	c.up.reset(x)
+	k := codecs.Get().(*codec)
+	defer codecs.Put(k)
+	if f := c.sendRequest(x, k, host); f != nil {
+		return f
+	}
+	x.Times.Sent = clock.Now()
+	for {
+		f := c.readHead(x)
+		if f != nil {
+			return c.blame(f)
+		}
+		var v *wire.Violation
+		k.clean, v = wire.ScanResponse(k.clean[:0], c.br.Buffered()[:c.m.Len], &c.m)
+		if v != nil {
+			x.Cause = v
+			return edge.UpstreamProtocol
+		}
+		c.br.Discard(c.m.Len)
+		if c.m.Status >= 200 || c.m.Status == 101 {
+			break
+		}
+		// Interim answers end here: the gateway sends its own 100, and 103 is a hint that may be dropped
+		// (RFC 9110 15.2, RFC 8297 2).
+	}
+	return c.accept(x, k)
+}
+
+// sendRequest writes the head, and the body with it when it is in memory; another body is sent by upload.
+func (c *conn) sendRequest(x *edge.Exchange, k *codec, host string) *edge.Fault {
+	x.SetRequestLine(host)
+	k.out = x.Req.AppendBytes(k.out[:0])
+	k.out = k.out[:len(k.out)-2] // the empty line comes after the framing
+	k.out = appendFraming(k.out, x)
+	var whole []byte
+	streamed := x.In != nil
+	if w, ok := x.In.(edge.Whole); ok {
+		if b, ok := w.Whole(); ok {
+			whole, streamed = b, false
+			x.InBytes = int64(len(b))
+		}
+	}
+	k.out = append(k.out, whole...)
+	err := c.write(k.out)
+	if cap(k.out) > maxAnswer {
+		k.out = nil // a rare giant head must not stay for ever
+	}
+	c.up.ended.Store(clock.Now())
+	if err != nil {
+		x.Cause = err
+		// The target may have said why before it closed; if not, reading fails at once.
+		c.up.failed = true
+		return nil
+	}
+	if streamed {
+		x.Uploading = true
+		c.up.start()
+	}
+	return nil
+}
+
+// appendFraming ends the head of the request: how its body is framed, and what this hop asks of the next.
+func appendFraming(dst []byte, x *edge.Exchange) []byte {
+	switch {
+	case x.In != nil && x.InLen < 0:
+		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+	case x.In != nil || expectsBody(x.Method):
+		dst = append(dst, "Content-Length: "...)
+		dst = strconv.AppendInt(dst, x.InLen, 10)
+		dst = append(dst, "\r\n"...)
+	}
+	switch {
+	case len(x.Upgrade) > 0:
+		dst = append(dst, "Connection: Upgrade\r\nUpgrade: "...)
+		dst = append(dst, x.Upgrade...)
+		dst = append(dst, "\r\n"...)
+	case x.TETrailers:
+		dst = append(dst, "Connection: TE\r\nTE: trailers\r\n"...)
+	}
+	return append(dst, "\r\n"...)
+}
+
+// expectsBody tells methods whose empty body is announced (RFC 9110 8.6).
+func expectsBody(method []byte) bool {
+	switch string(method) {
+	case "POST", "PUT", "PATCH":
+		return true
+	}
+	return false
+}
+
+// readHead reads until a whole head is in the buffer.
+func (c *conn) readHead(x *edge.Exchange) *edge.Fault {
+	for searched := 0; ; {
+		b := c.br.Buffered()
+		if c.m.Len = wire.HeadEnd(b, searched); c.m.Len > 0 {
+			return nil
+		}
+		searched = len(b)
+		if _, err := c.br.Fill(); err != nil {
+			if errors.Is(err, wire.ErrFull) {
+				return answerTooLarge
+			}
+			var f *edge.Fault
+			if !errors.As(err, &f) {
+				x.Cause = err
+				return edge.UpstreamReset
+			}
+			if len(b) > 0 && f.Code == edge.UpstreamReset.Code {
+				return edge.UpstreamTruncated // the head was cut: the request has been seen
+			}
+			return f
+		}
+	}
+}
+
+// blame finds the fault behind a failed wait for the answer: a broken upload comes first, and a reused
+// connection that died in silence may be replaced by a fresh one.
+func (c *conn) blame(f *edge.Fault) *edge.Fault {
+	if broken := c.up.fault.Load(); broken != nil {
+		return broken
+	}
+	if f.Code == edge.UpstreamReset.Code {
+		if c.reused {
+			return edge.UpstreamStale
+		}
+		return edge.UpstreamReset
+	}
+	return f
+}
+
+// accept takes over the checked head in k.clean and prepares the body.
+func (c *conn) accept(x *edge.Exchange, k *codec) *edge.Fault {
+	if k.rd.Size() < len(k.clean) {
+		k.rd = bufio.NewReaderSize(nil, len(k.clean))
+	}
+	k.src.Reset(k.clean)
+	k.rd.Reset(&k.src)
+	x.Resp.SetNoDefaultContentType(true)
+	if err := x.Resp.Read(k.rd); err != nil {
+		x.Cause = err
+		return edge.UpstreamProtocol
+	}
+	x.Resp.SetNoDefaultContentType(true)
+	x.Resp.SetProtocol(nil)
+	c.inBody, c.lastByte = true, clock.Now()
+	if c.up.over(answerWaits) {
+		x.Uploading = false
+	}
+	m := &c.m
+	if m.Status == 101 {
+		return c.switched(x)
+	}
+	x.OutLen = m.ContentLength
+	left := m.ContentLength
+	switch {
+	case m.Bodyless || string(x.Method) == "HEAD":
+		left = 0
+	case m.Chunked:
+		left = leftChunked
+	case left < 0:
+		left = leftClose
+	}
+	c.body.reset(c, x, left)
+	if left != 0 {
+		x.Out = &c.body
+	}
+	return nil
+}
+
+// switched takes a 101, which only a request for an upgrade may get (RFC 9110 15.2.2).
+func (c *conn) switched(x *edge.Exchange) *edge.Fault {
+	if len(x.Upgrade) == 0 || !bytes.EqualFold(c.m.Upgrade, x.Upgrade) {
+		return edge.UpstreamUpgrade
+	}
+	x.Tunnel = c
+	x.TunnelIdle = c.conf.StreamIdleTimeout
+	c.body.reset(c, x, 0)
+	return nil
+}
+
+// NetConn implements edge.Tunnel.
+func (c *conn) NetConn() net.Conn { return c.nc }
+
+// Early implements edge.Tunnel.
+func (c *conn) Early() []byte { return c.br.Buffered() }
+
+// finish ends the exchange on c and tells whether the connection can serve another.
+func (c *conn) finish(f *edge.Fault) bool {
+	c.up.join()
+	keep := f == nil && c.inBody && c.body.ended && c.body.err == nil && c.m.Status != 101 && !c.m.Close &&
+		c.body.left != leftClose && !c.up.failed && len(c.br.Buffered()) == 0
+	c.x, c.body.x, c.up.x = nil, nil, nil
+	return keep
+}

@@ -1,0 +1,262 @@
+package pool
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+)
+
+// Target is one upstream address with its connections. It outlives generations: a reload that keeps the target
+// keeps its connections and its state.
+type Target struct {
+	Address string // as configured
+	name    resolver
+
+	state    atomic.Uint32 // 0: usable; see targetDrained
+	inFlight atomic.Int64  // requests being made
+	conns    atomic.Int64  // connections open or being opened
+	idle     idleSlots
+	gone     atomic.Bool // no generation uses the target: connections are closed when they come back
+
+	waiting atomic.Int64 // length of queue
+	mu      sync.Mutex   // guards queue
+	queue   []*waiter    // requests waiting for a connection, oldest first
+}
+
+const targetDrained = 1
+
+// waiter is one request that waits for a connection of a target that has as many as it may.
+type waiter struct {
+	ch chan *conn // receives a connection, or nil: there is room, try again
+}
+
+var waiters = sync.Pool{New: func() any { return &waiter{ch: make(chan *conn, 1)} }}
+
+func newTarget(address string, idle int) *Target {
+	t := &Target{Address: address, name: newResolver(address)}
+	t.idle.slots = make([]atomic.Pointer[conn], idle)
+	return t
+}
+
+// acquire returns a connection for x: an idle one that is alive, a new one, or one that comes back in time.
+func (t *Target) acquire(x *edge.Exchange, conf *Config) (*conn, *edge.Fault) {
+	for {
+		if c := t.reuse(x.Fresh); c != nil {
+			return c, nil
+		}
+		if t.conns.Add(1) <= int64(conf.MaxConnections) {
+			return t.open(x, conf)
+		}
+		t.conns.Add(-1)
+		c, f := t.wait(x, conf)
+		if c != nil || f != nil {
+			return c, f
+		}
+	}
+}
+
+// reuse returns an idle connection that is alive. With fresh set it only makes room for a new one.
+func (t *Target) reuse(fresh bool) *conn {
+	for {
+		c := t.idle.pop()
+		if c == nil {
+			return nil
+		}
+		if !fresh && c.alive() {
+			c.reused = true
+			return c
+		}
+		c.close()
+		t.conns.Add(-1)
+		if fresh {
+			return nil
+		}
+	}
+}
+
+// open dials; the caller has counted the connection.
+func (t *Target) open(x *edge.Exchange, conf *Config) (*conn, *edge.Fault) {
+	c, f := dial(x, t, conf)
+	if f != nil {
+		t.conns.Add(-1)
+		t.wake(nil)
+	}
+	return c, f
+}
+
+// wait queues x until a connection or room for one is there; nil and no fault means: try again.
+func (t *Target) wait(x *edge.Exchange, conf *Config) (*conn, *edge.Fault) {
+	if t.waiting.Add(1) > int64(conf.MaxWaiting) {
+		t.waiting.Add(-1)
+		return nil, edge.PoolBusy
+	}
+	w := waiters.Get().(*waiter)
+	t.mu.Lock()
+	t.queue = append(t.queue, w)
+	t.mu.Unlock()
+	if t.idle.any() || t.conns.Load() < int64(conf.MaxConnections) {
+		t.wake(nil) // one came back between the look and the queue
+	}
+	limit := conf.WaitTimeout
+	if x.Deadline > 0 {
+		limit = min(limit, time.Duration(x.Deadline-clock.Now()))
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case c := <-w.ch:
+		waiters.Put(w)
+		return t.granted(c)
+	case <-timer.C:
+	}
+	if t.leave(w) {
+		waiters.Put(w)
+		return nil, edge.PoolWait
+	}
+	c := <-w.ch // it was granted just now
+	waiters.Put(w)
+	return t.granted(c)
+}
+
+func (t *Target) granted(c *conn) (*conn, *edge.Fault) {
+	if c == nil {
+		return nil, nil
+	}
+	if c.alive() {
+		c.reused = true
+		return c, nil
+	}
+	c.close()
+	t.conns.Add(-1)
+	return nil, nil
+}
+
+// leave takes w out of the queue; false: it has been granted already.
+func (t *Target) leave(w *waiter) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i, q := range t.queue {
+		if q == w {
+			t.queue = append(t.queue[:i], t.queue[i+1:]...)
+			t.waiting.Add(-1)
+			return true
+		}
+	}
+	return false
+}
+
+// wake grants c, or room when c is nil, to the request that waits longest; false: nobody waits.
+func (t *Target) wake(c *conn) bool {
+	if t.waiting.Load() == 0 {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.queue) == 0 {
+		return false
+	}
+	w := t.queue[0]
+	t.queue = append(t.queue[:0], t.queue[1:]...)
+	t.waiting.Add(-1)
+	w.ch <- c // has room for one
+	return true
+}
+
+// release takes a connection back; keep tells that it may serve another request.
+func (t *Target) release(c *conn, keep bool) {
+	if keep && !t.gone.Load() {
+		c.lastUsed.Store(clock.Now())
+		if t.wake(c) || t.idle.push(c) {
+			if t.gone.Load() {
+				t.closeIdle(0) // it was dropped in between
+			}
+			return
+		}
+	}
+	c.close()
+	t.conns.Add(-1)
+	t.wake(nil)
+}
+
+// closeIdle closes connections that were last used before the given clock time; 0: all.
+func (t *Target) closeIdle(before int64) {
+	for i := range t.idle.slots {
+		c := t.idle.slots[i].Load()
+		if c == nil || (before > 0 && c.lastUsed.Load() > before) {
+			continue
+		}
+		if t.idle.slots[i].CompareAndSwap(c, nil) {
+			c.close()
+			t.conns.Add(-1)
+		}
+	}
+}
+
+// drop is called when no generation uses the target any more.
+func (t *Target) drop() {
+	t.gone.Store(true)
+	t.closeIdle(0)
+}
+
+// idleSlots holds idle connections without a lock: a slot is taken by swapping it out, so a connection has one
+// owner at any time. It is last in, first out as long as nobody interferes, and nearly so otherwise.
+type idleSlots struct {
+	slots []atomic.Pointer[conn]
+	top   atomic.Int64 // where the last push or pop took place; a hint
+}
+
+func (s *idleSlots) pop() *conn {
+	n := int64(len(s.slots))
+	start := min(s.top.Load(), n-1)
+	for i := start; i >= 0; i-- {
+		if s.slots[i].Load() == nil {
+			continue
+		}
+		if c := s.slots[i].Swap(nil); c != nil {
+			s.top.Store(i)
+			return c
+		}
+	}
+	for i := start + 1; i < n; i++ {
+		if s.slots[i].Load() == nil {
+			continue
+		}
+		if c := s.slots[i].Swap(nil); c != nil {
+			s.top.Store(i)
+			return c
+		}
+	}
+	return nil
+}
+
+// push keeps c; false when all slots are taken.
+func (s *idleSlots) push(c *conn) bool {
+	n := int64(len(s.slots))
+	start := min(s.top.Load(), n)
+	for i := start; i < n; i++ {
+		if s.slots[i].Load() == nil && s.slots[i].CompareAndSwap(nil, c) {
+			s.top.Store(i)
+			return true
+		}
+	}
+	for i := start - 1; i >= 0; i-- {
+		if s.slots[i].Load() == nil && s.slots[i].CompareAndSwap(nil, c) {
+			s.top.Store(i)
+			return true
+		}
+	}
+	return false
+}
+
+// any tells that an idle connection stood in the slots a moment ago.
+func (s *idleSlots) any() bool {
+	for i := range s.slots {
+		if s.slots[i].Load() != nil {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,206 @@
+package pool
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/wire"
+)
+
+// upload sends a body that is not whole in memory, in a goroutine of its own, while the connection's owner
+// waits for the answer: a target may answer before it has read everything, and may stream both ways.
+type upload struct {
+	c       *conn
+	x       *edge.Exchange
+	active  atomic.Bool
+	ended   atomic.Int64               // when the request was sent, clock nanoseconds
+	fault   atomic.Pointer[edge.Fault] // why the body could not be had; set before the connection is closed
+	failed  bool                       // not all of the body was sent; set before done
+	drained atomic.Bool                // the body was read to its end; at most one write is left
+	begun   bool                       // the goroutine was started and not yet joined; the owner's
+	done    chan struct{}              // one token when the goroutine ends
+	timer   *time.Timer
+	run     func() // bound once: starting the goroutine allocates nothing
+}
+
+func (u *upload) init(c *conn) {
+	u.c = c
+	u.done = make(chan struct{}, 1)
+	u.run = u.send
+	u.timer = time.NewTimer(time.Hour)
+	u.timer.Stop()
+}
+
+// reset prepares for an exchange without a streamed body.
+func (u *upload) reset(x *edge.Exchange) {
+	u.x, u.failed = x, false
+	u.fault.Store(nil)
+}
+
+// start begins to send the body of x.
+func (u *upload) start() {
+	u.begun = true
+	u.active.Store(true)
+	go u.run()
+}
+
+// over waits up to d for the goroutine to end and tells whether it has.
+func (u *upload) over(d time.Duration) bool {
+	if !u.begun {
+		return true
+	}
+	if u.active.Load() {
+		u.timer.Reset(d)
+		defer u.timer.Stop()
+		select {
+		case <-u.done:
+			u.begun = false
+			return true
+		case <-u.timer.C:
+			return false
+		}
+	}
+	<-u.done
+	u.begun = false
+	return true
+}
+
+// join waits until the goroutine has ended. An upload that goes on after the answer is complete, or after the
+// target was lost, is of no use: it is made to end, and its client told to stop.
+func (u *upload) join() {
+	if u.over(lastWrite) {
+		return
+	}
+	u.x.Conn.Abort()
+	u.c.wdl = 0
+	_ = u.c.nc.SetWriteDeadline(time.Unix(1, 0)) // wakes a blocked write
+	<-u.done
+	u.begun = false
+}
+
+// A target that has read all of an upload can answer before the goroutine that sent it runs again: how long the
+// head of the answer waits for it, and how long an upload may still take after the answer is complete.
+const (
+	answerWaits = 5 * time.Millisecond
+	lastWrite   = 50 * time.Millisecond
+)
+
+type uploadBuffer [32 << 10]byte
+
+var uploadBuffers = sync.Pool{New: func() any { return new(uploadBuffer) }}
+
+// send copies the body to the target, framed as the head said.
+func (u *upload) send() {
+	buf := uploadBuffers.Get().(*uploadBuffer)
+	err := u.copy(buf[:])
+	uploadBuffers.Put(buf)
+	if err != nil {
+		u.broke(err)
+	}
+	u.ended.Store(clock.Now())
+	u.active.Store(false)
+	u.done <- struct{}{}
+}
+
+// broke notes that not all of the body was sent.
+func (u *upload) broke(err error) {
+	u.failed = true
+	var f *edge.Fault
+	if errors.As(err, &f) {
+		// The body broke off: the target must not take it for whole. Closing also wakes the owner.
+		u.fault.Store(f)
+		_ = u.c.nc.Close()
+	}
+}
+
+func (u *upload) copy(buf []byte) error {
+	if u.x.InLen >= 0 {
+		return u.copyPlain(buf)
+	}
+	for {
+		n, err := u.x.In.Read(buf[chunkHead : len(buf)-chunkTail])
+		out := buf[:0]
+		if n > 0 {
+			out = wire.AppendChunkHeader(out, n)
+			out = append(out, buf[chunkHead:chunkHead+n]...) // moves down by a few bytes
+			out = append(out, "\r\n"...)
+		}
+		if err == io.EOF {
+			out = append(out, "0\r\n"...)
+			if t, ok := u.x.In.(edge.Trailered); ok {
+				out = append(out, t.Trailer()...)
+			}
+			out = append(out, "\r\n"...)
+		}
+		if len(out) > 0 {
+			if werr := u.c.write(out); werr != nil {
+				return werr
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// Room kept around a chunk's data for its size line, and for CRLF and the last chunk.
+const (
+	chunkHead = 10
+	chunkTail = 8
+)
+
+// spliceMin is from where on moving bytes socket to socket is cheaper than copying them.
+const (
+	spliceMin   = 64 << 10
+	splicePiece = 1 << 20
+)
+
+func (u *upload) copyPlain(buf []byte) error {
+	sent := int64(0)
+	splicer, _ := u.x.In.(edge.Splicer)
+	for sent < u.x.InLen {
+		if splicer != nil && u.c.tcp != nil && u.x.InLen-sent >= spliceMin {
+			u.c.writeUntil(clock.Now() + int64(u.c.conf.ResponseTimeout))
+			n, err := splicer.Splice(u.c.tcp, splicePiece)
+			sent += n
+			if err == nil || err == io.EOF {
+				continue
+			}
+			if !errors.Is(err, edge.ErrNoSplice) {
+				return err
+			}
+		}
+		n, err := u.x.In.Read(buf)
+		if n > 0 {
+			if werr := u.c.write(buf[:n]); werr != nil {
+				return werr
+			}
+			sent += int64(n)
+		}
+		if err == io.EOF && sent == u.x.InLen {
+			return nil
+		}
+		if err == io.EOF {
+			return edge.ClientGone // a filter shortened the body and not its length
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write sends b to the target, which must take it within the response timeout.
+func (c *conn) write(b []byte) error {
+	c.writeUntil(clock.Now() + int64(c.conf.ResponseTimeout))
+	_, err := c.nc.Write(b)
+	return err
+}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/penstock-edge/penstock/edge/lib/splice"
 	"github.com/penstock-edge/penstock/edge/route"
 )
 
@@ -136,8 +137,6 @@ type ClientConn interface {
 	// Abort ends a read of the request's body that another goroutine may be blocked in; the connection is
 	// closed after the answer.
 	Abort()
-	// NetConn is the socket, for splicing; nil when bytes must pass through a buffer (TLS).
-	NetConn() *net.TCPConn
 }
 
 // Tunnel is one end of a switched connection.
@@ -161,12 +160,12 @@ type Trailered interface {
 	Trailer() []byte
 }
 
-// Splicer is a body that can move its bytes socket to socket.
+// Splicer is a body that can move its bytes into a kernel pipe.
 type Splicer interface {
-	// Splice moves up to limit bytes of the body into dst without copying them through user memory, and
-	// returns io.EOF when the body has ended. It returns ErrNoSplice before moving anything when the body's
-	// source cannot be spliced.
-	Splice(dst *net.TCPConn, limit int64) (int64, error)
+	// Splice moves up to limit bytes of the body into the empty pipe p, waiting for the first as Read does. It
+	// returns io.EOF with the last bytes of the body. It returns ErrNoSplice before moving anything when bytes
+	// must be copied: they are in a buffer already, or encrypted.
+	Splice(p *splice.Pipe, limit int64) (int, error)
 }
 
 // ErrNoSplice is returned by Splicer.Splice when the bytes must be copied instead.

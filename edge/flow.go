@@ -34,21 +34,29 @@ func Serve(g *Generation, x *Exchange, front Sender) {
 	finish(x, x.cut)
 }
 
-// guarded runs one part of the story; it is the only place that recovers. A panic becomes a 500, or a cut
+// guarded runs one part of the story; a panic in it becomes a 500, or a cut
 // connection when the answer had begun.
 func guarded(x *Exchange, front Sender, part func(*Exchange, Sender) Verdict) (v Verdict) {
+	var f *Fault
 	defer func() {
-		if p := recover(); p != nil {
-			slog.Error("panic while serving", "panic", fmt.Sprint(p), "route", x.Plan.Name,
-				"request_id", string(x.RequestID), "stack", string(debug.Stack()))
-			x.Cause = fmt.Errorf("panic: %v", p)
-			x.cut = Internal
-			x.letGo(Internal)
-			x.problem(Internal)
+		if f != nil {
+			x.cut = f
+			x.letGo(f)
+			x.problem(f)
 			v = Answered
 		}
 	}()
+	defer Contain(&f)
 	return part(x, front)
+}
+
+// Contain is deferred where a panic must not end the process: it is written to the log and becomes *f. Besides
+// Serve only goroutines need it that work for an exchange on their own.
+func Contain(f **Fault) {
+	if p := recover(); p != nil {
+		slog.Error("panic", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		*f = Internal
+	}
 }
 
 // decide finds the answer: refused already, answered by a filter, or asked of the upstream.
@@ -169,7 +177,7 @@ func receive(x *Exchange) Verdict {
 
 // rescue gives the filters a chance to answer in place of the fault, then makes the fault the answer.
 func rescue(x *Exchange) {
-	if run(x.Plan.filters[Rescue], x) == Answered && x.Resp.StatusCode() != 0 && x.Local {
+	if run(x.Plan.filters[Rescue], x) == Answered {
 		return
 	}
 	x.letGo(x.Fault)

@@ -3,11 +3,9 @@ package pool
 import (
 	"errors"
 	"io"
-	"net"
-	"os"
 
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/splice"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
@@ -115,27 +113,20 @@ func (b *body) Trailer() []byte {
 }
 
 // Splice implements edge.Splicer for plain bodies of known length.
-func (b *body) Splice(dst *net.TCPConn, limit int64) (int64, error) {
+func (b *body) Splice(p *splice.Pipe, limit int64) (int, error) {
 	c := b.c
 	if c.tcp == nil || b.left <= 0 || b.err != nil || len(c.br.Buffered()) > 0 {
 		return 0, edge.ErrNoSplice
 	}
-	c.readUntil(clock.Now(), c.limit())
-	want := min(limit, b.left)
-	c.limited = io.LimitedReader{R: c.tcp, N: want}
-	n, err := dst.ReadFrom(&c.limited)
-	if n > 0 {
-		c.lastByte = clock.Now()
-	}
-	if b.left -= n; b.left == 0 {
+	c.pipe, c.pipeMax = p, min(limit, b.left)
+	n, err := c.wait(nil)
+	c.pipe = nil
+	if b.left -= int64(n); b.left == 0 {
 		b.ended = true
 		return n, io.EOF
 	}
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded) && n == 0 && clock.Now() >= c.rdl:
-		return n, b.fail(edge.UpstreamTimeout)
-	case err == nil && n < want:
-		return n, b.fail(edge.UpstreamTruncated)
+	if err != nil {
+		return n, b.fail(err)
 	}
-	return n, err
+	return n, nil
 }

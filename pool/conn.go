@@ -11,6 +11,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/splice"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
@@ -40,7 +41,8 @@ type conn struct {
 	peekByte [1]byte
 	peekErr  syscall.Errno
 	peekN    int
-	limited  io.LimitedReader
+	pipe     *splice.Pipe // where wait puts bytes; nil: into memory
+	pipeMax  int64
 }
 
 const (
@@ -125,11 +127,14 @@ const (
 
 // Read is the source of the connection's buffer: it waits for the target in slices and looks between them
 // whether the client is still there. Errors are *edge.Fault values.
-func (c *conn) Read(p []byte) (int, error) {
+func (c *conn) Read(p []byte) (int, error) { return c.wait(p) }
+
+// wait reads into p, or into c.pipe when one is set.
+func (c *conn) wait(p []byte) (int, error) {
 	for slice := firstSlice; ; slice = min(2*slice, lastSlice) {
 		now := clock.Now()
 		c.readUntil(now, min(now+int64(slice), c.limit()))
-		n, err := c.nc.Read(p)
+		n, err := c.readOrSplice(p)
 		if n > 0 {
 			c.lastByte = clock.Now()
 			return n, nil
@@ -148,6 +153,13 @@ func (c *conn) Read(p []byte) (int, error) {
 			return 0, edge.ClientGone
 		}
 	}
+}
+
+func (c *conn) readOrSplice(p []byte) (int, error) {
+	if c.pipe != nil {
+		return c.pipe.Fill(c.raw, c.pipeMax)
+	}
+	return c.nc.Read(p)
 }
 
 func (c *conn) readFault(err error) *edge.Fault {

@@ -35,9 +35,8 @@ func (c *conn) exchange(x *edge.Exchange, host string) *edge.Fault {
 		return f
 	}
 	x.Times.Sent = clock.Now()
-	for {
-		f := c.readHead(x)
-		if f != nil {
+	for interim := 0; ; interim++ {
+		if f := c.readHead(x); f != nil {
 			return c.blame(f)
 		}
 		var v *wire.Violation
@@ -48,17 +47,23 @@ func (c *conn) exchange(x *edge.Exchange, host string) *edge.Fault {
 		}
 		c.br.Discard(c.m.Len)
 		if c.m.Status >= 200 || c.m.Status == 101 {
-			break
+			return c.accept(x, k)
+		}
+		if interim == maxInterim {
+			return edge.UpstreamProtocol
 		}
 		// Interim answers end here: the gateway sends its own 100, and 103 is a hint that may be dropped
 		// (RFC 9110 15.2, RFC 8297 2).
 	}
-	return c.accept(x, k)
 }
+
+// maxInterim is how many 1xx answers may come before the final one.
+const maxInterim = 16
 
 // sendRequest writes the head, and the body with it when it is in memory; another body is sent by upload.
 func (c *conn) sendRequest(x *edge.Exchange, k *codec, host string) *edge.Fault {
 	x.SetRequestLine(host)
+	x.Req.ResetConnectionClose() // the codec takes an HTTP/1.0 head for one that closes; that is the client's side
 	k.out = x.Req.AppendBytes(k.out[:0])
 	k.out = k.out[:len(k.out)-2] // the empty line comes after the framing
 	k.out = appendFraming(k.out, x)

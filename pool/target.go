@@ -15,13 +15,16 @@ type Target struct {
 	Address string // as configured
 	name    resolver
 
-	state    atomic.Uint32 // 0: usable; see targetDrained
-	inFlight atomic.Int64  // requests being made
-	conns    atomic.Int64  // connections open or being opened
+	state atomic.Uint32 // 0: usable; see targetDrained
+	conns atomic.Int64  // connections open or being opened
+	_     [128]byte     // every request writes inFlight: neighbours would share its cache line
+	// inFlight counts the requests being made.
+	inFlight atomic.Int64
+	_        [128]byte
 	idle     idleSlots
 	gone     atomic.Bool // no generation uses the target: connections are closed when they come back
 
-	waiting atomic.Int64 // length of queue
+	waiting atomic.Int64 // length of queue, to be read without the lock
 	mu      sync.Mutex   // guards queue
 	queue   []*waiter    // requests waiting for a connection, oldest first
 }
@@ -89,14 +92,10 @@ func (t *Target) open(x *edge.Exchange, conf *Config) (*conn, *edge.Fault) {
 
 // wait queues x until a connection or room for one is there; nil and no fault means: try again.
 func (t *Target) wait(x *edge.Exchange, conf *Config) (*conn, *edge.Fault) {
-	if t.waiting.Add(1) > int64(conf.MaxWaiting) {
-		t.waiting.Add(-1)
+	w := t.enter(conf.MaxWaiting)
+	if w == nil {
 		return nil, edge.PoolBusy
 	}
-	w := waiters.Get().(*waiter)
-	t.mu.Lock()
-	t.queue = append(t.queue, w)
-	t.mu.Unlock()
 	if t.idle.any() || t.conns.Load() < int64(conf.MaxConnections) {
 		t.wake(nil) // one came back between the look and the queue
 	}
@@ -119,6 +118,19 @@ func (t *Target) wait(x *edge.Exchange, conf *Config) (*conn, *edge.Fault) {
 	c := <-w.ch // it was granted just now
 	waiters.Put(w)
 	return t.granted(c)
+}
+
+// enter puts a waiter at the end of the queue; nil when it is full.
+func (t *Target) enter(limit int) *waiter {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.queue) >= limit {
+		return nil
+	}
+	w := waiters.Get().(*waiter)
+	t.queue = append(t.queue, w)
+	t.waiting.Add(1)
+	return w
 }
 
 func (t *Target) granted(c *conn) (*conn, *edge.Fault) {
@@ -169,16 +181,31 @@ func (t *Target) wake(c *conn) bool {
 func (t *Target) release(c *conn, keep bool) {
 	if keep && !t.gone.Load() {
 		c.lastUsed.Store(clock.Now())
-		if t.wake(c) || t.idle.push(c) {
-			if t.gone.Load() {
-				t.closeIdle(0) // it was dropped in between
-			}
+		if t.wake(c) {
+			return
+		}
+		if t.idle.push(c) {
+			t.afterPush()
 			return
 		}
 	}
 	c.close()
 	t.conns.Add(-1)
 	t.wake(nil)
+}
+
+// afterPush looks at what may have changed while a connection was put back: somebody began to wait, or the
+// target was dropped.
+func (t *Target) afterPush() {
+	if t.waiting.Load() > 0 {
+		if c := t.idle.pop(); c != nil && !t.wake(c) && !t.idle.push(c) {
+			c.close()
+			t.conns.Add(-1)
+		}
+	}
+	if t.gone.Load() {
+		t.closeIdle(0)
+	}
 }
 
 // closeIdle closes connections that were last used before the given clock time; 0: all.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/splice"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
@@ -96,15 +97,27 @@ var uploadBuffers = sync.Pool{New: func() any { return new(uploadBuffer) }}
 
 // send copies the body to the target, framed as the head said.
 func (u *upload) send() {
-	buf := uploadBuffers.Get().(*uploadBuffer)
-	err := u.copy(buf[:])
-	uploadBuffers.Put(buf)
-	if err != nil {
+	if err := u.guarded(); err != nil {
 		u.broke(err)
 	}
 	u.ended.Store(clock.Now())
 	u.active.Store(false)
 	u.done <- struct{}{}
+}
+
+// guarded copies the body; what panics in a filter that wraps it ends this exchange only.
+func (u *upload) guarded() (err error) {
+	var f *edge.Fault
+	defer func() {
+		if f != nil {
+			err = f
+		}
+	}()
+	defer edge.Contain(&f)
+	buf := uploadBuffers.Get().(*uploadBuffer)
+	err = u.copy(buf[:])
+	uploadBuffers.Put(buf)
+	return err
 }
 
 // broke notes that not all of the body was sent.
@@ -158,21 +171,15 @@ const (
 )
 
 // spliceMin is from where on moving bytes socket to socket is cheaper than copying them.
-const (
-	spliceMin   = 64 << 10
-	splicePiece = 1 << 20
-)
+const spliceMin = 64 << 10
 
 func (u *upload) copyPlain(buf []byte) error {
-	sent := int64(0)
-	splicer, _ := u.x.In.(edge.Splicer)
-	for sent < u.x.InLen {
-		if splicer != nil && u.c.tcp != nil && u.x.InLen-sent >= spliceMin {
-			u.c.writeUntil(clock.Now() + int64(u.c.conf.ResponseTimeout))
-			n, err := splicer.Splice(u.c.tcp, splicePiece)
+	for sent := int64(0); sent < u.x.InLen; {
+		if u.x.InLen-sent >= spliceMin {
+			n, err := u.splice(u.x.InLen - sent)
 			sent += n
-			if err == nil || err == io.EOF {
-				continue
+			if err == io.EOF {
+				return nil
 			}
 			if !errors.Is(err, edge.ErrNoSplice) {
 				return err
@@ -185,13 +192,44 @@ func (u *upload) copyPlain(buf []byte) error {
 			}
 			sent += int64(n)
 		}
-		if err == io.EOF && sent == u.x.InLen {
-			return nil
-		}
-		if err == io.EOF {
+		if err == io.EOF && sent < u.x.InLen {
 			return edge.ClientGone // a filter shortened the body and not its length
 		}
+		if err != nil && err != io.EOF {
+			return err
+		}
+	}
+	return nil
+}
+
+// splice moves up to left bytes of the body without copying them; io.EOF tells that all were.
+func (u *upload) splice(left int64) (int64, error) {
+	body, ok := u.x.In.(edge.Splicer)
+	if !ok || u.c.tcp == nil {
+		return 0, edge.ErrNoSplice
+	}
+	p, err := splice.Acquire()
+	if err != nil {
+		return 0, edge.ErrNoSplice // out of descriptors: copying needs none
+	}
+	defer p.Release()
+	for sent := int64(0); ; {
+		n, err := body.Splice(p, left-sent)
+		if werr := u.c.drainPipe(p); werr != nil {
+			return sent, werr
+		}
+		sent += int64(n)
 		if err != nil {
+			return sent, err
+		}
+	}
+}
+
+// drainPipe sends what is in p to the target, which must take some of it within the response timeout.
+func (c *conn) drainPipe(p *splice.Pipe) error {
+	for p.Len() > 0 {
+		c.writeUntil(clock.Now() + int64(c.conf.ResponseTimeout))
+		if n, err := p.Drain(c.raw); err != nil && (n == 0 || !isTimeout(err)) {
 			return err
 		}
 	}

@@ -3,11 +3,11 @@ package front
 import (
 	"errors"
 	"io"
-	"net"
 	"os"
 	"sync/atomic"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/splice"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
@@ -123,22 +123,25 @@ func (b *requestBody) Whole() ([]byte, bool) {
 func (b *requestBody) Trailer() []byte { return b.trailer }
 
 // Splice implements edge.Splicer for plain bodies of known length.
-func (b *requestBody) Splice(dst *net.TCPConn, limit int64) (int64, error) {
-	src := b.c.tcp
-	if src == nil || b.left <= 0 || b.expect || b.err != nil || len(b.c.br.Buffered()) > 0 {
+func (b *requestBody) Splice(p *splice.Pipe, limit int64) (int, error) {
+	if b.c.tcp == nil || b.left <= 0 || b.expect || b.err != nil || len(b.c.br.Buffered()) > 0 {
 		return 0, edge.ErrNoSplice
 	}
-	n, err := b.c.spliceFrom(dst, min(limit, b.left))
-	b.seen += n
+	n, err := b.c.spliceInto(p, min(limit, b.left))
+	b.seen += int64(n)
 	b.x.InBytes = b.seen
-	if b.left -= n; b.left == 0 {
+	b.left -= int64(n)
+	switch {
+	case b.seen > b.x.InMax:
+		b.err = edge.BodyTooLarge
+		return 0, b.err
+	case b.left == 0:
 		b.ended.Store(true)
 		return n, io.EOF
-	}
-	if err != nil && (b.c.aborted.Load() || errors.Is(err, os.ErrDeadlineExceeded) || b.c.Gone()) {
+	case err != nil:
 		return n, b.fail(err)
 	}
-	return n, err // the other side of the splice failed
+	return n, nil
 }
 
 // quiet tells that the connection can stay: the body has ended, or what is left of it will be read in passing.

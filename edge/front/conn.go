@@ -1,7 +1,6 @@
 package front
 
 import (
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -47,8 +46,7 @@ type conn struct {
 	begun  bool // guarded by sendMu: the final answer has begun
 	reset  bool // close with RST: the client must not take what it got for whole
 
-	limited io.LimitedReader // room for splicing
-	tunnel  atomic.Pointer[tunnel]
+	tunnel atomic.Pointer[tunnel]
 
 	poll   [1]unix.PollFd
 	pollFn func(fd uintptr)
@@ -77,6 +75,8 @@ func newConn(l *Listener, socket net.Conn, peer netip.Addr) *conn {
 func (c *conn) serve() {
 	defer c.l.forget(c)
 	defer c.close()
+	var f *edge.Fault
+	defer edge.Contain(&f) // ends this connection only
 	set := c.l.settings.Load()
 	c.br.Reset(c, readBuffer, set.headBuffer)
 	if !c.greet(set) {
@@ -118,7 +118,8 @@ func (c *conn) await(first bool) bool {
 // lastCall shortens the wait of an idle connection: the client may have sent a request that is still on its
 // way, so the connection is not closed at once, and a request that comes is answered with Connection: close.
 func (c *conn) lastCall() {
-	_ = c.nc.SetReadDeadline(time.Now().Add(c.l.front.drainGrace)) // a closed socket ends the wait by itself
+	// Not c.nc, which another goroutine may be replacing; a closed socket ends the wait by itself.
+	_ = c.socket.SetReadDeadline(time.Now().Add(c.l.front.drainGrace))
 }
 
 // exchange reads one head and has it served. It returns false when the connection must end.
@@ -235,9 +236,6 @@ func (c *conn) Abort() {
 	c.aborted.Store(true)
 	_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes a blocked read
 }
-
-// NetConn implements edge.ClientConn.
-func (c *conn) NetConn() *net.TCPConn { return c.tcp }
 
 // close ends the connection so that the client can still read what was sent to it: closing a socket with
 // unread bytes would reset it and destroy the answer on its way (RFC 9112 9.6).

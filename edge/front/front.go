@@ -148,8 +148,16 @@ func (f *Front) openOn(addr string) int64 {
 	return 0
 }
 
-// start makes the generation's listeners the ones of the process.
+// start makes the generation's listeners the ones of the process. When it returns, the sockets of those that have
+// gone are closed: the next generation may listen there again.
 func (p *part) start() {
+	for _, l := range p.takeOver() {
+		l.accepts.Wait()
+	}
+}
+
+// takeOver returns the listeners that are no longer wanted.
+func (p *part) takeOver() (gone []*Listener) {
 	p.started = true
 	f := p.f
 	f.mu.Lock()
@@ -181,9 +189,11 @@ func (p *part) start() {
 			l.drain()
 			delete(f.listeners, addr)
 			f.leaving = append(f.leaving, l)
+			gone = append(gone, l)
 		}
 	}
 	f.dropEmpty()
+	return gone
 }
 
 // dropEmpty forgets drained listeners without connections; f.mu is held.

@@ -39,6 +39,7 @@ type Listener struct {
 	front    *Front
 	key      string // address as configured
 	socket   net.Listener
+	lent     bool // the service manager holds the socket too
 	settings atomic.Pointer[settings]
 	drains   atomic.Bool
 	started  sync.Once
@@ -74,7 +75,8 @@ func (l *Listener) accept() {
 			l.admit(nc)
 			continue
 		}
-		if errors.Is(err, net.ErrClosed) {
+		if l.draining() || errors.Is(err, net.ErrClosed) {
+			_ = l.socket.Close() // all who had connected have been taken in
 			return
 		}
 		// Out of files or memory: the socket stays readable, so accepting again at once would spin.
@@ -154,12 +156,13 @@ func (l *Listener) each(f func(*conn)) {
 	}
 }
 
-// drain stops accepting and lets connections end with their next answer; it does not wait.
+// drain stops accepting, as soon as all who have connected are taken in, and lets connections end with their next
+// answer. It does not wait; l.accepts does.
 func (l *Listener) drain() {
 	if l.drains.Swap(true) {
 		return
 	}
-	_ = l.socket.Close() // only stops accepting; the descriptor may live on in another process
+	l.leave()
 	l.each(func(c *conn) {
 		if c.state.Load() == stateIdle {
 			c.lastCall()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"strconv"
 
@@ -12,6 +11,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/splice"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
@@ -197,44 +197,56 @@ func waits(b io.Reader) bool {
 }
 
 // spliceMin is from where on moving bytes socket to socket is cheaper than copying them.
-const (
-	spliceMin   = 64 << 10
-	splicePiece = 1 << 20
-)
+const spliceMin = 64 << 10
 
 // splice moves the rest of the body without copying it; moved is false when it cannot be done.
 func (w *work) splice(x *edge.Exchange) (moved bool, f *edge.Fault) {
 	c := w.c
-	s, ok := x.Out.(edge.Splicer)
+	body, ok := x.Out.(edge.Splicer)
 	if !ok || c.tcp == nil {
 		return false, nil
 	}
+	p, err := splice.Acquire()
+	if err != nil {
+		return false, nil // out of descriptors: copying needs none
+	}
+	defer p.Release()
 	for {
-		now := clock.Now()
-		allowed := c.outflo.allowed(c.l.settings.Load().minSend)
-		if allowed <= 0 {
-			return true, c.sent(x, os.ErrDeadlineExceeded, nil)
-		}
-		c.moveWriteDeadline(now + allowed)
-		n, err := s.Splice(c.tcp, splicePiece)
+		_, err := body.Splice(p, x.OutLen-x.OutBytes)
 		if errors.Is(err, edge.ErrNoSplice) {
 			return moved, nil
 		}
 		moved = true
-		x.OutBytes += n
-		if errors.Is(err, os.ErrDeadlineExceeded) { // the client took less than a piece in the time it had
-			c.outflo.add(n, clock.Now()-now)
-			continue
+		if werr := c.drainPipe(p, x); werr != nil {
+			return true, c.sent(x, werr, nil)
 		}
-		c.outflo.add(n, 0)
 		if err != nil {
 			return true, c.sent(x, nil, err)
 		}
 	}
 }
 
-// spliceFrom moves up to n bytes of the client's socket into dst, at the pace of a body.
-func (c *conn) spliceFrom(dst *net.TCPConn, n int64) (int64, error) {
+// drainPipe sends what is in p to the client at the pace of an answer.
+func (c *conn) drainPipe(p *splice.Pipe, x *edge.Exchange) error {
+	for p.Len() > 0 {
+		now := clock.Now()
+		allowed := c.outflo.allowed(c.l.settings.Load().minSend)
+		if allowed <= 0 {
+			return os.ErrDeadlineExceeded
+		}
+		c.moveWriteDeadline(now + allowed)
+		n, err := p.Drain(c.raw)
+		x.OutBytes += int64(n)
+		c.outflo.add(int64(n), clock.Now()-now)
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
+	return nil
+}
+
+// spliceInto moves up to n bytes of the client's socket into p, at the pace of a body.
+func (c *conn) spliceInto(p *splice.Pipe, n int64) (int, error) {
 	now := clock.Now()
 	allowed := c.pace.allowed(c.l.settings.Load().minReceive)
 	if allowed <= 0 {
@@ -244,16 +256,10 @@ func (c *conn) spliceFrom(dst *net.TCPConn, n int64) (int64, error) {
 	if c.aborted.Load() {
 		return 0, os.ErrDeadlineExceeded
 	}
-	c.limited = io.LimitedReader{R: c.tcp, N: n}
-	moved, err := dst.ReadFrom(&c.limited)
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded) && !c.aborted.Load():
-		c.pace.add(moved, clock.Now()-now)
-		err = nil
-	case err == nil && moved < n:
+	moved, err := p.Fill(c.raw, n)
+	c.pace.add(int64(moved), clock.Now()-now)
+	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
-	default:
-		c.pace.add(moved, 0)
 	}
 	return moved, err
 }

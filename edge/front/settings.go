@@ -45,6 +45,9 @@ func (l *Listener) use(set *settings) {
 	if old := l.settings.Load(); old != nil && old.tls != nil && set.tls != nil &&
 		old.tls.MinVersion == set.tls.MinVersion {
 		kept := old.certificates
+		if kept.twin != nil {
+			kept = kept.twin // several reloads ago
+		}
 		kept.table.Store(set.certificates.table.Load())
 		set.certificates.twin = kept
 		set.tls = old.tls
@@ -60,12 +63,14 @@ func (p *part) open(h *edge.Host, conf *config.Listener) {
 	if have {
 		return
 	}
-	socket, err := p.f.listen(conf)
+	socket, lent, err := p.f.listen(conf)
 	if err != nil {
 		conf.Table.Errorf("address", "cannot listen on %q: %s", conf.Address, listenHint(err))
 		return
 	}
-	p.opened[conf.Address] = newListener(p.f, conf.Address, socket)
+	l := newListener(p.f, conf.Address, socket)
+	l.lent = lent
+	p.opened[conf.Address] = l
 }
 
 func listenHint(err error) string {
@@ -83,8 +88,8 @@ func listenHint(err error) string {
 	return err.Error()
 }
 
-// listen takes the socket that the service manager handed in for conf, or opens one.
-func (f *Front) listen(conf *config.Listener) (net.Listener, error) {
+// listen takes the socket that the service manager handed in for conf, or opens one; lent tells which.
+func (f *Front) listen(conf *config.Listener) (socket net.Listener, lent bool, err error) {
 	for _, file := range f.inherited {
 		l, err := net.FileListener(file) // duplicates the descriptor: a removed listener can come back
 		if err != nil {
@@ -94,7 +99,7 @@ func (f *Front) listen(conf *config.Listener) (net.Listener, error) {
 			if u, ok := l.(*net.UnixListener); ok {
 				u.SetUnlinkOnClose(false) // the path belongs to the service manager
 			}
-			return l, nil
+			return l, true, nil
 		}
 		_ = l.Close() // only a duplicate
 	}
@@ -104,9 +109,11 @@ func (f *Front) listen(conf *config.Listener) (net.Listener, error) {
 	}
 	if path, ok := strings.CutPrefix(conf.Address, "unix:"); ok {
 		removeStale(path)
-		return lc.Listen(bg, "unix", path)
+		socket, err = lc.Listen(bg, "unix", path)
+		return socket, false, err
 	}
-	return lc.Listen(bg, "tcp", conf.Address)
+	socket, err = lc.Listen(bg, "tcp", conf.Address)
+	return socket, false, err
 }
 
 func reusePort(_, _ string, c syscall.RawConn) error {

@@ -49,7 +49,15 @@ func TestCanonical(t *testing.T) {
 	f("/a b", "", ErrSpace)
 	f(`/a\..\b`, "", ErrBackslash)
 
-	// Dot segments.
+}
+
+func TestCanonicalDots(t *testing.T) {
+	f := func(raw, want string, wantErr *PathError) {
+		t.Helper()
+		if got, err := Canonical(nil, []byte(raw)); err != wantErr || string(got) != want {
+			t.Errorf("Canonical(%q) = %q, %v; want %q, %v", raw, got, err, want, wantErr)
+		}
+	}
 	f("/.", "/", nil)
 	f("/./", "/", nil)
 	f("/a/.", "/a/", nil)
@@ -181,7 +189,9 @@ func checkCanonical(t *testing.T, raw string) {
 }
 
 func TestCanonicalAgainstTwin(t *testing.T) {
-	pieces := []string{"/", "/", "/", ".", "..", "a", "%2e", "%2E", "%2f", "%5C", "%25", "%c3", "%7e", "é", "{", "%0", "\\"}
+	pieces := []string{
+		"/", "/", "/", ".", "..", "a", "%2e", "%2E", "%2f", "%5C", "%25", "%c3", "%7e", "é", "{", "%0", "\\",
+	}
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 20000 {
 		raw := "/"

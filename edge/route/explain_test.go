@@ -79,9 +79,11 @@ func TestShadowed(t *testing.T) {
 	f([]Rule{{Path: "/a", Methods: verbs(2)}, {Path: "/a", Methods: verbs(1)}}, Shadow{1, 0})
 	f([]Rule{{Path: "/a", Methods: verbs(1)}, {Path: "/a", Methods: verbs(2)}})
 	f([]Rule{{Path: "/a", Methods: verbs(1)}, {Path: "/a", Methods: []string{"HEAD"}}})
-	f([]Rule{{Path: "/a", Headers: []Predicate{{"A", "*"}}}, {Path: "/a", Headers: []Predicate{{"A", "1"}}}}, Shadow{1, 0})
-	f([]Rule{{Path: "/a", Headers: []Predicate{{"A", "!"}}}, {Path: "/a", Headers: []Predicate{{"A", "1"}}}})
-	f([]Rule{{Path: "/a", Headers: []Predicate{{"A", "*"}}}, {Path: "/a", Query: []Predicate{{"A", "1"}}}})
+	when := func(value string) []Predicate { return []Predicate{{"A", value}} }
+	f([]Rule{{Path: "/a", Headers: when("*")}, {Path: "/a", Headers: when("1")}}, Shadow{1, 0})
+	f([]Rule{{Path: "/a", Headers: when("*")}, {Path: "/a", Headers: when("!")}})
+	f([]Rule{{Path: "/a", Headers: when("!")}, {Path: "/a", Headers: when("1")}})
+	f([]Rule{{Path: "/a", Headers: when("*")}, {Path: "/a", Query: when("1")}})
 	f([]Rule{{Path: "/a/{x?}"}, {Path: "/a/{y}"}}, Shadow{1, 0})
 	f([]Rule{{Path: "/a/{x}"}, {Path: "/a/{y?}"}})
 
@@ -110,7 +112,9 @@ func TestShadowed(t *testing.T) {
 	// Hosts.
 	f([]Rule{{Path: "/a", Hosts: hosts("a.org")}, {Path: "/a"}})
 	f([]Rule{{Path: "/a", Hosts: hosts("a.org")}, {Path: "/a", Priority: 1}}, Shadow{0, 1})
-	f([]Rule{{Path: "/a", Hosts: hosts("b.a.org", "*.b.org")}, {Path: "/a", Hosts: hosts("*.org"), Priority: 1}}, Shadow{0, 1})
+	f([]Rule{
+		{Path: "/a", Hosts: hosts("b.a.org", "*.b.org")}, {Path: "/a", Hosts: hosts("*.org"), Priority: 1},
+	}, Shadow{0, 1})
 	f([]Rule{{Path: "/a", Hosts: hosts("b.com", "*.b.org")}, {Path: "/a", Hosts: hosts("*.org"), Priority: 1}})
 	f([]Rule{{Path: "/a", Hosts: hosts("*.org")}, {Path: "/a", Hosts: hosts("a.org"), Priority: 1}})
 	f([]Rule{{Path: "/a"}, {Path: "/a", Hosts: hosts("*.org"), Priority: 1}})

@@ -27,7 +27,8 @@ var loads = []struct {
 		anyHost, func(n int) string { return fmt.Sprintf("/app%d/a/b/c.txt", n-1) }},
 	{"hosts", func(i int) Rule { return Rule{Hosts: []string{fmt.Sprintf("t%d.example.com", i)}, Prefix: "/"} },
 		func(n int) string { return fmt.Sprintf("t%d.example.com", n-1) }, anyPath},
-	{"wildhosts", func(i int) Rule { return Rule{Hosts: []string{fmt.Sprintf("*.t%d.example.com", i)}, Prefix: "/"} },
+	{"wildhosts",
+		func(i int) Rule { return Rule{Hosts: []string{fmt.Sprintf("*.t%d.example.com", i)}, Prefix: "/"} },
 		func(n int) string { return fmt.Sprintf("a.b.t%d.example.com", n-1) }, anyPath},
 }
 

@@ -23,7 +23,9 @@ func pick[T any](d *dice, from []T) T { return from[d.roll(len(from))] }
 
 func (d *dice) rule() Rule {
 	r := Rule{
-		Hosts: pick(d, [][]string{nil, nil, {"a.org"}, {"*.org"}, {"*.a.org"}, {"b.a.org", "*.org"}, {"a.org", "*.a.org"}}),
+		Hosts: pick(d, [][]string{
+			nil, nil, {"a.org"}, {"*.org"}, {"*.a.org"}, {"b.a.org", "*.org"}, {"a.org", "*.a.org"},
+		}),
 		Methods: pick(d, [][]string{
 			nil, nil, nil, {"GET"}, {"HEAD"}, {"POST"}, {"GET", "PUT"}, {"GET", "HEAD"}, {"POST", "HEAD"},
 		}),
@@ -81,7 +83,9 @@ func (d *dice) request(rules []Rule) request {
 	}
 	return request{
 		method: pick(d, []string{"GET", "HEAD", "POST", "PUT", "BREW"}),
-		host:   pick(d, []string{"a.org", "a.org", "b.a.org", "b.a.org", "c.b.a.org", "org", "x.com", "", ".a.org"}),
+		host: pick(d, []string{
+			"a.org", "a.org", "b.a.org", "b.a.org", "c.b.a.org", "org", "x.com", "", ".a.org",
+		}),
 		path:   path,
 		query:  pick(d, []string{"", "q=a+b", "%71=a%20b", "q", "x=1&q=a%zz", "&&q=ab&q=c"}),
 		header: pick(d, []header{nil, {"X-A": "1"}, {"X-A": "3"}}),

@@ -20,7 +20,8 @@ func TestReadme(t *testing.T) {
 	rules := readmeRules(t, block)
 	table := mustTable(t, rules...)
 
-	rows := regexp.MustCompile("(?m)^\\| `([A-Z]+) ([^ `]+)(?: ([^`]+): ([^`]+))?` \\| (.*) \\|$").FindAllStringSubmatch(rest, -1)
+	row := regexp.MustCompile("(?m)^\\| `([A-Z]+) ([^ `]+)(?: ([^`]+): ([^`]+))?` \\| (.*) \\|$")
+	rows := row.FindAllStringSubmatch(rest, -1)
 	if len(rules) < 9 || len(rows) < 13 {
 		t.Fatalf("%d routes, %d requests", len(rules), len(rows))
 	}

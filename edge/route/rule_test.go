@@ -115,11 +115,12 @@ func TestDuplicates(t *testing.T) {
 	f(Rule{Path: "/x/{a?}"}, Rule{Path: "/x/{b?}"}, true)
 	f(Rule{Path: "/a", Hosts: []string{"a", "b"}}, Rule{Path: "/a", Hosts: []string{"B"}}, true)
 	f(Rule{Path: "/a", Hosts: []string{"a.b"}}, Rule{Path: "/a", Hosts: []string{"*.b"}}, false)
-	f(Rule{Path: "/a", Methods: []string{"GET", "PUT"}}, Rule{Path: "/a", Methods: []string{"PUT", "GET"}}, true)
-	f(Rule{Path: "/a", Methods: []string{"GET"}}, Rule{Path: "/a", Methods: []string{"GET", "HEAD"}}, false)
+	f(Rule{Path: "/a", Methods: verbs(2)}, Rule{Path: "/a", Methods: []string{"PUT", "GET"}}, true)
+	f(Rule{Path: "/a", Methods: verbs(1)}, Rule{Path: "/a", Methods: []string{"GET", "HEAD"}}, false)
 	f(Rule{Path: "/a", Headers: []Predicate{{"a", "1"}, {"b", "2"}}},
 		Rule{Path: "/a", Headers: []Predicate{{"B", "2"}, {"A", "1"}}}, true)
-	f(Rule{Path: "/a", Headers: []Predicate{{"A", "1"}}}, Rule{Path: "/a", Query: []Predicate{{"A", "1"}}}, false)
+	beta := func(name string) []Predicate { return []Predicate{{name, "1"}} }
+	f(Rule{Path: "/a", Headers: beta("A")}, Rule{Path: "/a", Query: beta("A")}, false)
 	f(Rule{Path: "/a", Query: []Predicate{{"A", "1"}}}, Rule{Path: "/a", Query: []Predicate{{"a", "1"}}}, false)
 }
 

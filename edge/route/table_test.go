@@ -70,6 +70,33 @@ func TestLookupOrder(t *testing.T) {
 	}
 }
 
+func TestOrder(t *testing.T) {
+	f := func(want []int, rules ...Rule) {
+		t.Helper()
+		if got := mustTable(t, rules...).Order(); !slices.Equal(got, want) {
+			t.Errorf("%+v: %v, want %v", rules, got, want)
+		}
+	}
+	f(nil)
+	f([]int{1, 0}, Rule{Path: "/w/{x:*}"}, Rule{Path: "/w/{x}"})
+	f([]int{1, 0}, Rule{Path: "/w/{x:*}"}, Rule{Path: "/w/{x?}"})
+	f([]int{1, 0}, Rule{Path: "/{x:*}"}, Rule{Path: "/{x:a}"})
+	f([]int{1, 0}, Rule{Path: "/w/{x}"}, Rule{Path: "/w/y{x}"})
+	f([]int{1, 0}, Rule{Path: "/w/{x}"}, Rule{Path: "/w/{x:a}"})
+	f([]int{1, 0}, Rule{Prefix: "/w"}, Rule{Prefix: "/w/"})
+	f([]int{1, 0}, Rule{Path: "/w"}, Rule{Path: "/w", Query: []Predicate{{"a", ""}}})
+	f([]int{0, 1}, Rule{Path: "/{n}/{x}"}, Rule{Path: "/{n:a}/{x:*}"})
+	wild := Rule{Path: "/w", Hosts: []string{"*.org"}}
+	f([]int{1, 0}, wild, Rule{Path: "/{x}", Hosts: []string{"*.com", "a.org"}})
+	f([]int{1, 0}, wild, Rule{Path: "/{x}", Hosts: []string{"a.org", "*.com"}})
+	f([]int{1, 0}, wild, Rule{Path: "/{x}", Hosts: []string{"*.a.org"}})
+	f([]int{1, 0}, Rule{Path: "/w"}, Rule{Path: "/{x}", Priority: 1})
+	f([]int{0, 2, 1}, // by host, in the order in which the list names them
+		Rule{Path: "/w", Hosts: []string{"b.org"}},
+		Rule{Path: "/w", Hosts: []string{"a.org"}},
+		Rule{Path: "/{x}", Hosts: []string{"b.org"}})
+}
+
 func verbs(n int) []string { return []string{"GET", "PUT", "POST"}[:n] }
 
 func TestPrefix(t *testing.T) {

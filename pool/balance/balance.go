@@ -90,7 +90,7 @@ func builder(kind string) func(group, uint64) Policy {
 	case leastConnectionsKind:
 		return func(g group, seed uint64) Policy { return newLeastConnections(g, seed) }
 	case consistentHashKind:
-		return func(g group, seed uint64) Policy { return newConsistentHash(g, seed) }
+		return func(g group, _ uint64) Policy { return newConsistentHash(g) }
 	case randomKind:
 		return func(g group, _ uint64) Policy { return newRandom(g) }
 	}

@@ -13,7 +13,7 @@ import (
 type member struct {
 	state    *atomic.Uint32
 	inFlight *atomic.Int64
-	id       uint64 // hash of the name; equal names of one group still get different ids
+	id       uint64 // seeded hash of the name, for consistent_hash
 	weight   int32
 	index    int32 // in the list given to New
 }
@@ -24,7 +24,6 @@ type group []member
 // newGroup takes the targets of one tier, in the order given.
 func newGroup(targets []Target, backup bool, seed uint64) group {
 	var g group
-	copies := map[string]uint64{}
 	for i := range targets {
 		t := &targets[i]
 		if t.Backup != backup {
@@ -33,11 +32,10 @@ func newGroup(targets []Target, backup bool, seed uint64) group {
 		g = append(g, member{
 			state:    t.State,
 			inFlight: t.InFlight,
-			id:       xxh3.HashStringSeed(t.Name, seed+copies[t.Name]),
+			id:       xxh3.HashStringSeed(t.Name, seed),
 			weight:   t.Weight,
 			index:    int32(i),
 		})
-		copies[t.Name]++
 	}
 	return g
 }

@@ -10,23 +10,22 @@ import (
 // 5/4 of its share: then the key goes to the next on a walk of its own. A key comes back as soon as its
 // target has room.
 type consistentHash struct {
-	group group    // sorted: depends on the set of names only
-	table []uint16 // slot to position in group
-	seed  uint64
+	group group         // sorted: depends on the set of names only
+	table []uint16      // slot to position in group
 	_     [64]byte      // the fields above are only read; keep them off the line below
 	total atomic.Uint64 // group.total of a large group, not quite fresh; 0: not yet counted
 	_     [56]byte
 }
 
-func newConsistentHash(g group, seed uint64) *consistentHash {
+func newConsistentHash(g group) *consistentHash {
 	g.sortByID()
 	w := newWheel(g)
-	return &consistentHash{group: g, table: maglevTable(&w), seed: seed}
+	return &consistentHash{group: g, table: maglevTable(&w)}
 }
 
 // Pick implements Policy.
 func (c *consistentHash) Pick(key uint64, avoid int) int {
-	key = mix(key ^ c.seed)
+	key = mix(key)
 	slot := below(key, len(c.table))
 	m := &c.group[c.table[slot]]
 	if m.usable(avoid) && c.hasRoom(m) {

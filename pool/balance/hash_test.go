@@ -25,18 +25,22 @@ func (r *rig) ownersOf(p Policy, keys int) []string {
 }
 
 func TestHashDependsOnNamesOnly(t *testing.T) {
-	r := newRig(1, 2, 3, 4, 5, 6, 7)
-	want := r.owners(t, 42)
-	rng := rand.New(rand.NewPCG(11, 12))
-	rng.Shuffle(len(r.targets), func(i, j int) {
-		r.targets[i], r.targets[j] = r.targets[j], r.targets[i]
-	})
-	if !slices.Equal(r.owners(t, 42), want) {
-		t.Fatal("the order of the targets changed the owners of keys")
+	f := func(r *rig) {
+		t.Helper()
+		want := r.owners(t, 42)
+		rng := rand.New(rand.NewPCG(11, 12))
+		rng.Shuffle(len(r.targets), func(i, j int) {
+			r.targets[i], r.targets[j] = r.targets[j], r.targets[i]
+		})
+		if !slices.Equal(r.owners(t, 42), want) {
+			t.Fatal("the order of the targets changed the owners of keys")
+		}
+		if slices.Equal(r.owners(t, 43), want) {
+			t.Fatal("the seed changed nothing")
+		}
 	}
-	if slices.Equal(r.owners(t, 43), want) {
-		t.Fatal("the seed changed nothing")
-	}
+	f(newRig(1, 2, 3, 4, 5, 6, 7))
+	f(newRig(equal(50)...))
 }
 
 // Of 100 targets one leaves: at least 99 % of the keys of the others stay where they are. Seen the
@@ -126,7 +130,7 @@ func TestHashSharesByWeight(t *testing.T) {
 	f := func(weights ...int32) {
 		t.Helper()
 		g := newGroup(newRig(weights...).targets, false, 5)
-		c := newConsistentHash(g, 5)
+		c := newConsistentHash(g)
 		slots := make([]int, len(c.group))
 		for _, i := range c.table {
 			slots[i]++
@@ -238,6 +242,9 @@ func TestHashBoundsLoad(t *testing.T) {
 	f(newRig(1, 1, 1), 1, 500, 0)
 	f(newRig(1, 1, 1), 1000, 500, 0)
 	f(newRig(4, 1, 2).down(0), 3, 500, 0)
+	hung := newRig(1, 1, 1).down(0) // what a target that is down still carries does not count
+	hung.targets[0].InFlight.Store(1000)
+	f(hung, 1, 500, 0)
 	f(newRig(equal(16)...), 2, 2000, 0)
 	f(newRig(MaxWeight, 1, 1), 5, 2000, 0)
 	f(newRig(equal(200)...), 1, 5000, 1) // the mean of a large group is a little old
@@ -263,4 +270,76 @@ func TestHashAffinity(t *testing.T) {
 	if got := p.Pick(77, -1); got != home {
 		t.Fatalf("the key did not return: %d, want %d", got, home)
 	}
+}
+
+func TestHasRoom(t *testing.T) {
+	f := func(weights []int32, loads []int64, want bool) {
+		t.Helper()
+		g := newGroup(newRig(weights...).targets, false, 0)
+		for i, n := range loads {
+			g[i].inFlight.Store(n)
+		}
+		first := g[0]
+		c := newConsistentHash(g)
+		if c.hasRoom(&first) != want {
+			t.Fatalf("weights %v, loads %v: want %v", weights, loads, want)
+		}
+	}
+	f([]int32{1}, []int64{1_000_000}, true)
+	f([]int32{1, 1}, []int64{0, 0}, true)
+	f([]int32{1, 1}, []int64{1, 0}, true)  // two are always allowed
+	f([]int32{1, 1}, []int64{2, 0}, false) // 3 of 3 are more than 5/4 of 1.5, rounded up
+	f([]int32{1, 1}, []int64{2, 1}, true)  // 3 of 4 are 5/4 of 2, rounded up
+	f([]int32{1, 1}, []int64{3, 1}, true)  // 4 of 5 are 5/4 of 2.5, rounded up
+	f([]int32{1, 1}, []int64{4, 2}, true)  // 5 of 7 are 5/4 of 3.5, rounded up
+	f([]int32{1, 1}, []int64{5, 2}, false) // 6 of 8 are more than 5
+	f([]int32{1, 1}, []int64{5, 3}, true)
+	f([]int32{1, 1, 1, 1}, []int64{5, 5, 5, 0}, false) // 6 of 16 are more than 5
+	f([]int32{1, 1, 1, 1}, []int64{4, 5, 5, 1}, true)  // 5 of 16 are 5
+	f([]int32{3, 1}, []int64{14, 1}, true)             // 15 of 16 are 5/4 of 12
+	f([]int32{3, 1}, []int64{15, 0}, false)            // 16 of 16 are more
+}
+
+// When all requests of a large pool have ended, what was counted before must not raise the bound.
+func TestHashForgetsOldTotals(t *testing.T) {
+	r := newRig(equal(100)...)
+	for i := range r.targets {
+		r.targets[i].InFlight.Store(1000)
+	}
+	p := r.policy(t, consistentHashKind, 0)
+	home := p.Pick(1, -1)
+	for i := range r.targets {
+		r.targets[i].InFlight.Store(0)
+	}
+	for range 1000 {
+		r.targets[p.Pick(1, -1)].InFlight.Add(1)
+	}
+	if n := r.targets[home].InFlight.Load(); n > 250 { // about 25 until counted anew, then 13
+		t.Fatalf("the home of the only key carries %d of 1000", n)
+	}
+}
+
+// A total that is too low makes walks fail; the first that does puts it right.
+func TestHashWalkCountsAnew(t *testing.T) {
+	g := newGroup(newRig(equal(1000)...).targets, false, 0)
+	for i := range g {
+		g[i].inFlight.Store(10)
+	}
+	c := newConsistentHash(g)
+	for key := range uint64(20) {
+		c.total.Store(1<<32 | 1000)
+		c.walk(mix(key), 0, -1)
+		if c.total.Load() != g.total() {
+			t.Fatal("the total is still the old one")
+		}
+	}
+}
+
+func TestRendezvousByWeight(t *testing.T) {
+	g := newGroup(newRig(1, 2, 4, 8).down(1).targets, false, 0)
+	counts := make([]int, 4)
+	for key := range uint64(40_000) {
+		counts[g.rendezvous(mix(key), -1).index]++
+	}
+	within(t, counts, []float64{1, 0, 4, 8})
 }

@@ -1,7 +1,6 @@
 package balance
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -113,7 +112,20 @@ func TestRoundRobinSharesFewByWeight(t *testing.T) {
 	got := r.counts(r.policy(t, roundRobinKind, 0), 8000)[597:]
 	for i, want := range []int{1000, 2000, 5000} {
 		if got[i] < want*85/100 || got[i] > want*115/100 {
-			t.Fatalf("got %v", fmt.Sprint(got))
+			t.Fatalf("got %v of 8000 by weights 1, 2, 5", got)
 		}
+	}
+}
+
+// A Pick that gave up on a long run takes it off the way of those to come.
+func TestRoundRobinConsumesLongRun(t *testing.T) {
+	r := newRig(equal(1000)...)
+	for i := range 999 {
+		r.targets[i].State.Store(1)
+	}
+	w := newRoundRobin(newGroup(r.targets, false, 0), 0)
+	w.take(-1)
+	if got := w.next.Load(); got != maxSkips {
+		t.Fatalf("%d turns consumed, want %d", got, maxSkips)
 	}
 }

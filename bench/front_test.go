@@ -1,0 +1,172 @@
+// Package bench measures the gateway end to end. Nothing here asserts a time, and nothing imports it.
+package bench
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/front"
+	"github.com/penstock-edge/penstock/edge/lib/metric"
+	"github.com/penstock-edge/penstock/edge/route"
+)
+
+// serverEnv makes the test binary a server instead of a benchmark: its value says which.
+const serverEnv = "PENSTOCK_BENCH_SERVER"
+
+const page = "<html><body>an answer of one hundred and twenty-eight bytes, which a front sends from memory " +
+	"without asking any target.......</body></html>"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(serverEnv) {
+	case "":
+		os.Exit(m.Run())
+	case "fasthttp":
+		serveFasthttp()
+	case "loop":
+		serveLoop()
+	}
+}
+
+// serveFasthttp answers from fasthttp's own server, set up as a proxy would need it.
+func serveFasthttp() {
+	l := mustListen()
+	s := &fasthttp.Server{
+		NoDefaultServerHeader: true, StreamRequestBody: true, DisablePreParseMultipartForm: true,
+		ReadBufferSize: 16 << 10, ReadTimeout: 10e9, IdleTimeout: 75e9, WriteTimeout: 60e9, CloseOnShutdown: true,
+		Handler: func(ctx *fasthttp.RequestCtx) {
+			ctx.SetContentType("text/html")
+			ctx.Response.SetBodyString(page)
+		},
+	}
+	fmt.Println(l.Addr())
+	_ = s.Serve(l) // ends with the process
+}
+
+// answer is a filter that answers with the page.
+type answer struct{}
+
+func (answer) Run(x *edge.Exchange) edge.Verdict {
+	x.Answer(200, "text/html", []byte(page))
+	return edge.Answered
+}
+
+// serveLoop answers through the gateway's connection loop and the whole flow.
+func serveLoop() {
+	l := mustListen()
+	addr := l.Addr().String()
+	l.Close()
+	reg := metric.NewRegistry()
+	current := &edge.Current{}
+	f := front.New(current, reg.Scope(), nil)
+	cfg := config.Load("bench.toml", []byte("[[listener]]\naddress = \""+addr+"\"\n[[route]]\nprefix = \"/\"\n"),
+		config.Options{})
+	h := &edge.Host{Config: cfg, Metrics: reg.Scope(), State: edge.NewKeeper().Hold()}
+	part := f.Feature().New(h)
+	g := edge.NewGeneration(1, func() {})
+	plan := &edge.Plan{Name: "all"}
+	(&edge.RouteSetup{Plan: plan}).Add(edge.Admit, answer{})
+	g.Plans, g.Nowhere = []*edge.Plan{plan}, &edge.Plan{Name: "none"}
+	g.Routes, _ = route.NewTable([]route.Rule{{Name: "all", Prefix: "/"}})
+	current.Swap(g)
+	part.Start()
+	fmt.Println(addr)
+	select {}
+}
+
+func mustListen() net.Listener {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	return l
+}
+
+// BenchmarkFront compares the CPU time of the server's process per request: fasthttp.Server with a handler
+// that does nothing, and the gateway's loop with its head check, routing and flow.
+func BenchmarkFront(b *testing.B) {
+	for _, kind := range []string{"fasthttp", "loop"} {
+		b.Run(kind, func(b *testing.B) { measureServer(b, kind) })
+	}
+}
+
+func measureServer(b *testing.B, kind string) {
+	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), serverEnv+"="+kind, "GOMAXPROCS=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	addr, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		b.Fatal(err)
+	}
+	load(b, strings.TrimSpace(addr), 20_000) // warm up
+	before := cpu(b, cmd.Process.Pid)
+	b.ResetTimer()
+	load(b, strings.TrimSpace(addr), b.N)
+	b.StopTimer()
+	b.ReportMetric((cpu(b, cmd.Process.Pid)-before)*1e9/float64(b.N), "cpu-ns/req")
+}
+
+const request = "GET /index.html?x=1 HTTP/1.1\r\nHost: bench.example.com\r\nUser-Agent: bench/1.0\r\n" +
+	"Accept: text/html,application/xhtml+xml\r\nAccept-Language: en\r\nCookie: session=0123456789abcdef\r\n\r\n"
+
+// load sends n requests over 64 keep-alive connections.
+func load(b *testing.B, addr string, n int) {
+	var left atomic.Int64
+	left.Store(int64(n))
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			defer c.Close()
+			buf := make([]byte, 4096)
+			for left.Add(-1) >= 0 {
+				if _, err := io.WriteString(c, request); err != nil {
+					b.Error(err)
+					return
+				}
+				if _, err := c.Read(buf); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		}()
+	}
+	wg.Wait()
+}
+
+// cpu returns the seconds of CPU time the process has used, user and system.
+func cpu(b *testing.B, pid int) float64 {
+	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		b.Fatal(err)
+	}
+	f := strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
+	user, _ := strconv.ParseFloat(f[11], 64) // the kernel writes numbers
+	system, _ := strconv.ParseFloat(f[12], 64)
+	return (user + system) / 100 // USER_HZ
+}

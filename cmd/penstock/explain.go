@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/wire"
+	"github.com/penstock-edge/penstock/edge/live"
+	"github.com/penstock-edge/penstock/edge/route"
+)
+
+type explainCmd struct {
+	File   string   `arg:"" help:"The configuration." placeholder:"FILE"`
+	Method string   `arg:"" help:"Method of the request." placeholder:"METHOD"`
+	URL    string   `arg:"" help:"URL of the request." placeholder:"URL"`
+	Header []string `short:"H" sep:"none" help:"A field of the request; repeatable." placeholder:"'K: V'"`
+	From   string   `default:"192.0.2.1" help:"Address of the client (192.0.2.1)." placeholder:"ADDR"`
+}
+
+// Help implements kong.HelpProvider.
+func (explainCmd) Help() string {
+	return `Nothing is sent. The exit status is 0 when a route takes the request, 2 when none does, and 1
+when the configuration has mistakes.
+
+Example:
+
+  penstock explain configs/full.toml GET http://api.example.com/v1/users/7 -H 'X-Beta: yes'`
+}
+
+// Run explains one request.
+func (k *explainCmd) Run(c *console) error {
+	b, errs := load(k.File)
+	if errs != nil {
+		return complain(c, errs)
+	}
+	defer b.Close()
+	peer, err := netip.ParseAddr(k.From)
+	if err != nil {
+		return fmt.Errorf("cannot read the address of --from: %w", err)
+	}
+	x := &edge.Exchange{Facts: edge.Facts{Conn: nobody{}, Peer: peer, Client: peer}}
+	refusal, err := k.fill(x)
+	if err != nil {
+		return err
+	}
+	c.printf("%s %s\n", k.Method, k.URL)
+	if refusal != "" {
+		c.printf("refused    %s\n", refusal)
+		return exit(2)
+	}
+	return explain(c, b, x)
+}
+
+// head writes the request as a client would that does not tidy its URL first.
+func (k *explainCmd) head() (head []byte, scheme string, err error) {
+	target, host, scheme := k.URL, "localhost", "http"
+	if before, rest, ok := strings.Cut(k.URL, "://"); ok {
+		scheme = strings.ToLower(before)
+		i := strings.IndexAny(rest, "/?#")
+		if i < 0 {
+			i, rest = len(rest), rest+"/"
+		}
+		target, host = rest[i:], rest[:i]
+		if target[0] != '/' {
+			target = "/" + target
+		}
+	}
+	if scheme != "http" && scheme != "https" {
+		return nil, "", fmt.Errorf("cannot explain a URL of scheme %q: it must be http or https", scheme)
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\n", k.Method, target)
+	if !k.hasHost() {
+		fmt.Fprintf(&b, "Host: %s\r\n", host)
+	}
+	for _, field := range k.Header {
+		fmt.Fprintf(&b, "%s\r\n", field)
+	}
+	b.WriteString("\r\n")
+	return b.Bytes(), scheme, nil
+}
+
+func (k *explainCmd) hasHost() bool {
+	for _, field := range k.Header {
+		name, _, _ := strings.Cut(field, ":")
+		if strings.EqualFold(name, "host") {
+			return true
+		}
+	}
+	return false
+}
+
+// fill makes x the request, checked as one from a client is; refusal says why it would not be looked at.
+func (k *explainCmd) fill(x *edge.Exchange) (refusal string, err error) {
+	head, scheme, err := k.head()
+	if err != nil {
+		return "", err
+	}
+	var m wire.Request
+	clean, v := wire.ScanRequest(nil, head, &m)
+	if v != nil {
+		return fmt.Sprintf("%d %s: %s", v.Status, v.Code, v.Detail), nil //nolint:nilerr // it is what is explained
+	}
+	var bad *route.PathError
+	if m.Form == wire.AsteriskForm {
+		return "", fmt.Errorf("OPTIONS * is about the gateway itself, which answers it; no route takes it")
+	}
+	if x.Path, bad = route.Canonical(nil, m.Path); bad != nil {
+		return "400 bad_request: " + bad.Reason, nil //nolint:nilerr // as above
+	}
+	x.Req.SetNoDefaultContentType(true)
+	if err := x.Req.Read(bufio.NewReader(bytes.NewReader(clean))); err != nil {
+		return "", fmt.Errorf("cannot read the request: %w", err)
+	}
+	x.Scheme, x.Listener = scheme, "explain"
+	x.Method, x.Minor, x.TETrailers, x.HeadBytes = x.Req.Method(), m.Minor, m.TETrailers, m.Len
+	x.Host = route.NormalHost(nil, m.Host)
+	x.Authority = append([]byte(nil), m.Host...)
+	x.KeepRaw(m.Query, m.HasQuery, m.Cookie, m.Upgrade)
+	x.OutPath = x.Path
+	return "", nil
+}
+
+// explain prints the way of x through the routes. Only filters that look at nothing but the request are run:
+// those before the route and those that rewrite it.
+func explain(c *console, b *live.Built, x *edge.Exchange) error {
+	x.Slot = make([]any, b.Slots)
+	x.Plan = b.Nowhere
+	runAll(b.Early, x)
+	key := route.Key{Method: x.Method, Host: x.Host, Path: x.Path, RawQuery: x.Query, Header: &x.Req}
+	b.Routes.Lookup(&key, &x.Match)
+	nearer(c, b, &key)
+	switch x.Match.Status {
+	case 200:
+	case 405:
+		c.printf("no route   405 method_not_allowed, Allow: %s\n", x.Match.Allow)
+		return exit(2)
+	default:
+		c.printf("no route   404 no_route\n")
+		return exit(2)
+	}
+	x.Plan = b.Plans[x.Match.Rule]
+	r := &b.Config.Routes[x.Match.Rule]
+	c.printf("route      %s (%s)\n", x.Plan.Name, pathOf(r))
+	for i, name := range x.Plan.Params {
+		c.printf("parameter  %s = %s\n", name, x.Match.ParamAt(i))
+	}
+	answer, rest := answerOf(x.Plan)
+	c.printf("answer     %s\n", answer)
+	if x.Plan.Upstream != nil {
+		sends(c, x)
+	}
+	for _, line := range rest {
+		c.printf("applies    %s\n", line)
+	}
+	return nil
+}
+
+// nearer prints why routes that come close do not take the request.
+func nearer(c *console, b *live.Built, key *route.Key) {
+	const most = 8
+	lost := 0
+	for _, one := range b.Routes.Explain(key) {
+		if one.Lost == "" {
+			break
+		}
+		if lost++; lost <= most {
+			c.printf("not        %s: %s\n", b.Plans[one.Rule].Name, one.Lost)
+		}
+	}
+	if lost > most {
+		c.printf("not        %d more\n", lost-most)
+	}
+}
+
+// sends prints the request as the target would see it.
+func sends(c *console, x *edge.Exchange) {
+	runAll(x.Plan.Filters(edge.Rewrite), x)
+	x.SetRequestLine("(address of the target)")
+	c.printf("sends\n")
+	for line := range strings.Lines(x.Req.String()) {
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			c.printf("           %s\n", line)
+		}
+	}
+}
+
+func runAll(filters []edge.Filter, x *edge.Exchange) {
+	for _, f := range filters {
+		if f.Run(x) != edge.Next {
+			return
+		}
+	}
+}
+
+// nobody is the client of a request that is not sent.
+type nobody struct{}
+
+// Gone implements edge.ClientConn.
+func (nobody) Gone() bool { return false }
+
+// Abort implements edge.ClientConn.
+func (nobody) Abort() {}
+
+// NetConn implements edge.ClientConn.
+func (nobody) NetConn() *net.TCPConn { return nil }

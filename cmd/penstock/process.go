@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/admin"
+	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/front"
+	"github.com/penstock-edge/penstock/edge/lib/metric"
+	"github.com/penstock-edge/penstock/edge/live"
+)
+
+// process is a gateway that runs: what outlives every generation.
+type process struct {
+	log       *slog.Logger
+	level     slog.LevelVar
+	source    source
+	inherited []*os.File // sockets of the service manager
+	current   edge.Current
+	front     *front.Front
+	live      *live.Live
+	registry  *metric.Registry
+	admin     adminAPI
+	files     fileLimit
+
+	conf       atomic.Pointer[settings] // of the running generation
+	draining   atomic.Bool
+	drainAsked chan struct{}  // holds at most one wish
+	reloading  atomic.Int32   // reloads that run or wait
+	background sync.WaitGroup // reloads and the watchdog
+	stop       chan struct{}  // closed to end the watchdog
+}
+
+// settings are what the process itself takes from a configuration.
+type settings struct {
+	drainTimeout time.Duration
+	trusted      []netip.Prefix
+	proxied      map[string]bool // listeners, by name, that expect a PROXY header of the trusted
+}
+
+func newProcess(stderr io.Writer, s source, inherited []*os.File) *process {
+	p := &process{source: s, inherited: inherited, drainAsked: make(chan struct{}, 1),
+		stop: make(chan struct{})}
+	p.log = slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: &p.level}))
+	slog.SetDefault(p.log)
+	p.files.raise()
+	p.registry = metric.NewRegistry()
+	p.front = front.New(&p.current, p.registry.Scope(), p.inherited)
+	o := live.Options{File: s.file, Registry: p.registry, Current: &p.current, Log: p.log,
+		Features: features(edge.Feature{Name: "process", New: p.build}, p.front)}
+	if s.demo != nil {
+		o.Text = s.demo.text
+	}
+	p.live = live.New(o)
+	return p
+}
+
+// build is the process's own part of a generation: [admin], [log] level and [server] drain_timeout.
+func (p *process) build(h *edge.Host) *edge.Instance {
+	conf := h.Config
+	api := adminKeys(h)
+	socket, err := p.admin.open(conf.Admin.Address)
+	if err != nil {
+		conf.Admin.Table.Errorf("address", "%s", err)
+	}
+	started := false
+	return &edge.Instance{
+		Start: func() {
+			started = true
+			p.use(conf)
+			p.admin.use(conf.Admin.Address, socket, admin.Options{
+				Registry: p.registry, Current: &p.current, Status: p.live.Status, Handlers: p.live.Handlers,
+				Reload: p.reload, Drain: p.askDrain, Ready: p.ready, Hosts: api.Hosts, Log: p.log,
+			})
+		},
+		Close: func() {
+			if !started && socket != nil {
+				_ = socket.Close() // nobody was served on it
+			}
+		},
+	}
+}
+
+// adminKeys reads what [admin] holds besides the address.
+func adminKeys(h *edge.Host) (keys admin.Config) {
+	h.Config.Admin.Table.Decode(&keys)
+	return keys
+}
+
+// use makes conf the process's settings.
+func (p *process) use(conf *config.Config) {
+	_ = p.level.UnmarshalText([]byte(conf.Log.Level)) // one of four names, config has seen to it
+	s := &settings{drainTimeout: conf.Server.DrainTimeout, trusted: conf.Server.TrustedProxies,
+		proxied: make(map[string]bool)}
+	for i := range conf.Listeners {
+		if l := &conf.Listeners[i]; l.ProxyProtocol {
+			s.proxied[l.Name] = true
+		}
+	}
+	p.conf.Store(s)
+	p.files.warn(conf)
+}
+
+// announce says that the first generation serves.
+func (p *process) announce() {
+	if d := p.source.demo; d != nil {
+		d.announce(p.log)
+	}
+	for _, l := range p.listeners() {
+		p.log.Info("listening", "listener", l.Name, "address", l.Address, "tls", l.TLS)
+	}
+	p.log.Info("serving", "generation", p.current.Load().ID, "admin", p.admin.address(), "version", version)
+	p.warnIdleSockets()
+	p.notify("READY=1\nSTATUS=" + p.statusLine())
+	p.background.Go(p.watchdog)
+}
+
+// listeners returns what the front tells of its listeners.
+func (p *process) listeners() []front.ListenerStatus {
+	all, _ := p.live.Status().(map[string]any)
+	list, _ := all["listeners"].([]front.ListenerStatus)
+	return list
+}
+
+// hangup is what SIGHUP asks for.
+func (p *process) hangup() {
+	p.live.Reopen()
+	_, _ = p.reload() // what is wrong has been logged
+}
+
+// reload loads the configuration and keeps the service manager informed: it waits for the READY that comes
+// when the last of several reloads is through.
+func (p *process) reload() ([]string, error) {
+	p.reloading.Add(1)
+	p.notify("RELOADING=1\nMONOTONIC_USEC=" + monotonic())
+	changes, err := p.live.Load()
+	if p.reloading.Add(-1) == 0 && !p.draining.Load() {
+		state := p.statusLine()
+		if err != nil {
+			state += "; the last reload was refused"
+		}
+
+	}
+	return changes, err
+}
+
+// ready tells whether new requests are welcome.
+func (p *process) ready() bool { return p.current.Load() != nil && !p.draining.Load() }
+
+func (p *process) askDrain() {
+	p.draining.Store(true) // at once, so that /readyz answers 503 from now on
+	select {
+	case p.drainAsked <- struct{}{}:
+	default: // somebody has asked already
+	}
+}
+
+// drain lets requests end and closes everything.
+func (p *process) drain() {
+	p.live.Freeze() // a reload under way may still open listeners
+	if cut := p.front.Drain(p.conf.Load().drainTimeout); cut > 0 {
+		p.log.Warn("connections were cut at the end of drain_timeout", "connections", cut)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if err := p.live.Close(ctx); err != nil {
+		p.log.Warn("not everything was closed", "error", err)
+	}
+}
+
+// closeTimeout bounds what features do when they close: writing logs, ending copies of requests.
+const closeTimeout = 5 * time.Second
+
+// close gives back what the process holds.
+func (p *process) close() {
+	close(p.stop)
+	p.front.Close()
+	p.admin.close()
+	p.background.Wait()
+}

@@ -1,0 +1,58 @@
+// Package answer answers requests without asking anybody: by a redirect, or by a fixed answer.
+package answer
+
+import (
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/config"
+)
+
+// Feature makes the route keys redirect and respond work. In the list it stands behind all that may refuse a
+// request in Admit: it is the last to answer.
+var Feature = edge.Feature{Name: "answer", New: build}
+
+func build(*edge.Host) *edge.Instance { return &edge.Instance{Route: setUp} }
+
+// keys are those of a [[route]].
+type keys struct {
+	Redirect *redirectKeys `toml:"redirect"`
+	Respond  *respondKeys  `toml:"respond"`
+	// Path and Prefix are the route's own: what the parameters are, and what lies behind the prefix.
+	Path   string `toml:"path"`
+	Prefix string `toml:"prefix"`
+}
+
+type redirectKeys struct {
+	To     string `toml:"to" required:"true"`
+	Status int    `toml:"status" default:"308"`
+
+	Table *config.Table `toml:"-"`
+}
+
+type respondKeys struct {
+	Status  int               `toml:"status" default:"200" min:"200" max:"599"`
+	Body    string            `toml:"body"`
+	Headers map[string]string `toml:"headers"`
+
+	Table *config.Table `toml:"-"`
+}
+
+func setUp(r *edge.RouteSetup) {
+	if r.Unrouted {
+		return
+	}
+	var k keys
+	r.Table.Decode(&k)
+	if k.Redirect != nil {
+		r.Answers("redirect")
+		if to := k.redirect(); to != nil {
+			r.Add(edge.Admit, to)
+			r.Note("redirect", k.Redirect.To)
+		}
+	}
+	if k.Respond != nil {
+		r.Answers("respond")
+		a := k.Respond.compile()
+		r.Add(edge.Admit, a)
+		r.Note("respond", a.String())
+	}
+}

@@ -1,0 +1,340 @@
+// Package e2e tests the built binary from outside: real sockets, origins and clients that are not ours.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// binary is the gateway under test, built once.
+var binary string
+
+func testMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "penstock-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cannot make a directory for the binary:", err)
+		os.Exit(1)
+	}
+	binary = filepath.Join(dir, "penstock")
+	args := []string{"build", "-o", binary}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, "github.com/penstock-edge/penstock/cmd/penstock")...)
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "cannot build the binary: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir) // a leftover directory in the temporary folder harms nobody
+	os.Exit(code)
+}
+
+// gateway is one running process.
+type gateway struct {
+	t      testing.TB
+	cmd    *exec.Cmd
+	file   string // its configuration
+	addr   string // of its first listener, set by the caller's configuration through {{addr}}
+	admin  string // address of the admin listener
+	log    *lockedBuffer
+	exited chan struct{}
+	err    error
+}
+
+// lockedBuffer collects what the process writes.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// freeAddr returns a loopback address that nobody listens on at the moment.
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// start runs the gateway with conf, in which {{addr}} stands for the address of its listener; an [admin]
+// section and a quiet access log are added. It returns when /readyz answers 200.
+func start(t testing.TB, conf string) *gateway {
+	t.Helper()
+	g := &gateway{t: t, addr: freeAddr(t), admin: freeAddr(t), log: &lockedBuffer{}}
+	g.file = filepath.Join(t.TempDir(), "penstock.toml")
+	g.write(conf)
+	g.launch()
+	t.Cleanup(g.stop)
+	g.waitReady()
+	return g
+}
+
+// write replaces the configuration file; the running gateway learns of it by reload.
+func (g *gateway) write(conf string) {
+	g.t.Helper()
+	conf = strings.ReplaceAll(conf, "{{addr}}", g.addr)
+	if !strings.Contains(conf, "[admin]") {
+		conf += "\n[admin]\naddress = \"" + g.admin + "\"\n"
+	}
+	if !strings.Contains(conf, "[log") {
+		conf += "\n[log.access]\noutput = \"off\"\n"
+	}
+	if err := os.WriteFile(g.file, []byte(conf), 0o600); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// launch starts the process; env is added to its environment.
+func (g *gateway) launch(env ...string) {
+	g.t.Helper()
+	g.cmd = exec.Command(binary, "run", "--config", g.file)
+	g.cmd.Env = append(os.Environ(), env...)
+	g.cmd.Stdout, g.cmd.Stderr = g.log, g.log
+	if err := g.cmd.Start(); err != nil {
+		g.t.Fatal(err)
+	}
+	g.exited = make(chan struct{})
+	go func(cmd *exec.Cmd, exited chan struct{}) {
+		g.err = cmd.Wait()
+		close(exited)
+	}(g.cmd, g.exited)
+}
+
+func (g *gateway) waitReady() {
+	g.t.Helper()
+	eventually(g.t, "the gateway is ready", func() bool {
+		select {
+		case <-g.exited:
+			g.t.Fatalf("the gateway ended: %v\n%s", g.err, g.log)
+		default:
+		}
+		resp, err := http.Get("http://" + g.admin + "/readyz")
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == 200
+	})
+}
+
+// stop ends the process at once and fails the test if its log shows a panic or a race.
+func (g *gateway) stop() {
+	select {
+	case <-g.exited:
+	default:
+		_ = g.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+		_ = g.cmd.Process.Signal(syscall.SIGTERM) // a second one ends it at once
+		select {
+		case <-g.exited:
+		case <-time.After(10 * time.Second):
+			_ = g.cmd.Process.Kill()
+			<-g.exited
+		}
+	}
+	for _, bad := range []string{"panic", "DATA RACE", "BUG:"} {
+		if strings.Contains(g.log.String(), bad) {
+			g.t.Errorf("the gateway's log shows %q:\n%s", bad, g.log)
+		}
+	}
+	if g.t.Failed() {
+		g.t.Logf("log of the gateway:\n%s", g.log)
+	}
+}
+
+// reload asks the admin listener to reload and returns the status and body of its answer.
+func (g *gateway) reload() (int, string) {
+	g.t.Helper()
+	resp, err := http.Post("http://"+g.admin+"/reload", "", nil)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, _ := io.ReadAll(resp.Body) // a cut answer shows in the comparison
+	return resp.StatusCode, string(b)
+}
+
+// status returns /status decoded.
+func (g *gateway) status() map[string]any {
+	g.t.Helper()
+	resp, err := http.Get("http://" + g.admin + "/status")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var m map[string]any
+	if err := json.NewDecoder(resp.Body).Decode(&m); err != nil {
+		g.t.Fatal(err)
+	}
+	return m
+}
+
+// metric returns the value of the first series whose line begins with prefix; 0 when there is none.
+func (g *gateway) metric(prefix string) float64 {
+	g.t.Helper()
+	resp, err := http.Get("http://" + g.admin + "/metrics")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, _ := io.ReadAll(resp.Body) // as above
+	for line := range strings.Lines(string(b)) {
+		if strings.HasPrefix(line, prefix) {
+			var v float64
+			if _, err := fmt.Sscan(line[strings.LastIndexByte(line, ' ')+1:], &v); err == nil {
+				return v
+			}
+		}
+	}
+	return 0
+}
+
+// eventually polls cond until it holds; it fails the test when it does not within 20 seconds.
+func eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !cond() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not reached in time: %s", what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// raw sends bytes on a new connection to addr and returns all that comes back until the gateway closes or is
+// silent for a while.
+func raw(t testing.TB, addr, send string) string {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, send); err != nil {
+		t.Fatal(err)
+	}
+	return readAll(t, c)
+}
+
+// readAll reads until the end, or until nothing has come for a second.
+func readAll(t testing.TB, c net.Conn) string {
+	t.Helper()
+	var b bytes.Buffer
+	buf := make([]byte, 64<<10)
+	for {
+		_ = c.SetReadDeadline(time.Now().Add(time.Second)) // fails only on a closed connection
+		n, err := c.Read(buf)
+		b.Write(buf[:n])
+		if err != nil {
+			return b.String()
+		}
+	}
+}
+
+// origin is a raw TCP origin: serve is called for each connection in a goroutine of its own.
+func origin(t testing.TB, serve func(c net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	open := map[net.Conn]bool{}
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		for {
+			c, err := l.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err != nil {
+				continue
+			}
+			mu.Lock()
+			open[c] = true
+			mu.Unlock()
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				defer c.Close()
+				serve(c)
+			}()
+		}
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		for c := range open {
+			c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+	return l.Addr().String()
+}
+
+// httpOrigin is an origin on Go's net/http; it returns its address.
+func httpOrigin(t testing.TB, h http.HandlerFunc) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: h}
+	go srv.Serve(l)
+	t.Cleanup(func() { srv.Shutdown(canceled()); srv.Close() })
+	return l.Addr().String()
+}
+
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// simple is a configuration with one listener and one pool for everything.
+func simple(target string, more ...string) string {
+	return `
+[[listener]]
+name = "main"
+address = "{{addr}}"
+
+[pool.app]
+targets = ["` + target + `"]
+
+[[route]]
+name = "all"
+prefix = "/"
+pool = "app"
+` + strings.Join(more, "\n")
+}

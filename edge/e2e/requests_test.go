@@ -1,0 +1,399 @@
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// smuggled is what an attacker puts behind a head that must be refused: if it is ever taken for a request of
+// its own, the origin sees it.
+const smuggled = "GET /smuggled HTTP/1.1\r\nHost: example.com\r\n\r\n"
+
+// refusedHead is a head that must never reach a target.
+type refusedHead struct {
+	stands string // RFC section or attack
+	send   string
+	status int
+	code   string
+}
+
+const h1 = "Host: example.com\r\n"
+
+// lines returns a head with the given request line and fields behind Host.
+func lines(first string, fields ...string) string {
+	return first + "\r\n" + h1 + strings.Join(append(fields, "", ""), "\r\n")
+}
+
+// postWith returns a POST whose body of 3 bytes is framed by fields.
+func postWith(fields ...string) string { return lines("POST /x HTTP/1.1", fields...) + "abc" }
+
+var refusedHeads = []refusedHead{
+	// Lines.
+	{"RFC 9112 2.2: LF for a line end", "GET /x HTTP/1.1\nHost: example.com\n\n", 400, "bad_request"},
+	{"RFC 9112 2.2: LF behind a field", "GET /x HTTP/1.1\r\nHost: example.com\r\nA: b\nC: d\r\n\r\n", 400, "bad_request"},
+	{"RFC 9112 2.2: LF in the last line, CRLFCRLF later", lines("GET /x HTTP/1.1", "A: b\nTransfer-Encoding: chunked"), 400, "bad_request"},
+	{"RFC 9112 2.2: LF for the empty line", "GET /x HTTP/1.1\r\n" + h1 + "\n", 400, "bad_request"},
+	{"RFC 9112 2.2: CR in a value", lines("GET /x HTTP/1.1", "A: b\rTransfer-Encoding: chunked"), 400, "bad_request"},
+	{"RFC 9112 2.2: CR in the request line", lines("GET /x\rHTTP/1.1"), 400, "bad_request"},
+	{"RFC 9112 2.2: two empty lines before", "\r\n\r\n" + lines("GET /x HTTP/1.1"), 400, "bad_request"},
+	{"RFC 9112 2.2: LF before the request line", "\n" + lines("GET /x HTTP/1.1"), 400, "bad_request"},
+	{"RFC 9112 2.2: white space before the first field", "GET /x HTTP/1.1\r\n A: b\r\n" + h1 + "\r\n", 400, "bad_request"},
+	{"RFC 9112 5.2: obs-fold", lines("GET /x HTTP/1.1", "A: b", " c"), 400, "bad_request"},
+	{"RFC 9112 5.2: obs-fold with a tab", lines("GET /x HTTP/1.1", "A: b", "\tc"), 400, "bad_request"},
+	{"RFC 9112 5.2: obs-fold in Transfer-Encoding", postWith("Transfer-Encoding:", " chunked"), 400, "bad_request"},
+	{"RFC 9112 5.2: obs-fold hides a length", postWith("A: b", " Content-Length: 3"), 400, "bad_request"},
+
+	// The request line.
+	{"RFC 9112 3: two spaces", lines("GET  /x HTTP/1.1"), 400, "bad_request"},
+	{"RFC 9112 3: two spaces before the version", lines("GET /x  HTTP/1.1"), 400, "bad_request"},
+	{"RFC 9112 3: space at the end", lines("GET /x HTTP/1.1 "), 400, "bad_request"},
+	{"RFC 9112 3: space at the start", lines(" GET /x HTTP/1.1"), 400, "bad_request"},
+	{"RFC 9112 3: tab for a space", lines("GET\t/x HTTP/1.1"), 400, "bad_request"},
+	{"RFC 9112 3: space in the target", lines("GET /x y HTTP/1.1"), 400, "bad_request"},
+	{"RFC 9112 3: vertical tab", lines("GET /x\x0bHTTP/1.1"), 400, "bad_request"},
+	{"RFC 1945 3.1: HTTP/0.9", "GET /x\r\n\r\n", 400, "bad_request"},
+	{"RFC 9110 2.5: HTTP/0.9 as text", lines("GET /x HTTP/0.9"), 505, "version_not_supported"},
+	{"RFC 9110 15.6.6: HTTP/1.2", lines("GET /x HTTP/1.2"), 505, "version_not_supported"},
+	{"RFC 9110 15.6.6: HTTP/2.0", lines("GET /x HTTP/2.0"), 505, "version_not_supported"},
+	{"RFC 9113 3.4: HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "version_not_supported"},
+	{"RFC 9112 2.3: version in lower case", lines("GET /x http/1.1"), 400, "bad_request"},
+	{"RFC 9112 2.3: two digits", lines("GET /x HTTP/1.10"), 400, "bad_request"},
+	{"RFC 9112 2.3: other name", lines("GET /x ICAP/1.0"), 400, "bad_request"},
+
+	// Methods.
+	{"RFC 9110 9.1: method in lower case", lines("get /x HTTP/1.1"), 501, "not_implemented"},
+	{"RFC 9110 9.1: method with odd letters", lines("Get /x HTTP/1.1"), 501, "not_implemented"},
+	{"RFC 9110 15.6.2: endless method", lines(strings.Repeat("A", 21) + " /x HTTP/1.1"), 501, "not_implemented"},
+	{"RFC 9110 5.6.2: method is no token", lines("GE@T /x HTTP/1.1"), 400, "bad_request"},
+	{"RFC 9110 9.3.6: CONNECT", "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n", 405, "method_not_allowed"},
+	{"RFC 9110 9.3.6: CONNECT with a path", lines("CONNECT /x HTTP/1.1"), 405, "method_not_allowed"},
+	{"RFC 9110 9.3.8: TRACE", lines("TRACE /x HTTP/1.1"), 405, "method_not_allowed"},
+	{"binary greeting: TLS on a plain port", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "bad_request"},
+
+	// Field names.
+	{"RFC 9112 5.1: space before the colon", postWith("Transfer-Encoding : chunked"), 400, "bad_request"},
+	{"RFC 9112 5.1: tab before the colon", postWith("Content-Length\t: 3"), 400, "bad_request"},
+	{"RFC 9110 5.1: space in a name", lines("GET /x HTTP/1.1", "Foo Bar: x"), 400, "bad_request"},
+	{"smuggling: name ends in Transfer-Encoding", postWith("X Transfer-Encoding: chunked"), 400, "bad_request"},
+	{"RFC 9110 5.1: empty name", lines("GET /x HTTP/1.1", ": x"), 400, "bad_request"},
+	{"RFC 9112 5: no colon", lines("GET /x HTTP/1.1", "Foo"), 400, "bad_request"},
+	{"RFC 9110 5.1: NUL in a name", postWith("Transfer-Encoding\x00: chunked"), 400, "bad_request"},
+	{"RFC 9110 5.1: vertical tab in a name", postWith("Transfer-Encoding\x0b: chunked"), 400, "bad_request"},
+	{"RFC 9110 5.1: byte above ASCII in a name", postWith("Transfer-Encoding\xff: chunked"), 400, "bad_request"},
+	{"RFC 9110 5.1: bracket in a name", lines("GET /x HTTP/1.1", "A[0]: x"), 400, "bad_request"},
+
+	// Field values.
+	{"RFC 9110 5.5: NUL", lines("GET /x HTTP/1.1", "A: b\x00c"), 400, "bad_request"},
+	{"RFC 9110 5.5: escape", lines("GET /x HTTP/1.1", "A: \x1b[31m"), 400, "bad_request"},
+	{"RFC 9110 5.5: DEL", lines("GET /x HTTP/1.1", "A: b\x7f"), 400, "bad_request"},
+
+	// Framing.
+	{"RFC 9112 6.3: CL.TE", postWith("Content-Length: 3", "Transfer-Encoding: chunked"), 400, "bad_request"},
+	{"RFC 9112 6.3: TE.CL", postWith("Transfer-Encoding: chunked", "Content-Length: 3"), 400, "bad_request"},
+	{"smuggling: GPOST", lines("POST /x HTTP/1.1", "Content-Length: 6", "Transfer-Encoding: chunked") + "0\r\n\r\nG", 400, "bad_request"},
+	{"RFC 9112 7: identity with a length", postWith("Transfer-Encoding: identity", "Content-Length: 3"), 400, "bad_request"},
+	{"RFC 9112 7: identity alone", postWith("Transfer-Encoding: identity"), 400, "bad_request"},
+	{"RFC 9112 6.1: gzip, chunked", postWith("Transfer-Encoding: gzip, chunked"), 501, "not_implemented"},
+	{"RFC 9112 6.1: chunked, identity", postWith("Transfer-Encoding: chunked, identity"), 501, "not_implemented"},
+	{"RFC 9112 6.1: chunked twice", postWith("Transfer-Encoding: chunked, chunked"), 501, "not_implemented"},
+	{"RFC 9112 7: chunked with a parameter", postWith("Transfer-Encoding: chunked;q=1"), 501, "not_implemented"},
+	{"TE.TE: xchunked", postWith("Transfer-Encoding: xchunked"), 501, "not_implemented"},
+	{"TE.TE: quoted", postWith(`Transfer-Encoding: "chunked"`), 501, "not_implemented"},
+	{"TE.TE: list with an empty member", postWith("Transfer-Encoding: ,chunked"), 501, "not_implemented"},
+	{"TE.TE: vertical tab", postWith("Transfer-Encoding: \x0bchunked"), 400, "bad_request"},
+	{"TE.TE: form feed", postWith("Transfer-Encoding: chunked\x0c"), 400, "bad_request"},
+	{"TE.TE: NUL", postWith("Transfer-Encoding: chunked\x00"), 400, "bad_request"},
+	{"TE.TE: empty", postWith("Transfer-Encoding:"), 400, "bad_request"},
+	{"TE.TE: two lines", postWith("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"), 400, "bad_request"},
+	{"TE.TE: two lines, one of them odd", postWith("Transfer-Encoding: chunked", "Transfer-encoding: x"), 400, "bad_request"},
+	{"TE.TE: two lines, the first one odd", postWith("Transfer-Encoding: x", "Transfer-encoding: chunked"), 501, "not_implemented"},
+	{"RFC 9112 6.1: Transfer-Encoding in HTTP/1.0", lines("POST /x HTTP/1.0", "Transfer-Encoding: chunked") + "0\r\n\r\n", 400, "bad_request"},
+	{"CL.CL: two different", postWith("Content-Length: 3", "Content-Length: 0"), 400, "bad_request"},
+	{"CL.CL: two equal", postWith("Content-Length: 3", "Content-Length: 3"), 400, "bad_request"},
+	{"CL.CL: list", postWith("Content-Length: 3, 3"), 400, "bad_request"},
+	{"RFC 9110 8.6: plus", postWith("Content-Length: +3"), 400, "bad_request"},
+	{"RFC 9110 8.6: minus", postWith("Content-Length: -3"), 400, "bad_request"},
+	{"RFC 9110 8.6: hexadecimal", postWith("Content-Length: 0x3"), 400, "bad_request"},
+	{"RFC 9110 8.6: empty", postWith("Content-Length:"), 400, "bad_request"},
+	{"RFC 9110 8.6: blanks between digits", postWith("Content-Length: 3 3"), 400, "bad_request"},
+	{"RFC 9110 8.6: fraction", postWith("Content-Length: 3.0"), 400, "bad_request"},
+	{"RFC 9110 8.6: exponent", postWith("Content-Length: 3e0"), 400, "bad_request"},
+	{"RFC 9110 8.6: underscore", postWith("Content-Length: 0_3"), 400, "bad_request"},
+	{"RFC 9110 8.6: overflow", postWith("Content-Length: 18446744073709551619"), 400, "bad_request"},
+	{"RFC 9110 8.6: Arabic digit", postWith("Content-Length: \u0663"), 400, "bad_request"},
+	{"0.CL: length hidden by a tab in the name", lines("GET /x HTTP/1.1", "Content-\tLength: 3"), 400, "bad_request"},
+
+	// Host.
+	{"RFC 9112 3.2: no Host", "GET /x HTTP/1.1\r\nA: b\r\n\r\n", 400, "bad_request"},
+	{"RFC 9112 3.2: two different", lines("GET /x HTTP/1.1", "Host: other"), 400, "bad_request"},
+	{"RFC 9112 3.2: two equal", lines("GET /x HTTP/1.1", "Host: example.com"), 400, "bad_request"},
+	{"RFC 9112 3.2: two in HTTP/1.0", lines("GET /x HTTP/1.0", "Host: other"), 400, "bad_request"},
+	badHost("empty", ""), badHost("userinfo overwrites Authorization", "user:pw@good"), badHost("list", "a,b"),
+	badHost("markup", `<a>"`), badHost("space", "a b"), badHost("path", "a/b"), badHost("query", "a?x"),
+	badHost("fragment", "a#x"), badHost("escape", "a%00"), badHost("port 0", "a:0"), badHost("port too large", "a:65536"),
+	badHost("no port", "a:"), badHost("two ports", "a:80:80"), badHost("port is a word", "a:http"),
+	badHost("unclosed IPv6", "[::1"), badHost("zone", "[fe80::1%25eth0]"), badHost("IPv6 without brackets", "::1"),
+	badHost("empty label", "a..b"), badHost("leading dot", ".a"), badHost("byte above ASCII", "\xe4.example"),
+	badHost("backslash", `a\b`), badHost("scheme", "http://a"),
+
+	// The target.
+	badTarget("RFC 3986 4.2: path read as another host", "//evil/x?u=http://y"),
+	badTarget("the same in absolute form", "http://example.com//evil"),
+	badTarget("RFC 9110 7.1: fragment", "/a#f"), badTarget("RFC 9112 3.2: NUL", "/a\x00"),
+	badTarget("RFC 9112 3.2: control byte", "/a\x01"), badTarget("RFC 9112 3.2: DEL", "/a\x7f"),
+	badTarget("RFC 9112 3.2: control byte in the query", "/a?\x01"),
+	badTarget("RFC 3986 2.1: bad escape", "/a%zz"), badTarget("RFC 3986 2.1: cut escape", "/a%4"),
+	badTarget("escaped NUL", "/a%00"), badTarget("climbs above the root", "/.."),
+	badTarget("climbs above the root, escaped", "/a/%2e%2e/%2E%2e/b"), badTarget("backslash", `/a\..\b`),
+	badTarget("dot segment beside an escaped separator", "/pub/..%2fadmin"),
+	badTarget("dot segment beside an escaped backslash", "/pub/..%5cadmin"),
+	badTarget("dots leave two slashes", "/a/..//evil"),
+	badTarget("RFC 9112 3.2.3: authority-form", "example.com:80"), badTarget("RFC 9112 3.2: no slash", "x"),
+	badTarget("RFC 9112 3.2.2: other scheme", "ftp://example.com/"),
+	badTarget("https on a plain connection", "https://example.com/"),
+	badTarget("RFC 9110 4.2.4: userinfo", "http://user@example.com/"),
+	badTarget("RFC 9112 3.2.2: no authority", "http:///x"), badTarget("RFC 9112 3.2.2: one slash", "http:/x"),
+	badTarget("RFC 9110 4.2.3: query without a path", "http://example.com?x"),
+	badTarget("RFC 9112 3.2.4: asterisk without OPTIONS", "*"), badTarget("no target", ""),
+	{"RFC 9112 3.2.2: bad Host beside an absolute target", "GET http://example.com/ HTTP/1.1\r\nHost: a,b\r\n\r\n", 400, "bad_request"},
+
+	// Fields with a meaning for this hop.
+	{"RFC 9110 10.1.1: unknown expectation", postWith("Expect: 200-ok", "Content-Length: 3"), 417, "expectation_failed"},
+	{"RFC 9110 10.1.1: list of expectations", postWith("Expect: 100-continue, x", "Content-Length: 3"), 417, "expectation_failed"},
+	{"RFC 9110 10.1.1: two lines", postWith("Expect: 100-continue", "Expect: 100-continue", "Content-Length: 3"), 417, "expectation_failed"},
+	{"RFC 9110 7.6.1: Connection is no list of tokens", lines("GET /x HTTP/1.1", "Connection: a b"), 400, "bad_request"},
+	{"bounded work: Connection names too many", lines("GET /x HTTP/1.1", "Connection: "+numbered(17)), 400, "bad_request"},
+	{"RFC 9110 7.8: two Upgrade lines", lines("GET /x HTTP/1.1", "Connection: upgrade", "Upgrade: a", "Upgrade: b"), 400, "bad_request"},
+	{"RFC 9110 7.8: malformed Upgrade", lines("GET /x HTTP/1.1", "Connection: upgrade", "Upgrade: a(b)"), 400, "bad_request"},
+
+	// Sizes.
+	{"RFC 9110 15.5.15: long target", lines("GET /" + strings.Repeat("x", 5000) + " HTTP/1.1"), 414, "uri_too_long"},
+	{"RFC 6585 5: long field", lines("GET /x HTTP/1.1", "A: "+strings.Repeat("x", 5000)), 431, "head_too_large"},
+	{"RFC 6585 5: many fields", lines("GET /x HTTP/1.1", strings.Split(strings.Repeat("A: b\n", 127)+"A: b", "\n")...), 431, "head_too_large"},
+	{"RFC 6585 5: empty lines for ever", strings.Repeat("\r\n", 3000), 400, "bad_request"},
+}
+
+func badHost(what, host string) refusedHead {
+	return refusedHead{"RFC 9110 7.2: Host: " + what, "GET /x HTTP/1.1\r\nHost: " + host + "\r\n\r\n", 400, "bad_request"}
+}
+
+func badTarget(stands, target string) refusedHead {
+	return refusedHead{stands + " in the target", lines("GET " + target + " HTTP/1.1"), 400, "bad_request"}
+}
+
+func numbered(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "n%d,", i)
+	}
+	return b.String()
+}
+
+// keepHost passes the client's Host on, so that the whole head can be compared.
+const keepHost = "preserve_host = true\n"
+
+// TestRefusedHeads: each head is answered with the right status and code, the connection is closed, nothing
+// behind it is served, and nothing of it reaches the origin.
+func TestRefusedHeads(t *testing.T) {
+	t.Parallel()
+	rec := record(t, nil)
+	g := start(t, strings.Replace(simple(rec.addr), `name = "main"`, "name = \"main\"\nmax_header_bytes = \"4KiB\"", 1))
+	f := func(r refusedHead) {
+		t.Helper()
+		c := dialRaw(t, g.addr)
+		defer c.c.Close()
+		c.send(r.send + smuggled)
+		a := c.answer("GET")
+		if a.StatusCode != r.status || a.code() != r.code || !a.Close || a.err != nil {
+			t.Errorf("%s: got %d %q, close %v, %v; want %d %q and close", r.stands, a.StatusCode, a.code(), a.Close,
+				a.err, r.status, r.code)
+		}
+		if strings.Contains(a.body, rec.addr) {
+			t.Errorf("%s: the answer shows internals: %s", r.stands, a.body)
+		}
+		c.closed(r.stands)
+	}
+	for _, r := range refusedHeads {
+		f(r)
+	}
+	dialRaw(t, g.addr).get("/fence")
+	if got := rec.requests(); len(got) != 1 || got[0].path() != "/fence" {
+		t.Errorf("requests that reached the origin: %+v", got)
+	}
+	t.Logf("%d heads refused", len(refusedHeads))
+}
+
+// TestForwardedHeads: what the origin gets is the request without what belongs to the client's connection, and
+// framed anew.
+func TestForwardedHeads(t *testing.T) {
+	t.Parallel()
+	rec := record(t, nil)
+	g := start(t, simple(rec.addr, keepHost))
+	f := func(stands, send, body string, want ...string) {
+		t.Helper()
+		c := dialRaw(t, g.addr)
+		defer c.c.Close()
+		before := len(rec.requests())
+		c.send(send)
+		if a := c.answer(strings.Fields(send)[0]); a.StatusCode != 200 || a.err != nil {
+			t.Errorf("%s: %d %q, %v", stands, a.StatusCode, a.body, a.err)
+			return
+		}
+		got := rec.requests()
+		if len(got) != before+1 {
+			t.Errorf("%s: %d requests at the origin: %+v", stands, len(got)-before, got[before:])
+			return
+		}
+		r := got[before]
+		head := strings.Split(strings.TrimSuffix(masked(r.head), "\r\n\r\n"), "\r\n")
+		if !slices.Equal(head, want) || r.body != body || !r.whole {
+			t.Errorf("%s:\n got %q %q\nwant %q %q", stands, head, r.body, want, body)
+		}
+	}
+	// told is what every forwarded head has at its end.
+	told := func(first string, fields ...string) []string {
+		return slices.Concat([]string{first}, fields, tells("example.com"))
+	}
+	get := "GET /x HTTP/1.1"
+	plain := told(get, "Host: example.com")
+	f("plain", lines(get), "", plain...)
+	f("RFC 9112 2.2: one empty line before", "\r\n"+lines(get), "", plain...)
+	f("RFC 9112 3.2.2: absolute-form outweighs Host", "GET http://Other.example:81/x HTTP/1.1\r\n"+h1+"\r\n", "",
+		slices.Concat([]string{get, "Host: Other.example:81"}, tells("Other.example:81"))...)
+	f("RFC 9110 4.2.3: absolute-form without a path", "GET http://example.com HTTP/1.1\r\n"+h1+"\r\n", "",
+		told("GET / HTTP/1.1", "Host: example.com")...)
+
+	f("RFC 9112 3.2.2: scheme in any case", "GET HTTP://example.com/x HTTP/1.1\r\n"+h1+"\r\n", "", plain...)
+	f("RFC 9112 6.1: HTTP/1.0 without Host", "GET /x HTTP/1.0\r\n\r\n", "", slices.Concat([]string{get, "Host: " + rec.addr},
+		[]string{"X-Forwarded-For: 127.0.0.1", "X-Forwarded-Proto: http", "Via: 1.0 penstock", "X-Request-Id: *"})...)
+
+	// Paths and queries.
+	f("header injection through the query", lines("GET /a?%0d%0aX-Evil:%20b HTTP/1.1"), "",
+		told("GET /a?%0d%0aX-Evil:%20b HTTP/1.1", "Host: example.com")...)
+	f("escaped separators stay", lines("GET /a%2fb%5cc HTTP/1.1"), "",
+		told("GET /a%2Fb%5Cc HTTP/1.1", "Host: example.com")...)
+	f("RFC 3986 5.2.4: dot segments", lines("GET /a/./b/../c?/../d HTTP/1.1"), "",
+		told("GET /a/c?/../d HTTP/1.1", "Host: example.com")...)
+	f("RFC 3986 6.2.2: one form of a path", lines("GET /%61dmin/%2e/\xc3\xa9 HTTP/1.1"), "",
+		told("GET /admin/%C3%A9 HTTP/1.1", "Host: example.com")...)
+	f("empty query", lines("GET /x? HTTP/1.1"), "", told("GET /x? HTTP/1.1", "Host: example.com")...)
+	f("two question marks", lines("GET /x?a?b=//c HTTP/1.1"), "", told("GET /x?a?b=//c HTTP/1.1", "Host: example.com")...)
+
+	// Framing.
+	post, length := "POST /x HTTP/1.1", told("POST /x HTTP/1.1", "Host: example.com")
+	sized := append(slices.Clone(length), "Content-Length: 3")
+	coded := append(slices.Clone(length), "Transfer-Encoding: chunked")
+	f("RFC 9110 8.6: leading zeros", postWith("Content-Length: 003"), "abc", sized...)
+	f("RFC 9110 5.5: white space around the length", postWith("Content-Length: \t3 "), "abc", sized...)
+	f("RFC 9112 7: chunked in mixed case", lines(post, "tRANSFER-eNCODING: cHUNKED")+"3\r\nabc\r\n0\r\n\r\n", "abc", coded...)
+	f("RFC 9110 5.5: tab before chunked", lines(post, "Transfer-Encoding:\tchunked")+"3\r\nabc\r\n0\r\n\r\n", "abc", coded...)
+	f("RFC 9112 7.1.1: chunk extensions end here", lines(post, "Transfer-Encoding: chunked")+"3;a=\"b\"\r\nabc\r\n00;c\r\n\r\n", "abc", coded...)
+	f("RFC 9110 8.6: empty body of a POST", lines(post), "", append(slices.Clone(length), "Content-Length: 0")...)
+	f("0.CL: a GET's body is its own", lines(get, fmt.Sprint("Content-Length: ", len(smuggled)))+smuggled, smuggled,
+		append(slices.Clone(plain), fmt.Sprint("Content-Length: ", len(smuggled)))...)
+	f("TE.0: the body of OPTIONS is its own",
+		lines("OPTIONS /x HTTP/1.1", "Transfer-Encoding: chunked")+fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(smuggled), smuggled), smuggled,
+		append(told("OPTIONS /x HTTP/1.1", "Host: example.com"), "Transfer-Encoding: chunked")...)
+	f("Connection cannot name the length away", postWith("Content-Length: 3", "Connection: content-length"), "abc", sized...)
+	f("Connection cannot name the coding away",
+		lines(post, "Transfer-Encoding: chunked", "Connection: transfer-encoding")+"3\r\nabc\r\n0\r\n\r\n", "abc", coded...)
+	f("names with _ are no framing", postWith("Transfer_Encoding: chunked", "Content-Length: 3"), "abc", sized...)
+
+	// Fields.
+	f("RFC 9110 7.6.1: hop-by-hop fields", lines(get, "Connection: keep-alive, x-foo", "Keep-Alive: timeout=5", "X-Foo: 1",
+		"Proxy-Connection: keep-alive", "Proxy-Authorization: Basic eDp5", "TE: gzip", "Trailer: X", "Upgrade: websocket",
+		"HTTP2-Settings: AAMAAABkAAQAAP__"), "", plain...)
+	f("RFC 9113 3.1: h2c upgrade", lines(get, "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"), "", plain...)
+	f("h2c in a list", lines(get, "Connection: Upgrade", "Upgrade: websocket, H2C"), "", plain...)
+	f("Connection names what must stay", lines(get, "Connection: Host, X-Forwarded-For, Authorization, Cookie, Via, X-Request-Id",
+		"Authorization: Basic eDp5", "Cookie: a=b"), "",
+		told(get, "Host: example.com", "Authorization: Basic eDp5", "Cookie: a=b")...)
+	f("RFC 9110 10.1.4: TE: trailers", lines(get, "Connection: TE", "TE: gzip, trailers"), "",
+		append(slices.Clone(plain), "Connection: TE", "TE: trailers")...)
+	f("what a stranger claims", lines(get, "X-Forwarded-For: 6.6.6.6", "Forwarded: for=6.6.6.6", "X-Real-IP: 6.6.6.6",
+		"X-Forwarded-Proto: https", "X-Forwarded-Host: evil", "X-Request-Id: mine", "Via: 1.1 evil", "X-Forwarded-Prefix: /y"), "",
+		slices.Concat([]string{get, "Host: example.com", "X-Request-Id: *"}, tells("example.com")[:4])...)
+	f("names with _", lines(get, "X_Forwarded_For: 6.6.6.6", "A_b: c"), "", plain...)
+	f("RFC 9110 5.3: order of repeated fields", lines(get, "b: 1", "A: 2", "B: \t3 ", "a: ", "Cookie: x=\"1\"; y", "cookie: z=2"), "",
+		told(get, "Host: example.com", "B: 1", "A: 2", "B: 3", "A: ", "Cookie: x=\"1\"; y", "Cookie: z=2")...)
+	f("RFC 9110 5.5: bytes above ASCII", lines(get, "A: \xe4\xff"), "", told(get, "Host: example.com", "A: \xe4\xff")...)
+	f("fields that fasthttp keeps apart", lines(get, "Content-Type: a/b", "User-Agent: c", "Authorization: Bearer d"), "",
+		told(get, "User-Agent: c", "Host: example.com", "Content-Type: a/b", "Authorization: Bearer d")...)
+	f("RFC 9110 16.1.1: another method", lines("M-SEARCH /x HTTP/1.1"), "", told("M-SEARCH /x HTTP/1.1", "Host: example.com")...)
+}
+
+// TestOptionsAsterisk: a question about the gateway itself is not the target's to answer.
+func TestOptionsAsterisk(t *testing.T) {
+	t.Parallel()
+	rec := record(t, nil)
+	g := start(t, simple(rec.addr))
+	c := dialRaw(t, g.addr)
+	c.send(lines("OPTIONS * HTTP/1.1"))
+	if a := c.answer("OPTIONS"); a.StatusCode != 204 {
+		t.Errorf("%d %q", a.StatusCode, a.body)
+	}
+	c.open("after OPTIONS *", "/fence")
+	if n := len(rec.requests()); n != 1 {
+		t.Errorf("%d requests at the origin", n)
+	}
+}
+
+// TestRefusedBodies: what is wrong behind a good head ends the connection with 400, and the target never sees
+// the request whole.
+func TestRefusedBodies(t *testing.T) {
+	t.Parallel()
+	rec := record(t, nil)
+	g := start(t, simple(rec.addr))
+	f := func(stands, body string, want ...int) {
+		t.Helper()
+		c := dialRaw(t, g.addr)
+		defer c.c.Close()
+		c.send(lines("POST /bad HTTP/1.1", "Transfer-Encoding: chunked") + body + smuggled)
+		a := c.answer("POST")
+		if !slices.Contains(append(want, 400), a.StatusCode) || a.code() != "bad_body" || !a.Close {
+			t.Errorf("%s: got %d %q, close %v", stands, a.StatusCode, a.code(), a.Close)
+		}
+		c.closed(stands)
+	}
+	const end = "0\r\n\r\n"
+	f("RFC 9112 7.1: LF behind the size", "3\nabc\r\n"+end)
+	f("RFC 9112 7.1: CR behind the size", "3\rabc\r\n"+end)
+	f("RFC 9112 7.1: 0x", "0x3\r\nabc\r\n"+end)
+	f("RFC 9112 7.1: plus", "+3\r\nabc\r\n"+end)
+	f("RFC 9112 7.1: negative", "-3\r\nabc\r\n"+end)
+	f("RFC 9112 7.1: no size", "\r\nabc\r\n"+end)
+	f("RFC 9112 7.1: not a digit", "g\r\nabc\r\n"+end)
+	f("RFC 9112 7.1: overflow", "10000000000000003\r\nabc\r\n"+end)
+	f("RFC 9112 7.1: long size", strings.Repeat("0", 16)+"3\r\nabc\r\n"+end)
+	f("RFC 9112 7.1: space behind the size", "3 \r\nabc\r\n"+end)
+	f("RFC 9112 7.1: space before the size", " 3\r\nabc\r\n"+end)
+	f("RFC 9112 7.1: underscore", "0_3\r\nabc\r\n"+end)
+	f("RFC 9112 7.1.1: LF in an extension", "3;a\nabc\r\n"+end)
+	f("RFC 9112 7.1.1: NUL in an extension", "3;\x00\r\nabc\r\n"+end)
+	f("RFC 9112 7.1.1: long extension", "3;"+strings.Repeat("a", 300)+"\r\nabc\r\n"+end)
+	f("RFC 9112 7.1.1: extensions in all", strings.Repeat("1;"+strings.Repeat("a", 200)+"\r\na\r\n", 25)+end)
+	f("RFC 9112 7.1: data longer than its size", "3\r\nabcd\r\n"+end)
+	f("RFC 9112 7.1: data shorter than its size", "4\r\nabc\r\n"+end)
+	f("RFC 9112 7.1: LF behind the data", "3\r\nabc\n"+end)
+	f("RFC 9112 7.1: no CRLF behind the data", "3\r\nabc"+end)
+	f("RFC 9112 7.1.2: LF behind the last chunk", "3\r\nabc\r\n0\n\n")
+	f("RFC 9112 7.1.2: LF for the empty line", "3\r\nabc\r\n0\r\n\n")
+	f("RFC 9112 7.1.2: space before a trailer's colon", "3\r\nabc\r\n0\r\nA : b\r\n\r\n")
+	f("RFC 9112 5.2: obs-fold in a trailer", "3\r\nabc\r\n0\r\nA: b\r\n c\r\n\r\n")
+	f("RFC 9110 5.5: NUL in a trailer", "3\r\nabc\r\n0\r\nA: \x00\r\n\r\n")
+	f("RFC 9110 6.5.1: length in a trailer", "3\r\nabc\r\n0\r\nContent-Length: 3\r\n\r\n")
+	f("RFC 9110 6.5.1: coding in a trailer", "3\r\nabc\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n")
+	f("RFC 9110 6.5.1: host in a trailer", "3\r\nabc\r\n0\r\nHost: evil\r\n\r\n")
+	f("RFC 9110 6.5.1: client address in a trailer", "3\r\nabc\r\n0\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n")
+	f("RFC 9110 6.5.1: credentials in a trailer", "3\r\nabc\r\n0\r\nAuthorization: Basic eDp5\r\n\r\n")
+	f("bounded memory: trailers", "3\r\nabc\r\n0\r\n"+strings.Repeat("A: "+strings.Repeat("x", 1000)+"\r\n", 10)+"\r\n", 431)
+	f("bounded work: trailer lines", "3\r\nabc\r\n0\r\n"+strings.Repeat("A: b\r\n", 200)+"\r\n", 431)
+	dialRaw(t, g.addr).get("/fence")
+	for _, r := range rec.requests() {
+		if r.path() != "/fence" && (r.path() != "/bad" || r.whole) {
+			t.Errorf("reached the origin: %+v", r)
+		}
+	}
+}

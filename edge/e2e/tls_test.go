@@ -1,0 +1,393 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// secureListener is the text of a listener with certificates, each a name of files in dir.
+func secureListener(dir string, names ...string) string {
+	s := "[[listener]]\nname = \"main\"\naddress = \"{{addr}}\"\n"
+	for _, n := range names {
+		s += fmt.Sprintf("  [[listener.certificate]]\n  cert = %q\n  key = %q\n",
+			filepath.Join(dir, n+".crt"), filepath.Join(dir, n+".key"))
+	}
+	return s
+}
+
+// secure is a whole configuration with such a listener.
+func secure(listener, target string, more ...string) string {
+	return listener + "[pool.app]\ntargets = [\"" + target + "\"]\n[[route]]\nprefix = \"/\"\npool = \"app\"\n" +
+		strings.Join(more, "\n")
+}
+
+// handshake connects to addr and returns the connection and the certificate shown.
+func handshake(addr string, conf *tls.Config) (*tls.Conn, *x509.Certificate, error) {
+	c, err := tls.Dial("tcp", addr, conf)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, c.ConnectionState().PeerCertificates[0], nil
+}
+
+// get makes one request on c, whose connection stays, and returns status and body.
+func get(t testing.TB, c net.Conn, path string) (int, string) {
+	t.Helper()
+	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: example.com\r\n\r\n", path)
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+// TestTLSNames: a certificate is picked by the name asked for, and by what the client can verify.
+func TestTLSNames(t *testing.T) {
+	t.Parallel()
+	dir, ca := t.TempDir(), newAuthority(t, "test authority")
+	ca.write(dir, "first", ca.issue(false, "first.example", "127.0.0.1"))
+	ca.write(dir, "exact", ca.issue(false, "a.wild.example"))
+	ca.write(dir, "wild", ca.issue(true, "*.wild.example"))
+	ca.write(dir, "both-ec", ca.issue(false, "both.example"))
+	ca.write(dir, "both-rsa", ca.issue(true, "both.example"))
+	listener := secureListener(dir, "first", "exact", "wild", "both-ec", "both-rsa")
+	g := start(t, secure(listener, httpOrigin(t, pathOrigin)))
+	f := func(name, want string, kind x509.PublicKeyAlgorithm, suites ...uint16) {
+		t.Helper()
+		conf := &tls.Config{ServerName: name, RootCAs: ca.pool}
+		if len(suites) > 0 {
+			conf.CipherSuites, conf.MaxVersion = suites, tls.VersionTLS12
+		}
+		if want == "first.example" && name != want {
+			conf.InsecureSkipVerify = true // the default answers for names that no certificate has
+		}
+		c, cert, err := handshake(g.addr, conf)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			return
+		}
+		defer c.Close()
+		if cert.Subject.CommonName != want || cert.PublicKeyAlgorithm != kind {
+			t.Errorf("%s: got %s with %v, want %s with %v", name, cert.Subject.CommonName, cert.PublicKeyAlgorithm,
+				want, kind)
+		}
+		if status, body := get(t, c, "/here"); status != 200 || body != "/here" {
+			t.Errorf("%s: %d %q", name, status, body)
+		}
+	}
+	f("first.example", "first.example", x509.ECDSA)
+	f("FIRST.example", "first.example", x509.ECDSA)
+	f("a.wild.example", "a.wild.example", x509.ECDSA)
+	f("b.wild.example", "*.wild.example", x509.RSA)
+	f("c.b.wild.example", "first.example", x509.ECDSA) // a wildcard stands for one label (RFC 9525 6.3)
+	f("unknown.example", "first.example", x509.ECDSA)
+	f("both.example", "both.example", x509.ECDSA)
+	f("both.example", "both.example", x509.RSA, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256)
+	f("both.example", "both.example", x509.ECDSA, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256)
+	f("", "first.example", x509.ECDSA)
+}
+
+// TestTLSVersions: what is old is refused, and HTTP/1.1 is what is spoken.
+func TestTLSVersions(t *testing.T) {
+	t.Parallel()
+	dir, ca := t.TempDir(), newAuthority(t, "test authority")
+	ca.write(dir, "one", ca.issue(true, "one.example"))
+	target := httpOrigin(t, pathOrigin)
+	g := start(t, secure(secureListener(dir, "one"), target))
+	f := func(g *gateway, low, high uint16, ok bool) {
+		t.Helper()
+		c, _, err := handshake(g.addr, &tls.Config{ServerName: "one.example", RootCAs: ca.pool, MinVersion: low,
+			MaxVersion: high, NextProtos: []string{"h2", "http/1.1"}})
+		if (err == nil) != ok {
+			t.Errorf("versions %x to %x: %v", low, high, err)
+		}
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		if p := c.ConnectionState().NegotiatedProtocol; p != "http/1.1" {
+			t.Errorf("versions %x to %x: protocol %q", low, high, p)
+		}
+	}
+	f(g, tls.VersionTLS10, tls.VersionTLS10, false)
+	f(g, tls.VersionTLS11, tls.VersionTLS11, false)
+	f(g, tls.VersionTLS12, tls.VersionTLS12, true)
+	f(g, tls.VersionTLS13, tls.VersionTLS13, true)
+	only13 := strings.Replace(secureListener(dir, "one"), "address", "tls_min_version = \"1.3\"\naddress", 1)
+	g.write(secure(only13, target))
+	if status, body := g.reload(); status != 200 {
+		t.Fatalf("reload: %d %s", status, body)
+	}
+	f(g, tls.VersionTLS12, tls.VersionTLS12, false)
+	f(g, tls.VersionTLS13, tls.VersionTLS13, true)
+	if _, _, err := handshake(g.addr, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}); err == nil {
+		t.Error("a client that speaks HTTP/2 alone is not refused (RFC 7301 3.2)")
+	}
+}
+
+// TestTLSReplaced: new certificates are taken up from their files, however they are replaced; connections that
+// are open stay, and a pair that is no good leaves the one before in use.
+func TestTLSReplaced(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t, "test authority")
+	target := httpOrigin(t, pathOrigin)
+	shown := func(g *gateway) string {
+		c, cert, err := handshake(g.addr, &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		return cert.Subject.CommonName
+	}
+	becomes := func(g *gateway, want string) {
+		t.Helper()
+		eventually(t, want+" is shown", func() bool { return shown(g) == want })
+	}
+
+	dir := t.TempDir()
+	ca.write(dir, "plain", ca.issue(false, "one.example"))
+	g := start(t, secure(secureListener(dir, "plain"), target))
+	becomes(g, "one.example")
+	c, _, err := handshake(g.addr, &tls.Config{ServerName: "one.example", RootCAs: ca.pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ca.write(dir, "plain", ca.issue(true, "two.example"))
+	becomes(g, "two.example")
+	if status, _ := get(t, c, "/x"); status != 200 {
+		t.Errorf("an old connection after the certificate was replaced: %d", status)
+	}
+	for i := range 3 { // reloads do not loosen the watch
+		g.write(secure(secureListener(dir, "plain"), target, fmt.Sprintf("[pool.p%d]\ntargets = [%q]\n", i, target)))
+		if status, body := g.reload(); status != 200 {
+			t.Fatalf("reload: %d %s", status, body)
+		}
+	}
+	ca.write(dir, "plain", ca.issue(false, "three.example"))
+	becomes(g, "three.example")
+	if status, _ := get(t, c, "/x"); status != 200 {
+		t.Errorf("an old connection after reloads: %d", status)
+	}
+
+	// A key that is not the certificate's, then garbage, then a good pair again.
+	other := ca.issue(false, "four.example")
+	ca.write(dir, "plain", &pair{chain: other.chain, key: ca.issue(false, "x").key})
+	complaints := func(n int) {
+		t.Helper()
+		eventually(t, "the log complains", func() bool {
+			return strings.Count(g.log.String(), "certificate not replaced") == n
+		})
+		if got := shown(g); got != "three.example" {
+			t.Errorf("with a broken pair %s is shown", got)
+		}
+	}
+	complaints(1)
+	if err := os.WriteFile(filepath.Join(dir, "plain.crt"), []byte("garbage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	complaints(2)
+	ca.write(dir, "plain", other)
+	becomes(g, "four.example")
+}
+
+// TestTLSSymlinks replaces certificates as Kubernetes does: the files are links through a folder that is itself
+// a link, which is swapped.
+func TestTLSSymlinks(t *testing.T) {
+	t.Parallel()
+	ca, dir := newAuthority(t, "test authority"), t.TempDir()
+	version := func(name string) {
+		t.Helper()
+		sub := filepath.Join(dir, name)
+		if err := os.Mkdir(sub, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		ca.write(sub, "tls", ca.issue(false, name))
+		if err := os.Symlink(name, filepath.Join(dir, "..data.new")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(dir, "..data.new"), filepath.Join(dir, "..data")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	version("one.example")
+	for _, f := range []string{"tls.crt", "tls.key"} {
+		if err := os.Symlink(filepath.Join("..data", f), filepath.Join(dir, f)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := start(t, secure(secureListener(dir, "tls"), httpOrigin(t, pathOrigin)))
+	for _, name := range []string{"two.example", "three.example"} {
+		version(name)
+		eventually(t, name+" is shown", func() bool {
+			c, cert, err := handshake(g.addr, &tls.Config{ServerName: name, RootCAs: ca.pool})
+			if err != nil {
+				return false
+			}
+			c.Close()
+			return cert.Subject.CommonName == name
+		})
+	}
+}
+
+// TestTLSToTargets: targets are verified unless that is switched off, and can ask for a certificate.
+func TestTLSToTargets(t *testing.T) {
+	t.Parallel()
+	dir, ca, stranger := t.TempDir(), newAuthority(t, "right authority"), newAuthority(t, "wrong authority")
+	target := func(p *pair, clients *x509.CertPool) string {
+		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			name := "nobody"
+			if len(r.TLS.PeerCertificates) > 0 {
+				name = r.TLS.PeerCertificates[0].Subject.CommonName
+			}
+			fmt.Fprintf(w, "%s asks %s", name, r.TLS.ServerName)
+		}))
+		srv.TLS = &tls.Config{Certificates: []tls.Certificate{p.tls()}, ClientCAs: clients}
+		if clients != nil {
+			srv.TLS.ClientAuth = tls.RequireAndVerifyClientCert
+		}
+		srv.Config.ErrorLog = quietLog()
+		srv.StartTLS()
+		t.Cleanup(srv.Close)
+		return srv.Listener.Addr().String()
+	}
+	byIP := target(ca.issue(false, "127.0.0.1"), nil)
+	byName := target(ca.issue(true, "app.internal"), nil)
+	strict := target(ca.issue(false, "app.internal"), ca.pool)
+	ownCert, ownKey := ca.write(dir, "gateway", ca.issue(false, "gateway"))
+	badCert, badKey := stranger.write(dir, "stranger", stranger.issue(false, "stranger"))
+	client := func(cert, key string) string { return fmt.Sprintf("cert = %q\nkey = %q\n", cert, key) }
+	trust := func(a *authority) string { return fmt.Sprintf("ca = %q\n", a.file) }
+	const name = "server_name = \"app.internal\"\n"
+
+	cases := []struct {
+		target, section string
+		status          int
+		want            string
+	}{
+		{byIP, trust(ca), 200, "nobody asks "},
+		{byIP, trust(stranger), 502, "upstream_tls"},
+		{byIP, "", 502, "upstream_tls"}, // the system does not know the authority
+		{byIP, trust(ca) + name, 502, "upstream_tls"},
+		{byName, trust(ca), 502, "upstream_tls"},
+		{byName, trust(ca) + name, 200, "nobody asks app.internal"},
+		{byName, "insecure_skip_verify = true\n", 200, "nobody asks "},
+		{byName, trust(ca) + name + "min_version = \"1.3\"\n", 200, "nobody asks app.internal"},
+		{strict, trust(ca) + name, 502, "upstream"},
+		{strict, trust(ca) + name + client(ownCert, ownKey), 200, "gateway asks app.internal"},
+		{strict, trust(ca) + name + client(badCert, badKey), 502, "upstream"},
+	}
+	conf := "[[listener]]\naddress = \"{{addr}}\"\n"
+	for i, c := range cases {
+		conf += fmt.Sprintf("[pool.p%d]\ntargets = [%q]\n[pool.p%d.tls]\nenabled = true\n%s[[route]]\npath = \"/%d\"\npool = \"p%d\"\n",
+			i, c.target, i, c.section, i, i)
+	}
+	g := start(t, conf)
+	for i, c := range cases {
+		for range 2 { // once on a new connection, once on an old one
+			_t := time.Now()
+			resp, err := http.Get(fmt.Sprintf("http://%s/%d", g.addr, i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, _ := io.ReadAll(resp.Body) // a cut answer shows in the comparison
+			resp.Body.Close()
+			t.Log(i, time.Since(_t))
+			if resp.StatusCode != c.status || !strings.Contains(string(b), c.want) {
+				t.Errorf("%s with %q: %d %s, want %d with %q", c.target, c.section, resp.StatusCode, b, c.status, c.want)
+			}
+		}
+	}
+}
+
+// finding is one line of testssl.sh's report.
+type finding struct {
+	ID       string `json:"id"`
+	Severity string `json:"severity"`
+	Finding  string `json:"finding"`
+}
+
+// excused are findings about what this test makes up, not about the gateway.
+var excused = map[string]string{
+	"engine_problem":             "about the openssl on this machine",
+	"cert_chain_of_trust":        "the authority was made for the test",
+	"cert_trust":                 "the audit is of an address, not of the certificate's name",
+	"cert_notAfter":              "the test's certificate is short-lived",
+	"cert_expirationStatus":      "as above",
+	"cert_revocation":            "the test's authority publishes no CRL and no OCSP",
+	"cert_crlDistributionPoints": "as above",
+	"cert_ocspURL":               "as above",
+	"OCSP_stapling":              "there is no OCSP response to staple",
+	"DNS_CAArecord":              "an address has no CAA record",
+	"HSTS":                       "a field that the origin behind the gateway decides on",
+	"security_headers":           "as above",
+	"BREACH":                     "a matter of the origin: the gateway does not compress",
+}
+
+// TestTLSAudit has testssl.sh look at a listener: nothing of severity LOW or worse. PENSTOCK_TESTSSL=all runs all
+// its checks, which take minutes.
+func TestTLSAudit(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("testssl"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("no testssl; make deps brings it")
+		}
+		t.Skip("no testssl; make deps brings it")
+	}
+	dir, ca := t.TempDir(), newAuthority(t, "test authority")
+	ca.write(dir, "ec", ca.issue(false, "audit.example", "127.0.0.1"))
+	ca.write(dir, "rsa", ca.issue(true, "audit.example", "127.0.0.1"))
+	g := start(t, secure(secureListener(dir, "ec", "rsa"), httpOrigin(t, pathOrigin)))
+	report := filepath.Join(dir, "report.json")
+	args := []string{"--warnings", "off", "--color", "0", "--quiet", "--nodns", "none",
+		"--connect-timeout", "5", "--openssl-timeout", "5", "--jsonfile", report}
+	if os.Getenv("PENSTOCK_TESTSSL") != "all" {
+		args = append(args, "-p", "-H", "-I", "-T", "-BB", "-R", "-C", "-O", "-Z", "-F", "-D")
+	}
+	out, err := exec.Command("testssl", append(args, g.addr)...).CombinedOutput()
+	text, rerr := os.ReadFile(report)
+	if rerr != nil {
+		t.Fatalf("testssl wrote no report: %v\n%s", err, out)
+	}
+	var all []finding
+	if err := json.Unmarshal(text, &all); err != nil {
+		t.Fatalf("cannot read the report: %v\n%s", err, text)
+	}
+	good := []string{"OK", "INFO", "DEBUG"}
+	seen := map[string]int{}
+	for _, f := range all {
+		seen[f.Severity]++
+		switch {
+		case slices.Contains(good, f.Severity):
+		case excused[f.ID] != "":
+			t.Logf("excused: %s %s: %s (%s)", f.Severity, f.ID, f.Finding, excused[f.ID])
+		default:
+			t.Errorf("%s %s: %s", f.Severity, f.ID, f.Finding)
+		}
+	}
+	t.Logf("testssl: %d findings by severity: %v", len(all), seen)
+	for _, want := range []string{"TLS1_2", "TLS1_3", "heartbleed"} {
+		if !slices.ContainsFunc(all, func(f finding) bool { return f.ID == want }) {
+			t.Errorf("the report has no %s: was anything checked?\n%s", want, bytes.TrimSpace(out))
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package forwarded
+
+import (
+	"bytes"
+	"net/netip"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/ip"
+)
+
+const (
+	forName   = "X-Forwarded-For"
+	protoName = "X-Forwarded-Proto"
+	hostName  = "X-Forwarded-Host"
+	viaName   = "Via"
+)
+
+// believe sets Trusted, and from what a trusted proxy says Client and Scheme.
+type believe struct{ trusted *ip.Set }
+
+// Run implements edge.Filter. A peer without address is the other end of a Unix socket: who may connect to it is
+// a matter of file permissions, so it is trusted.
+func (b *believe) Run(x *edge.Exchange) edge.Verdict {
+	x.Trusted = !x.Peer.IsValid() || b.trusted.Contains(x.Peer)
+	if !x.Trusted {
+		return edge.Next
+	}
+	x.Client = b.client(x)
+	switch proto := last(x.Req.PeekAll(protoName)); {
+	case bytes.EqualFold(proto, []byte("https")):
+		x.Scheme = "https"
+	case bytes.EqualFold(proto, []byte("http")):
+		x.Scheme = "http"
+	}
+	return edge.Next
+}
+
+// client walks X-Forwarded-For from its last line to its first, as far as the hops are trusted.
+func (b *believe) client(x *edge.Exchange) netip.Addr {
+	lines := x.Req.PeekAll(forName)
+	at, more := x.Peer, true
+	for i := len(lines) - 1; i >= 0 && more; i-- {
+		line := lines[i]
+		if !at.IsValid() { // behind a Unix socket: its word is the first hop
+			var hop []byte
+			if line, hop = cutLast(line); len(hop) == 0 {
+				continue
+			}
+			var ok bool
+			if at, ok = ip.Parse(hop); !ok {
+				return x.Peer
+			}
+		}
+		at, more = ip.Walk(at, line, b.trusted)
+	}
+	return at
+}
+
+// cutLast cuts the last element that is not empty off a comma-separated list (RFC 9110 section 5.6.1).
+func cutLast(list []byte) (rest, element []byte) {
+	for len(list) > 0 {
+		comma := bytes.LastIndexByte(list, ',')
+		element = bytes.Trim(list[comma+1:], " \t")
+		list = list[:max(comma, 0)]
+		if len(element) > 0 {
+			return list, element
+		}
+	}
+	return nil, nil
+}
+
+// last returns the line that the nearest proxy has added or set; nil when there is none.
+func last(lines [][]byte) []byte {
+	if len(lines) == 0 {
+		return nil
+	}
+	return lines[len(lines)-1]
+}

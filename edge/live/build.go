@@ -1,0 +1,85 @@
+package live
+
+import (
+	"io"
+	"log/slog"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/metric"
+	"github.com/penstock-edge/penstock/edge/route"
+)
+
+// Built is everything that one file makes, before it serves.
+type Built struct {
+	Config  *config.Config
+	Routes  *route.Table
+	Plans   []*edge.Plan // by index of Config.Routes
+	Nowhere *edge.Plan   // of requests without a route
+	Early   []edge.Filter
+	Slots   int // length of Exchange.Slot
+
+	host      *edge.Host
+	instances []instance
+}
+
+// instance is one feature's share.
+type instance struct {
+	name string
+	*edge.Instance
+}
+
+// Check builds what text asks for without opening, listening or starting anything. The caller closes what it
+// gets. The error is config.Errors.
+func Check(name string, text []byte, features []edge.Feature) (*Built, error) {
+	b, errs := build(name, text, features, &edge.Host{
+		Dry: true, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Metrics: metric.NewRegistry().Scope(), State: edge.NewKeeper().Hold(),
+	})
+	return b, errs.Err()
+}
+
+// build makes all parts of a generation; with a single mistake anywhere it closes what was made.
+func build(name string, text []byte, features []edge.Feature, h *edge.Host) (*Built, config.Errors) {
+	h.Config = config.Load(name, text, config.Options{})
+	b := &Built{Config: h.Config, host: h}
+	for _, f := range features {
+		if in := f.New(h); in != nil {
+			b.instances = append(b.instances, instance{f.Name, in})
+		}
+	}
+	b.compile()
+	b.Slots = h.Slots()
+	if errs := h.Config.File.Finish(); errs != nil {
+		b.Close()
+		return nil, errs
+	}
+	if b.Routes == nil {
+		panic("BUG: rules without a table, and no mistake was recorded")
+	}
+	return b, nil
+}
+
+// fill completes g with what b has.
+func (b *Built) fill(g *edge.Generation) {
+	g.Routes, g.Plans, g.Nowhere, g.Early, g.Slots = b.Routes, b.Plans, b.Nowhere, b.Early, b.Slots
+}
+
+func (b *Built) start() {
+	for _, p := range b.instances {
+		if p.Start != nil {
+			p.Start()
+		}
+	}
+}
+
+// Close ends everything in reverse order of building.
+func (b *Built) Close() {
+	for i := len(b.instances) - 1; i >= 0; i-- {
+		if f := b.instances[i].Instance.Close; f != nil {
+			f()
+		}
+	}
+	b.host.State.Release()
+	b.host.Metrics.Close()
+}

@@ -1,0 +1,146 @@
+package mirror
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/lanes"
+)
+
+// mirror is the mirror key of one route: it copies requests into a queue that its workers empty.
+type mirror struct {
+	route   string
+	pool    edge.Upstream
+	log     *slog.Logger
+	slot    int
+	below   uint64 // a random number below it makes a copy; the largest one: always
+	maxBody int64
+	timeout time.Duration
+
+	outcomes [outcomes]*lanes.Counter
+	queue    chan *duplicate
+	stop     chan struct{} // closed to end the workers
+	workers  int
+	running  sync.WaitGroup
+	busy     atomic.Int64 // copies under way
+}
+
+// outcome is what became of a copy, for penstock_mirror_requests_total.
+type outcome uint8
+
+const (
+	sent       outcome = iota // and an answer came
+	failed                    // no answer, or half of one
+	dropped                   // the queue was full
+	tooLarge                  // the body is larger than max_body_bytes
+	incomplete                // the body was not read to its end
+	outcomes
+)
+
+var outcomeNames = [outcomes]string{"sent", "failed", "dropped", "too_large", "incomplete"}
+
+// Run implements edge.Filter. It never refuses or delays: what cannot be copied at once is copied while the
+// target reads it, or not at all.
+func (m *mirror) Run(x *edge.Exchange) edge.Verdict {
+	if len(x.Upgrade) > 0 || m.below != alwaysBelow && rand.Uint64() >= m.below {
+		return edge.Next // a tunnel cannot be mirrored
+	}
+	body, whole := bodyOf(x)
+	switch {
+	case x.InLen > m.maxBody || int64(len(body)) > m.maxBody:
+		m.outcomes[tooLarge].Inc(x.Lane)
+	case len(m.queue) == cap(m.queue):
+		m.outcomes[dropped].Inc(x.Lane) // before any work is spent on it
+	case whole:
+		d := m.copy(x)
+		d.body = append(d.body, body...)
+		m.enqueue(d)
+	default:
+		t := tees.Get().(*tee)
+		*t = tee{in: x.In, length: x.InLen, m: m, d: m.copy(x)}
+		x.In = t
+		x.Slot[m.slot] = t
+	}
+	return edge.Next
+}
+
+const alwaysBelow = 1<<64 - 1
+
+// bodyOf returns the body if there is none or it is entirely in memory.
+func bodyOf(x *edge.Exchange) (body []byte, whole bool) {
+	if x.In == nil {
+		return nil, true
+	}
+	if w, ok := x.In.(edge.Whole); ok {
+		return w.Whole()
+	}
+	return nil, false
+}
+
+// enqueue hands d to the workers, or drops it when they are behind.
+func (m *mirror) enqueue(d *duplicate) {
+	select {
+	case m.queue <- d:
+	default:
+		m.outcomes[dropped].Inc(d.x.Lane)
+		d.release()
+	}
+}
+
+// duplicate is the copy of one request, an exchange of its own.
+type duplicate struct {
+	x    edge.Exchange
+	in   edge.BytesBody
+	body []byte
+	peer edge.Peer // of the attempt under way; nil when it has been released
+}
+
+// keptBody is the room for a body that a duplicate may keep when it is given back.
+const keptBody = 256 << 10
+
+var duplicates = sync.Pool{New: func() any { return new(duplicate) }}
+
+var (
+	// markKey tells the mirrored application that nobody waits for its answer.
+	markKey   = []byte("X-Penstock-Mirror")
+	markValue = []byte("1")
+)
+
+// copy returns a copy of x without its body. x is untouched and may go on at once.
+func (m *mirror) copy(x *edge.Exchange) *duplicate {
+	d := duplicates.Get().(*duplicate)
+	y := &d.x
+	x.Req.CopyTo(&y.Req)
+	y.Req.SetCanonical(markKey, markValue)
+	y.Method = y.Req.Method()
+	y.Host = append(y.Host[:0], x.Host...)
+	y.Authority = append(y.Authority[:0], x.Authority...)
+	y.Path = append(y.Path[:0], x.Path...)
+	y.RequestID = append(y.RequestID[:0], x.RequestID...)
+	y.KeepRaw(x.Query, x.HasQuery, x.Cookie, nil)
+	y.SetOutPath(x.OutPath)
+	if x.OutHost != nil {
+		y.SetOutHost(x.OutHost)
+	}
+	y.Scheme, y.Minor, y.Listener, y.Lane = x.Scheme, 1, x.Listener, x.Lane
+	y.Peer, y.Client, y.Trusted, y.Conn = x.Peer, x.Client, x.Trusted, nobody{}
+	y.Gen, y.Plan, y.InMax = x.Gen, x.Plan, m.maxBody
+	if cap(y.Slot) < len(x.Slot) {
+		y.Slot = make([]any, len(x.Slot))
+	}
+	y.Slot = y.Slot[:len(x.Slot)]
+	return d
+}
+
+// release gives d back; not to be used after.
+func (d *duplicate) release() {
+	d.x.Reset()
+	d.in, d.body, d.peer = edge.BytesBody{}, d.body[:0], nil
+	if cap(d.body) <= keptBody {
+		duplicates.Put(d)
+	}
+}

@@ -1,0 +1,71 @@
+// Package observe tells what became of every request: the metrics of its route, and a line in the access log.
+package observe
+
+import (
+	"time"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/metric"
+)
+
+// Feature makes the request metrics and the section [log.access] work.
+var Feature = edge.Feature{Name: "observe", New: build}
+
+// Config is [log.access].
+type Config struct {
+	Output string `toml:"output" default:"stdout"` // "stdout", "stderr", "off" or a path with a /
+	Format string `toml:"format" default:"json"`   // "json", "combined" or a template with {field}s
+	Query  bool   `toml:"query" default:"false"`   // log query strings too: they may hold secrets
+	// MaxBacklogBytes bounds the memory for lines that wait to be written; beyond it lines are dropped.
+	MaxBacklogBytes config.Size `toml:"max_backlog_bytes" default:"8MiB" min:"64KiB" max:"1GiB"`
+
+	Table *config.Table `toml:"-"`
+}
+
+// noRoute is the label of requests that no route took, refused ones included.
+const noRoute = "none"
+
+// observer is the feature in one generation.
+type observer struct {
+	host    *edge.Host
+	log     *accessLog // nil: off
+	phases  *phaseMetrics
+	bounds  []time.Duration // of all routes' histograms
+	codes   *codes          // outlives the generation
+	records []*recorder
+}
+
+func build(h *edge.Host) *edge.Instance {
+	var section struct {
+		Access Config `toml:"access"`
+	}
+	h.Config.Log.Table.Decode(&section)
+	o := &observer{host: h, phases: newPhaseMetrics(h.Metrics), bounds: metric.DefaultBounds()}
+	o.codes, _ = edge.Keep(h.State, "observe/codes", newCodes, nil) // making it cannot fail
+	o.log = newAccessLog(h, &section.Access)
+	i := &edge.Instance{Route: o.route, Start: o.start}
+	if o.log != nil {
+		i.Reopen, i.Status = o.reopen, o.log.status
+	}
+	return i
+}
+
+func (o *observer) route(r *edge.RouteSetup) {
+	name := r.Name
+	if r.Unrouted {
+		name = noRoute
+	}
+	rec := newRecorder(o, name)
+	o.records = append(o.records, rec)
+	r.Add(edge.Log, rec)
+}
+
+func (o *observer) start() { o.codes.prune(o.records) }
+
+func (o *observer) reopen() {
+	if err := o.log.sink.Reopen(); err != nil {
+		o.host.Log.Error("cannot reopen the access log; the old file stays in use",
+			"output", o.log.output, "error", err)
+	}
+}

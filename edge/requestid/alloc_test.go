@@ -1,0 +1,25 @@
+//go:build !race
+
+package requestid
+
+import (
+	"testing"
+
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+)
+
+func TestNoAllocations(t *testing.T) {
+	f := func(name string, work func()) {
+		t.Helper()
+		if n := testing.AllocsPerRun(1000, work); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+	id := &identify{clock: new(clock.Coarse)}
+	x := exchange(t, false, "X-Request-Id: theirs")
+	f("made", func() { id.Run(x) })
+	f("forward", func() { forward{}.Run(x) })
+	f("reply", func() { reply{id}.Run(x) })
+	y := exchange(t, true, "X-Request-Id: theirs")
+	f("kept", func() { id.Run(y) })
+}

@@ -1,0 +1,97 @@
+package requestid
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"math/rand/v2"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+)
+
+const name = "X-Request-Id"
+
+var key = []byte(name)
+
+// maxID is the longest id in bytes that is taken over.
+const maxID = 128
+
+// identify fills Exchange.RequestID. It is an Early filter: refused heads and requests without a route have an
+// id too.
+type identify struct{ clock *clock.Coarse }
+
+// Run implements edge.Filter.
+func (id *identify) Run(x *edge.Exchange) edge.Verdict {
+	if given := received(x); given != nil {
+		x.RequestID = append(x.RequestID[:0], given...)
+		return edge.Next
+	}
+	id.make(x)
+	return edge.Next
+}
+
+// received returns the id that a trusted proxy sent; nil when there is none, when it is not well formed, or
+// when there are several to choose from.
+func received(x *edge.Exchange) []byte {
+	if !x.Trusted {
+		return nil
+	}
+	if ids := x.Req.PeekAll(name); len(ids) == 1 && valid(ids[0]) {
+		return ids[0]
+	}
+	return nil
+}
+
+// make writes a new id: a version 7 UUID (RFC 9562 section 5.7) as 32 digits without dashes. Ids sort by the
+// millisecond they were made in; 74 bits are random.
+func (id *identify) make(x *edge.Exchange) {
+	var b [16]byte
+	ms := uint64(id.clock.UnixNano(x.Times.Start)) / 1e6
+	binary.BigEndian.PutUint64(b[:8], ms<<16|7<<12|rand.Uint64()&0xfff)
+	binary.BigEndian.PutUint64(b[8:], 1<<63|rand.Uint64()>>2)
+	x.RequestID = hex.AppendEncode(x.RequestID[:0], b[:])
+}
+
+// valid takes 1 to 128 letters, digits and bytes of "._~+/=-": what stands for itself in a header, a log line
+// and a query.
+func valid(id []byte) bool {
+	if len(id) == 0 || len(id) > maxID {
+		return false
+	}
+	for _, c := range id {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '.', c == '_', c == '~', c == '+', c == '/', c == '=', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// forward sends the id to the target, in place of all that the client sent.
+type forward struct{}
+
+// Run implements edge.Filter.
+func (forward) Run(x *edge.Exchange) edge.Verdict {
+	if len(x.Req.PeekAll(name)) > 1 {
+		x.Req.Del(name) // SetCanonical replaces the first only
+	}
+	x.Req.SetCanonical(key, x.RequestID)
+	return edge.Next
+}
+
+// reply puts the id into the answer, in place of all that the target sent.
+type reply struct{ *identify }
+
+// Run implements edge.Filter.
+func (r reply) Run(x *edge.Exchange) edge.Verdict {
+	if len(x.RequestID) == 0 { // another Early filter answered before identify ran
+		r.make(x)
+	}
+	if len(x.Resp.PeekAll(name)) > 1 {
+		x.Resp.Del(name)
+	}
+	x.Resp.SetCanonical(key, x.RequestID)
+	return edge.Next
+}

@@ -1,0 +1,139 @@
+// Package split spreads the requests of one route over several pools by weight.
+package split
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+	"github.com/zeebo/xxh3"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/config"
+)
+
+// Feature makes the route keys split and sticky work. In the list it stands behind the pools.
+var Feature = edge.Feature{Name: "split", New: build}
+
+// keys are those of a [[route]].
+type keys struct {
+	Split  []armKeys `toml:"split"`
+	Sticky string    `toml:"sticky"`
+
+	Table *config.Table `toml:"-"`
+}
+
+type armKeys struct {
+	Pool   string `toml:"pool" required:"true"`
+	Weight int    `toml:"weight" default:"1" min:"0" max:"1000000"`
+
+	Table *config.Table `toml:"-"`
+}
+
+// maxArms: an arm's number is kept in one byte.
+const maxArms = 256
+
+func build(h *edge.Host) *edge.Instance {
+	// Routes share the slots: an exchange has one route.
+	s := slots{arm: h.Slot(), cookie: h.Slot()}
+	return &edge.Instance{Route: func(r *edge.RouteSetup) { setUp(h, r, s) }}
+}
+
+func setUp(h *edge.Host, r *edge.RouteSetup, s slots) {
+	if r.Unrouted {
+		return
+	}
+	var k keys
+	r.Table.Decode(&k)
+	if !r.Table.Has("split") {
+		if r.Table.Has("sticky") {
+			r.Table.Errorf("sticky", "means nothing without split")
+		}
+		return
+	}
+	r.Answers("split")
+	up := &splitter{slots: s, seed: xxh3.HashString(r.Name), arms: k.arms(h, r)}
+	k.sticky(up)
+	if k.Sticky != "" {
+		r.Note("sticky", k.Sticky)
+	}
+	r.Plan.Upstream = up
+	if up.by == byCookie {
+		r.Add(edge.Respond, &setCookie{s, up.name})
+		r.Add(edge.Log, &forget{s})
+	}
+}
+
+// arms returns the pools with their shares; what is wrong is recorded.
+func (k *keys) arms(h *edge.Host, r *edge.RouteSetup) []arm {
+	total, seen := 0, map[string]bool{}
+	for i := range k.Split {
+		total += k.Split[i].Weight
+	}
+	if total == 0 || len(k.Split) > maxArms {
+		k.Table.Errorf("split", "needs 1 to %d pools, and one weight at least that is not 0", maxArms)
+		return nil
+	}
+	arms, sum := make([]arm, 0, len(k.Split)), 0
+	for i := range k.Split {
+		a := &k.Split[i]
+		if a.Pool == "" {
+			continue // reported as missing
+		}
+		if seen[a.Pool] {
+			a.Table.Errorf("pool", "%q is in this split already", a.Pool)
+		}
+		seen[a.Pool] = true
+		pool := h.Upstream(a.Table, "pool", a.Pool)
+		r.Note("split", a.Pool+" "+share(a.Weight, total))
+		if a.Weight == 0 {
+			continue
+		}
+		sum += a.Weight
+		end := uint64(math.MaxUint64)
+		if sum < total {
+			end = threshold(sum, total)
+		}
+		arms = append(arms, arm{pool, end})
+	}
+	return arms
+}
+
+// share is the part of the requests that goes to an arm, for people.
+func share(weight, total int) string {
+	return strconv.FormatFloat(100*float64(weight)/float64(total), 'g', 4, 64) + "%"
+}
+
+// sticky reads the key into up.
+func (k *keys) sticky(up *splitter) {
+	kind, name, named := strings.Cut(k.Sticky, ":")
+	switch {
+	case k.Sticky == "":
+	case k.Sticky == "ip":
+		up.by = byIP
+	case kind == "header" && isToken(name):
+		up.by, up.name = byHeader, canonical(name)
+	case kind == "cookie" && isToken(name):
+		up.by, up.name = byCookie, []byte(name)
+	case named && (kind == "header" || kind == "cookie"):
+		k.Table.Errorf("sticky", "%q is not the name of a %s", name, kind)
+	default:
+		k.Table.Errorf("sticky", `must be "ip", "cookie:NAME" or "header:NAME", is %q`, k.Sticky)
+	}
+}
+
+func canonical(name string) []byte { return fasthttp.AppendNormalizedHeaderKey(nil, name) }
+
+// isToken checks RFC 9110 section 5.6.2, which is also what a cookie's name is made of (RFC 6265 section 4.1.1).
+func isToken(name string) bool {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return name != ""
+}

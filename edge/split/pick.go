@@ -1,0 +1,90 @@
+package split
+
+import (
+	"math/bits"
+	"math/rand/v2"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/penstock-edge/penstock/edge"
+)
+
+// splitter is the upstream of a route: one pool among several.
+type splitter struct {
+	slots slots
+	arms  []arm
+	by    by
+	name  []byte // of the header, canonical, or of the cookie
+	seed  uint64 // of the hash, from the route's name: routes do not share their unlucky clients
+}
+
+// slots are the places in Exchange.Slot.
+type slots struct {
+	arm    int // armNumber, once it is chosen
+	cookie int // *cookieID, when the client gets one with the answer
+}
+
+// armNumber has one byte: such values become interfaces without an allocation.
+type armNumber uint8
+
+// arm is one pool and its share of the hashes: from the end of the arm before it up to its own.
+type arm struct {
+	pool edge.Upstream
+	end  uint64 // first hash behind the share; the last arm takes all that are left
+}
+
+// threshold returns the first hash behind the first part/whole of all 64-bit hashes; part is below whole. Moving
+// weight from one of two neighbours to the other moves only the clients of that share.
+func threshold(part, whole int) uint64 {
+	end, _ := bits.Div64(uint64(part), 0, uint64(whole))
+	return end
+}
+
+type by uint8
+
+const (
+	byNothing by = iota
+	byIP
+	byHeader
+	byCookie
+)
+
+// Pick implements edge.Upstream. All attempts of one exchange go to the same pool.
+func (s *splitter) Pick(x *edge.Exchange) (edge.Peer, *edge.Fault) {
+	n, chosen := x.Slot[s.slots.arm].(armNumber)
+	if !chosen {
+		n = s.armOf(s.hash(x))
+		x.Slot[s.slots.arm] = n
+	}
+	return s.arms[n].pool.Pick(x)
+}
+
+func (s *splitter) armOf(hash uint64) armNumber {
+	n := 0
+	for n < len(s.arms)-1 && hash >= s.arms[n].end {
+		n++
+	}
+	return armNumber(n)
+}
+
+// hash returns what decides about x: always the same for the same client, or random.
+func (s *splitter) hash(x *edge.Exchange) uint64 {
+	switch s.by {
+	case byIP:
+		a := x.Client.As16()
+		return xxh3.HashSeed(a[:], s.seed)
+	case byHeader:
+		if v := x.Req.PeekCanonical(s.name); len(v) > 0 {
+			return xxh3.HashSeed(v, s.seed)
+		}
+	case byCookie:
+		v := edge.CookieValue(x.Cookie, s.name)
+		if len(v) == 0 {
+			id := newCookieID()
+			x.Slot[s.slots.cookie] = id
+			v = id.text[:]
+		}
+		return xxh3.HashSeed(v, s.seed)
+	}
+	return rand.Uint64()
+}

@@ -3,6 +3,7 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -165,7 +166,7 @@ func cpu(b *testing.B, pid int) float64 {
 	if err != nil {
 		b.Fatal(err)
 	}
-	f := strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
+	f := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
 	user, _ := strconv.ParseFloat(f[11], 64) // the kernel writes numbers
 	system, _ := strconv.ParseFloat(f[12], 64)
 	return (user + system) / 100 // USER_HZ

@@ -16,8 +16,8 @@ import (
 	"github.com/penstock-edge/penstock/edge/route"
 )
 
-// Exchange is one request and its answer. The front fills the request and calls Serve. All byte slices live as long
-// as the exchange; not after Reset.
+// Exchange is one request and its answer. The front fills the request and calls Serve. All byte slices live
+// as long as the exchange; not after Reset.
 type Exchange struct {
 	// Req is the request's head without hop-by-hop fields and without framing; its request line is rebuilt
 	// from OutPath and Query before each attempt.
@@ -219,7 +219,8 @@ func (x *Exchange) Answer(status int, contentType string, body []byte) {
 	}
 }
 
-// Refuse returns a fault that belongs to this exchange alone: for refusals whose text is not known beforehand.
+// Refuse returns a fault that belongs to this exchange alone: for refusals whose text is not known
+// beforehand.
 func (x *Exchange) Refuse(status int, side Side, code, detail string) *Fault {
 	x.own = Fault{Status: status, Side: side, Code: code, Detail: detail}
 	return &x.own

@@ -16,9 +16,9 @@ type Sender interface {
 	Send(x *Exchange) *Fault
 }
 
-// Serve is the life of one request under generation g, which the caller has pinned: it decides the answer, has
-// the front send it, and ends the exchange. A front that refuses a head sets x.Fault before it calls. It never
-// panics; afterwards x.Close tells whether the client's connection must end.
+// Serve is the life of one request under generation g, which the caller has pinned: it decides the answer,
+// has the front send it, and ends the exchange. A front that refuses a head sets x.Fault before it calls.
+// It never panics; afterwards x.Close tells whether the client's connection must end.
 func Serve(g *Generation, x *Exchange, front Sender) {
 	x.Gen = g
 	x.Plan = g.Nowhere
@@ -50,8 +50,8 @@ func guarded(x *Exchange, front Sender, part func(*Exchange, Sender) Verdict) (v
 	return part(x, front)
 }
 
-// Contain is deferred where a panic must not end the process: it is written to the log and becomes *f. Besides
-// Serve only goroutines need it that work for an exchange on their own.
+// Contain is deferred where a panic must not end the process: it is written to the log and becomes *f.
+// Besides Serve only goroutines need it that work for an exchange on their own.
 func Contain(f **Fault) {
 	if p := recover(); p != nil {
 		slog.Error("panic", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))

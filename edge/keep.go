@@ -2,8 +2,8 @@ package edge
 
 import "sync"
 
-// Keeper holds state that outlives a generation: limits, connections, sockets, counters. Entries are counted by
-// the generations that use them; the last one to let go closes the entry.
+// Keeper holds state that outlives a generation: limits, connections, sockets, counters. Entries are
+// counted by the generations that use them; the last one to let go closes the entry.
 type Keeper struct {
 	mu      sync.Mutex // guards entries and their refs
 	entries map[string]*kept
@@ -27,8 +27,8 @@ type Holder struct {
 // Hold returns a holder for a new generation.
 func (k *Keeper) Hold() *Holder { return &Holder{k: k} }
 
-// Keep returns the value kept under key, made by create if no generation has one. drop is called when the last
-// holder that asked for the key has let go; it may be nil. A failed create keeps nothing.
+// Keep returns the value kept under key, made by create if no generation has one. drop is called when the
+// last holder that asked for the key has let go; it may be nil. A failed create keeps nothing.
 func Keep[T any](h *Holder, key string, create func() (T, error), drop func(T)) (T, error) {
 	h.k.mu.Lock()
 	defer h.k.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/logline"
 )
 
-// problem makes f the answer: problem+json (RFC 9457), or HTML or plain text when Accept asks for it. It never
-// shows internals.
+// problem makes f the answer: problem+json (RFC 9457), or HTML or plain text when Accept asks for it. It
+// never shows internals.
 func (x *Exchange) problem(f *Fault) {
 	x.Fault = f
 	title := f.Title

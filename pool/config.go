@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,11 +16,12 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/pool/balance"
 )
 
 // Config is [pool.NAME].
 type Config struct {
-	Balance string `toml:"balance" default:"round_robin" enum:"round_robin|least_connections|consistent_hash|random"`
+	Balance string `toml:"balance" default:"round_robin"` // one of balance.Kinds
 	// HashKey: ip, path, uri, header:N, cookie:N or query:N.
 	HashKey string `toml:"hash_key" default:"ip"`
 	// HashSeed keeps outsiders from aiming at one target; gateways that share keys share it.
@@ -71,6 +73,9 @@ type targetTable struct {
 func readConfig(t *config.Table) *Config {
 	c := &Config{}
 	t.Decode(c)
+	if !slices.Contains(balance.Kinds(), c.Balance) {
+		t.Unknown("balance", "balance", c.Balance, balance.Kinds())
+	}
 	c.checkHashKey(t)
 	c.readTargets(t)
 	c.TLS.load(t)

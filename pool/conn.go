@@ -173,8 +173,8 @@ var (
 	answerTooLarge = &edge.Fault{Status: 502, Side: edge.SideUpstream, Code: "upstream_protocol",
 		Detail: "The head of the upstream's answer is too large."}
 	// errEnded tells that the target closed in order; what that means depends on what was awaited.
-	errEnded = &edge.Fault{Status: 502, Side: edge.SideUpstream, Retry: edge.RetryIdempotent, Code: "upstream_reset",
-		Detail: "The upstream closed the connection."}
+	errEnded = &edge.Fault{Status: 502, Side: edge.SideUpstream, Retry: edge.RetryIdempotent,
+		Code: "upstream_reset", Detail: "The upstream closed the connection."}
 )
 
 const forever = int64(1) << 62

@@ -63,7 +63,7 @@ const maxInterim = 16
 // sendRequest writes the head, and the body with it when it is in memory; another body is sent by upload.
 func (c *conn) sendRequest(x *edge.Exchange, k *codec, host string) *edge.Fault {
 	x.SetRequestLine(host)
-	x.Req.ResetConnectionClose() // the codec takes an HTTP/1.0 head for one that closes; that is the client's side
+	x.Req.ResetConnectionClose() // an HTTP/1.0 head reads as one that closes: that is the client's side
 	k.out = x.Req.AppendBytes(k.out[:0])
 	k.out = k.out[:len(k.out)-2] // the empty line comes after the framing
 	k.out = appendFraming(k.out, x)

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"log/slog"
+	"slices"
 	"strconv"
 
 	"github.com/penstock-edge/penstock/edge"
@@ -51,7 +52,8 @@ func route(h *edge.Host, r *edge.RouteSetup) {
 func newPool(h *edge.Host, t *config.Table) *Pool {
 	p := &Pool{Name: t.Name(), stop: make(chan struct{})}
 	p.conf = readConfig(t)
-	p.retries = h.Metrics.Counter("penstock_retries_total", "Attempts that repeated a failed one.", "pool", p.Name)
+	p.retries = h.Metrics.Counter("penstock_retries_total", "Attempts that repeated a failed one.",
+		"pool", p.Name)
 	p.latency = h.Metrics.Histogram("penstock_upstream_duration_seconds",
 		"Time from choosing a target to the head of its answer.", metric.DefaultBounds(), "pool", p.Name)
 	seed := balance.HashKey(0, []byte(p.conf.HashSeed.Reveal()+p.Name))
@@ -61,6 +63,9 @@ func newPool(h *edge.Host, t *config.Table) *Pool {
 	}
 	if len(p.members) == 0 {
 		return p // an error of the file that has been recorded
+	}
+	if !slices.Contains(balance.Kinds(), p.conf.Balance) {
+		return p // as above
 	}
 	var err error
 	if p.policy, err = balance.New(p.conf.Balance, p.forBalance(), seed); err != nil {

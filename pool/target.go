@@ -9,8 +9,8 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
-// Target is one upstream address with its connections. It outlives generations: a reload that keeps the target
-// keeps its connections and its state.
+// Target is one upstream address with its connections. It outlives generations: a reload that keeps the
+// target keeps its connections and its state.
 type Target struct {
 	Address string // as configured
 	name    resolver
@@ -228,8 +228,8 @@ func (t *Target) drop() {
 	t.closeIdle(0)
 }
 
-// idleSlots holds idle connections without a lock: a slot is taken by swapping it out, so a connection has one
-// owner at any time. It is last in, first out as long as nobody interferes, and nearly so otherwise.
+// idleSlots holds idle connections without a lock: a slot is taken by swapping it out, so a connection has
+// one owner at any time. It is last in, first out as long as nobody interferes, and nearly so otherwise.
 type idleSlots struct {
 	slots []atomic.Pointer[conn]
 	top   atomic.Int64 // where the last push or pop took place; a hint

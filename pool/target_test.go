@@ -56,9 +56,9 @@ func listenerFor(t *testing.T) (string, func() int) {
 	return l.Addr().String(), func() int { return int(n.Load()) }
 }
 
-func testConfig(max, waiting int) *Config {
+func testConfig(most, waiting int) *Config {
 	return &Config{ConnectTimeout: 5e9, ResponseTimeout: 5e9, IdleTimeout: 60e9, StreamIdleTimeout: 60e9,
-		MaxConnections: max, MaxWaiting: waiting, WaitTimeout: 5e9}
+		MaxConnections: most, MaxWaiting: waiting, WaitTimeout: 5e9}
 }
 
 func TestIdleSlotsOneOwner(t *testing.T) {

@@ -16,17 +16,16 @@ import (
 // upload sends a body that is not whole in memory, in a goroutine of its own, while the connection's owner
 // waits for the answer: a target may answer before it has read everything, and may stream both ways.
 type upload struct {
-	c       *conn
-	x       *edge.Exchange
-	active  atomic.Bool
-	ended   atomic.Int64               // when the request was sent, clock nanoseconds
-	fault   atomic.Pointer[edge.Fault] // why the body could not be had; set before the connection is closed
-	failed  bool                       // not all of the body was sent; set before done
-	drained atomic.Bool                // the body was read to its end; at most one write is left
-	begun   bool                       // the goroutine was started and not yet joined; the owner's
-	done    chan struct{}              // one token when the goroutine ends
-	timer   *time.Timer
-	run     func() // bound once: starting the goroutine allocates nothing
+	c      *conn
+	x      *edge.Exchange
+	active atomic.Bool
+	ended  atomic.Int64               // when the request was sent, clock nanoseconds
+	fault  atomic.Pointer[edge.Fault] // why the body could not be had; set before the connection is closed
+	failed bool                       // not all of the body was sent; set before done
+	begun  bool                       // the goroutine was started and not yet joined; the owner's
+	done   chan struct{}              // one token when the goroutine ends
+	timer  *time.Timer
+	run    func() // bound once: starting the goroutine allocates nothing
 }
 
 func (u *upload) init(c *conn) {
@@ -84,8 +83,8 @@ func (u *upload) join() {
 	u.begun = false
 }
 
-// A target that has read all of an upload can answer before the goroutine that sent it runs again: how long the
-// head of the answer waits for it, and how long an upload may still take after the answer is complete.
+// A target that has read all of an upload can answer before the goroutine that sent it runs again: how long
+// the head of the answer waits for it, and how long an upload may still take after the answer is complete.
 const (
 	answerWaits = 5 * time.Millisecond
 	lastWrite   = 50 * time.Millisecond

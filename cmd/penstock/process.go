@@ -147,7 +147,7 @@ func (p *process) reload() ([]string, error) {
 		if err != nil {
 			state += "; the last reload was refused"
 		}
-
+		p.notify("READY=1\nSTATUS=" + state)
 	}
 	return changes, err
 }

@@ -105,15 +105,16 @@ func TestTrickleDown(t *testing.T) {
 	f := func(stands, head string, pieces ...string) {
 		t.Helper()
 		s.does(func(c net.Conn, _ string) bool {
-			for piece := range next {
-				if piece == "" {
-					return true
-				}
-				if _, err := io.WriteString(c, piece); err != nil {
+			for {
+				select {
+				case <-t.Context().Done():
 					return false
+				case piece := <-next:
+					if _, err := io.WriteString(c, piece); err != nil || piece == "" {
+						return err == nil
+					}
 				}
 			}
-			return false
 		})
 		c := dialRaw(t, g.addr)
 		defer c.c.Close()
@@ -153,7 +154,10 @@ func TestHeadBeforeChunk(t *testing.T) {
 	seen := make(chan bool)
 	s.does(func(c net.Conn, _ string) bool {
 		_, _ = io.WriteString(c, head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked")+"5\r\n") // an error shows below
-		<-seen
+		select {
+		case <-seen:
+		case <-t.Context().Done():
+		}
 		_, err := io.WriteString(c, "first\r\n0\r\n\r\n")
 		return err == nil
 	})
@@ -379,11 +383,11 @@ func TestPipeline(t *testing.T) {
 		}
 		return string(ok(body))
 	})
-	g := start(t, strings.Replace(simple(rec.addr), `prefix = "/"`, `prefix = "/r"`, 1))
+	g := start(t, strings.Replace(simple(rec.addr), `prefix = "/"`, `prefix = "/r/"`, 1))
 	var send strings.Builder
 	var want []string
 	for i := range 20 {
-		path := fmt.Sprintf("/r%d", i)
+		path := fmt.Sprintf("/r/%d", i)
 		switch i % 5 {
 		case 0:
 			send.WriteString(lines("GET " + path + " HTTP/1.1"))
@@ -418,7 +422,7 @@ func TestPipeline(t *testing.T) {
 			t.Errorf("got %q, want %q, %v", got, rest, a.err)
 		}
 	}
-	c.open("after the pipeline", "/r1")
+	c.open("after the pipeline", "/r/1")
 }
 
 // TestEarlyAnswer: a final answer that comes while the client still sends reaches it at once and whole.

@@ -130,3 +130,6 @@ func (a *authority) save(file, kind string, ders ...[]byte) {
 
 // quietLog is for servers whose complaints are part of the test.
 func quietLog() *log.Logger { return log.New(io.Discard, "", 0) }
+
+// tlsTrust is a client's configuration that trusts a alone.
+func tlsTrust(a *authority) *tls.Config { return &tls.Config{RootCAs: a.pool} }

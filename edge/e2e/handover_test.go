@@ -62,20 +62,6 @@ func (h *holder) startWith(addr, conf string, env ...string) *gateway {
 	return g
 }
 
-// run starts the process that launch, or another, has prepared.
-func (g *gateway) run() {
-	g.t.Helper()
-	g.cmd.Stdout, g.cmd.Stderr = g.log, g.log
-	if err := g.cmd.Start(); err != nil {
-		g.t.Fatal(err)
-	}
-	g.exited = make(chan struct{})
-	go func(cmd *exec.Cmd, exited chan struct{}) {
-		g.err = cmd.Wait()
-		close(exited)
-	}(g.cmd, g.exited)
-}
-
 // TestHandover restarts the gateway behind a socket that stays, under 200 connections: nobody is refused, reset
 // or left without an answer.
 func TestHandover(t *testing.T) {

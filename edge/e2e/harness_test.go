@@ -23,7 +23,7 @@ import (
 // binary is the gateway under test, built once.
 var binary string
 
-func testMain(m *testing.M) {
+func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "penstock-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "cannot make a directory for the binary:", err)
@@ -118,6 +118,12 @@ func (g *gateway) launch(env ...string) {
 	g.t.Helper()
 	g.cmd = exec.Command(binary, "run", "--config", g.file)
 	g.cmd.Env = append(os.Environ(), env...)
+	g.run()
+}
+
+// run starts the process that g.cmd describes.
+func (g *gateway) run() {
+	g.t.Helper()
 	g.cmd.Stdout, g.cmd.Stderr = g.log, g.log
 	if err := g.cmd.Start(); err != nil {
 		g.t.Fatal(err)
@@ -148,16 +154,16 @@ func (g *gateway) waitReady() {
 
 // stop ends the process at once and fails the test if its log shows a panic or a race.
 func (g *gateway) stop() {
-	select {
-	case <-g.exited:
-	default:
-		_ = g.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
-		_ = g.cmd.Process.Signal(syscall.SIGTERM) // a second one ends it at once
+	deadline := time.Now().Add(10 * time.Second)
+	for ended := false; !ended; {
+		_ = g.cmd.Process.Signal(syscall.SIGTERM) // a second one ends it at once; it may have ended by itself
+		if time.Now().After(deadline) {
+			_ = g.cmd.Process.Kill() // as above
+		}
 		select {
 		case <-g.exited:
-		case <-time.After(10 * time.Second):
-			_ = g.cmd.Process.Kill()
-			<-g.exited
+			ended = true
+		case <-time.After(20 * time.Millisecond): // two signals at once may arrive as one
 		}
 	}
 	for _, bad := range []string{"panic", "DATA RACE", "BUG:"} {

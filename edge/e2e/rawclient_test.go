@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds every wait for a byte; no test reaches it unless something hangs.
-const patience = 20 * time.Second
+const patience = 10 * time.Second
 
 // rawClient speaks HTTP by hand on one connection and keeps what it was sent, byte by byte.
 type rawClient struct {

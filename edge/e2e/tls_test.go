@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // secureListener is the text of a listener with certificates, each a name of files in dir.
@@ -304,14 +303,12 @@ func TestTLSToTargets(t *testing.T) {
 	g := start(t, conf)
 	for i, c := range cases {
 		for range 2 { // once on a new connection, once on an old one
-			_t := time.Now()
 			resp, err := http.Get(fmt.Sprintf("http://%s/%d", g.addr, i))
 			if err != nil {
 				t.Fatal(err)
 			}
 			b, _ := io.ReadAll(resp.Body) // a cut answer shows in the comparison
 			resp.Body.Close()
-			t.Log(i, time.Since(_t))
 			if resp.StatusCode != c.status || !strings.Contains(string(b), c.want) {
 				t.Errorf("%s with %q: %d %s, want %d with %q", c.target, c.section, resp.StatusCode, b, c.status, c.want)
 			}
@@ -347,12 +344,7 @@ var excused = map[string]string{
 // its checks, which take minutes.
 func TestTLSAudit(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("testssl"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("no testssl; make deps brings it")
-		}
-		t.Skip("no testssl; make deps brings it")
-	}
+	needs(t, "testssl")
 	dir, ca := t.TempDir(), newAuthority(t, "test authority")
 	ca.write(dir, "ec", ca.issue(false, "audit.example", "127.0.0.1"))
 	ca.write(dir, "rsa", ca.issue(true, "audit.example", "127.0.0.1"))

@@ -18,8 +18,8 @@ const (
 // believe sets Trusted, and from what a trusted proxy says Client and Scheme.
 type believe struct{ trusted *ip.Set }
 
-// Run implements edge.Filter. A peer without address is the other end of a Unix socket: who may connect to it is
-// a matter of file permissions, so it is trusted.
+// Run implements edge.Filter. A peer without address is the other end of a Unix socket: who may connect to
+// it is a matter of file permissions, so it is trusted.
 func (b *believe) Run(x *edge.Exchange) edge.Verdict {
 	x.Trusted = !x.Peer.IsValid() || b.trusted.Contains(x.Peer)
 	if !x.Trusted {

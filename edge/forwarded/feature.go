@@ -1,5 +1,5 @@
-// Package forwarded deals with the fields by which proxies tell each other who the client is: it believes those
-// of trusted proxies, and tells the target.
+// Package forwarded deals with the fields by which proxies tell each other who the client is: it believes
+// those of trusted proxies, and tells the target.
 package forwarded
 
 import (
@@ -7,8 +7,9 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/ip"
 )
 
-// Feature finds the client behind trusted proxies and sends X-Forwarded-* and Via to the target. It has no keys
-// but server.trusted_proxies. It stands first in the list: all others see the Client, Trusted and Scheme it sets.
+// Feature finds the client behind trusted proxies and sends X-Forwarded-* and Via to the target. It has no
+// keys but server.trusted_proxies. It stands first in the list: all others see the Client, Trusted and
+// Scheme it sets.
 var Feature = edge.Feature{Name: "forwarded", New: build}
 
 func build(h *edge.Host) *edge.Instance {

@@ -46,9 +46,9 @@ var (
 	crlf            = []byte("\r\n")
 )
 
-// sheet is one look at the head of a request. It works on the head as text, because fasthttp's own ways to list
-// and to remove fields rewrite Cookie and change the order of repeated fields, which has a meaning (RFC 9110
-// section 5.3). Names are canonical there.
+// sheet is one look at the head of a request. It works on the head as text, because fasthttp's own ways to
+// list and to remove fields rewrite Cookie and change the order of repeated fields, which has a meaning
+// (RFC 9110 section 5.3). Names are canonical there.
 type sheet struct {
 	head    []byte // as it would be sent
 	hops    []byte // X-Forwarded-For as a trusted proxy sent it, lines joined
@@ -124,8 +124,8 @@ func (s *sheet) take(f field, value []byte, trusted bool) {
 	}
 }
 
-// thin takes all lines of managed fields out of h, and those of other claims unless they are trusted. The order
-// of what stays does not change.
+// thin takes all lines of managed fields out of h, and those of other claims unless they are trusted. The
+// order of what stays does not change.
 func (s *sheet) thin(h *fasthttp.RequestHeader, trusted bool) error {
 	first, lines, _ := bytes.Cut(s.head, crlf)
 	s.thinned = append(append(s.thinned[:0], first...), crlf...)

@@ -16,8 +16,8 @@ var (
 	via11       = []byte("1.1 penstock")
 )
 
-// tell writes the fields toward the target. What was received in them is kept when a trusted proxy sent it, and
-// vanishes otherwise, however many lines there were.
+// tell writes the fields toward the target. What was received in them is kept when a trusted proxy sent it,
+// and vanishes otherwise, however many lines there were.
 type tell struct{}
 
 // Run implements edge.Filter.

@@ -144,7 +144,8 @@ func (b *requestBody) Splice(p *splice.Pipe, limit int64) (int, error) {
 	return n, nil
 }
 
-// quiet tells that the connection can stay: the body has ended, or what is left of it will be read in passing.
+// quiet tells that the connection can stay: the body has ended, or what is left of it will be read in
+// passing.
 func (b *requestBody) quiet() bool {
 	if b.ended.Load() {
 		return true
@@ -159,8 +160,8 @@ func (b *requestBody) quiet() bool {
 func (b *requestBody) failed() bool   { return b.err != nil }
 func (b *requestBody) finished() bool { return b.ended.Load() && b.err == nil }
 
-// drain reads the rest of a body that nobody wanted, if it is at hand or short; false when the connection must
-// end instead. A client that still waits for 100 is not asked to send.
+// drain reads the rest of a body that nobody wanted, if it is at hand or short; false when the connection
+// must end instead. A client that still waits for 100 is not asked to send.
 func (b *requestBody) drain() bool {
 	if b.ended.Load() {
 		return true

@@ -18,8 +18,8 @@ import (
 var bg = context.Background()
 
 // certificates are the key pairs of one listener. Files are looked at once a second, and read again when one
-// has changed in size, time or identity; that sees symlinks swapped above them too. A pair that cannot be read
-// any more leaves the one before in use.
+// has changed in size, time or identity; that sees symlinks swapped above them too. A pair that cannot be
+// read any more leaves the one before in use.
 type certificates struct {
 	files []config.Certificate
 	seen  []os.FileInfo // what the files were when they were last read; two a pair

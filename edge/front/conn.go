@@ -62,7 +62,8 @@ const (
 const readBuffer = 4 << 10
 
 func newConn(l *Listener, socket net.Conn, peer netip.Addr) *conn {
-	c := &conn{l: l, nc: socket, socket: socket, peer: peer, scheme: "http", lane: l.front.nextLane(), since: clock.Now()}
+	c := &conn{l: l, nc: socket, socket: socket, peer: peer, scheme: "http", lane: l.front.nextLane(),
+		since: clock.Now()}
 	c.tcp, _ = socket.(*net.TCPConn)
 	if sc, ok := socket.(syscall.Conn); ok {
 		c.raw, _ = sc.SyscallConn()
@@ -188,7 +189,8 @@ func (c *conn) write(b []byte) error {
 	return err
 }
 
-// readBy lets reads block for at least wait and at most a quarter more: a deadline is only moved when it must.
+// readBy lets reads block for at least wait and at most a quarter more: a deadline is only moved when it
+// must.
 func (c *conn) readBy(now int64, wait time.Duration) {
 	if c.rdl-now < int64(wait) || c.rdl-now > int64(wait)+int64(wait)/2 {
 		c.setReadDeadline(now + int64(wait) + int64(wait)/4)

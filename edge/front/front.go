@@ -1,11 +1,13 @@
 // Package front is the client's side of the gateway: listening sockets, TLS, and the HTTP/1.1 connection loop
-// that fills an edge.Exchange, has it served and sends the answer. Why the loop is our own, on fasthttp's header
-// codecs, is told in edge/adr/0001-connection-loop.md.
+// that fills an edge.Exchange, has it served and sends the answer. Why the loop is our own, on fasthttp's
+// header codecs, is told in edge/adr/0001-connection-loop.md.
 package front
 
 import (
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -148,8 +150,8 @@ func (f *Front) openOn(addr string) int64 {
 	return 0
 }
 
-// start makes the generation's listeners the ones of the process. When it returns, the sockets of those that have
-// gone are closed: the next generation may listen there again.
+// start makes the generation's listeners the ones of the process. When it returns, the sockets of those
+// that have gone are closed: the next generation may listen there again.
 func (p *part) start() {
 	for _, l := range p.takeOver() {
 		l.accepts.Wait()
@@ -239,6 +241,7 @@ func (f *Front) status() any {
 	for _, l := range f.leaving {
 		list = append(list, l.status(true))
 	}
+	slices.SortFunc(list, func(a, b ListenerStatus) int { return strings.Compare(a.Address, b.Address) })
 	return list
 }
 

@@ -32,7 +32,8 @@ func (c *conn) readHead(w *work, set *settings) (quiet bool) {
 	return false
 }
 
-// collect reads until a whole head is in the buffer and returns its length; 0 and no fault when the client left.
+// collect reads until a whole head is in the buffer and returns its length; 0 and no fault when the client
+// left.
 func (c *conn) collect(x *edge.Exchange, set *settings) (int, *edge.Fault) {
 	until := x.Times.Start + int64(set.headerTimeout)
 	for searched := 0; ; {

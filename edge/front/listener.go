@@ -156,8 +156,8 @@ func (l *Listener) each(f func(*conn)) {
 	}
 }
 
-// drain stops accepting, as soon as all who have connected are taken in, and lets connections end with their next
-// answer. It does not wait; l.accepts does.
+// drain stops accepting, as soon as all who have connected are taken in, and lets connections end with
+// their next answer. It does not wait; l.accepts does.
 func (l *Listener) drain() {
 	if l.drains.Swap(true) {
 		return
@@ -240,7 +240,7 @@ type Tunnel struct {
 
 // tunnels lists the switched connections of the listener.
 func (l *Listener) tunnelList() []Tunnel {
-	var list []Tunnel
+	list := []Tunnel{}
 	l.each(func(c *conn) {
 		if t := c.tunnel.Load(); t != nil {
 			list = append(list, Tunnel{l.key, c.peer.String(), t.route, t.pool, t.target,

@@ -13,8 +13,8 @@ type pace struct {
 	waited int64 // nanoseconds
 }
 
-// allowed returns for how many nanoseconds the gateway may wait for the client now; rate is in bytes a second,
-// 0: no minimum.
+// allowed returns for how many nanoseconds the gateway may wait for the client now; rate is in bytes a
+// second, 0: no minimum.
 func (p *pace) allowed(rate int64) int64 {
 	if rate <= 0 {
 		return int64(24 * time.Hour)

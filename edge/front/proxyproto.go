@@ -24,7 +24,8 @@ const (
 )
 
 // parseProxy reads the header at the start of b and returns its length and the source it names; the source is
-// not valid for a connection of the proxy itself (LOCAL, UNKNOWN, unix). errProxyShort: more bytes are needed.
+// not valid for a connection of the proxy itself (LOCAL, UNKNOWN, unix). errProxyShort: more bytes are
+// needed.
 func parseProxy(b []byte) (int, netip.Addr, error) {
 	if bytes.HasPrefix(b, proxyV2) {
 		return parseProxyV2(b)
@@ -56,7 +57,7 @@ func parseProxyV1(b []byte) (int, netip.Addr, error) {
 	src, err := netip.ParseAddr(f[2])
 	dst, err2 := netip.ParseAddr(f[3])
 	four := f[1] == "TCP4"
-	if err != nil || err2 != nil || src.Is4() != four || dst.Is4() != four || src.Zone() != "" || dst.Zone() != "" {
+	if err != nil || err2 != nil || src.Is4() != four || dst.Is4() != four || src.Zone()+dst.Zone() != "" {
 		return 0, netip.Addr{}, errProxy
 	}
 	if !isPort(f[4]) || !isPort(f[5]) {

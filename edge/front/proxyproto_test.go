@@ -71,8 +71,8 @@ func TestParseProxy(t *testing.T) {
 	f(proxyV2[:5], "", "", errProxyShort)
 }
 
-// FuzzParseProxy compares with a kept library: what both accept they must read alike, and the header must never
-// be taken for longer than it is.
+// FuzzParseProxy compares with a kept library: what both accept they must read alike, and the header must
+// never be taken for longer than it is.
 func FuzzParseProxy(f *testing.F) {
 	f.Add([]byte("PROXY TCP4 192.0.2.7 10.0.0.1 12345 80\r\nGET / HTTP/1.1\r\n"))
 	f.Add([]byte("PROXY UNKNOWN\r\n"))

@@ -39,8 +39,8 @@ func compile(h *edge.Host, conf *config.Listener) *settings {
 	return set
 }
 
-// use makes set the listener's settings from the next request on. A TLS configuration that is as it was stays,
-// so that clients can resume their sessions over reloads.
+// use makes set the listener's settings from the next request on. A TLS configuration that is as it was
+// stays, so that clients can resume their sessions over reloads.
 func (l *Listener) use(set *settings) {
 	if old := l.settings.Load(); old != nil && old.tls != nil && set.tls != nil &&
 		old.tls.MinVersion == set.tls.MinVersion {
@@ -55,12 +55,12 @@ func (l *Listener) use(set *settings) {
 	l.settings.Store(set)
 }
 
-// open listens on the address of conf unless the front does already.
+// open listens on the address of conf unless the front, or a listener above it in the file, does already.
 func (p *part) open(h *edge.Host, conf *config.Listener) {
 	p.f.mu.Lock()
 	_, have := p.f.listeners[conf.Address]
 	p.f.mu.Unlock()
-	if have {
+	if have || p.opened[conf.Address] != nil {
 		return
 	}
 	socket, lent, err := p.f.listen(conf)

@@ -13,7 +13,8 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
-// tunnel is a switched connection while it lives: bytes pass both ways until one side ends or both are silent.
+// tunnel is a switched connection while it lives: bytes pass both ways until one side ends or both are
+// silent.
 type tunnel struct {
 	c        *conn
 	up       net.Conn

@@ -256,7 +256,7 @@ func TestCheckFindsAllMistakes(t *testing.T) {
 drain_timeout = "soon"
 
 [[listener]]
-addres = "127.0.0.1:0"
+adddress = "127.0.0.1:0"
 
 [pool.app]
 targets = []
@@ -285,7 +285,7 @@ respond = true
 	want := []string{
 		`bad.toml:2:17: server.drain_timeout: `,
 		`bad.toml:4:1: listener[1].address: `,
-		`bad.toml:5:1: listener[1].addres: unknown key (did you mean "address"?)`,
+		`bad.toml:5:1: listener[1].adddress: unknown key (did you mean "address"?)`,
 		`bad.toml:8:`,
 		`bad.toml:12:8: route[1].pool: no pool named "ap" (did you mean "app"?)`,
 		`bad.toml:15:1: route[2].path: `,
@@ -460,6 +460,52 @@ func TestCloseWaitsForRequests(t *testing.T) {
 		t.Error("closed under a request")
 	}
 	g.Unpin(1)
+}
+
+// A listener that is new begins to accept in Start: its requests must find the generation.
+func TestStartComesAfterTheSwap(t *testing.T) {
+	var current *edge.Current
+	found := uint64(0)
+	late := edge.Feature{Name: "late", New: func(*edge.Host) *edge.Instance {
+		return &edge.Instance{Start: func() {
+			if g := current.Load(); g != nil {
+				found = g.ID
+			}
+		}}
+	}}
+	l, c := newLive(t, &text{s: goodFile}, late)
+	current = c
+	for id := range uint64(2) {
+		if mustLoad(t, l); found != id+1 {
+			t.Errorf("Start finds generation %d, want %d", found, id+1)
+		}
+	}
+}
+
+// What both config and route can see is said once, and hides nothing else.
+func TestEachMistakeIsSaidOnce(t *testing.T) {
+	f := func(keys string, want ...string) {
+		t.Helper()
+		_, err := Check("x", []byte("[[listener]]\naddress = ':1'\n[[route]]\nrespond = true\n"+keys),
+			[]edge.Feature{answerer()})
+		got := strings.Split(fmt.Sprint(err), "\n")
+		if len(got) != len(want) {
+			t.Fatalf("%d mistakes, want %d: %s", len(got), len(want), err)
+		}
+		for i := range want {
+			if !strings.Contains(got[i], want[i]) {
+				t.Errorf("%s, want %s", got[i], want[i])
+			}
+		}
+	}
+	f("prefix = 'x'", "must begin with /")
+	f("prefix = ''", "must begin with /")
+	f("path = '/x'\nprefix = '/x'", "either a path or a prefix")
+	f("priority = 1", "needs a path or a prefix")
+	f("path = '/x'\nmethods = ['get']", "is not a method")
+	f("path = '/x'\nmethods = ['GET', 'GET']", "is given twice")
+	f("path = '/{id'\nmethods = ['get']", "opening brace", "is not a method")
+	f("path = '/{id'\nhosts = ['a_b', '*']\nheaders = { 'X' = '~(' }", "opening brace", "hosts", "headers")
 }
 
 func TestPredicatesHaveOneOrder(t *testing.T) {

@@ -7,8 +7,9 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 )
 
-// tee is a request's body on its way to the target: what is read of it is added to the copy, which leaves when
-// the body has ended. It hides that a body might be spliced: only such bodies are that are larger than a copy.
+// tee is a request's body on its way to the target: what is read of it is added to the copy, which leaves
+// when the body has ended. It hides that a body might be spliced: only such bodies are that are larger than
+// a copy.
 type tee struct {
 	in     io.ReadCloser
 	length int64 // -1: not known beforehand

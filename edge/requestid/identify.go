@@ -16,8 +16,8 @@ var key = []byte(name)
 // maxID is the longest id in bytes that is taken over.
 const maxID = 128
 
-// identify fills Exchange.RequestID. It is an Early filter: refused heads and requests without a route have an
-// id too.
+// identify fills Exchange.RequestID. It is an Early filter: refused heads and requests without a route have
+// an id too.
 type identify struct{ clock *clock.Coarse }
 
 // Run implements edge.Filter.

@@ -35,7 +35,8 @@ type setCookie struct {
 
 var setCookieKey = []byte("Set-Cookie")
 
-// Run implements edge.Filter. The answer to a failure carries no cookie: nobody is tied to a pool that is down.
+// Run implements edge.Filter. The answer to a failure carries no cookie: nobody is tied to a pool that is
+// down.
 func (c *setCookie) Run(x *edge.Exchange) edge.Verdict {
 	id, ok := x.Slot[c.slots.cookie].(*cookieID)
 	if !ok || x.Local {

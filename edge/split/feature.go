@@ -125,7 +125,8 @@ func (k *keys) sticky(up *splitter) {
 
 func canonical(name string) []byte { return fasthttp.AppendNormalizedHeaderKey(nil, name) }
 
-// isToken checks RFC 9110 section 5.6.2, which is also what a cookie's name is made of (RFC 6265 section 4.1.1).
+// isToken checks RFC 9110 section 5.6.2, which is also what a cookie's name is made of (RFC 6265 section
+// 4.1.1).
 func isToken(name string) bool {
 	for i := range len(name) {
 		switch c := name[i]; {

@@ -33,8 +33,8 @@ type arm struct {
 	end  uint64 // first hash behind the share; the last arm takes all that are left
 }
 
-// threshold returns the first hash behind the first part/whole of all 64-bit hashes; part is below whole. Moving
-// weight from one of two neighbours to the other moves only the clients of that share.
+// threshold returns the first hash behind the first part/whole of all 64-bit hashes; part is below whole.
+// Moving weight from one of two neighbours to the other moves only the clients of that share.
 func threshold(part, whole int) uint64 {
 	end, _ := bits.Div64(uint64(part), 0, uint64(whole))
 	return end

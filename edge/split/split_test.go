@@ -74,6 +74,9 @@ func pick(t testing.TB, x *edge.Exchange) edge.Peer {
 
 func TestShares(t *testing.T) {
 	b, pools := build1(t, `split = [{ pool = "a", weight = 70 }, { pool = "b", weight = 0 }, { pool = "c", weight = 30 }]`)
+	if arms := b.Plans[0].Upstream.(*splitter).arms; len(arms) != 2 {
+		t.Errorf("%d pools take part, want 2", len(arms))
+	}
 	const n = 20000
 	for range n {
 		pick(t, newExchange(b))
@@ -151,6 +154,9 @@ func TestCookie(t *testing.T) {
 		line := lines[len(lines)-1]
 		log.Run(x)
 		log.Run(x) // the memory is given back once
+		if x.Slot[respond.(*setCookie).slots.cookie] != nil {
+			t.Error("the exchange still holds what it gave back")
+		}
 		if want == "" {
 			if line != "own=1" {
 				t.Errorf("%q: %q", cookie, line)

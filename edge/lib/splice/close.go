@@ -14,7 +14,8 @@ func (e ends) close() {
 	_ = unix.Close(e.w)
 }
 
-// closeWhenUnreachable sees to it that the pool, which drops pipes without telling, leaves no descriptor behind.
+// closeWhenUnreachable sees to it that the pool, which drops pipes without telling, leaves no descriptor
+// behind.
 func (p *Pipe) closeWhenUnreachable() {
 	p.cleanup = runtime.AddCleanup(p, ends.close, ends{p.r, p.w})
 }

@@ -1,6 +1,6 @@
 // Package splice moves bytes from socket to socket through a kernel pipe (splice(2)), without copying them to
-// user memory. Unlike io.Copy it keeps both halves apart: each side waits under its own deadline, and bytes that
-// are in the pipe when a deadline passes stay there.
+// user memory. Unlike io.Copy it keeps both halves apart: each side waits under its own deadline, and bytes
+// that are in the pipe when a deadline passes stay there.
 package splice
 
 import (
@@ -62,8 +62,8 @@ func (p *Pipe) Release() {
 // Len returns how many bytes are in the pipe.
 func (p *Pipe) Len() int { return p.n }
 
-// Fill moves up to limit bytes of src into the pipe, waiting under src's read deadline until there is at least
-// one. It returns io.EOF when src has ended. The pipe must be empty.
+// Fill moves up to limit bytes of src into the pipe, waiting under src's read deadline until there is at
+// least one. It returns io.EOF when src has ended. The pipe must be empty.
 func (p *Pipe) Fill(src syscall.RawConn, limit int64) (int, error) {
 	p.want, p.moved, p.err = int(min(limit, pipeSize)), 0, nil
 	if err := src.Read(p.fill); err != nil {

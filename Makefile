@@ -12,6 +12,7 @@ FUZZTIME    ?= 10s
 BENCH       ?= .
 BENCH_COUNT ?= 1
 TESTFLAGS   ?=
+SOAK        ?= Reload|Handover|Memory|Slow|TLS|Drain
 
 .PHONY: help
 help: ## list the targets
@@ -26,7 +27,7 @@ run: build ## build, then serve the built-in demo; its first lines say which cur
 build: ## build bin/penstock
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/penstock ./cmd/penstock
 
-.PHONY: test race alloc fuzz-short bench examples deps
+.PHONY: test race alloc fuzz-short bench soak examples deps
 test: ## all tests; brings the Debian packages they need where it may
 	@.ci/deps --soft
 	$(GO) test -shuffle=on $(TESTFLAGS) ./...
@@ -46,6 +47,11 @@ bench: ## micro benchmarks into bench/results/micro.txt, in the form benchstat r
 	@mkdir -p bench/results
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCH_COUNT) ./... \
 		| grep -v -e 'no test files' -e '^PASS$$' | tee bench/results/micro.txt
+
+# Minutes, not seconds: a minute of reloads and restarts under load, 8 GiB each way, attacks at full length.
+soak: ## the long runs of the black-box tests, with their figures
+	PENSTOCK_LOAD_SECONDS=60 PENSTOCK_BIG_BYTES=8589934592 PENSTOCK_TESTSSL=all \
+		$(GO) test -count=1 -timeout 40m -v -run '$(SOAK)' ./edge/e2e
 
 examples: build ## check every configuration in configs/
 	@for file in configs/*.toml; do echo "penstock check $$file"; bin/penstock check "$$file"; done

@@ -24,6 +24,9 @@ type Instance struct {
 	// Route adds the feature's filters to one route; it is also called for the plan of requests without a
 	// route, with r.Unrouted set. It reads the route's keys from r.Table.
 	Route func(r *RouteSetup)
+	// Open takes what outsiders can see being taken, such as listening sockets, when all else in the file is
+	// good; what cannot be had it records on the file. It is not called for `check`.
+	Open func()
 	// Start runs once when everything has been built, just before the generation takes over: goroutines
 	// begin here. It is not called for `check`.
 	Start func()

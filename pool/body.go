@@ -98,6 +98,9 @@ func (b *body) fail(err error) error {
 
 // Ready tells that Read would not block.
 func (b *body) Ready() bool {
+	if b.left == leftChunked {
+		return b.ended || b.err != nil || b.chunks.Ready()
+	}
 	return b.ended || b.err != nil || len(b.c.br.Buffered()) > 0
 }
 

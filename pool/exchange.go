@@ -53,7 +53,8 @@ func (c *conn) exchange(x *edge.Exchange, host string) *edge.Fault {
 			return edge.UpstreamProtocol
 		}
 		// Interim answers end here: the gateway sends its own 100, and 103 is a hint that may be dropped
-		// (RFC 9110 15.2, RFC 8297 2).
+		// (RFC 9110 15.2, RFC 8297 2). They show that the request was seen: it must not be repeated in silence.
+		c.reused = false
 	}
 }
 
@@ -205,13 +206,24 @@ func (c *conn) accept(x *edge.Exchange, k *codec) *edge.Fault {
 
 // switched takes a 101, which only a request for an upgrade may get (RFC 9110 15.2.2).
 func (c *conn) switched(x *edge.Exchange) *edge.Fault {
-	if len(x.Upgrade) == 0 || !bytes.EqualFold(c.m.Upgrade, x.Upgrade) {
+	if !offered(x.Upgrade, c.m.Upgrade) {
 		return edge.UpstreamUpgrade
 	}
+	x.Upgrade = append(x.Upgrade[:0], c.m.Upgrade...) // the client is told which it is
 	x.Tunnel = c
 	x.TunnelIdle = c.conf.StreamIdleTimeout
 	c.body.reset(c, x, 0)
 	return nil
+}
+
+// offered tells whether the client's list of protocols has the one that the target chose (RFC 9110 7.8).
+func offered(list, chosen []byte) bool {
+	for member := range bytes.SplitSeq(list, []byte{','}) {
+		if len(chosen) > 0 && bytes.EqualFold(bytes.TrimSpace(member), chosen) {
+			return true
+		}
+	}
+	return false
 }
 
 // NetConn implements edge.Tunnel.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"sync"
@@ -67,12 +68,15 @@ func newProcess(stderr io.Writer, s source, inherited []*os.File) *process {
 func (p *process) build(h *edge.Host) *edge.Instance {
 	conf := h.Config
 	api := adminKeys(h)
-	socket, err := p.admin.open(conf.Admin.Address)
-	if err != nil {
-		conf.Admin.Table.Errorf("address", "%s", err)
-	}
+	var socket net.Listener // new for this generation; nil: the one before stays
 	started := false
 	return &edge.Instance{
+		Open: func() {
+			var err error
+			if socket, err = p.admin.open(conf.Admin.Address); err != nil {
+				conf.Admin.Table.Errorf("address", "%s", err)
+			}
+		},
 		Start: func() {
 			started = true
 			p.use(conf)

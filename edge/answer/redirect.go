@@ -1,11 +1,11 @@
 package answer
 
 import (
-	"slices"
 	"strings"
 	"sync"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/pathtmpl"
 	"github.com/penstock-edge/penstock/edge/route"
 )
 
@@ -13,7 +13,7 @@ import (
 type redirect struct {
 	status    int
 	origin    string // scheme and authority; empty: those of the request
-	path      []piece
+	path      pathtmpl.Template
 	cut       int    // bytes of the route's prefix
 	keepQuery bool   // the request's query goes along
 	tail      string // query and fragment of the target
@@ -37,7 +37,7 @@ func (r *redirect) Run(x *edge.Exchange) edge.Verdict {
 func (r *redirect) append(dst []byte, x *edge.Exchange) []byte {
 	dst = append(dst, r.origin...)
 	start := len(dst)
-	dst = appendPieces(dst, r.path, x, r.cut)
+	dst = r.path.Append(dst, &x.Match, x.Path, r.cut)
 	if len(dst) > start+1 && dst[start+1] == '/' {
 		// Two slashes at the start name another host (RFC 3986 section 4.2): nobody but the file chooses that.
 		n := start + 1
@@ -60,7 +60,7 @@ func (k *keys) redirect() *redirect {
 	default:
 		t.Errorf("status", "must be 301, 302, 303, 307 or 308, is %d", k.Redirect.Status)
 	}
-	names, ok := params(k.Path)
+	names, ok := route.ParamNames(k.Path)
 	cut, bad := route.Canonical(nil, []byte(k.Prefix))
 	if !ok || bad != nil && k.Prefix != "" || k.Redirect.To == "" {
 		return nil // reported by whoever compiles the routes, or as missing
@@ -98,12 +98,12 @@ func (r *redirect) parse(to string, names []string, prefixed bool) (message stri
 	if path == "" {
 		return ""
 	}
-	if r.path, message = parsePath(path, names); message != "" {
+	var skeleton string
+	if r.path, skeleton, message = pathtmpl.Parse(path, names, prefixed); message != "" {
 		return message
 	}
-	hasRest := slices.ContainsFunc(r.path, func(p piece) bool { return p.param == isRest })
-	if prefixed && !hasRest && strings.HasSuffix(path, "/") {
-		r.path = append(r.path, piece{nil, isRest})
+	if _, bad := route.Canonical(nil, []byte(skeleton)); bad != nil {
+		return bad.Reason
 	}
 	return ""
 }

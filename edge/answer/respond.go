@@ -7,6 +7,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
 // fixed is an answer that is always the same.
@@ -14,10 +15,10 @@ type fixed struct {
 	status      int
 	contentType string // empty: none
 	body        []byte
-	headers     []header
+	headers     []field
 }
 
-type header struct{ key, value []byte } // key in canonical form
+type field struct{ key, value []byte } // key in canonical form
 
 // Run implements edge.Filter.
 func (a *fixed) Run(x *edge.Exchange) edge.Verdict {
@@ -58,7 +59,7 @@ func (k *respondKeys) compile() *fixed {
 		case string(key) == "Content-Type":
 			a.contentType = value
 		default:
-			a.headers = append(a.headers, header{key, []byte(value)})
+			a.headers = append(a.headers, field{key, []byte(value)})
 		}
 		seen[string(key)] = true
 	}
@@ -74,7 +75,7 @@ func wrongHeader(name, key, value string) string {
 	case "Content-Length", "Date":
 		return "is made by the gateway"
 	}
-	if !isToken(name) {
+	if !header.IsToken(name) {
 		return "is not the name of a header"
 	}
 	for i := range len(value) {
@@ -86,17 +87,4 @@ func wrongHeader(name, key, value string) string {
 		return "a header's value begins and ends with something to see"
 	}
 	return ""
-}
-
-// isToken checks RFC 9110 section 5.6.2.
-func isToken(name string) bool {
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
-		default:
-			return false
-		}
-	}
-	return name != ""
 }

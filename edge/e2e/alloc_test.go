@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -73,24 +72,6 @@ func skipBody(c net.Conn, buf []byte, n *int, left int, chunked bool) bool {
 		}
 		*n += m
 	}
-}
-
-func ok(body string) []byte {
-	return []byte("HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\nContent-Type: text/plain\r\n" +
-		"Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
-}
-
-// chunkedAnswer frames body in pieces.
-func chunkedAnswer(body string, piece int) []byte {
-	var b bytes.Buffer
-	b.WriteString("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-	for len(body) > 0 {
-		n := min(piece, len(body))
-		fmt.Fprintf(&b, "%x\r\n%s\r\n", n, body[:n])
-		body = body[n:]
-	}
-	b.WriteString("0\r\n\r\n")
-	return b.Bytes()
 }
 
 // exchanger sends request on one connection and reads answers of known total length, without allocating.

@@ -95,13 +95,15 @@ func newAnswers(t *testing.T, more ...string) *answers {
 	return &answers{t, s, start(t, simple(s.addr)+strings.Join(more, "\n"))}
 }
 
-// probe asks once more on a fresh client connection; what comes must be the probe's own answer. It tells whether
-// the target's connection of the last request was used again.
-func (a *answers) probe(stands string) (reused bool) {
+// probe asks once more, on the same client connection if there is one: then the gateway has let go of the
+// target's. What comes must be the probe's own answer. It tells whether the target's connection was used again.
+func (a *answers) probe(stands string, c *rawClient) (reused bool) {
 	a.t.Helper()
 	before := a.s.lastConn()
-	c := dialRaw(a.t, a.g.addr)
-	defer c.c.Close()
+	if c == nil {
+		c = dialRaw(a.t, a.g.addr)
+		defer c.c.Close()
+	}
 	if r := c.get("/probe"); r.StatusCode != 200 || r.body != "probed" {
 		a.t.Errorf("%s: the next request got %d %q", stands, r.StatusCode, r.body)
 	}
@@ -121,7 +123,7 @@ func (a *answers) refused(stands, answer string) {
 	if strings.Contains(r.body, "POISON") || strings.Contains(r.body, a.s.addr) {
 		a.t.Errorf("%s: the answer shows internals: %s", stands, r.body)
 	}
-	if a.probe(stands) {
+	if a.probe(stands, c) {
 		a.t.Errorf("%s: the target's connection was used again", stands)
 	}
 	c.open(stands, "/probe")
@@ -199,7 +201,7 @@ func TestUnaskedSwitch(t *testing.T) {
 		if r := c.answer("GET"); r.StatusCode != 502 || r.code() != "upstream_upgrade" {
 			t.Errorf("%s: %d %q", stands, r.StatusCode, r.body)
 		}
-		if a.probe(stands) {
+		if a.probe(stands, c) {
 			t.Errorf("%s: the target's connection was used again", stands)
 		}
 		c.open(stands, "/probe")
@@ -230,7 +232,7 @@ func TestGoodAnswers(t *testing.T) {
 		if got := masked(c.got.String()); got != want {
 			t.Errorf("%s:\n got %q\nwant %q", stands, got, want)
 		}
-		if reused := a.probe(stands); reused != keeps {
+		if reused := a.probe(stands, c); reused != keeps {
 			t.Errorf("%s: the target's connection was used again: %v, want %v", stands, reused, keeps)
 		}
 		c.open(stands, "/probe")
@@ -363,7 +365,7 @@ func TestUntilClose(t *testing.T) {
 		if r.body != want || r.err != nil || len(r.TransferEncoding) != 1 {
 			t.Errorf("%s: %q, %v, framed by %v", stands, r.body, r.err, r.TransferEncoding)
 		}
-		if a.probe(stands) {
+		if a.probe(stands, c) {
 			t.Errorf("%s: the target's connection was used again", stands)
 		}
 		c.open(stands, "/probe")
@@ -399,7 +401,7 @@ func TestLateBytes(t *testing.T) {
 		if _, err := io.WriteString(target, late); err != nil {
 			t.Fatal(err)
 		}
-		if a.probe(stands) {
+		if a.probe(stands, c) {
 			t.Errorf("%s: the target's connection was used again", stands)
 		}
 		c.open(stands, "/probe")
@@ -431,7 +433,7 @@ func TestBrokenChunks(t *testing.T) {
 		if err == nil || strings.Contains(string(b), "POISON") || strings.HasSuffix(c.got.String(), "0\r\n\r\n") {
 			t.Errorf("%s: looks complete: %q, %v", stands, c.got.String(), err)
 		}
-		if a.probe(stands) {
+		if a.probe(stands, nil) {
 			t.Errorf("%s: the target's connection was used again", stands)
 		}
 	}

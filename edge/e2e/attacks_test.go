@@ -73,8 +73,11 @@ func probe(addr string) (end func() (n int, worst time.Duration, errs []string))
 func attackTarget(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/big" {
 		w.Header().Set("Content-Length", strconv.Itoa(4<<20))
-		w.Write(make([]byte, 4<<20))
-		return
+		for piece := make([]byte, 64<<10); ; {
+			if _, err := w.Write(piece); err != nil { // beyond the length at the latest
+				return
+			}
+		}
 	}
 	io.Copy(io.Discard, r.Body)
 	io.WriteString(w, r.URL.Path)
@@ -129,15 +132,15 @@ func needs(t testing.TB, program string) {
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
 	_, long := soak(t, 0)
-	headTime, length := "1s", "12"
+	length := "12"
 	if long {
-		headTime, length = "10s", "40"
+		length = "60"
 	}
-	f := func(what, path string, cut func(g *gateway) int, args ...string) {
+	f := func(what, path, settings string, cut func(g *gateway) int, args ...string) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			g := start(t, strings.Replace(simple(httpOrigin(t, attackTarget)), `name = "main"`,
-				"name = \"main\"\nheader_timeout = \""+headTime+"\"", 1))
+			conf := strings.Replace(simple(httpOrigin(t, attackTarget)), `name = "main"`, "name = \"main\"\n"+settings, 1)
+			g := start(t, strings.Replace(conf, "[pool.app]", "[pool.app]\nmax_connections = 2000", 1))
 			before := memoryOf(t, g.cmd.Process.Pid)
 			end := probe(g.addr)
 			closed, connected := slowHTTPTest(t, append(args, "-l", length, "-u", "http://"+g.addr+path)...)
@@ -161,12 +164,16 @@ func TestSlowClients(t *testing.T) {
 			}
 		})
 	}
+	heads, reads := "header_timeout = \"1s\"", "min_send_rate = \"16KiB/s\""
 	code := func(name string) func(g *gateway) int {
 		return func(g *gateway) int { return int(g.sum("penstock_rejections_total{", `code="`+name+`"`)) }
 	}
-	f("heads", "/x", code("request_timeout"), "-H", "-i", "1", "-x", "10", "-t", "GET")
-	f("bodies", "/x", code("body_too_slow"), "-B", "-i", "1", "-s", "8192", "-x", "10")
-	f("reads", "/big", code("client_too_slow"), "-X", "-n", "1", "-z", "8", "-w", "64", "-y", "128", "-k", "1", "-t", "GET")
+	if long { // the defaults
+		heads, reads = "", ""
+	}
+	f("heads", "/x", heads, code("request_timeout"), "-H", "-i", "1", "-x", "10", "-t", "GET")
+	f("bodies", "/x", "", code("body_too_slow"), "-B", "-i", "1", "-s", "8192", "-x", "10")
+	f("reads", "/big", reads, code("client_too_slow"), "-X", "-n", "1", "-z", "8", "-w", "64", "-y", "128", "-k", "1", "-t", "GET")
 }
 
 // sum adds up all series of a metric that hold label.

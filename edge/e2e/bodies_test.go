@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// noise returns n bytes that repeat nowhere, the same for the same n.
-func noise(n int) []byte {
+// sample returns n bytes that repeat nowhere, the same for the same n.
+func sample(n int) []byte {
 	b := make([]byte, n)
 	var seed [32]byte
 	seed[0], seed[1], seed[2] = byte(n), byte(n>>8), byte(n>>16)
@@ -48,12 +48,12 @@ func TestBodySizes(t *testing.T) {
 		case "/close":
 			c, bw, _ := w.(http.Hijacker).Hijack() // a server of ours can always be hijacked
 			bw.WriteString("HTTP/1.0 200 OK\r\nContent-Type: a/b\r\n\r\n")
-			bw.Write(noise(n))
+			bw.Write(sample(n))
 			bw.Flush()
 			c.Close()
 			return
 		}
-		w.Write(noise(n))
+		w.Write(sample(n))
 	})
 	g := start(t, simple(target))
 	client := &http.Client{Transport: &http.Transport{}}
@@ -66,13 +66,13 @@ func TestBodySizes(t *testing.T) {
 		}
 		defer resp.Body.Close()
 		got, err := io.ReadAll(resp.Body)
-		if err != nil || !bytes.Equal(got, noise(size)) {
+		if err != nil || !bytes.Equal(got, sample(size)) {
 			t.Errorf("%s, %d bytes: got %d, %v", kind, size, len(got), err)
 		}
 	}
 	up := func(size int, chunked bool) {
 		t.Helper()
-		var body io.Reader = bytes.NewReader(noise(size))
+		var body io.Reader = bytes.NewReader(sample(size))
 		if chunked {
 			body = io.MultiReader(body) // hides the length
 		}
@@ -82,7 +82,7 @@ func TestBodySizes(t *testing.T) {
 		}
 		defer resp.Body.Close()
 		got, _ := io.ReadAll(resp.Body) // shows in the comparison
-		if want := fmt.Sprintf("%d %x <nil>", size, sha256.Sum256(noise(size))); string(got) != want {
+		if want := fmt.Sprintf("%d %x <nil>", size, sha256.Sum256(sample(size))); string(got) != want {
 			t.Errorf("up %d bytes, chunked %v: got %q, want %q", size, chunked, got, want)
 		}
 	}
@@ -124,6 +124,12 @@ func TestTrickleDown(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: the head did not come before the body: %v", stands, err)
 		}
+		if _, glued, _ := strings.Cut(head, "\r\n\r\n"); glued != "" {
+			got := make([]byte, len(glued))
+			if _, err := io.ReadFull(resp.Body, got); err != nil || string(got) != glued {
+				t.Fatalf("%s: got %q, %v", stands, got, err)
+			}
+		}
 		for _, piece := range pieces {
 			next <- piece
 			data := piece
@@ -137,7 +143,7 @@ func TestTrickleDown(t *testing.T) {
 		}
 		next <- ""
 	}
-	big := string(noise(100_000))
+	big := string(sample(100_000))
 	chunk := func(s string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(s), s) }
 	f("server-sent events", head("HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked"),
 		chunk("data: 1\n\n"), chunk("data: 2\n\n"), chunk(big), chunk("data: 3\n\n"))
@@ -219,7 +225,7 @@ func TestTrickleUp(t *testing.T) {
 			<-got
 		}
 	}
-	big := string(noise(100_000))
+	big := string(sample(100_000))
 	chunk := func(s string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(s), s) }
 	f("known length", "Content-Length: 6", "a", "bc", "def")
 	f("known length, spliced", "Content-Length: 300002", "a", big, "b", big, big)
@@ -229,7 +235,7 @@ func TestTrickleUp(t *testing.T) {
 // TestPauses: a sender may pause for longer than the other side's timeouts without a byte being lost.
 func TestPauses(t *testing.T) {
 	t.Parallel()
-	whole := noise(400_000)
+	whole := sample(400_000)
 	s := newScript(t)
 	rec := record(t, nil)
 	const pause = 6 * time.Second // longer than the grace that a client has to take its answer
@@ -339,33 +345,19 @@ func TestExpect(t *testing.T) {
 // TestCurlUpload: curl -T asks for 100 by itself.
 func TestCurlUpload(t *testing.T) {
 	t.Parallel()
-	curl := tool(t, "curl")
+	needs(t, "curl")
 	rec := record(t, nil)
 	g := start(t, simple(rec.addr))
-	cmd := exec.Command(curl, "-sS", "-v", "-H", "Expect: 100-continue", "--expect100-timeout", "20", "-T", "-",
+	cmd := exec.Command("curl", "-sS", "-v", "-H", "Expect: 100-continue", "--expect100-timeout", "20", "-T", "-",
 		"-w", "%{http_code}", "http://"+g.addr+"/x")
-	cmd.Stdin = bytes.NewReader(noise(300_000))
+	cmd.Stdin = bytes.NewReader(sample(300_000))
 	out, err := cmd.CombinedOutput()
 	if err != nil || !bytes.HasSuffix(out, []byte("ok200")) || !bytes.Contains(out, []byte("< HTTP/1.1 100 Continue")) {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if r := rec.of("/x"); len(r) != 1 || r[0].body != string(noise(300_000)) {
+	if r := rec.of("/x"); len(r) != 1 || r[0].body != string(sample(300_000)) {
 		t.Error("the origin got something else")
 	}
-}
-
-// tool returns the path of a Debian tool. Where it is missing the test is skipped; in CI that is a failure.
-func tool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-		return path
-	case ci():
-		t.Fatalf("no %s on this machine; `make deps` brings it", name)
-	}
-	t.Skipf("no %s on this machine; `make deps` brings it", name)
-	return ""
 }
 
 // TestPipeline: twenty mixed requests in one write are answered in order.
@@ -476,7 +468,7 @@ func TestFullDuplex(t *testing.T) {
 	g := start(t, simple(target))
 	f := func(framing string, write func(w *bufio.Writer, b []byte)) {
 		t.Helper()
-		want := noise(8 << 20)
+		want := sample(8 << 20)
 		c := dialRaw(t, g.addr)
 		defer c.c.Close()
 		go func() {
@@ -540,7 +532,7 @@ func TestGzipUntouched(t *testing.T) {
 	t.Parallel()
 	var packed bytes.Buffer
 	zw := gzip.NewWriter(&packed)
-	zw.Write(noise(50_000))
+	zw.Write(sample(50_000))
 	zw.Close()
 	rec := record(t, func(r *recorded, _ net.Conn) string {
 		return head("HTTP/1.1 200 OK", "Content-Encoding: gzip", fmt.Sprint("Content-Length: ", packed.Len())) + packed.String()

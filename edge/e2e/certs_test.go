@@ -16,19 +16,17 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"testing"
 	"time"
 )
 
 // authority issues certificates for tests.
 type authority struct {
-	t      testing.TB
-	cert   *x509.Certificate
-	key    crypto.Signer
-	pool   *x509.CertPool // trusts this authority alone
-	file   string         // its certificate as PEM
-	serial atomic.Int64
+	t    testing.TB
+	cert *x509.Certificate
+	key  crypto.Signer
+	pool *x509.CertPool // trusts this authority alone
+	file string         // its certificate as PEM
 }
 
 func newAuthority(t testing.TB, name string) *authority {
@@ -50,7 +48,6 @@ func newAuthority(t testing.TB, name string) *authority {
 	if a.cert, err = x509.ParseCertificate(der); err != nil {
 		t.Fatal(err)
 	}
-	a.serial.Store(1)
 	a.pool = x509.NewCertPool()
 	a.pool.AddCert(a.cert)
 	a.file = filepath.Join(t.TempDir(), "ca.pem")
@@ -78,8 +75,8 @@ func (a *authority) issue(useRSA bool, names ...string) *pair {
 		a.t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(a.serial.Add(1)), Subject: pkix.Name{CommonName: names[0]},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(60 * 24 * time.Hour),
+		SerialNumber: new(big.Int).SetBytes([]byte(rand.Text()[:16])), Subject: pkix.Name{CommonName: names[0]},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(89 * 24 * time.Hour),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}

@@ -55,6 +55,11 @@ func inProcess(t testing.TB, conf string, more ...edge.Feature) string {
 	}
 	g.Routes = table
 	g.Slots = h.Slots()
+	for _, part := range parts {
+		if part.Open != nil {
+			part.Open()
+		}
+	}
 	if errs := cfg.File.Finish(); errs != nil {
 		t.Fatal(errs)
 	}

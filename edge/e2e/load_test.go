@@ -319,8 +319,8 @@ func converse(ctx context.Context, c *websocket.Conn, stop chan struct{}, count 
 	}
 }
 
-// listen follows the events of addr; none may be missing.
-func listen(t testing.TB, addr string) *stream {
+// followEvents follows the events of addr; none may be missing.
+func followEvents(t testing.TB, addr string) *stream {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -72,10 +73,16 @@ func (k *rawClient) answer(method string) *reply {
 	k.t.Helper()
 	resp, err := http.ReadResponse(k.r, &http.Request{Method: method})
 	if err != nil {
-		k.t.Fatalf("no answer: %v; read %q", err, k.got.String())
+		k.t.Fatalf("no answer: %v; the last bytes were %q", err, k.tail())
 	}
 	b, err := io.ReadAll(resp.Body)
 	return &reply{resp, string(b), err}
+}
+
+// tail returns the last bytes that were read.
+func (k *rawClient) tail() string {
+	b := k.got.Bytes()
+	return string(b[max(0, len(b)-500):])
 }
 
 // get sends a GET for path and reads its answer.
@@ -90,7 +97,7 @@ func (k *rawClient) end() (string, error) {
 	k.t.Helper()
 	b, err := io.ReadAll(k.r)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		k.t.Fatalf("the connection was not closed; read %q", k.got.String())
+		k.t.Fatalf("the connection was not closed; the last bytes were %q", k.tail())
 	}
 	return string(b), err
 }
@@ -269,5 +276,21 @@ func tells(host string) []string {
 		"Via: 1.1 penstock", "X-Request-Id: *"}
 }
 
-// ci tells whether this is a run that must not leave anything out.
-func ci() bool { return os.Getenv("CI") == "true" }
+// ok is an answer with a body of known length.
+func ok(body string) []byte {
+	return []byte("HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\nContent-Type: text/plain\r\n" +
+		"Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
+}
+
+// chunkedAnswer frames body in pieces.
+func chunkedAnswer(body string, piece int) []byte {
+	var b bytes.Buffer
+	b.WriteString("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+	for len(body) > 0 {
+		n := min(piece, len(body))
+		fmt.Fprintf(&b, "%x\r\n%s\r\n", n, body[:n])
+		body = body[n:]
+	}
+	b.WriteString("0\r\n\r\n")
+	return b.Bytes()
+}

@@ -100,7 +100,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	g := start(t, conf)
 	idle := g.metric("go_goroutines")
 
-	talking, listening := talk(t, g.addr), listen(t, g.addr)
+	talking, listening := talk(t, g.addr), followEvents(t, g.addr)
 	l := load(t, g.addr, 200)
 	onSecond := load(t, second, 10, func(l *loader) { l.refused = true })
 	eventually(t, "the load has begun", func() bool { return l.requests.Load() > 1000 })
@@ -308,7 +308,7 @@ func TestReloadInvalidBySignal(t *testing.T) {
 	for _, want := range []string{
 		`:15:1: pool.bad.targts: unknown key (did you mean \"targets\"?)`,
 		`:17:8: route[2].pool: no pool named \"nowhere\"`, `:14:8: `, `:15:1: listener[2].address: `,
-		`:16:12: listener[2].certificate: `,
+		`:17:1: listener[2].certificate[1].cert: `,
 	} {
 		if !strings.Contains(log, g.file+want) {
 			t.Errorf("the log does not say %s:\n%s", want, log)

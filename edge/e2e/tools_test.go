@@ -15,8 +15,8 @@ import (
 	"testing"
 )
 
-// tool runs the binary and returns its exit status and what it wrote.
-func tool(t testing.TB, args ...string) (status int, stdout, stderr string) {
+// command runs the binary and returns its exit status and what it wrote.
+func command(t testing.TB, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	cmd := exec.Command(binary, args...)
@@ -166,7 +166,7 @@ address = "127.0.0.1:18080"
 		`:17:1: route[2].name: "a" is the name of the route at line 12 too`,
 		`:22:1: listener[2].address: "127.0.0.1:18080" is already taken by the listener at line 2`,
 	}
-	status, stdout, stderr := tool(t, "check", name)
+	status, stdout, stderr := command(t, "check", name)
 	lines := strings.Split(strings.TrimSuffix(stderr, "\n"), "\n")
 	if status != 1 || stdout != "" || len(lines) != len(want) {
 		t.Errorf("status %d, %d lines, want 1 and %d:\n%s%s", status, len(lines), len(want), stdout, stderr)
@@ -177,7 +177,7 @@ address = "127.0.0.1:18080"
 		}
 	}
 
-	status, stdout, stderr = tool(t, "check", "--json", name)
+	status, stdout, stderr = command(t, "check", "--json", name)
 	var mistakes []struct {
 		File, Key, Message string
 		Line, Col          int
@@ -192,7 +192,7 @@ address = "127.0.0.1:18080"
 	}
 
 	// The same file ends a start with the same lines, and a reload with the same answer.
-	if status, _, again := tool(t, "run", "--config", name); status != 1 || again != strings.Join(lines, "\n")+"\n" {
+	if status, _, again := command(t, "run", "--config", name); status != 1 || again != strings.Join(lines, "\n")+"\n" {
 		t.Errorf("run: status %d\n%s", status, again)
 	}
 }
@@ -231,7 +231,7 @@ pool = "app"
 `)
 	f := func(status int, args []string, want ...string) {
 		t.Helper()
-		got, stdout, stderr := tool(t, args...)
+		got, stdout, stderr := command(t, args...)
 		if got != status {
 			t.Errorf("penstock %v: status %d, want %d\n%s%s", args, got, status, stdout, stderr)
 		}
@@ -268,7 +268,7 @@ func TestCommandsOnGateway(t *testing.T) {
 	g := start(t, simple(target))
 	f := func(status int, want string, args ...string) {
 		t.Helper()
-		if got, stdout, stderr := tool(t, args...); got != status || !strings.Contains(stdout+stderr, want) {
+		if got, stdout, stderr := command(t, args...); got != status || !strings.Contains(stdout+stderr, want) {
 			t.Errorf("penstock %v: status %d, want %d and %q\n%s%s", args, got, status, want, stdout, stderr)
 		}
 	}

@@ -1,12 +1,13 @@
 package forwarded
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"sync"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
 // field is what the name of a field means here.
@@ -41,34 +42,21 @@ func fieldOf(name []byte) field {
 	return fieldNone
 }
 
-var (
-	forwardedPrefix = []byte("X-Forwarded-") // -Port, -Prefix, -Server, -Ssl, …: frameworks believe them all
-	crlf            = []byte("\r\n")
-)
+// forwardedPrefix stands before -Port, -Prefix, -Server, -Ssl, …: frameworks believe them all.
+var forwardedPrefix = []byte("X-Forwarded-")
 
-// sheet is one look at the head of a request. It works on the head as text, because fasthttp's own ways to
-// list and to remove fields rewrite Cookie and change the order of repeated fields, which has a meaning
-// (RFC 9110 section 5.3). Names are canonical there.
+// sheet is one look at the head of a request. It works on the head as text, because fasthttp's own way to list
+// fields rewrites Cookie.
 type sheet struct {
-	head    []byte // as it would be sent
-	hops    []byte // X-Forwarded-For as a trusted proxy sent it, lines joined
-	via     []byte // Via likewise
-	host    []byte // last line of X-Forwarded-Host, likewise; a part of head
+	head    header.Text // as it would be sent
+	hops    []byte      // X-Forwarded-For as a trusted proxy sent it, lines joined
+	via     []byte      // Via likewise
+	host    []byte      // last line of X-Forwarded-Host, likewise; a part of head
 	seen    [managed]int
 	crowded bool // there are lines that must go
-
-	thinned []byte
-	src     bytes.Reader
-	rd      *bufio.Reader
 }
 
-var sheets = sync.Pool{New: func() any { return &sheet{rd: bufio.NewReaderSize(nil, smallHead)} }}
-
-const (
-	smallHead = 4 << 10
-	// largeHead is the room beyond which a sheet is not kept.
-	largeHead = 64 << 10
-)
+var sheets = sync.Pool{New: func() any { return new(sheet) }}
 
 func acquireSheet() *sheet {
 	s := sheets.Get().(*sheet)
@@ -79,30 +67,26 @@ func acquireSheet() *sheet {
 
 // release gives the sheet back; not to be used after.
 func (s *sheet) release() {
-	if cap(s.head) <= largeHead && s.rd.Size() <= largeHead {
+	if !s.head.IsLarge() {
 		sheets.Put(s)
 	}
 }
 
 // survey takes in what the head says.
 func (s *sheet) survey(h *fasthttp.RequestHeader, trusted bool) {
-	s.head = h.AppendBytes(s.head[:0])
-	_, lines, _ := bytes.Cut(s.head, crlf)
-	for {
-		var line []byte
-		line, lines, _ = bytes.Cut(lines, crlf)
-		if len(line) == 0 {
+	s.head.Bytes = h.AppendBytes(s.head.Bytes[:0])
+	for fields := s.head.Fields(); ; {
+		var name, value []byte
+		name, value, fields = header.NextField(fields)
+		if len(name) == 0 {
 			return
 		}
-		switch line[0] {
+		switch name[0] {
 		case 'F', 'V', 'X':
-			name, value, _ := bytes.Cut(line, colonSpace)
 			s.take(fieldOf(name), value, trusted)
 		}
 	}
 }
-
-var colonSpace = []byte(": ")
 
 func (s *sheet) take(f field, value []byte, trusted bool) {
 	if f >= managed {
@@ -127,29 +111,17 @@ func (s *sheet) take(f field, value []byte, trusted bool) {
 // thin takes all lines of managed fields out of h, and those of other claims unless they are trusted. The
 // order of what stays does not change.
 func (s *sheet) thin(h *fasthttp.RequestHeader, trusted bool) error {
-	first, lines, _ := bytes.Cut(s.head, crlf)
-	s.thinned = append(append(s.thinned[:0], first...), crlf...)
-	for {
-		var line []byte
-		line, lines, _ = bytes.Cut(lines, crlf)
-		if len(line) > 0 {
-			name, _, _ := bytes.Cut(line, colonSpace)
-			if f := fieldOf(name); f < managed || f == fieldClaim && !trusted {
-				continue
-			}
-		}
-		s.thinned = append(append(s.thinned, line...), crlf...)
-		if len(line) == 0 {
-			break
-		}
+	drop := untrusted
+	if trusted {
+		drop = isManaged
 	}
-	if s.rd.Size() < len(s.thinned) {
-		s.rd = bufio.NewReaderSize(nil, len(s.thinned))
-	}
-	s.src.Reset(s.thinned)
-	s.rd.Reset(&s.src)
-	if err := h.Read(s.rd); err != nil {
+	if err := s.head.ReadWithout(h, drop); err != nil {
 		return fmt.Errorf("cannot read the request's head again: %w", err)
 	}
 	return nil
 }
+
+func isManaged(name []byte) bool { return fieldOf(name) < managed }
+
+// untrusted tells whether a field has to go that somebody sent who is not trusted.
+func untrusted(name []byte) bool { return fieldOf(name) <= fieldClaim }

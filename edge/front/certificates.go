@@ -24,8 +24,6 @@ type certificates struct {
 	files []config.Certificate
 	seen  []os.FileInfo // what the files were when they were last read; two a pair
 	table atomic.Pointer[certTable]
-	// twin is the object that the running tls.Config asks; it gets every new table too. nil: this one.
-	twin *certificates
 }
 
 // certTable finds a certificate by server name.
@@ -40,34 +38,38 @@ const checkEvery = time.Second
 func loadCertificates(conf *config.Listener) *certificates {
 	c := &certificates{files: conf.Certificates}
 	c.seen = c.stat()
-	t, errs := readTable(c.files)
-	for _, err := range errs {
-		conf.Table.Errorf("certificate", "%s", err)
+	t := &certTable{byName: make(map[string][]*tls.Certificate)}
+	for _, f := range c.files {
+		if err := t.read(f); err != nil {
+			f.Table.Errorf("cert", "%s", err)
+		}
 	}
 	c.table.Store(t)
 	return c
 }
 
-// readTable reads all pairs; errors name the file and what to do.
-func readTable(files []config.Certificate) (*certTable, []error) {
+// readTable reads all pairs again; one that is bad makes all of them bad.
+func readTable(files []config.Certificate) (*certTable, error) {
 	t := &certTable{byName: make(map[string][]*tls.Certificate)}
-	var errs []error
 	for _, f := range files {
-		pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
-		if err != nil {
-			errs = append(errs, certError(f, err))
-			continue
+		if err := t.read(f); err != nil {
+			return nil, err
 		}
-		if pair.Leaf == nil {
-			pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0])
-		}
-		if err != nil {
-			errs = append(errs, certError(f, err))
-			continue
-		}
-		t.add(&pair)
 	}
-	return t, errs
+	return t, nil
+}
+
+// read adds one pair; the error names the file and what is wrong with it.
+func (t *certTable) read(f config.Certificate) error {
+	pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
+	if err == nil && pair.Leaf == nil {
+		pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0])
+	}
+	if err != nil {
+		return certError(f, err)
+	}
+	t.add(&pair)
+	return nil
 }
 
 func certError(f config.Certificate, err error) error {
@@ -138,18 +140,15 @@ func (c *certificates) check() {
 	if sameFiles(now, c.seen) {
 		return
 	}
-	t, errs := readTable(c.files)
-	if len(errs) > 0 {
+	t, err := readTable(c.files)
+	if err != nil {
 		// The pair may be half written: the next tick looks again, and says so once a change.
-		slog.Error("certificate not replaced; the one before stays in use", "error", errors.Join(errs...))
+		slog.Error("certificate not replaced; the one before stays in use", "error", err)
 		c.seen = now
 		return
 	}
 	c.seen = now
 	c.table.Store(t)
-	if c.twin != nil {
-		c.twin.table.Store(t)
-	}
 	slog.Info("certificates replaced", "pairs", len(c.files), "first", c.files[0].Cert)
 }
 

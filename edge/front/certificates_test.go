@@ -78,9 +78,9 @@ func TestPickCertificate(t *testing.T) {
 
 func load(t *testing.T, files ...config.Certificate) *certificates {
 	t.Helper()
-	table, errs := readTable(files)
-	if len(errs) > 0 {
-		t.Fatal(errs)
+	table, err := readTable(files)
+	if err != nil {
+		t.Fatal(err)
 	}
 	c := &certificates{files: files}
 	c.seen = c.stat()

@@ -48,8 +48,10 @@ type conn struct {
 
 	tunnel atomic.Pointer[tunnel]
 
-	poll   [1]unix.PollFd
-	pollFn func(fd uintptr)
+	poll    [1]unix.PollFd
+	pollFn  func(fd uintptr)
+	unsent  int // set by queueFn
+	queueFn func(fd uintptr)
 }
 
 const (
@@ -68,7 +70,7 @@ func newConn(l *Listener, socket net.Conn, peer netip.Addr) *conn {
 	if sc, ok := socket.(syscall.Conn); ok {
 		c.raw, _ = sc.SyscallConn()
 	}
-	c.pollFn = c.pollFd
+	c.pollFn, c.queueFn = c.pollFd, c.queueFd
 	return c
 }
 
@@ -97,6 +99,7 @@ func (c *conn) serve() {
 // await waits for the first byte of a request. It returns false when none comes.
 func (c *conn) await(first bool) bool {
 	if len(c.br.Buffered()) > 0 {
+		c.state.Store(stateBusy)
 		return true
 	}
 	c.br.Release()
@@ -178,14 +181,12 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // write sends b to the client; a client that takes it too slowly is cut.
 func (c *conn) write(b []byte) error {
-	now := clock.Now()
-	allowed := c.outflo.allowed(c.l.settings.Load().minSend)
-	if allowed <= 0 {
-		return os.ErrDeadlineExceeded
+	var err error
+	if c.nc == c.socket {
+		_, err = c.push(b)
+	} else {
+		_, err = c.nc.Write(b) // which pushes its records
 	}
-	c.moveWriteDeadline(now + allowed)
-	n, err := c.nc.Write(b)
-	c.outflo.add(int64(n), clock.Now()-now)
 	return err
 }
 
@@ -209,10 +210,11 @@ func (c *conn) setReadDeadline(at int64) {
 	_ = c.nc.SetReadDeadline(clock.At(at)) // fails only on a closed socket, which the read will tell
 }
 
-func (c *conn) moveWriteDeadline(want int64) {
-	if c.wdl == 0 || c.wdl > want || want-c.wdl > int64(time.Second) {
-		c.wdl = want
-		_ = c.nc.SetWriteDeadline(clock.At(want)) // as above
+// moveWriteDeadline lets a write block for wait, or up to a second less.
+func (c *conn) moveWriteDeadline(now, wait int64) {
+	if c.wdl <= now || c.wdl > now+wait || now+wait-c.wdl > int64(time.Second) {
+		c.wdl = now + wait
+		_ = c.socket.SetWriteDeadline(clock.At(c.wdl)) // as above
 	}
 }
 

@@ -130,15 +130,12 @@ func (f *Front) build(h *edge.Host) *edge.Instance {
 		set := compile(h, conf)
 		p.set = append(p.set, set)
 		p.addr = append(p.addr, conf.Address)
-		if !h.Dry {
-			p.open(h, conf)
-		}
 		name := set.name
 		h.Metrics.GaugeFunc("penstock_connections", "Client connections that are open.", func() float64 {
 			return float64(f.openOn(conf.Address))
 		}, "listener", name)
 	}
-	return &edge.Instance{Start: p.start, Close: p.close, Status: f.status}
+	return &edge.Instance{Open: func() { p.open(h.Config) }, Start: p.start, Close: p.close, Status: f.status}
 }
 
 func (f *Front) openOn(addr string) int64 {

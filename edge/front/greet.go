@@ -34,7 +34,7 @@ func (c *conn) secure(set *settings) bool {
 		under = &prefixed{Conn: under, rest: append([]byte(nil), rest...)}
 		c.br.Discard(len(rest))
 	}
-	t := tls.Server(under, set.tls)
+	t := tls.Server(&paced{Conn: under, c: c}, set.tls)
 	_ = under.SetDeadline(time.Now().Add(set.headerTimeout)) // a closed socket fails the handshake
 	if err := t.Handshake(); err != nil {
 		c.l.front.badGreeting("tls").Inc(c.lane)

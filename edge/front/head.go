@@ -112,6 +112,7 @@ func (c *conn) frame(x *edge.Exchange, m *wire.Request) {
 	if x.InLen != 0 {
 		c.in.x = x
 		x.In = &c.in
+		x.Upgrade = nil // an upgrade with a body has no meaning that both sides are sure to share
 	}
 }
 

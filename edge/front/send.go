@@ -229,12 +229,11 @@ func (w *work) splice(x *edge.Exchange) (moved bool, f *edge.Fault) {
 // drainPipe sends what is in p to the client at the pace of an answer.
 func (c *conn) drainPipe(p *splice.Pipe, x *edge.Exchange) error {
 	for p.Len() > 0 {
-		now := clock.Now()
-		allowed := c.outflo.allowed(c.l.settings.Load().minSend)
-		if allowed <= 0 {
+		now, left := clock.Now(), c.patience()
+		if left <= 0 {
 			return os.ErrDeadlineExceeded
 		}
-		c.moveWriteDeadline(now + allowed)
+		c.moveWriteDeadline(now, left)
 		n, err := p.Drain(c.raw)
 		x.OutBytes += int64(n)
 		c.outflo.add(int64(n), clock.Now()-now)
@@ -348,16 +347,6 @@ func (c *conn) why(x *edge.Exchange, werr, berr error) *edge.Fault {
 	}
 	x.Cause = werr
 	return edge.ClientGone
-}
-
-// writeVec writes w.vec with one system call, as far as the socket takes it.
-func (c *conn) writeVec(w *work) error {
-	now := clock.Now()
-	allowed := c.outflo.allowed(c.l.settings.Load().minSend)
-	c.moveWriteDeadline(now + max(allowed, 1))
-	n, err := w.vec.WriteTo(c.tcp)
-	c.outflo.add(n, clock.Now()-now)
-	return err
 }
 
 // sendContinue tells a waiting client to send its body, unless the final answer has begun.

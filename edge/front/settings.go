@@ -39,28 +39,22 @@ func compile(h *edge.Host, conf *config.Listener) *settings {
 	return set
 }
 
-// use makes set the listener's settings from the next request on. A TLS configuration that is as it was
-// stays, so that clients can resume their sessions over reloads.
-func (l *Listener) use(set *settings) {
-	if old := l.settings.Load(); old != nil && old.tls != nil && set.tls != nil &&
-		old.tls.MinVersion == set.tls.MinVersion {
-		kept := old.certificates
-		if kept.twin != nil {
-			kept = kept.twin // several reloads ago
-		}
-		kept.table.Store(set.certificates.table.Load())
-		set.certificates.twin = kept
-		set.tls = old.tls
+// use makes set the listener's settings from the next request on.
+func (l *Listener) use(set *settings) { l.settings.Store(set) }
+
+// open listens on the addresses of conf where the front does not yet. Clients can connect from now on, though
+// nobody accepts before start: so all else in the file must be good.
+func (p *part) open(conf *config.Config) {
+	for i := range conf.Listeners {
+		p.listen(&conf.Listeners[i])
 	}
-	l.settings.Store(set)
 }
 
-// open listens on the address of conf unless the front, or a listener above it in the file, does already.
-func (p *part) open(h *edge.Host, conf *config.Listener) {
+func (p *part) listen(conf *config.Listener) {
 	p.f.mu.Lock()
 	_, have := p.f.listeners[conf.Address]
 	p.f.mu.Unlock()
-	if have || p.opened[conf.Address] != nil {
+	if have {
 		return
 	}
 	socket, lent, err := p.f.listen(conf)
@@ -159,7 +153,9 @@ func sameAddress(a net.Addr, configured string) bool {
 	return want.IP.Equal(t.IP) || (wild(want.IP) && wild(t.IP))
 }
 
-// tlsConfig allows TLS 1.3, and TLS 1.2 with forward secrecy and authenticated encryption only.
+// tlsConfig allows TLS 1.3, and TLS 1.2 with forward secrecy and authenticated encryption only. There are no
+// session tickets: crypto/tls gives each a life of seven days, and keeps the keys as long. Whoever reads them
+// from memory reads a week of TLS 1.2 connections (RFC 5077 5.5).
 func tlsConfig(minVersion string, c *certificates) *tls.Config {
 	v := uint16(tls.VersionTLS12)
 	if minVersion == "1.3" {
@@ -169,6 +165,8 @@ func tlsConfig(minVersion string, c *certificates) *tls.Config {
 		MinVersion:     v,
 		GetCertificate: c.pick,
 		NextProtos:     []string{"http/1.1"},
+
+		SessionTicketsDisabled: true,
 		CipherSuites: []uint16{
 			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
 			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,

@@ -50,7 +50,12 @@ func build(name string, text []byte, features []edge.Feature, h *edge.Host) (*Bu
 	}
 	b.compile()
 	b.Slots = h.Slots()
-	if errs := h.Config.File.Finish(); errs != nil {
+	errs := h.Config.File.Finish()
+	if errs == nil && !h.Dry {
+		b.open()
+		errs = h.Config.File.Finish()
+	}
+	if errs != nil {
 		b.Close()
 		return nil, errs
 	}
@@ -63,6 +68,14 @@ func build(name string, text []byte, features []edge.Feature, h *edge.Host) (*Bu
 // fill completes g with what b has.
 func (b *Built) fill(g *edge.Generation) {
 	g.Routes, g.Plans, g.Nowhere, g.Early, g.Slots = b.Routes, b.Plans, b.Nowhere, b.Early, b.Slots
+}
+
+func (b *Built) open() {
+	for _, p := range b.instances {
+		if p.Open != nil {
+			p.Open()
+		}
+	}
 }
 
 func (b *Built) start() {

@@ -22,4 +22,14 @@ func TestNoAllocations(t *testing.T) {
 	f("reply", func() { reply{id}.Run(x) })
 	y := exchange(t, true, "X-Request-Id: theirs")
 	f("kept", func() { id.Run(y) })
+	z := exchange(t, false)
+	z.RequestID = []byte("mine")
+	f("several", func() {
+		for range 2 {
+			z.Req.Add(name, "theirs")
+			z.Resp.Add(name, "theirs")
+		}
+		forward{}.Run(z)
+		reply{id}.Run(z)
+	})
 }

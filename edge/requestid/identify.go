@@ -68,30 +68,3 @@ func valid(id []byte) bool {
 	}
 	return true
 }
-
-// forward sends the id to the target, in place of all that the client sent.
-type forward struct{}
-
-// Run implements edge.Filter.
-func (forward) Run(x *edge.Exchange) edge.Verdict {
-	if len(x.Req.PeekAll(name)) > 1 {
-		x.Req.Del(name) // SetCanonical replaces the first only
-	}
-	x.Req.SetCanonical(key, x.RequestID)
-	return edge.Next
-}
-
-// reply puts the id into the answer, in place of all that the target sent.
-type reply struct{ *identify }
-
-// Run implements edge.Filter.
-func (r reply) Run(x *edge.Exchange) edge.Verdict {
-	if len(x.RequestID) == 0 { // another Early filter answered before identify ran
-		r.make(x)
-	}
-	if len(x.Resp.PeekAll(name)) > 1 {
-		x.Resp.Del(name)
-	}
-	x.Resp.SetCanonical(key, x.RequestID)
-	return edge.Next
-}

@@ -70,7 +70,7 @@ func (k *keys) strip() *strip {
 
 // template returns nil when the key is wrong, which is then recorded, or the path that it is about.
 func (k *keys) template() *template {
-	names, ok := params(k.Path)
+	names, ok := route.ParamNames(k.Path)
 	cut, bad := route.Canonical(nil, []byte(k.Prefix))
 	if !ok || bad != nil && k.Prefix != "" {
 		return nil // whoever compiles the routes reports it
@@ -82,16 +82,4 @@ func (k *keys) template() *template {
 	}
 	t.cut = len(cut)
 	return t
-}
-
-// params returns the names of a pattern's parameters in the order in which a match gives their values.
-func params(path string) (names []string, ok bool) {
-	if path == "" {
-		return nil, true
-	}
-	t, bad := route.NewTable([]route.Rule{{Path: path}})
-	if bad != nil {
-		return nil, false
-	}
-	return t.Params(0), true
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func TestExplain(t *testing.T) {
-	f := func(method, target string, h header, rules []Rule, want ...string) {
+	f := func(method, target string, h headerMap, rules []Rule, want ...string) {
 		t.Helper()
 		target, query, _ := strings.Cut(target, "?")
 		at := strings.IndexByte(target, '/')

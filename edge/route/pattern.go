@@ -85,6 +85,20 @@ func parsePattern(path string, exprs expressions) (p pattern, message string) {
 	return p, p.check(skeleton.String())
 }
 
+// ParamNames returns the names of the parameters of a rule's path, from left to right: Match.ParamAt has their
+// values. The path may be empty. It is not ok when no table takes it.
+func ParamNames(path string) (names []string, ok bool) {
+	switch {
+	case path == "":
+		return nil, true
+	case !strings.ContainsAny(path, "{}"):
+		_, err := Canonical(nil, []byte(path))
+		return nil, err == nil
+	}
+	p, message := parsePattern(path, expressions{})
+	return p.names, message == ""
+}
+
 // check looks at the pattern as a whole. The skeleton has an x in place of every parameter, so
 // that a bad escape or a dot segment in the literal text shows up as it would in a request.
 func (p *pattern) check(skeleton string) string {

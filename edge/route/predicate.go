@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
 // Predicate is a condition on one header field or query parameter. Value is compared exactly,
@@ -43,7 +45,7 @@ type predicate struct {
 func compilePredicate(p Predicate, query bool, exprs expressions) (c predicate, message string) {
 	c = predicate{query: query, name: []byte(p.Name), value: []byte(p.Value), text: p.Value}
 	if !query {
-		if !token(p.Name) {
+		if !header.IsToken(p.Name) {
 			return c, quote(p.Name) + " is not a header name"
 		}
 		canonicalName(c.name)
@@ -145,16 +147,6 @@ func canonicalName(name []byte) {
 		}
 		upper = c == '-'
 	}
-}
-
-// token follows RFC 9110, section 5.6.2.
-func token(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; !unreserved(c) && strings.IndexByte("!#$%&'*+^`|", c) < 0 {
-			return false
-		}
-	}
-	return s != ""
 }
 
 func quote(s string) string { return strconv.Quote(s) }

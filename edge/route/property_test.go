@@ -88,7 +88,7 @@ func (d *dice) request(rules []Rule) request {
 		}),
 		path:   path,
 		query:  pick(d, []string{"", "q=a+b", "%71=a%20b", "q", "x=1&q=a%zz", "&&q=ab&q=c"}),
-		header: pick(d, []header{nil, {"X-A": "1"}, {"X-A": "3"}}),
+		header: pick(d, []headerMap{nil, {"X-A": "1"}, {"X-A": "3"}}),
 	}
 }
 

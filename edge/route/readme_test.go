@@ -26,7 +26,7 @@ func TestReadme(t *testing.T) {
 		t.Fatalf("%d routes, %d requests", len(rules), len(rows))
 	}
 	for _, row := range rows {
-		m := get(table, row[1], row[2], header{row[3]: row[4]})
+		m := get(table, row[1], row[2], headerMap{row[3]: row[4]})
 		got := "none"
 		if m.Rule >= 0 {
 			got = rules[m.Rule].Name

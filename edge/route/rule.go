@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
 // Rule says which requests a route takes. All its conditions have to hold.
@@ -111,7 +113,7 @@ func (c *compiler) method(r *rule, methods []string) {
 	}
 	r.listed = methods
 	for _, m := range methods {
-		if !token(m) || m != strings.ToUpper(m) {
+		if !header.IsToken(m) || m != strings.ToUpper(m) {
 			c.fail(r.index, "methods", quote(m)+" is not a method in upper case")
 			continue
 		}

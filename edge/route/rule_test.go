@@ -1,6 +1,7 @@
 package route
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -133,4 +134,29 @@ func TestTooManyMethods(t *testing.T) {
 	if len(errs) != 2 || errs[0].Message != "more than 63 different methods in all" {
 		t.Errorf("got %v", errs)
 	}
+}
+
+func TestParamNames(t *testing.T) {
+	f := func(path string, ok bool, want ...string) {
+		t.Helper()
+		names, good := ParamNames(path)
+		if good != ok || ok && !slices.Equal(names, want) {
+			t.Errorf("%s: %q, %v", path, names, good)
+		}
+		if path == "" {
+			return
+		}
+		table, bad := NewTable([]Rule{{Path: path}})
+		if (bad == nil) != ok || ok && !slices.Equal(table.Params(0), want) {
+			t.Errorf("%s: the table says %v", path, bad)
+		}
+	}
+	f("", true)
+	f("/", true)
+	f("/a%2Fb", true)
+	f("/%zz", false)
+	f("/{a}/{b:[0-9]+}/{c?}", true, "a", "b", "c")
+	f("/x-{a}.{b}/{c:*}", true, "a", "b", "c")
+	f("/{a}/{a}", false)
+	f("/{a", false)
 }

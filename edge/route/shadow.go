@@ -118,15 +118,15 @@ func (sh *shader) shadows(by, r *rule) bool {
 			return false
 		}
 	}
-	return by.covers(r)
+	return covers(by, r)
 }
 
 // covers reports whether by, which comes before r, takes all requests that r takes, HEAD aside.
-func (by *rule) covers(r *rule) bool {
-	return r.methods&^by.methods == 0 && by.coversHosts(r) && by.coversPredicates(r) && by.coversPath(r)
+func covers(by, r *rule) bool {
+	return r.methods&^by.methods == 0 && coversHosts(by, r) && coversPredicates(by, r) && coversPath(by, r)
 }
 
-func (by *rule) coversHosts(r *rule) bool {
+func coversHosts(by, r *rule) bool {
 	for _, h := range r.hosts {
 		if !slices.ContainsFunc(by.hosts, func(b string) bool {
 			return b == h || by.priority > r.priority && hostTakes(b, h)
@@ -148,7 +148,7 @@ func hostTakes(rule, host string) bool {
 	return true
 }
 
-func (by *rule) coversPredicates(r *rule) bool {
+func coversPredicates(by, r *rule) bool {
 	for i := range by.predicates {
 		p := &by.predicates[i]
 		if !slices.ContainsFunc(r.predicates, p.follows) {
@@ -166,7 +166,7 @@ func (p *predicate) follows(q predicate) bool {
 	return p.text == q.text || p.kind == present && q.kind != absent
 }
 
-func (by *rule) coversPath(r *rule) bool {
+func coversPath(by, r *rule) bool {
 	if by.class == exactPath {
 		return r.class == exactPath && by.path == r.path
 	}
@@ -180,14 +180,14 @@ func (by *rule) coversPath(r *rule) bool {
 		return by.pattern.coversPrefix(r.path)
 	}
 	for _, segments := range r.pattern.variants() {
-		if !by.coversSegments(segments) {
+		if !coversSegments(by, segments) {
 			return false
 		}
 	}
 	return true
 }
 
-func (by *rule) coversSegments(segments []segment) bool {
+func coversSegments(by *rule, segments []segment) bool {
 	if by.class == prefixPath {
 		return prefixCovers(by.path, segments)
 	}

@@ -17,7 +17,7 @@ func mustTable(t testing.TB, rules ...Rule) *Table {
 }
 
 // get looks a URL-like target up ("host/path?query") and returns the rule and the parameters.
-func get(table *Table, method, target string, h header) (m Match) {
+func get(table *Table, method, target string, h headerMap) (m Match) {
 	target, query, _ := strings.Cut(target, "?")
 	at := strings.IndexByte(target, '/')
 	table.Lookup((&request{method, target[:at], target[at:], query, h}).key(), &m)
@@ -212,7 +212,7 @@ func TestMethods(t *testing.T) {
 		Rule{Path: "/up", Methods: []string{"DELETE"}, Headers: []Predicate{{"X-Beta", "yes"}}},
 		Rule{Hosts: []string{"a.org"}, Path: "/up", Methods: []string{"PATCH"}},
 	)
-	f := func(method, target string, h header, rule, status int, allow string) {
+	f := func(method, target string, h headerMap, rule, status int, allow string) {
 		t.Helper()
 		m := get(table, method, target, h)
 		if m.Rule != rule || m.Status != status || string(m.Allow) != allow {
@@ -225,33 +225,33 @@ func TestMethods(t *testing.T) {
 	f("GET", "/both", nil, 1, 200, "")
 	f("HEAD", "/both", nil, 2, 200, "")
 	f("HEAD", "/beta", nil, 3, 200, "")
-	f("HEAD", "/beta", header{"X-Beta": "1"}, 4, 200, "")
+	f("HEAD", "/beta", headerMap{"X-Beta": "1"}, 4, 200, "")
 	f("GET", "/up", nil, -1, 405, "PUT, POST")
-	f("GET", "/up", header{"X-Beta": "yes"}, -1, 405, "PUT, POST, DELETE")
+	f("GET", "/up", headerMap{"X-Beta": "yes"}, -1, 405, "PUT, POST, DELETE")
 	f("GET", "a.org/up", nil, -1, 405, "PUT, POST, PATCH")
 	f("POST", "a.org/up", nil, 5, 200, "")
 	f("GET", "/none", nil, -1, 404, "")
 }
 
 func TestPredicates(t *testing.T) {
-	f := func(p Predicate, h header, want bool) {
+	f := func(p Predicate, h headerMap, want bool) {
 		t.Helper()
 		m := get(mustTable(t, Rule{Prefix: "/", Headers: []Predicate{p}}), "GET", "/", h)
 		if (m.Rule == 0) != want {
 			t.Errorf("header %v on %v: %v", p, h, m.Rule == 0)
 		}
 	}
-	f(Predicate{"x-a-bC", "yes"}, header{"X-A-Bc": "yes"}, true)
-	f(Predicate{"X-A", "yes"}, header{"X-A": "Yes"}, false)
+	f(Predicate{"x-a-bC", "yes"}, headerMap{"X-A-Bc": "yes"}, true)
+	f(Predicate{"X-A", "yes"}, headerMap{"X-A": "Yes"}, false)
 	f(Predicate{"X-A", "yes"}, nil, false)
-	f(Predicate{"X-A", "*"}, header{"X-A": "x"}, true)
+	f(Predicate{"X-A", "*"}, headerMap{"X-A": "x"}, true)
 	f(Predicate{"X-A", "*"}, nil, false)
 	f(Predicate{"X-A", "!"}, nil, true)
-	f(Predicate{"X-A", "!"}, header{"X-A": "x"}, false)
-	f(Predicate{"X-A", "~a|b"}, header{"X-A": "a"}, true)
-	f(Predicate{"X-A", "~a|b"}, header{"X-A": "ab"}, false)
+	f(Predicate{"X-A", "!"}, headerMap{"X-A": "x"}, false)
+	f(Predicate{"X-A", "~a|b"}, headerMap{"X-A": "a"}, true)
+	f(Predicate{"X-A", "~a|b"}, headerMap{"X-A": "ab"}, false)
 	f(Predicate{"X-A", "~a*"}, nil, false)
-	f(Predicate{"X-A", `~\*`}, header{"X-A": "*"}, true)
+	f(Predicate{"X-A", `~\*`}, headerMap{"X-A": "*"}, true)
 
 	q := func(p Predicate, query string, want bool) {
 		t.Helper()

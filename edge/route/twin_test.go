@@ -13,13 +13,13 @@ import (
 // takes the first whose other conditions hold. It shares no code with the table, and it reads the
 // patterns of the generator only: literals of plain bytes, expressions without braces.
 
-type header map[string]string
+type headerMap map[string]string
 
-func (h header) PeekCanonical(key []byte) []byte { return []byte(h[string(key)]) }
+func (h headerMap) PeekCanonical(key []byte) []byte { return []byte(h[string(key)]) }
 
 type request struct {
 	method, host, path, query string
-	header                    header
+	header                    headerMap
 }
 
 type twinResult struct {

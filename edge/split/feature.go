@@ -11,6 +11,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
 // Feature makes the route keys split and sticky work. In the list it stands behind the pools.
@@ -112,9 +113,9 @@ func (k *keys) sticky(up *splitter) {
 	case k.Sticky == "":
 	case k.Sticky == "ip":
 		up.by = byIP
-	case kind == "header" && isToken(name):
+	case kind == "header" && header.IsToken(name):
 		up.by, up.name = byHeader, canonical(name)
-	case kind == "cookie" && isToken(name):
+	case kind == "cookie" && header.IsToken(name):
 		up.by, up.name = byCookie, []byte(name)
 	case named && (kind == "header" || kind == "cookie"):
 		k.Table.Errorf("sticky", "%q is not the name of a %s", name, kind)
@@ -124,17 +125,3 @@ func (k *keys) sticky(up *splitter) {
 }
 
 func canonical(name string) []byte { return fasthttp.AppendNormalizedHeaderKey(nil, name) }
-
-// isToken checks RFC 9110 section 5.6.2, which is also what a cookie's name is made of (RFC 6265 section
-// 4.1.1).
-func isToken(name string) bool {
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
-		default:
-			return false
-		}
-	}
-	return name != ""
-}

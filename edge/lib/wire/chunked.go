@@ -56,6 +56,14 @@ func (c *Chunked) Reset(r *Reader, maxTrailerBytes int) {
 // buffered then belongs to the next message.
 func (c *Chunked) Done() bool { return c.state == atEnd }
 
+// Ready tells whether Read would return at once: data has come, the body has ended, or it is broken.
+func (c *Chunked) Ready() bool {
+	for c.err == nil && c.state != inData && c.step() {
+		continue // a line of the framing was there
+	}
+	return c.err != nil || c.state == inData && len(c.r.Buffered()) > 0
+}
+
 // Trailer returns the trailer fields as lines "Name: value\r\n", checked; empty when there are none or
 // Done is false. Names with "_" are left out. Valid until Reset.
 func (c *Chunked) Trailer() []byte {

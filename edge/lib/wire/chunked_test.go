@@ -291,3 +291,31 @@ func TestChunkedRoundTrip(t *testing.T) {
 		}
 	}
 }
+
+func TestChunkedReady(t *testing.T) {
+	f := func(body string, want bool) {
+		t.Helper()
+		var r Reader
+		r.Reset(strings.NewReader(body), 16, 64)
+		defer r.Release()
+		if _, err := r.Fill(); err != nil && err != io.EOF {
+			t.Fatal(err)
+		}
+		var c Chunked
+		c.Reset(&r, 64)
+		if got := c.Ready(); got != want {
+			t.Errorf("%q: %v", body, got)
+		}
+		if got := c.Ready(); got != want {
+			t.Errorf("%q, asked again: %v", body, got)
+		}
+	}
+	f("", false)
+	f("5", false)
+	f("5\r\n", false)
+	f("5\r\nf", true)
+	f("0\r\n", false)
+	f("0\r\nA: b\r\n", false)
+	f("0\r\n\r\n", true)
+	f("5\nf", true)
+}

@@ -1,0 +1,94 @@
+package front
+
+import (
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+)
+
+// push writes b to the socket at the pace of an answer.
+func (c *conn) push(b []byte) (n int, err error) {
+	for {
+		now, left := clock.Now(), c.patience()
+		if left <= 0 {
+			return n, os.ErrDeadlineExceeded
+		}
+		c.moveWriteDeadline(now, left)
+		m, err := c.socket.Write(b[n:])
+		n += m
+		c.outflo.add(int64(m), clock.Now()-now)
+		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+	}
+}
+
+// writeVec writes w.vec with as few system calls as the socket's buffer allows.
+func (c *conn) writeVec(w *work) error {
+	for {
+		now, left := clock.Now(), c.patience()
+		if left <= 0 {
+			return os.ErrDeadlineExceeded
+		}
+		c.moveWriteDeadline(now, left)
+		n, err := w.vec.WriteTo(c.tcp)
+		c.outflo.add(n, clock.Now()-now)
+		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
+}
+
+// paceLook is how long a client must have kept the gateway waiting before it is looked at what it has taken.
+const paceLook = time.Second
+
+// patience returns for how many nanoseconds the next write may wait for the client. The kernel takes more than
+// the client does, hundreds of kilobytes: what still lies in the socket's buffer does not count for a client
+// that keeps the gateway waiting. One wait lasts no longer than the grace, then it is looked again.
+func (c *conn) patience() int64 {
+	rate := c.l.settings.Load().minSend
+	taken := c.outflo
+	if rate > 0 && taken.waited > int64(paceLook) {
+		taken.bytes = max(taken.bytes-c.queued(), 0)
+	}
+	left := taken.allowed(rate)
+	if rate > 0 {
+		left = min(left, int64(paceGrace))
+	}
+	return left
+}
+
+// queued returns how many bytes the client has not acknowledged; 0 when the socket does not tell.
+func (c *conn) queued() int64 {
+	c.unsent = 0
+	if c.raw != nil {
+		_ = c.raw.Control(c.queueFn) // a closed socket fails the write
+	}
+	return int64(c.unsent)
+}
+
+func (c *conn) queueFd(fd uintptr) {
+	if n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); err == nil {
+		c.unsent = n
+	}
+}
+
+// paced is the socket under TLS: its records are written at the pace of the answer in them. Handshakes and
+// tunnels have deadlines of their own.
+type paced struct {
+	net.Conn
+	c *conn
+}
+
+// Write implements io.Writer.
+func (p *paced) Write(b []byte) (int, error) {
+	if p.c.state.Load() != stateBusy {
+		return p.Conn.Write(b)
+	}
+	return p.c.push(b)
+}

@@ -154,6 +154,13 @@ type Whole interface {
 	Whole() ([]byte, bool)
 }
 
+// Gatherer is a body whose beginning can be waited for before an upstream is asked.
+type Gatherer interface {
+	// Gather returns when the body is in memory, or as much of it as a client must have sent before it may
+	// occupy a connection of an upstream.
+	Gather() *Fault
+}
+
 // Trailered is a body with trailer fields.
 type Trailered interface {
 	// Trailer returns checked lines "Name: value\r\n"… after the body's io.EOF; empty when there are none.

@@ -139,6 +139,11 @@ func policies(x *Exchange) Verdict {
 
 // attempts asks the upstream until one attempt succeeds or none may follow.
 func attempts(x *Exchange) *Fault {
+	if g, ok := x.In.(Gatherer); ok {
+		if f := g.Gather(); f != nil {
+			return f
+		}
+	}
 	for {
 		peer, f := x.Plan.Upstream.Pick(x)
 		if f != nil {

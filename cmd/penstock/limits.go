@@ -52,10 +52,10 @@ func need(conf *config.Config) uint64 {
 	return n
 }
 
-// warn says, once for each need, that the limit is too low for conf.
+// warn says, once for each need greater than those before, that the limit is too low for conf.
 func (f *fileLimit) warn(conf *config.Config) {
 	want := need(conf)
-	if f.have == 0 || want <= f.have || want == f.warned {
+	if f.have == 0 || want <= f.have || want <= f.warned {
 		return
 	}
 	f.warned = want

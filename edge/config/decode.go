@@ -16,7 +16,8 @@ type plan struct {
 type field struct {
 	key      string
 	index    []int
-	fallback *node // of the default tag, nil when there is none
+	fallback *node         // of the default tag, nil when there is none
+	preset   reflect.Value // what fallback stands for, if fields may share it; else not valid
 	required bool
 	rule     rule
 }
@@ -62,7 +63,10 @@ func (t *Table) decode(v reflect.Value) {
 }
 
 func (t *Table) decodeField(fd *field, v reflect.Value) {
-	if fd.fallback != nil {
+	switch {
+	case fd.preset.IsValid():
+		v.Set(fd.preset)
+	case fd.fallback != nil:
 		t.file.set(fd.fallback, v, &fd.rule)
 	}
 	n := t.node.get(fd.key)
@@ -132,11 +136,30 @@ func (f *File) newField(t reflect.Type, sf reflect.StructField, key string, inde
 	fd.fallback = fallback(sf.Type, text)
 	// Tried out once, on an empty file: later a bad default would pass as a mistake in the user's.
 	trial := &File{options: f.options, lines: []int{0}, plans: f.plans}
-	trial.set(fd.fallback, reflect.New(sf.Type).Elem(), &fd.rule)
+	value := reflect.New(sf.Type).Elem()
+	trial.set(fd.fallback, value, &fd.rule)
 	if len(trial.errs) > 0 {
 		panic(fmt.Sprintf("BUG: default %q of field %s of %s: %s", text, sf.Name, t, trial.errs[0].Message))
 	}
+	if isFlat(sf.Type) {
+		fd.preset = value
+	}
 	return fd
+}
+
+// isFlat tells whether a copy of a value shares nothing with it that can be changed.
+func isFlat(t reflect.Type) bool {
+	switch kind := t.Kind(); kind {
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if !isFlat(t.Field(i).Type) {
+				return false
+			}
+		}
+		return true
+	default:
+		return kind == reflect.String || reflect.Bool <= kind && kind <= reflect.Float64
+	}
 }
 
 // fallback returns the value that a default tag stands for: what the file would have to say.

@@ -101,6 +101,7 @@ func TestDecodeGood(t *testing.T) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
+	f("", func(e *everything) any { return e.hidden }, 0)
 	f(`inner = 1`, func(e *everything) any { return e.Inner }, 1)
 	f(`text = ""`, func(e *everything) any { return e.Text }, "")
 	f(`text = "${PORT}"`, func(e *everything) any { return e.Text }, "8080")

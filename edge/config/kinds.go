@@ -9,16 +9,24 @@ import (
 	"strings"
 )
 
-func (f *File) setString(n *node, v reflect.Value, r *rule) {
+func (f *File) setString(n *node, into *string, r *rule) {
 	text, ok := n.value.(string)
 	switch {
+	case n.bad:
 	case !ok:
 		f.wrong(n, "", "must be a string, is "+n.describe())
 	case r.enum != nil && !slices.Contains(r.enum, text):
 		f.wrong(n, suggest(text, r.enum), "must be "+choices(r.enum)+", is "+shorten(text))
 	default:
-		v.SetString(text)
+		*into = text
 	}
+}
+
+// setNamedString decodes n into a v of a string type that has a name.
+func (f *File) setNamedString(n *node, v reflect.Value, r *rule) {
+	text := v.String()
+	f.setString(n, &text, r)
+	v.SetString(text)
 }
 
 // choices returns "a", "b" or "c".
@@ -101,6 +109,8 @@ func boundFloat(tag string) float64 {
 	return x
 }
 
+const wantList = `must be a list such as ["…", "…"], is `
+
 func (f *File) setSlice(n *node, v reflect.Value, r *rule) {
 	elem := v.Type().Elem()
 	if elem.Kind() == reflect.Pointer && !isText(elem) {
@@ -111,7 +121,7 @@ func (f *File) setSlice(n *node, v reflect.Value, r *rule) {
 			return
 		}
 	} else if n.kind != listKind {
-		f.wrong(n, "", `must be a list such as ["…", "…"], is `+n.describe())
+		f.wrong(n, "", wantList+n.describe())
 		return
 	}
 	list := reflect.MakeSlice(v.Type(), len(n.kids), len(n.kids))
@@ -126,6 +136,38 @@ func (f *File) setSlice(n *node, v reflect.Value, r *rule) {
 		good++
 	}
 	v.Set(list.Slice(0, good))
+}
+
+// setStrings is setSlice for the usual list.
+func (f *File) setStrings(n *node, into *[]string, r *rule) {
+	if n.kind != listKind {
+		f.wrong(n, "", wantList+n.describe())
+		return
+	}
+	list := make([]string, 0, len(n.kids))
+	for _, kid := range n.kids {
+		var text string
+		if f.setString(kid, &text, r); !kid.bad {
+			list = append(list, text)
+		}
+	}
+	*into = list
+}
+
+// setStringMap is setMap for the usual map.
+func (f *File) setStringMap(n *node, into *map[string]string, r *rule) {
+	if f.asTable(n) == nil {
+		return
+	}
+	m := make(map[string]string, len(n.kids))
+	for _, kid := range n.kids {
+		kid.claimed = true
+		var text string
+		if f.setString(kid, &text, r); !kid.bad {
+			m[kid.key] = text
+		}
+	}
+	*into = m
 }
 
 func (f *File) setMap(n *node, v reflect.Value, r *rule) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // bigFile has n routes of ten keys, and a tenth as many pools.
@@ -59,5 +60,28 @@ func BenchmarkScan10000Routes(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		scan(text)
+	}
+}
+
+// BenchmarkDecode10000Routes decodes the keys of routes, and those of a feature that no route uses.
+func BenchmarkDecode10000Routes(b *testing.B) {
+	type unused struct {
+		Timeout time.Duration     `toml:"upload_timeout" default:"30s" min:"1s"`
+		Size    Size              `toml:"max_body_bytes" default:"64MiB"`
+		On      bool              `toml:"on" default:"true"`
+		Mode    string            `toml:"mode" default:"fast" enum:"fast|slow"`
+		Names   []string          `toml:"names"`
+		Labels  map[string]string `toml:"labels"`
+	}
+	tables := Parse("x.toml", bigFile(10000), Options{}).Root.List("route")
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, t := range tables {
+			var r Route
+			var u unused
+			t.plans = t.plans[:0]
+			t.Decode(&r)
+			t.Decode(&u)
+		}
 	}
 }

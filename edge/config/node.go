@@ -192,10 +192,10 @@ func isBareKey(key string) bool {
 
 // describe says what the value is, for the end of "must be …, is …".
 func (n *node) describe() string {
-	switch {
-	case n.kind == tableKind:
+	switch n.kind {
+	case tableKind:
 		return "a table"
-	case n.kind == listKind:
+	case listKind:
 		return "a list"
 	}
 	switch v := n.value.(type) {

@@ -156,6 +156,9 @@ func (s *scanner) openArray(up *node, last part, start int) *node {
 	}
 	table := s.node(last.name, last.at, tableKind, byHeader)
 	table.at = start
+	if n := len(list.kids); n > 0 { // it will have about as many keys as the one before
+		table.kids = make([]*node, 0, len(list.kids[n-1].kids))
+	}
 	list.push(table)
 	return table
 }
@@ -207,8 +210,8 @@ func (s *scanner) key() []part {
 	for {
 		s.skipSpace()
 		start := s.pos
-		switch c := s.peek(); {
-		case c == '"' || c == '\'':
+		switch s.peek() {
+		case '"', '\'':
 			s.pos = skipLineString(s.text, s.pos)
 			parts = append(parts, part{unquote(s.text[start:s.pos]), start})
 		default:

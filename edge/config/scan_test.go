@@ -171,7 +171,7 @@ func startsWithKey(text, key string) bool {
 }
 
 func checkScalar(t *testing.T, text string, value any) {
-	ok := false
+	var ok bool
 	switch value.(type) {
 	case string:
 		ok = text[0] == '"' || text[0] == '\''

@@ -44,10 +44,12 @@ func (f *File) set(n *node, v reflect.Value, r *rule) {
 		return
 	}
 	switch into := v.Addr().Interface().(type) {
-	case Unmarshaler:
-		if err := into.UnmarshalConfig(Value{f, n}); err != nil {
-			f.wrong(n, "", err.Error())
-		}
+	case *string:
+		f.setString(n, into, r)
+	case *[]string:
+		f.setStrings(n, into, r)
+	case *map[string]string:
+		f.setStringMap(n, into, r)
 	case *time.Duration:
 		setMeasure(f, n, into, r, wantDuration, parseDuration)
 	case *Size:
@@ -64,6 +66,10 @@ func (f *File) set(n *node, v reflect.Value, r *rule) {
 		setText(f, n, into, wantAddr, parseAddr)
 	case **regexp.Regexp:
 		f.setRegexp(n, into)
+	case Unmarshaler: // behind the types that are no Unmarshaler for sure: asking takes its time
+		if err := into.UnmarshalConfig(Value{f, n}); err != nil {
+			f.wrong(n, "", err.Error())
+		}
 	default:
 		f.setKind(n, v, r)
 	}
@@ -165,7 +171,7 @@ func (f *File) setRegexp(n *node, into **regexp.Regexp) {
 func (f *File) setKind(n *node, v reflect.Value, r *rule) {
 	switch v.Kind() {
 	case reflect.String:
-		f.setString(n, v, r)
+		f.setNamedString(n, v, r)
 	case reflect.Bool:
 		if b, ok := n.value.(bool); ok {
 			v.SetBool(b)

@@ -29,7 +29,7 @@ func TestTablePaths(t *testing.T) {
 	f(file.Root.List("route")[1], "route[2]", "route")
 	f(file.Root.List("route")[1].Child("mirror"), "route[2].mirror", "mirror")
 	f(file.Root.Child("x").Child("a b"), `x."a b"`, "a b")
-	if file.Root.Child("pool") != file.Root.Child("pool") {
+	if first, again := file.Root.Child("pool"), file.Root.Child("pool"); first != again {
 		t.Error("two tables for one")
 	}
 }

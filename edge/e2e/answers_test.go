@@ -268,6 +268,9 @@ func TestGoodAnswers(t *testing.T) {
 		"Set-Cookie: a=1", "Cache-Control: private"),
 		told("200 OK", "Set-Cookie: a=1\r\nCache-Control: private\r\n", dated+"Content-Length: 2\r\n")+"ok", true)
 
+	long := "X-Long: " + strings.Repeat("x", 60<<10)
+	f("a head near the limit", get, one("HTTP/1.1 200 OK", long), told("200 OK", long+"\r\n", dated+"Content-Length: 2\r\n")+"ok", true)
+
 	// Lengths and codings.
 	f("RFC 9110 8.6: leading zeros", get, head("HTTP/1.1 200 OK", "Content-Length: 0002")+"ok", sized, true)
 	f("RFC 9112 7.1: chunked", get, head("HTTP/1.1 200 OK", "Transfer-Encoding: Chunked")+"2;x=y\r\nok\r\n0\r\n\r\n", coded, true)

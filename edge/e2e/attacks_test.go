@@ -164,7 +164,7 @@ func TestSlowClients(t *testing.T) {
 			}
 		})
 	}
-	heads, reads := "header_timeout = \"1s\"", "min_send_rate = \"16KiB/s\""
+	heads, reads := "header_timeout = \"3s\"", "min_send_rate = \"16KiB/s\""
 	code := func(name string) func(g *gateway) int {
 		return func(g *gateway) int { return int(g.sum("penstock_rejections_total{", `code="`+name+`"`)) }
 	}

@@ -179,7 +179,10 @@ func TestHeadBeforeChunk(t *testing.T) {
 	}
 }
 
-// TestTrickleUp: every piece of an upload reaches the target as it arrives.
+// gathered is how much of a body of known length the gateway may wait for before it asks a target.
+const gathered = 16 << 10
+
+// TestTrickleUp: every piece of an upload reaches the target as it arrives, once it is known to be a long one.
 func TestTrickleUp(t *testing.T) {
 	t.Parallel()
 	got := make(chan int, 1000)
@@ -227,8 +230,8 @@ func TestTrickleUp(t *testing.T) {
 	}
 	big := string(sample(100_000))
 	chunk := func(s string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(s), s) }
-	f("known length", "Content-Length: 6", "a", "bc", "def")
-	f("known length, spliced", "Content-Length: 300002", "a", big, "b", big, big)
+	f("known length", "Content-Length: 100006", big, "a", "bc", "def")
+	f("known length, spliced", "Content-Length: 300002", big, "a", big, "b", big)
 	f("chunked", "Transfer-Encoding: chunked", chunk("a"), chunk(big), chunk("b"))
 }
 
@@ -238,7 +241,7 @@ func TestPauses(t *testing.T) {
 	whole := sample(400_000)
 	s := newScript(t)
 	rec := record(t, nil)
-	const pause = 6 * time.Second // longer than the grace that a client has to take its answer
+	const pause = 8 * time.Second // longer than the grace that a client has to take its answer
 	s.does(func(c net.Conn, _ string) bool {
 		_, _ = io.WriteString(c, head("HTTP/1.1 200 OK", fmt.Sprint("Content-Length: ", len(whole)))) // errors show at the client
 		_, _ = c.Write(whole[:100])
@@ -425,7 +428,7 @@ func TestEarlyAnswer(t *testing.T) {
 	f := func(stands, framing, first, more, answer string, linger bool) {
 		t.Helper()
 		s.does(func(c net.Conn, _ string) bool {
-			_, _ = io.CopyN(io.Discard, c, 10) // the rest of the first KiB may be in the reader already
+			_, _ = io.CopyN(io.Discard, c, 10) // the rest of the first piece may be in the reader already
 			_, _ = io.WriteString(c, answer)   // an error shows at the client
 			if linger {
 				_, _ = io.Copy(io.Discard, c)
@@ -442,11 +445,11 @@ func TestEarlyAnswer(t *testing.T) {
 		c.send(more) // may or may not be taken any more
 		c.closed(stands)
 	}
-	kib, mib := strings.Repeat("x", 8<<10), strings.Repeat("x", 1<<20)
+	kib, mib := strings.Repeat("x", 24<<10), strings.Repeat("x", 1<<20)
 	enough := head("HTTP/1.1 413 Content Too Large", "Content-Length: 6", "Connection: close") + "enough"
 	f("known length", "Content-Length: 10000000", kib, mib, enough, true)
 	f("known length, the target closes", "Content-Length: 10000000", kib, mib, enough, false)
-	f("chunked", "Transfer-Encoding: chunked", "2000\r\n"+kib+"\r\n", "2000\r\n"+kib+"\r\n", enough, true)
+	f("chunked", "Transfer-Encoding: chunked", "6000\r\n"+kib+"\r\n", "6000\r\n"+kib+"\r\n", enough, true)
 	f("chunked answer", "Content-Length: 10000000", kib, mib,
 		head("HTTP/1.1 413 Content Too Large", "Transfer-Encoding: chunked")+"6\r\nenough\r\n0\r\n\r\n", true)
 }

@@ -321,7 +321,27 @@ func TestForwardedHeads(t *testing.T) {
 	f("RFC 9110 5.5: bytes above ASCII", lines(get, "A: \xe4\xff"), "", told(get, "Host: example.com", "A: \xe4\xff")...)
 	f("fields that fasthttp keeps apart", lines(get, "Content-Type: a/b", "User-Agent: c", "Authorization: Bearer d"), "",
 		told(get, "User-Agent: c", "Host: example.com", "Content-Type: a/b", "Authorization: Bearer d")...)
+	long := "X-Long: " + strings.Repeat("x", 15<<10)
+	f("a head near the limit", lines(get, long), "", told(get, "Host: example.com", long)...)
 	f("RFC 9110 16.1.1: another method", lines("M-SEARCH /x HTTP/1.1"), "", told("M-SEARCH /x HTTP/1.1", "Host: example.com")...)
+}
+
+// TestRequestTrailers: trailers of a request go on to the target, those with odd names do not (RFC 9110 6.5).
+func TestRequestTrailers(t *testing.T) {
+	t.Parallel()
+	rec := record(t, nil)
+	g := start(t, simple(rec.addr))
+	c := dialRaw(t, g.addr)
+	c.send(lines("POST /x HTTP/1.1", "Transfer-Encoding: chunked", "Trailer: X-Sum") +
+		"3\r\nabc\r\n0\r\nX-Sum: \t5 \r\nX_Odd: 1\r\nContent-Digest: sha-256=:AA==:\r\n\r\n")
+	if a := c.answer("POST"); a.StatusCode != 200 {
+		t.Errorf("%d %q", a.StatusCode, a.body)
+	}
+	c.open("after trailers", "/y")
+	r := rec.of("/x")
+	if len(r) != 1 || r[0].body != "abc" || r[0].trailer != "X-Sum: 5\r\nContent-Digest: sha-256=:AA==:\r\n" {
+		t.Errorf("%+v", r)
+	}
 }
 
 // TestOptionsAsterisk: a question about the gateway itself is not the target's to answer.

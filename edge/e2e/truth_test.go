@@ -139,7 +139,7 @@ func TestCutUploads(t *testing.T) {
 	fin := func(c net.Conn) { _ = c.Close() }
 	half := func(c net.Conn) { _ = c.(*net.TCPConn).CloseWrite() }
 	for end, how := range map[string]func(net.Conn){"FIN": fin, "RST": reset, "half-closed": half} {
-		f("length, "+end, "Content-Length: 9", "cut", how)
+		f("length, "+end, "Content-Length: 40000", string(sample(gathered+1)), how)
 		f("length, spliced, "+end, "Content-Length: 900000", string(sample(300_000)), how)
 		f("RFC 9112 8: between chunks, "+end, "Transfer-Encoding: chunked", "3\r\ncut\r\n", how)
 		f("before the first chunk, "+end, "Transfer-Encoding: chunked", "", how)
@@ -148,6 +148,17 @@ func TestCutUploads(t *testing.T) {
 		f("inside a trailer, "+end, "Transfer-Encoding: chunked", "3\r\ncut\r\n0\r\nA: b\r\n", how)
 	}
 	eventually(t, "nothing is in flight", func() bool { return g.inFlight() == 0 })
+
+	// Of a short body that is cut the target hears nothing, or that it is cut.
+	c := dialRaw(t, g.addr)
+	c.send(lines("POST /short HTTP/1.1", "Content-Length: 9") + "cut")
+	fin(c.c)
+	eventually(t, "the gateway has noticed", func() bool { return g.metric("penstock_connections{") == 0 })
+	for _, r := range rec.of("/short") {
+		if r.whole {
+			t.Errorf("short body: at the origin: %+v", r)
+		}
+	}
 }
 
 // TestClientGone: a client that has left cancels the work at the target.
@@ -208,7 +219,7 @@ func (g *gateway) want(stands, request string, status int, code string) {
 	g.t.Helper()
 	c := dialRaw(g.t, g.addr)
 	defer c.c.Close()
-	c.send(request)
+	go c.send(request) // a large one may not be taken whole
 	if a := c.answer("GET"); a.StatusCode != status || a.code() != code || a.err != nil {
 		g.t.Errorf("%s: %d %q %v, want %d %q", stands, a.StatusCode, a.body, a.err, status, code)
 	}
@@ -237,7 +248,13 @@ func TestSilentTarget(t *testing.T) {
 	f("response_timeout", poolKeys(silent, `response_timeout = "100ms"`), get, post, stream)
 	f("head cut", poolKeys(cut, `response_timeout = "100ms"`), get)
 	f("timeout of the route", simple(silent, `timeout = "150ms"`), get, post, stream,
-		lines("POST /x HTTP/1.1", "Content-Length: 9")+"cut")
+		lines("POST /x HTTP/1.1", "Content-Length: 900000")+string(sample(gathered+1)))
+
+	// A target that does not even read holds no upload for longer.
+	deaf := origin(t, func(net.Conn) { <-t.Context().Done() })
+	f("deaf target", poolKeys(deaf, `response_timeout = "200ms"`),
+		lines("POST /x HTTP/1.1", "Content-Length: 30000000")+strings.Repeat("x", 30_000_000),
+		lines("POST /x HTTP/1.1", "Transfer-Encoding: chunked")+"1c9c380\r\n"+strings.Repeat("x", 30_000_000))
 }
 
 // TestSilentBody: silence in the middle of a body ends it as cut short.

@@ -45,8 +45,8 @@ func fieldOf(name []byte) field {
 // forwardedPrefix stands before -Port, -Prefix, -Server, -Ssl, …: frameworks believe them all.
 var forwardedPrefix = []byte("X-Forwarded-")
 
-// sheet is one look at the head of a request. It works on the head as text, because fasthttp's own way to list
-// fields rewrites Cookie.
+// sheet is one look at the head of a request. It works on the head as text, because fasthttp's own way to
+// list fields rewrites Cookie.
 type sheet struct {
 	head    header.Text // as it would be sent
 	hops    []byte      // X-Forwarded-For as a trusted proxy sent it, lines joined

@@ -68,6 +68,41 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// gatherMost is the length up to which a body must be there before an upstream is asked, in bytes.
+const gatherMost = 16 << 10
+
+// Gather implements edge.Gatherer: clients that send short bodies slowly wait here and not on the connections to
+// a target, of which there are fewer. Longer ones may be refused by the target before they are sent, and one
+// in chunks may be a stream: they are not waited for.
+func (b *requestBody) Gather() *edge.Fault {
+	want := int(b.left)
+	if b.left < 0 || b.left > min(gatherMost, b.x.InMax) || len(b.c.br.Buffered()) >= want {
+		return nil
+	}
+	if b.expect {
+		b.expect = false
+		if err := b.c.sendContinue(); err != nil {
+			return b.fault(err)
+		}
+	}
+	b.c.br.SetMax(gatherMost)
+	b.c.pace.on = true
+	defer func() { b.c.pace.on = false }()
+	for len(b.c.br.Buffered()) < want {
+		if _, err := b.c.br.Fill(); err != nil {
+			return b.fault(err)
+		}
+	}
+	return nil
+}
+
+// fault is fail as the flow wants it.
+func (b *requestBody) fault(err error) *edge.Fault {
+	var f *edge.Fault
+	errors.As(b.fail(err), &f) // fail returns nothing else
+	return f
+}
+
 func (b *requestBody) pull(p []byte) (int, error) {
 	if b.left < 0 {
 		n, err := b.chunks.Read(p)

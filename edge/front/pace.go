@@ -5,6 +5,9 @@ import "time"
 // paceGrace is how long a sender may stay below the minimum rate before it is cut.
 const paceGrace = 5 * time.Second
 
+// paceSilence is how long one silence may last, however much came before it.
+const paceSilence = time.Minute
+
 // pace measures how fast a client moves bytes while the gateway waits for it: time spent waiting for others
 // does not count against it, and a slow honest transfer lives however long it takes.
 type pace struct {
@@ -23,7 +26,7 @@ func (p *pace) allowed(rate int64) int64 {
 	if limit := float64(24 * time.Hour); earned > limit {
 		earned = limit
 	}
-	return int64(paceGrace) + int64(earned) - p.waited
+	return min(int64(paceGrace)+int64(earned)-p.waited, int64(paceSilence))
 }
 
 func (p *pace) add(n, waited int64) {

@@ -44,12 +44,12 @@ func (c *conn) writeVec(w *work) error {
 	}
 }
 
-// paceLook is how long a client must have kept the gateway waiting before it is looked at what it has taken.
+// paceLook is how long a client must have kept the gateway waiting before it is looked what it has taken.
 const paceLook = time.Second
 
-// patience returns for how many nanoseconds the next write may wait for the client. The kernel takes more than
-// the client does, hundreds of kilobytes: what still lies in the socket's buffer does not count for a client
-// that keeps the gateway waiting. One wait lasts no longer than the grace, then it is looked again.
+// patience returns for how many nanoseconds the next write may wait for the client. The kernel takes more
+// than the client does, hundreds of kilobytes: what still lies in the socket's buffer does not count for a
+// client that keeps the gateway waiting. One wait lasts no longer than the grace, then it is looked again.
 func (c *conn) patience() int64 {
 	rate := c.l.settings.Load().minSend
 	taken := c.outflo

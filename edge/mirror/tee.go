@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"errors"
 	"io"
 	"sync"
 
@@ -36,7 +37,7 @@ func (t *tee) add(p []byte, err error) {
 	}
 	d.body = append(d.body, p...)
 	switch {
-	case err == io.EOF, err == nil && int64(len(d.body)) == t.length:
+	case errors.Is(err, io.EOF), err == nil && int64(len(d.body)) == t.length:
 		t.d = nil
 		t.m.enqueue(d)
 	case err != nil:

@@ -2,11 +2,8 @@
 package observe
 
 import (
-	"time"
-
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
-	"github.com/penstock-edge/penstock/edge/lib/metric"
 )
 
 // Feature makes the request metrics and the section [log.access] work.
@@ -31,8 +28,8 @@ type observer struct {
 	host    *edge.Host
 	log     *accessLog // nil: off
 	phases  *phaseMetrics
-	bounds  []time.Duration // of all routes' histograms
-	codes   *codes          // outlives the generation
+	metrics routeMetrics
+	codes   *codes // outlives the generation
 	records []*recorder
 }
 
@@ -41,7 +38,7 @@ func build(h *edge.Host) *edge.Instance {
 		Access Config `toml:"access"`
 	}
 	h.Config.Log.Table.Decode(&section)
-	o := &observer{host: h, phases: newPhaseMetrics(h.Metrics), bounds: metric.DefaultBounds()}
+	o := &observer{host: h, phases: newPhaseMetrics(h.Metrics), metrics: newRouteMetrics(h.Metrics)}
 	o.codes, _ = edge.Keep(h.State, "observe/codes", newCodes, nil) // making it cannot fail
 	o.log = newAccessLog(h, &section.Access)
 	i := &edge.Instance{Route: o.route, Start: o.start}

@@ -11,20 +11,33 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 )
 
+// routeMetrics are the metrics that every route has.
+type routeMetrics struct {
+	requests       *metric.CounterRows // 1xx to 5xx
+	received, sent *metric.Counters
+	seconds        *metric.Histograms
+}
+
+func newRouteMetrics(m *metric.Scope) routeMetrics {
+	return routeMetrics{
+		requests: m.CounterRows("penstock_requests_total", "Requests that have ended.",
+			[]string{"route", "status_class"}, []string{"1xx", "2xx", "3xx", "4xx", "5xx"}),
+		seconds: m.Histograms("penstock_request_duration_seconds",
+			"Time from the first byte of a request to the end of its answer; streams and tunnels count whole.",
+			metric.DefaultBounds(), "route"),
+		received: m.Counters("penstock_request_bytes_total", "Bytes of request bodies received.", "route"),
+		sent:     m.Counters("penstock_response_bytes_total", "Bytes of answer bodies sent.", "route"),
+	}
+}
+
 // newRecorder asks for the series of one route.
 func newRecorder(o *observer, route string) *recorder {
-	m := o.host.Metrics
 	r := &recorder{route: route, phases: o.phases, log: o.log}
-	for i, name := range [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"} {
-		r.classes[i] = m.Counter("penstock_requests_total", "Requests that have ended.",
-			"route", route, "status_class", name)
-	}
-	r.seconds = m.Histogram("penstock_request_duration_seconds",
-		"Time from the first byte of a request to the end of its answer; streams and tunnels count whole.",
-		o.bounds, "route", route)
-	r.received = m.Counter("penstock_request_bytes_total", "Bytes of request bodies received.", "route", route)
-	r.sent = m.Counter("penstock_response_bytes_total", "Bytes of answer bodies sent.", "route", route)
-	r.rejected = rejections{metrics: m, codes: o.codes, route: route}
+	r.classes = [5]*lanes.Counter(o.metrics.requests.With(route))
+	r.seconds = o.metrics.seconds.With(route)
+	r.received = o.metrics.received.With(route)
+	r.sent = o.metrics.sent.With(route)
+	r.rejected = rejections{metrics: o.host.Metrics, codes: o.codes, route: route}
 	for _, code := range o.codes.of(route) {
 		r.rejected.add(code)
 	}

@@ -84,8 +84,8 @@ func thinResponse(h *fasthttp.ResponseHeader) {
 	t.again.CopyTo(h)
 }
 
-// appendHead writes h field by field: its own AppendBytes sets another Date. Connection is left out; the front
-// writes it anew.
+// appendHead writes h field by field: its own AppendBytes sets another Date. Connection is left out; the
+// front writes it anew.
 func appendHead(dst []byte, h *fasthttp.ResponseHeader) []byte {
 	dst = strconv.AppendInt(append(dst, "HTTP/1.1 "...), int64(h.StatusCode()), 10)
 	dst = append(append(append(dst, ' '), h.StatusMessage()...), "\r\n"...)

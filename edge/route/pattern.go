@@ -85,8 +85,8 @@ func parsePattern(path string, exprs expressions) (p pattern, message string) {
 	return p, p.check(skeleton.String())
 }
 
-// ParamNames returns the names of the parameters of a rule's path, from left to right: Match.ParamAt has their
-// values. The path may be empty. It is not ok when no table takes it.
+// ParamNames returns the names of the parameters of a rule's path, from left to right: Match.ParamAt has
+// their values. The path may be empty. It is not ok when no table takes it.
 func ParamNames(path string) (names []string, ok bool) {
 	switch {
 	case path == "":

@@ -102,9 +102,9 @@ func (t *Target) validate() error {
 	case t.Weight < 1 || t.Weight > MaxWeight:
 		return fmt.Errorf("weight %d is not within 1 to %d", t.Weight, MaxWeight)
 	case t.InFlight == nil:
-		return errors.New("InFlight is nil")
+		return errors.New("its InFlight is nil")
 	case t.State == nil:
-		return errors.New("State is nil")
+		return errors.New("its State is nil")
 	}
 	return nil
 }

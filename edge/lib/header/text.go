@@ -51,8 +51,8 @@ func NextField(fields []byte) (name, value, rest []byte) {
 	return name, value, rest
 }
 
-// ReadWithout reads t into h without the lines of the fields that drop names. The order of what stays does not
-// change. The error is that of h, which is then in the state that a failed Read leaves it in.
+// ReadWithout reads t into h without the lines of the fields that drop names. The order of what stays does
+// not change. The error is that of h, which is then in the state that a failed Read leaves it in.
 func (t *Text) ReadWithout(h Reader, drop func(name []byte) bool) error {
 	fields := t.Fields()
 	t.thinned = append(t.thinned[:0], t.Bytes[:len(t.Bytes)-len(fields)]...)

@@ -19,8 +19,8 @@ func makeTchars() (t [256]bool) {
 	return t
 }
 
-// IsToken tells whether s is a token (RFC 9110 section 5.6.2): the name of a field, a method, or the name of a
-// cookie (RFC 6265 section 4.1.1).
+// IsToken tells whether s is a token (RFC 9110 section 5.6.2): the name of a field, a method, or the name
+// of a cookie (RFC 6265 section 4.1.1).
 func IsToken(s string) bool {
 	for i := range len(s) {
 		if !isTchar[s[i]] {

@@ -48,7 +48,7 @@ type cell struct {
 	col  uint8
 }
 
-func newCell() cell { return cell{rows: make([]row, count)} }
+func newCell() *cell { return &cell{rows: make([]row, count)} }
 
 func (c *cell) at(lane uint32) *atomic.Uint64 {
 	return &c.rows[int(lane)&(len(c.rows)-1)][c.col&(rowSlots-1)]

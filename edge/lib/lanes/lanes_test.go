@@ -100,7 +100,7 @@ func TestLanesShareNoLine(t *testing.T) {
 		h := NewHistogram(make50(bounds))
 		f("histogram", unsafe.Pointer(&h.slots[0]), uintptr(h.stride)*8)
 		c := NewCounter()
-		f("counter", unsafe.Pointer(c.cell.at(0)), unsafe.Sizeof(row{}))
+		f("counter", unsafe.Pointer((*cell)(c).at(0)), unsafe.Sizeof(row{}))
 	}
 	if h := NewHistogram(make50(14)); h.stride != rowSlots {
 		t.Errorf("14 bounds take %d slots, want %d", h.stride, rowSlots)

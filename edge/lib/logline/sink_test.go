@@ -118,7 +118,7 @@ func TestSinkWritesAfterAWhile(t *testing.T) {
 			if got := strings.Count(d.String(), "\n"); got != 2*(round-1) {
 				t.Errorf("round %d: %d lines before their time", round, got)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			if got, want := d.String(), strings.Repeat("one\ntwo\n", round); got != want {
 				t.Errorf("round %d: %q, want %q", round, got, want)

@@ -249,6 +249,38 @@ func TestMisuse(t *testing.T) {
 	f("label le", func(s *Scope) { s.Gauge("x", "X.", "le", "1") })
 	f("label of Prometheus", func(s *Scope) { s.Gauge("x", "X.", "__name__", "1") })
 	f("bad label", func(s *Scope) { s.Gauge("x", "X.", "a:b", "1") })
+	f("one by one and in rows", func(s *Scope) {
+		s.CounterRows("c_total", "C.", []string{"a"}, []string{"1"}).With()
+	})
+	f("in rows and one by one", func(s *Scope) {
+		s.CounterRows("r_total", "R.", []string{"a"}, []string{"1"}).With()
+		s.Counter("r_total", "R.", "a", "1")
+	})
+	f("two kinds of rows", func(s *Scope) {
+		s.CounterRows("r_total", "R.", []string{"a"}, []string{"1"}).With()
+		s.CounterRows("r_total", "R.", []string{"a"}, []string{"1", "2"}).With()
+	})
+	f("rows of no label", func(s *Scope) { s.CounterRows("r_total", "R.", nil, []string{"1"}) })
+	f("rows of no value", func(s *Scope) { s.CounterRows("r_total", "R.", []string{"a"}, nil) })
+	f("rows out of order", func(s *Scope) { s.CounterRows("r_total", "R.", []string{"a"}, []string{"2", "1"}) })
+	f("label of rows before another", func(s *Scope) {
+		s.CounterRows("r_total", "R.", []string{"b", "a"}, []string{"1"})
+	})
+	f("prepared counter without _total", func(s *Scope) { s.Counters("requests", "R.") })
+	f("prepared label twice", func(s *Scope) { s.Counters("r_total", "R.", "a", "b", "a") })
+	f("prepared label le", func(s *Scope) { s.Histograms("r_seconds", "R.", nil, "le") })
+	f("too few values", func(s *Scope) { s.Counters("r_total", "R.", "a", "b").With("1") })
+	f("too many values", func(s *Scope) { s.Counters("r_total", "R.").With("1") })
+	f("prepared with other buckets", func(s *Scope) { s.Histograms("h_seconds", "H.", nil).With() })
+	f("prepared and computed", func(s *Scope) {
+		s.CounterFunc("r_total", "R.", func() float64 { return 0 })
+		s.Counters("r_total", "R.").With()
+	})
+	f("prepared by a closed scope", func(s *Scope) {
+		c := s.Counters("r_total", "R.")
+		s.Close()
+		c.With()
+	})
 	f("closed scope", func(s *Scope) { s.Close(); s.Gauge("x", "X.") })
 }
 
@@ -256,6 +288,9 @@ func TestMisuse(t *testing.T) {
 func TestScopesAgainstMaps(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := NewRegistry()
+		if rapid.Bool().Draw(t, "collide") {
+			r = newRegistry(func(b []byte) uint64 { return uint64(len(b) % 2) })
+		}
 		scopes := map[*Scope]map[string]bool{}
 		list := []*Scope{}
 		sums := map[string]int{}
@@ -270,10 +305,16 @@ func TestScopesAgainstMaps(t *testing.T) {
 					return
 				}
 				s := rapid.SampledFrom(list).Draw(t, "scope")
-				k := rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "label")
+				k := rapid.SampledFrom([]string{"a", "b", "cc", "d"}).Draw(t, "label")
 				scopes[s][k] = true
 				sums[k]++
-				s.Counter("n_total", "N.", "k", k).Inc(rapid.Uint32().Draw(t, "lane"))
+				lane := rapid.Uint32().Draw(t, "lane")
+				if rapid.Bool().Draw(t, "prepared") {
+					s.Counters("n_total", "N.", "k").With(k).Inc(lane)
+				} else {
+					s.Counter("n_total", "N.", "k", k).Inc(lane)
+				}
+				s.CounterRows("o_total", "O.", []string{"k", "l"}, []string{"1", "2"}).With(k)[1].Inc(lane)
 			},
 			"close": func(t *rapid.T) {
 				if len(list) == 0 {
@@ -285,7 +326,7 @@ func TestScopesAgainstMaps(t *testing.T) {
 				list = slices.Delete(list, i, i+1)
 			},
 			"": func(t *rapid.T) {
-				want := ""
+				want, rows := "", ""
 				for _, k := range slices.Sorted(maps.Keys(sums)) {
 					held := false
 					for _, has := range scopes {
@@ -296,7 +337,9 @@ func TestScopesAgainstMaps(t *testing.T) {
 						continue
 					}
 					want += fmt.Sprintf("n_total{k=%q} %d\n", k, sums[k])
+					rows += fmt.Sprintf("o_total{k=%q,l=\"1\"} 0\no_total{k=%q,l=\"2\"} %d\n", k, k, sums[k])
 				}
+				want += rows
 				if got := values(t, r); got != want {
 					t.Fatalf("got\n%s\nwant\n%s", got, want)
 				}

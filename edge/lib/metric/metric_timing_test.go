@@ -53,6 +53,38 @@ func BenchmarkBuild10000Routes(b *testing.B) {
 	}
 }
 
+// prepared asks for the same as fill, in the way meant for many.
+func prepared(s *Scope, n int) {
+	requests := s.CounterRows("penstock_requests_total", "Requests.",
+		[]string{"route", "status_class"}, []string{"1xx", "2xx", "3xx", "4xx", "5xx"})
+	seconds := s.Histograms("penstock_request_duration_seconds", "Duration.", DefaultBounds(), "route")
+	for i := range n {
+		route := strconv.Itoa(i)
+		requests.With(route)
+		seconds.With(route).Observe(uint32(i), time.Millisecond)
+	}
+}
+
+func BenchmarkPreparedReload10000Routes(b *testing.B) {
+	b.ReportAllocs()
+	r := NewRegistry()
+	old := r.Scope()
+	prepared(old, 10_000)
+	for b.Loop() {
+		next := r.Scope()
+		prepared(next, 10_000)
+		old.Close()
+		old = next
+	}
+}
+
+func BenchmarkPreparedBuild10000Routes(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		prepared(NewRegistry().Scope(), 10_000)
+	}
+}
+
 func BenchmarkWriteProcess(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {

@@ -26,14 +26,20 @@ func checkName(name string, k kind) {
 	}
 }
 
+// checkLabel checks one of the names of sorted labels; before is the one before it, "" for none.
+func checkLabel(metric, name, before string) {
+	reserved := name == "le" || name == "quantile" || strings.HasPrefix(name, "__")
+	if reserved || !isName(name, false) || name == before {
+		panic("BUG: metric " + metric + " cannot have the label " + name)
+	}
+}
+
 // checkLabels wants sorted labels.
 func checkLabels(metric string, labels []string) {
+	before := ""
 	for i := 0; i < len(labels); i += 2 {
-		name := labels[i]
-		reserved := name == "le" || name == "quantile" || strings.HasPrefix(name, "__")
-		if reserved || !isName(name, false) || i > 0 && name == labels[i-2] {
-			panic("BUG: metric " + metric + " cannot have the label " + name)
-		}
+		checkLabel(metric, labels[i], before)
+		before = labels[i]
 	}
 }
 
@@ -89,6 +95,9 @@ func appendLabels(dst []byte, labels []string) []byte {
 // appendEscaped appends the value of a label or, without quotes, the text of a HELP
 // line. The format is UTF-8: what is not becomes U+FFFD.
 func appendEscaped(dst []byte, s string, quotes bool) []byte {
+	if isPlain(s) {
+		return append(dst, s...)
+	}
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "\ufffd")
 	}
@@ -103,4 +112,14 @@ func appendEscaped(dst []byte, s string, quotes bool) []byte {
 		}
 	}
 	return dst
+}
+
+// isPlain tells whether s is ASCII in which nothing may need an escape.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }

@@ -4,6 +4,7 @@
 package metric
 
 import (
+	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
@@ -29,13 +30,29 @@ func DefaultBounds() []time.Duration {
 type Registry struct {
 	mu       sync.Mutex // guards what follows, and all families, series and scopes
 	families map[string]*family
-	views    []view // what there is, in order; nil when it has to be made anew
-	arena    lanes.Arena
-	key      []byte // scratch
+	// Series of all families by the hash of their labels; those of one hash are chained. What a route has
+	// under several names is found in one place.
+	series map[uint64]*series
+	views  []view // what there is, in order; nil when it has to be made anew
+	arena  lanes.Arena
+
+	hash   func(labels []byte) uint64
+	key    []byte // scratch: the labels of the series asked for
+	last   string // labels of the series found last: the next one often has the same
+	hashed uint64 // the hash of last
 }
 
 // NewRegistry returns a registry without series.
-func NewRegistry() *Registry { return &Registry{families: make(map[string]*family)} }
+func NewRegistry() *Registry {
+	seed := maphash.MakeSeed()
+	return newRegistry(func(b []byte) uint64 { return maphash.Bytes(seed, b) })
+}
+
+func newRegistry(hash func([]byte) uint64) *Registry {
+	return &Registry{
+		families: make(map[string]*family), series: make(map[uint64]*series), hash: hash, hashed: hash(nil),
+	}
+}
 
 type kind uint8
 
@@ -47,24 +64,34 @@ const (
 
 func (k kind) String() string { return [...]string{"counter", "gauge", "histogram"}[k] }
 
-// family is what has one name.
-type family struct {
+// spec is what all who ask for a name agree on. The help is that of the first.
+type spec struct {
 	name, help string
 	kind       kind
-	bounds     []time.Duration    // of a histogram
-	series     map[string]*series // by labels
-	order      []*series          // sorted, never changed once made; nil when out of date
+	bounds     []time.Duration // of a histogram
+	row        []string        // the last label of each counter of a row, as it is written; nil: no rows
 }
 
-// series is one name with one set of labels. One of the four ways to have a value is
-// used: counter, gauge, hist, or a function in holders.
+// family is what has one name.
+type family struct {
+	spec
+	count int       // of its series
+	order []*series // sorted, never changed once made; nil when out of date
+}
+
+// series is one name with one set of labels. One of the five ways to have a value is
+// used: counter, gauge, hist, row, or a function of a holder.
 type series struct {
 	family  *family
-	labels  string // as they are written, without braces; "" for none
+	labels  string // as they are written, without braces and those of a row; "" for none
+	hash    uint64 // of labels
+	next    *series
 	counter *lanes.Counter
 	gauge   *lanes.Gauge
 	hist    *lanes.Histogram
-	holders []holder // in the order they came; the function of the last one counts
+	row     []*lanes.Counter
+	holders []holder  // in the order they came; the function of the last one counts
+	room    [2]holder // for the usual ones: the running generation, and during a reload the next
 }
 
 type holder struct {
@@ -85,20 +112,35 @@ func (r *Registry) snapshot() []view {
 	if r.views != nil {
 		return r.views
 	}
+	r.sortSeries()
 	views := make([]view, 0, len(r.families))
 	for _, f := range r.families {
-		if f.order == nil {
-			f.order = make([]*series, 0, len(f.series))
-			for _, s := range f.series {
-				f.order = append(f.order, s)
-			}
-			slices.SortFunc(f.order, func(a, b *series) int { return strings.Compare(a.labels, b.labels) })
-		}
 		views = append(views, view{f, f.order})
 	}
 	slices.SortFunc(views, func(a, b view) int { return strings.Compare(a.family.name, b.family.name) })
 	r.views = views
 	return views
+}
+
+// sortSeries makes the order of every family that has none. r.mu is held.
+func (r *Registry) sortSeries() {
+	stale := make(map[*family][]*series)
+	for _, f := range r.families {
+		if f.order == nil {
+			stale[f] = make([]*series, 0, f.count)
+		}
+	}
+	for _, s := range r.series {
+		for ; s != nil; s = s.next {
+			if order, ok := stale[s.family]; ok {
+				stale[s.family] = append(order, s)
+			}
+		}
+	}
+	for f, order := range stale {
+		slices.SortFunc(order, func(a, b *series) int { return strings.Compare(a.labels, b.labels) })
+		f.order = order
+	}
 }
 
 // function returns the function whose value s has now, nil if nobody holds s.
@@ -117,43 +159,75 @@ func (r *Registry) changed(f *family) {
 }
 
 // family returns the family of this name, new if there is none. r.mu is held.
-func (r *Registry) family(name, help string, k kind, bounds []time.Duration) *family {
-	f := r.families[name]
+func (r *Registry) family(sp spec) *family {
+	f := r.families[sp.name]
 	if f == nil {
-		checkName(name, k)
-		f = &family{name: name, help: help, kind: k, bounds: bounds, series: make(map[string]*series)}
-		r.families[name] = f
+		checkName(sp.name, sp.kind)
+		f = &family{spec: sp}
+		r.families[sp.name] = f
 	}
-	if f.kind != k {
-		panic("BUG: metric " + name + " is a " + f.kind.String() + " and a " + k.String())
-	}
-	if !slices.Equal(f.bounds, bounds) {
-		panic("BUG: metric " + name + " has two sets of buckets")
+	switch {
+	case f.kind != sp.kind:
+		panic("BUG: metric " + sp.name + " is a " + f.kind.String() + " and a " + sp.kind.String())
+	case !slices.Equal(f.bounds, sp.bounds):
+		panic("BUG: metric " + sp.name + " has two sets of buckets")
+	case !slices.Equal(f.row, sp.row):
+		panic("BUG: metric " + sp.name + " has two kinds of rows")
 	}
 	return f
 }
 
-// find returns the series of f with these labels, new and without a value if there is
-// none. r.mu is held.
-func (r *Registry) find(f *family, labels []string) (s *series, isNew bool) {
+// findLabeled returns the series of f with these labels, as find does. r.mu is held.
+func (r *Registry) findLabeled(f *family, labels []string) (s *series, isNew bool) {
 	labels = sortLabels(f.name, labels)
 	r.key = appendLabels(r.key[:0], labels)
-	if s = f.series[string(r.key)]; s != nil {
-		return s, false
+	return r.find(f, labels)
+}
+
+// find returns the series of f whose labels are in r.key, new and without a value if there
+// is none. Of a new one the labels given are checked. r.mu is held.
+func (r *Registry) find(f *family, unchecked []string) (s *series, isNew bool) {
+	labels, hash := r.last, r.hashed
+	if string(r.key) != labels {
+		labels, hash = "", r.hash(r.key)
 	}
-	checkLabels(f.name, labels)
-	s = &series{family: f, labels: string(r.key)}
-	f.series[s.labels] = s
+	first := r.series[hash]
+	for s = first; s != nil; s = s.next {
+		if s.family == f && s.labels == string(r.key) {
+			r.last, r.hashed = s.labels, hash
+			return s, false
+		}
+	}
+	checkLabels(f.name, unchecked)
+	if string(r.key) != labels {
+		labels = string(r.key)
+	}
+	r.last, r.hashed = labels, hash
+	s = &series{family: f, labels: labels, hash: hash, next: first}
+	s.holders = s.room[:0]
+	r.series[hash] = s
+	f.count++
 	r.changed(f)
 	return s, true
 }
 
 // drop forgets a series that nobody holds. r.mu is held.
 func (r *Registry) drop(s *series) {
+	switch first := r.series[s.hash]; {
+	case first != s:
+		for first.next != s {
+			first = first.next
+		}
+		first.next = s.next
+	case s.next != nil:
+		r.series[s.hash] = s.next
+	default:
+		delete(r.series, s.hash)
+	}
 	f := s.family
-	delete(f.series, s.labels)
+	f.count--
 	r.changed(f)
-	if len(f.series) == 0 {
+	if f.count == 0 {
 		delete(r.families, f.name)
 	}
 }

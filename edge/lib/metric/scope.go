@@ -28,12 +28,15 @@ func (r *Registry) Scope() *Scope { return &Scope{r: r} }
 func (s *Scope) Counter(name, help string, labels ...string) *lanes.Counter {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	x, isNew := s.r.find(s.r.family(name, help, counter, nil), labels)
+	return s.counter(s.r.findLabeled(s.r.family(spec{name: name, help: help, kind: counter}), labels))
+}
+
+func (s *Scope) counter(x *series, isNew bool) *lanes.Counter {
 	if isNew {
 		x.counter = s.r.arena.Counter()
 	}
 	if x.counter == nil {
-		panic("BUG: metric " + name + " is counted and computed")
+		panic("BUG: metric " + x.family.name + " is counted and computed")
 	}
 	s.hold(x, nil)
 	return x.counter
@@ -43,7 +46,7 @@ func (s *Scope) Counter(name, help string, labels ...string) *lanes.Counter {
 func (s *Scope) Gauge(name, help string, labels ...string) *lanes.Gauge {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	x, isNew := s.r.find(s.r.family(name, help, gauge, nil), labels)
+	x, isNew := s.r.findLabeled(s.r.family(spec{name: name, help: help, kind: gauge}), labels)
 	if isNew {
 		x.gauge = s.r.arena.Gauge()
 	}
@@ -59,10 +62,13 @@ func (s *Scope) Gauge(name, help string, labels ...string) *lanes.Gauge {
 func (s *Scope) Histogram(name, help string, bounds []time.Duration, labels ...string) *lanes.Histogram {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	f := s.r.family(name, help, histogram, bounds)
-	x, isNew := s.r.find(f, labels)
+	f := s.r.family(spec{name: name, help: help, kind: histogram, bounds: bounds})
+	return s.histogram(s.r.findLabeled(f, labels))
+}
+
+func (s *Scope) histogram(x *series, isNew bool) *lanes.Histogram {
 	if isNew {
-		x.hist = lanes.NewHistogram(f.bounds)
+		x.hist = lanes.NewHistogram(x.family.bounds)
 	}
 	s.hold(x, nil)
 	return x.hist
@@ -84,7 +90,7 @@ func (s *Scope) CounterFunc(name, help string, f func() float64, labels ...strin
 func (s *Scope) function(name, help string, k kind, f func() float64, labels []string) {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	x, _ := s.r.find(s.r.family(name, help, k, nil), labels)
+	x, _ := s.r.findLabeled(s.r.family(spec{name: name, help: help, kind: k}), labels)
 	if x.counter != nil || x.gauge != nil {
 		panic("BUG: metric " + name + " is counted and computed")
 	}

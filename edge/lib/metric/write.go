@@ -48,18 +48,15 @@ func (t *text) head(name, help, kind string) {
 	t.b = append(append(t.b, kind...), '\n')
 }
 
-// name appends what stands before a value; le is the label of a bucket, "" for none.
-func (t *text) name(name, suffix, labels, le string) {
+// name appends what stands before a value; last is one more label, "" for none.
+func (t *text) name(name, suffix, labels, last string) {
 	t.b = append(append(t.b, name...), suffix...)
-	if labels != "" || le != "" {
+	if labels != "" || last != "" {
 		t.b = append(append(t.b, '{'), labels...)
-		if le != "" {
-			if labels != "" {
-				t.b = append(t.b, ',')
-			}
-			t.b = append(append(append(t.b, `le="`...), le...), '"')
+		if labels != "" && last != "" {
+			t.b = append(t.b, ',')
 		}
-		t.b = append(t.b, '}')
+		t.b = append(append(t.b, last...), '}')
 	}
 	t.b = append(t.b, ' ')
 }
@@ -89,6 +86,12 @@ func (t *text) series(r *Registry, s *series) {
 	switch {
 	case s.hist != nil:
 		t.histogram(s)
+	case s.row != nil:
+		for i, c := range s.row {
+			t.name(s.family.name, "", s.labels, s.family.row[i])
+			t.b = strconv.AppendUint(t.b, c.Sum(), 10)
+			t.end()
+		}
 	case s.counter != nil:
 		t.name(s.family.name, "", s.labels, "")
 		t.b = strconv.AppendUint(t.b, s.counter.Sum(), 10)
@@ -109,13 +112,16 @@ func (t *text) series(r *Registry, s *series) {
 func (t *text) histogram(s *series) {
 	s.hist.Snapshot(&t.snap)
 	name := s.family.name
-	var le [32]byte
+	var room [32]byte
 	for i, n := range t.snap.Buckets {
-		bound := "+Inf"
+		le := append(room[:0], `le="`...)
 		if i < len(t.snap.Bounds) {
-			bound = string(strconv.AppendFloat(le[:0], t.snap.Bounds[i].Seconds(), 'g', -1, 64))
+			le = strconv.AppendFloat(le, t.snap.Bounds[i].Seconds(), 'g', -1, 64)
+		} else {
+			le = append(le, "+Inf"...)
 		}
-		t.name(name, "_bucket", s.labels, bound)
+		le = append(le, '"')
+		t.name(name, "_bucket", s.labels, string(le))
 		t.b = strconv.AppendUint(t.b, n, 10)
 		t.end()
 	}

@@ -31,9 +31,9 @@ type Params interface {
 }
 
 // Parse reads a template over parameters of the given names. On a route with a prefix, one that ends with a
-// slash gets the rest of the path added, unless it says where the rest goes. The skeleton is the template with
-// an x in every parameter's place, for the caller to check: values go in as they are. The message is empty
-// when all is well.
+// slash gets the rest of the path added, unless it says where the rest goes. The skeleton is the template
+// with an x in every parameter's place, for the caller to check: values go in as they are. The message is
+// empty when all is well.
 func Parse(text string, names []string, prefixed bool) (t Template, skeleton, message string) {
 	var b strings.Builder
 	for left := text; ; {
@@ -75,8 +75,8 @@ func unknown(name string, names []string) string {
 		"} is the rest of the path"
 }
 
-// Append appends the new path to dst. The rest of the old one is what lies behind its first cut bytes, without
-// the slashes in front.
+// Append appends the new path to dst. The rest of the old one is what lies behind its first cut bytes,
+// without the slashes in front.
 func (t *Template) Append(dst []byte, params Params, path []byte, cut int) []byte {
 	for i := range t.pieces {
 		switch p := &t.pieces[i]; p.param {

@@ -63,7 +63,7 @@ func TestPipeMovesAll(t *testing.T) {
 	src, dst := rawOf(t, from), rawOf(t, to)
 	for {
 		_, err := p.Fill(src, 1<<20)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -102,7 +102,7 @@ func TestDeadlineLosesNothing(t *testing.T) {
 	late := 0
 	for {
 		_, err := p.Fill(src, 1<<20)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		for p.Len() > 0 {

@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -66,7 +67,7 @@ func TestAllocChunked(t *testing.T) {
 			for err := error(nil); err == nil; {
 				_, err = c.Read(p)
 			}
-			if _, err := c.Read(p); err != io.EOF && err != error(&requestFaults[faultChunkSize]) {
+			if _, err := c.Read(p); !errors.Is(err, io.EOF) && !errors.Is(err, &requestFaults[faultChunkSize]) {
 				t.Fatal(err)
 			}
 		})

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strconv"
 )
@@ -124,7 +125,7 @@ func (c *Chunked) readData(p []byte) (int, error) {
 // fill waits for more bytes.
 func (c *Chunked) fill() error {
 	_, err := c.r.Fill()
-	if err == ErrFull { // only lines can grow that long
+	if errors.Is(err, ErrFull) { // only lines can grow that long
 		return c.fail(c.tooLong())
 	}
 	return c.cut(err)
@@ -132,7 +133,7 @@ func (c *Chunked) fill() error {
 
 // cut makes an end of the source before the end of the body what it is.
 func (c *Chunked) cut(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		c.err = io.ErrUnexpectedEOF
 		return c.err
 	}
@@ -170,7 +171,7 @@ func (c *Chunked) step() bool {
 		n, bad = c.takeTrailer(b)
 	}
 	if bad != faultNone {
-		c.fail(bad)
+		_ = c.fail(bad) // Read returns it
 		return true
 	}
 	c.r.Discard(n)

@@ -27,7 +27,7 @@ func drain(src io.Reader, size, maxTrailer int) outcome {
 	for out.err == nil {
 		n, err := c.Read(p)
 		out.body += string(p[:n])
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			out.trailer = string(c.Trailer())
 			rest, _ := io.ReadAll(&r)
 			out.rest = string(rest)
@@ -176,7 +176,7 @@ func TestChunkedManyTrailers(t *testing.T) {
 	f := func(lines int, want error) {
 		t.Helper()
 		got := drain(strings.NewReader("0\r\n"+strings.Repeat("A: b\r\n", lines)+"\r\n"), 8, 1<<20)
-		if got.err != want {
+		if !errors.Is(got.err, want) {
 			t.Fatalf("%d lines: %v", lines, got.err)
 		}
 	}
@@ -252,7 +252,7 @@ func TestChunkedLineLargerThanBuffer(t *testing.T) {
 		t.Helper()
 		r.Reset(strings.NewReader(src), 8, 8)
 		c.Reset(&r, 1<<10)
-		if _, err := c.Read(make([]byte, 8)); err != error(&requestFaults[want]) {
+		if _, err := c.Read(make([]byte, 8)); !errors.Is(err, &requestFaults[want]) {
 			t.Fatalf("%q: %v", src, err)
 		}
 	}
@@ -298,7 +298,7 @@ func TestChunkedReady(t *testing.T) {
 		var r Reader
 		r.Reset(strings.NewReader(body), 16, 64)
 		defer r.Release()
-		if _, err := r.Fill(); err != nil && err != io.EOF {
+		if _, err := r.Fill(); err != nil && !errors.Is(err, io.EOF) {
 			t.Fatal(err)
 		}
 		var c Chunked

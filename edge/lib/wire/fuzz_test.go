@@ -179,7 +179,7 @@ func FuzzChunked(f *testing.F) {
 			t.Fatalf("%q:\n got %+v\nwant %+v %v", src, got, want, ok)
 		}
 		var v *Violation
-		if !ok && got.err != io.ErrUnexpectedEOF && !errors.As(got.err, &v) {
+		if !ok && !errors.Is(got.err, io.ErrUnexpectedEOF) && !errors.As(got.err, &v) {
 			t.Fatalf("%q: unexpected error %v", src, got.err)
 		}
 		if ok {

@@ -28,7 +28,7 @@ func TestReaderModel(t *testing.T) {
 			case 0, 1:
 				n, err := r.Fill()
 				switch {
-				case err == ErrFull && held < limit, err == nil && (n == 0 || held >= limit):
+				case errors.Is(err, ErrFull) && held < limit, err == nil && (n == 0 || held >= limit):
 					t.Fatalf("%d of %d held: Fill %d %v", held, limit, n, err)
 				case len(r.Buffered()) != held+n:
 					t.Fatalf("Fill %d: %d held, then %d", n, held, len(r.Buffered()))
@@ -75,16 +75,16 @@ func (s *portions) Read(p []byte) (int, error) {
 func TestReaderErrors(t *testing.T) {
 	var r Reader
 	r.Reset(emptySource{}, 1, 1)
-	if _, err := r.Fill(); err != io.ErrNoProgress {
+	if _, err := r.Fill(); !errors.Is(err, io.ErrNoProgress) {
 		t.Fatal(err)
 	}
-	if _, err := r.Read(make([]byte, 1)); err != io.ErrNoProgress {
+	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, io.ErrNoProgress) {
 		t.Fatal(err)
 	}
 	broken := errors.New("broken")
 	f := func(step func() (int, error), wantN int, want error) {
 		t.Helper()
-		if n, err := step(); n != wantN || err != want {
+		if n, err := step(); n != wantN || !errors.Is(err, want) {
 			t.Fatalf("got %d %v, want %d %v", n, err, wantN, want)
 		}
 	}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -105,7 +106,7 @@ func benchmarkChunked(b *testing.B, body string) {
 		src.Reset(body)
 		r.Reset(src, 16<<10, 16<<10)
 		c.Reset(&r, 4<<10)
-		for err := error(nil); err != io.EOF; {
+		for err := error(nil); !errors.Is(err, io.EOF); {
 			_, err = c.Read(p)
 		}
 	}

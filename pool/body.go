@@ -59,7 +59,7 @@ func (b *body) readPlain(p []byte) (int, error) {
 			return n, io.EOF
 		}
 	}
-	if err == errEnded && b.left == leftClose {
+	if b.left == leftClose && errors.Is(err, errEnded) {
 		b.ended = true
 		return n, io.EOF
 	}
@@ -72,7 +72,7 @@ func (b *body) readPlain(p []byte) (int, error) {
 func (b *body) readChunked(p []byte) (int, error) {
 	n, err := b.chunks.Read(p)
 	switch {
-	case err == io.EOF, err == nil && b.chunks.Done():
+	case errors.Is(err, io.EOF), err == nil && b.chunks.Done():
 		b.ended = true
 		return n, io.EOF
 	case err != nil:

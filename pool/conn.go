@@ -2,6 +2,7 @@ package pool
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
@@ -112,8 +113,10 @@ func (c *conn) readUntil(now, at int64) {
 	}
 }
 
-func (c *conn) writeUntil(at int64) {
-	if c.wdl == 0 || c.wdl > at || at-c.wdl > int64(time.Second) {
+// writeWithin lets writes block for wait, or up to a quarter or a second less; a deadline is only moved when it must.
+func (c *conn) writeWithin(wait time.Duration) {
+	at := clock.Now() + int64(wait)
+	if c.wdl > at || at-c.wdl > int64(min(wait/4, time.Second)) {
 		c.wdl = at
 		_ = c.nc.SetWriteDeadline(clock.At(at)) // a closed socket fails the write
 	}
@@ -163,7 +166,7 @@ func (c *conn) readOrSplice(p []byte) (int, error) {
 }
 
 func (c *conn) readFault(err error) *edge.Fault {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return errEnded
 	}
 	return edge.UpstreamReset

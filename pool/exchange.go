@@ -31,9 +31,7 @@ func (c *conn) exchange(x *edge.Exchange, host string) *edge.Fault {
 	c.up.reset(x)
 	k := codecs.Get().(*codec)
 	defer codecs.Put(k)
-	if f := c.sendRequest(x, k, host); f != nil {
-		return f
-	}
+	c.sendRequest(x, k, host)
 	x.Times.Sent = clock.Now()
 	for interim := 0; ; interim++ {
 		if f := c.readHead(x); f != nil {
@@ -61,8 +59,9 @@ func (c *conn) exchange(x *edge.Exchange, host string) *edge.Fault {
 // maxInterim is how many 1xx answers may come before the final one.
 const maxInterim = 16
 
-// sendRequest writes the head, and the body with it when it is in memory; another body is sent by upload.
-func (c *conn) sendRequest(x *edge.Exchange, k *codec, host string) *edge.Fault {
+// sendRequest writes the head, and the body with it when it is in memory; another body is sent by upload. A
+// target that does not take the head may have said why before it closed: reading tells.
+func (c *conn) sendRequest(x *edge.Exchange, k *codec, host string) {
 	x.SetRequestLine(host)
 	x.Req.ResetConnectionClose() // an HTTP/1.0 head reads as one that closes: that is the client's side
 	k.out = x.Req.AppendBytes(k.out[:0])
@@ -84,15 +83,13 @@ func (c *conn) sendRequest(x *edge.Exchange, k *codec, host string) *edge.Fault 
 	c.up.ended.Store(clock.Now())
 	if err != nil {
 		x.Cause = err
-		// The target may have said why before it closed; if not, reading fails at once.
 		c.up.failed = true
-		return nil
+		return
 	}
 	if streamed {
 		x.Uploading = true
 		c.up.start()
 	}
-	return nil
 }
 
 // appendFraming ends the head of the request: how its body is framed, and what this hop asks of the next.

@@ -142,7 +142,7 @@ func (u *upload) copy(buf []byte) error {
 			out = append(out, buf[chunkHead:chunkHead+n]...) // moves down by a few bytes
 			out = append(out, "\r\n"...)
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			out = append(out, "0\r\n"...)
 			if t, ok := u.x.In.(edge.Trailered); ok {
 				out = append(out, t.Trailer()...)
@@ -154,7 +154,7 @@ func (u *upload) copy(buf []byte) error {
 				return werr
 			}
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -177,7 +177,7 @@ func (u *upload) copyPlain(buf []byte) error {
 		if u.x.InLen-sent >= spliceMin {
 			n, err := u.splice(u.x.InLen - sent)
 			sent += n
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			if !errors.Is(err, edge.ErrNoSplice) {
@@ -191,10 +191,10 @@ func (u *upload) copyPlain(buf []byte) error {
 			}
 			sent += int64(n)
 		}
-		if err == io.EOF && sent < u.x.InLen {
+		if errors.Is(err, io.EOF) && sent < u.x.InLen {
 			return edge.ClientGone // a filter shortened the body and not its length
 		}
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 	}
@@ -227,7 +227,7 @@ func (u *upload) splice(left int64) (int64, error) {
 // drainPipe sends what is in p to the target, which must take some of it within the response timeout.
 func (c *conn) drainPipe(p *splice.Pipe) error {
 	for p.Len() > 0 {
-		c.writeUntil(clock.Now() + int64(c.conf.ResponseTimeout))
+		c.writeWithin(c.conf.ResponseTimeout)
 		if n, err := p.Drain(c.raw); err != nil && (n == 0 || !isTimeout(err)) {
 			return err
 		}
@@ -237,7 +237,7 @@ func (c *conn) drainPipe(p *splice.Pipe) error {
 
 // write sends b to the target, which must take it within the response timeout.
 func (c *conn) write(b []byte) error {
-	c.writeUntil(clock.Now() + int64(c.conf.ResponseTimeout))
+	c.writeWithin(c.conf.ResponseTimeout)
 	_, err := c.nc.Write(b)
 	return err
 }

@@ -250,7 +250,7 @@ func TestPauses(t *testing.T) {
 		return err == nil
 	})
 	down := start(t, simple(s.addr))
-	up := start(t, strings.Replace(simple(rec.addr), "targets", "response_timeout = \"200ms\"\ntargets", 1))
+	up := start(t, strings.Replace(simple(rec.addr), "targets", "response_timeout = \"500ms\"\ntargets", 1))
 	t.Run("down", func(t *testing.T) {
 		t.Parallel()
 		a := dialRaw(t, down.addr).get("/x")
@@ -262,7 +262,7 @@ func TestPauses(t *testing.T) {
 		t.Parallel()
 		c := dialRaw(t, up.addr)
 		c.send(lines("POST /x HTTP/1.1", fmt.Sprint("Content-Length: ", len(whole))) + string(whole[:150_000]))
-		<-time.After(time.Second) // several response timeouts
+		<-time.After(900 * time.Millisecond) // longer than response_timeout
 		c.send(string(whole[150_000:]) + smuggled)
 		if a := c.answer("POST"); a.StatusCode != 200 {
 			t.Errorf("%d %q", a.StatusCode, a.body)

@@ -107,7 +107,7 @@ type manager struct {
 
 func listenNotify(t testing.TB) (m *manager, env string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "notify") // a short path: that of a socket has 107 bytes at most
+	dir, err := os.MkdirTemp("", "notify") //nolint:usetesting // a socket's path has 107 bytes at most
 	if err != nil {
 		t.Fatal(err)
 	}

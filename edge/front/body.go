@@ -60,7 +60,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, b.err
 	}
 	switch {
-	case err == io.EOF && b.ended.Load():
+	case errors.Is(err, io.EOF) && b.ended.Load():
 		return n, io.EOF
 	case err != nil:
 		return n, b.fail(err)
@@ -71,9 +71,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 // gatherMost is the length up to which a body must be there before an upstream is asked, in bytes.
 const gatherMost = 16 << 10
 
-// Gather implements edge.Gatherer: clients that send short bodies slowly wait here and not on the connections to
-// a target, of which there are fewer. Longer ones may be refused by the target before they are sent, and one
-// in chunks may be a stream: they are not waited for.
+// Gather implements edge.Gatherer: clients that send short bodies slowly wait here and not on the
+// connections to a target, of which there are fewer. Longer ones may be refused by the target before they
+// are sent, and one in chunks may be a stream: they are not waited for.
 func (b *requestBody) Gather() *edge.Fault {
 	want := int(b.left)
 	if b.left < 0 || b.left > min(gatherMost, b.x.InMax) || len(b.c.br.Buffered()) >= want {
@@ -109,7 +109,7 @@ func (b *requestBody) pull(p []byte) (int, error) {
 		if err == nil && b.chunks.Done() {
 			err = io.EOF
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			b.ended.Store(true)
 			b.trailer = b.chunks.Trailer()
 		}
@@ -214,7 +214,7 @@ func (b *requestBody) drain() bool {
 	for total := 0; total < drainBytes; {
 		n, err := b.Read(buf[:])
 		total += n
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return true
 		}
 		if err != nil {

@@ -31,10 +31,10 @@ func (w *work) Send(x *edge.Exchange) *edge.Fault {
 		x.Close = true
 	}
 	framing := w.head(x)
-	switch {
-	case framing == noBody:
+	switch framing {
+	case noBody:
 		return c.sent(x, c.write(w.out), nil)
-	case framing == chunked:
+	case chunked:
 		return w.sendChunked(x)
 	}
 	if whole, ok := x.Out.(edge.Whole); ok {
@@ -163,7 +163,7 @@ func (w *work) sendStream(x *edge.Exchange, cutByReset bool) *edge.Fault {
 		n, err := x.Out.Read(room)
 		buf = w.out[:len(buf)+n]
 		x.OutBytes += int64(n)
-		if err == io.EOF && x.OutLen >= 0 && x.OutBytes != x.OutLen {
+		if errors.Is(err, io.EOF) && x.OutLen >= 0 && x.OutBytes != x.OutLen {
 			err = edge.UpstreamTruncated // a filter changed the body and not its length
 		}
 		if len(buf) > 0 {
@@ -172,7 +172,7 @@ func (w *work) sendStream(x *edge.Exchange, cutByReset bool) *edge.Fault {
 			}
 		}
 		if err != nil {
-			c.reset = c.reset || (cutByReset && err != io.EOF)
+			c.reset = c.reset || (cutByReset && !errors.Is(err, io.EOF))
 			return c.sent(x, nil, err)
 		}
 		buf = w.out[:0]
@@ -257,7 +257,7 @@ func (c *conn) spliceInto(p *splice.Pipe, n int64) (int, error) {
 	}
 	moved, err := p.Fill(c.raw, n)
 	c.pace.add(int64(moved), clock.Now()-now)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return moved, err
@@ -282,7 +282,7 @@ func (w *work) sendChunked(x *edge.Exchange) *edge.Fault {
 		if n > 0 {
 			buf = appendChunk(buf, room[chunkHead:chunkHead+n])
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			buf = append(buf, "0\r\n"...)
 			buf = append(buf, trailer(x)...)
 			buf = append(buf, "\r\n"...)
@@ -322,7 +322,7 @@ func trailer(x *edge.Exchange) []byte {
 
 // sent tells how sending ended: werr is the client's side, berr the body's.
 func (c *conn) sent(x *edge.Exchange, werr, berr error) *edge.Fault {
-	if werr == nil && (berr == nil || berr == io.EOF) {
+	if werr == nil && (berr == nil || errors.Is(berr, io.EOF)) {
 		return nil
 	}
 	f := c.why(x, werr, berr)

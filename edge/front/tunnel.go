@@ -96,7 +96,7 @@ func (t *tunnel) carry(dst, src net.Conn, early []byte, count *atomic.Int64) {
 			err = nil // the other direction is alive
 		}
 	}
-	if cw, ok := dst.(interface{ CloseWrite() error }); ok && err == io.EOF && cw.CloseWrite() == nil {
+	if cw, ok := dst.(interface{ CloseWrite() error }); ok && errors.Is(err, io.EOF) && cw.CloseWrite() == nil {
 		return
 	}
 	t.end()

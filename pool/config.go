@@ -106,7 +106,7 @@ func (c *Config) checkHashKey(t *config.Table) {
 func (c *Config) readTargets(t *config.Table) {
 	v, ok := t.Value("targets")
 	if !ok {
-		t.Errorf("targets", "a pool needs at least one target, such as targets = [\"127.0.0.1:9000\"]")
+		t.Missing("targets", "a pool needs at least one target, such as targets = [\"127.0.0.1:9000\"]")
 		return
 	}
 	list := v.List()

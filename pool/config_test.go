@@ -32,6 +32,7 @@ func TestConfig(t *testing.T) {
 	f("[pool.a]\ntargets = [\"127.0.0.1:80\", { address = \"b.example:81\", weight = 3, backup = true }]\n")
 	f("[pool.a]\ntargets = [\"unix:/run/app.sock\"]\nbalance = \"random\"\n")
 	f("[pool.a]\n", "needs at least one target")
+	f("[pool.a]\ntarget = [\"a:1\"]\n", "unknown key (did you mean \"targets\"?)")
 	f("[pool.a]\ntargets = []\n", "needs at least one target")
 	f("[pool.a]\ntargets = [\"127.0.0.1\"]\n", "t.toml:2:12: pool.a.targets[1]: target \"127.0.0.1\" is not host:port")
 	f("[pool.a]\ntargets = [\"a:0\", \"a:70000\", \":80\", 7]\n", "no port", "no port", "not host:port", "a target is")

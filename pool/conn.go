@@ -113,7 +113,8 @@ func (c *conn) readUntil(now, at int64) {
 	}
 }
 
-// writeWithin lets writes block for wait, or up to a quarter or a second less; a deadline is only moved when it must.
+// writeWithin lets writes block for wait, or up to a quarter of it or a second less: a deadline is only moved
+// when it must.
 func (c *conn) writeWithin(wait time.Duration) {
 	at := clock.Now() + int64(wait)
 	if c.wdl > at || at-c.wdl > int64(min(wait/4, time.Second)) {

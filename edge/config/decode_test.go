@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +88,21 @@ func TestDecodeDefaults(t *testing.T) {
 	}
 	if !reflect.DeepEqual(e, want) {
 		t.Errorf("got  %+v\nwant %+v", e, want)
+	}
+}
+
+// What is wrong in a list or map is left out of it: its owner would take it for the user's.
+func TestDecodeLeavesOut(t *testing.T) {
+	e, file := decodeAll("labels = { a = 1, b = \"2\" }\nmodes = [\"fast\", 1, \"quick\", \"slow\"]\n" +
+		"limits = { a = 1, b = \"2B\" }\ncodes = [99, 100]\n")
+	if n := len(file.Finish()); n != 5 {
+		t.Errorf("%d mistakes: %v", n, file.Finish())
+	}
+	if len(e.Labels) != 1 || e.Labels["b"] != "2" || !slices.Equal(e.Modes, []string{"fast", "slow"}) {
+		t.Errorf("labels %v, modes %q", e.Labels, e.Modes)
+	}
+	if len(e.Limits) != 1 || e.Limits["b"] != 2 || !slices.Equal(e.Codes, []int{100}) {
+		t.Errorf("limits %v, codes %v", e.Limits, e.Codes)
 	}
 }
 

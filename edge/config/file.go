@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 
@@ -154,25 +155,34 @@ func (f *File) Finish() Errors {
 		return append(Errors(nil), f.errs...)
 	}
 	recorded := len(f.errs)
-	f.unclaimed(f.Root.node)
-	all := append(Errors(nil), f.errs...)
+	misspelt := make(map[string]bool)
+	f.unclaimed(f.Root.node, misspelt)
+	all := slices.DeleteFunc(append(Errors(nil), f.errs...), func(e Error) bool {
+		return strings.HasPrefix(e.Message, isRequired) && misspelt[e.Key] // one mistake, one line
+	})
 	f.errs = f.errs[:recorded]
 	all.sort()
 	return all
 }
 
-// unclaimed reports the keys nobody knows, in all tables that somebody has asked for.
-func (f *File) unclaimed(n *node) {
+// isRequired is said of a key that must be there and is not.
+const isRequired = "is required"
+
+// unclaimed reports the keys nobody knows, in all tables that somebody has asked for, and notes in misspelt
+// what they were probably meant to be.
+func (f *File) unclaimed(n *node, misspelt map[string]bool) {
 	var known []string
 	for _, kid := range n.kids {
 		switch {
 		case n.kind == listKind || kid.claimed:
-			f.unclaimed(kid)
+			f.unclaimed(kid, misspelt)
 		case n.table != nil:
 			if known == nil {
 				known = n.table.knownKeys()
 			}
-			f.report(kid.keyAt, kid.path(), suggest(kid.key, known), "unknown key")
+			meant := suggest(kid.key, known)
+			misspelt[joinKey(n.table.Path(), meant)] = meant != ""
+			f.report(kid.keyAt, kid.path(), meant, "unknown key")
 		}
 	}
 }

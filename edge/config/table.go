@@ -165,6 +165,12 @@ func (t *Table) Value(key string) (Value, bool) {
 	return Value{t.file, n}, n != nil
 }
 
+// Missing records that key must be there and is not; hint says what to write. A misspelt key that was
+// probably meant takes its place.
+func (t *Table) Missing(key, hint string) {
+	t.file.report(t.node.at, joinKey(t.Path(), key), "", isRequired+": "+hint)
+}
+
 // Errorf records a mistake in the value of key, at the place of the key, or at the head of the table when
 // the key is absent or "". It is dropped when the value itself has already been reported as wrong.
 func (t *Table) Errorf(key, format string, args ...any) {

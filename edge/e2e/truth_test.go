@@ -250,6 +250,14 @@ func TestSilentTarget(t *testing.T) {
 	f("timeout of the route", simple(silent, `timeout = "150ms"`), get, post, stream,
 		lines("POST /x HTTP/1.1", "Content-Length: 900000")+string(sample(gathered+1)))
 
+	// A short body that does not come is the client's fault, and the target is not asked.
+	rec := record(t, nil)
+	start(t, simple(rec.addr, `timeout = "150ms"`)).want("slow short body",
+		lines("POST /x HTTP/1.1", "Content-Length: 9")+"cut", 408, "request_timeout")
+	if n := len(rec.requests()); n != 0 {
+		t.Errorf("slow short body: %d requests at the origin", n)
+	}
+
 	// A target that does not even read holds no upload for longer.
 	deaf := origin(t, func(net.Conn) { <-t.Context().Done() })
 	f("deaf target", poolKeys(deaf, `response_timeout = "200ms"`),

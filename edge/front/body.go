@@ -86,11 +86,15 @@ func (b *requestBody) Gather() *edge.Fault {
 		}
 	}
 	b.c.br.SetMax(gatherMost)
-	b.c.pace.on = true
-	defer func() { b.c.pace.on = false }()
+	b.c.pace.on, b.c.until = true, b.x.Deadline
+	defer func() { b.c.pace.on, b.c.until = false, 0 }()
 	for len(b.c.br.Buffered()) < want {
 		if _, err := b.c.br.Fill(); err != nil {
-			return b.fault(err)
+			f := b.fault(err)
+			if f == edge.BodyTooSlow && b.c.overdue() {
+				f = edge.RequestTimeout
+			}
+			return f
 		}
 	}
 	return nil

@@ -35,6 +35,7 @@ type conn struct {
 	pace   pace  // of what the client sends
 	outflo pace  // of what the client takes
 	rdl    int64 // read deadline in force, clock nanoseconds; 0: none
+	until  int64 // when the body being gathered is given up, likewise; 0: never
 	wdl    int64 // write deadline in force
 
 	// state tells the drain what the connection is doing.
@@ -167,6 +168,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	now := clock.Now()
 	allowed := c.pace.allowed(c.l.settings.Load().minReceive)
+	if c.until > 0 {
+		allowed = min(allowed, c.until-now)
+	}
 	if allowed <= 0 {
 		return 0, os.ErrDeadlineExceeded
 	}
@@ -178,6 +182,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	c.pace.add(int64(n), clock.Now()-now)
 	return n, err
 }
+
+// overdue tells that the exchange's own time is over.
+func (c *conn) overdue() bool { return c.until > 0 && clock.Now() >= c.until }
 
 // write sends b to the client; a client that takes it too slowly is cut.
 func (c *conn) write(b []byte) error {

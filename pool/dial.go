@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -70,6 +71,7 @@ type resolver struct {
 	addrs   *atomic.Pointer[[]netip.Addr]
 	next    *atomic.Uint32
 	failed  *atomic.Bool // the last asking failed
+	lookup  func(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
 func newResolver(address string) resolver {
@@ -89,7 +91,7 @@ func newResolver(address string) resolver {
 	}
 	return resolver{network: "tcp", host: host, port: uint16(n),
 		addrs: new(atomic.Pointer[[]netip.Addr]), next: new(atomic.Uint32),
-		failed: new(atomic.Bool)}
+		failed: new(atomic.Bool), lookup: net.DefaultResolver.LookupNetIP}
 }
 
 func (r *resolver) named() bool { return r.literal == "" }
@@ -126,9 +128,12 @@ func (r *resolver) dial(until time.Time) (net.Conn, error) {
 func (r *resolver) resolve(until time.Time) error {
 	ctx, cancel := context.WithDeadline(context.Background(), until)
 	defer cancel()
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", r.host)
+	found, err := r.lookup(ctx, "ip", r.host)
 	if err != nil {
 		return err
+	}
+	if len(found) == 0 {
+		return fmt.Errorf("%q has no addresses", r.host)
 	}
 	for i := range found {
 		found[i] = found[i].Unmap()

@@ -46,7 +46,7 @@ func newTarget(address string, idle int) *Target {
 
 // acquire returns a connection for x: an idle one that is alive, a new one, or one that comes back in time.
 func (t *Target) acquire(x *edge.Exchange, conf *Config) (*conn, *edge.Fault) {
-	for {
+	for until := int64(0); ; {
 		if c := t.reuse(x.Fresh); c != nil {
 			return c, nil
 		}
@@ -54,7 +54,10 @@ func (t *Target) acquire(x *edge.Exchange, conf *Config) (*conn, *edge.Fault) {
 			return t.open(x, conf)
 		}
 		t.conns.Add(-1)
-		c, f := t.wait(x, conf)
+		if until == 0 {
+			until = clock.Now() + int64(conf.WaitTimeout)
+		}
+		c, f := t.wait(x, conf, until)
 		if c != nil || f != nil {
 			return c, f
 		}
@@ -91,7 +94,7 @@ func (t *Target) open(x *edge.Exchange, conf *Config) (*conn, *edge.Fault) {
 }
 
 // wait queues x until a connection or room for one is there; nil and no fault means: try again.
-func (t *Target) wait(x *edge.Exchange, conf *Config) (*conn, *edge.Fault) {
+func (t *Target) wait(x *edge.Exchange, conf *Config, until int64) (*conn, *edge.Fault) {
 	w := t.enter(conf.MaxWaiting)
 	if w == nil {
 		return nil, edge.PoolBusy
@@ -99,11 +102,10 @@ func (t *Target) wait(x *edge.Exchange, conf *Config) (*conn, *edge.Fault) {
 	if t.idle.any() || t.conns.Load() < int64(conf.MaxConnections) {
 		t.wake(nil) // one came back between the look and the queue
 	}
-	limit := conf.WaitTimeout
 	if x.Deadline > 0 {
-		limit = min(limit, time.Duration(x.Deadline-clock.Now()))
+		until = min(until, x.Deadline)
 	}
-	timer := time.NewTimer(limit)
+	timer := time.NewTimer(time.Duration(until - clock.Now()))
 	defer timer.Stop()
 	select {
 	case c := <-w.ch:

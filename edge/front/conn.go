@@ -174,7 +174,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if allowed <= 0 {
 		return 0, os.ErrDeadlineExceeded
 	}
-	c.moveReadDeadline(now + allowed)
+	c.moveReadDeadline(now, allowed)
 	if c.aborted.Load() {
 		return 0, os.ErrDeadlineExceeded
 	}
@@ -205,10 +205,10 @@ func (c *conn) readBy(now int64, wait time.Duration) {
 	}
 }
 
-// moveReadDeadline puts the deadline at want unless it stands within a second before it.
-func (c *conn) moveReadDeadline(want int64) {
-	if c.rdl == 0 || c.rdl > want || want-c.rdl > int64(time.Second) {
-		c.setReadDeadline(want)
+// moveReadDeadline lets a read block for wait, or up to a second less.
+func (c *conn) moveReadDeadline(now, wait int64) {
+	if c.rdl <= now || c.rdl > now+wait || now+wait-c.rdl > int64(time.Second) {
+		c.setReadDeadline(now + wait)
 	}
 }
 

@@ -251,7 +251,7 @@ func (c *conn) spliceInto(p *splice.Pipe, n int64) (int, error) {
 	if allowed <= 0 {
 		return 0, os.ErrDeadlineExceeded
 	}
-	c.moveReadDeadline(now + allowed)
+	c.moveReadDeadline(now, allowed)
 	if c.aborted.Load() {
 		return 0, os.ErrDeadlineExceeded
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/front"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/pool"
@@ -50,6 +51,15 @@ func BenchmarkBuild(b *testing.B) {
 				b.Error(err)
 			}
 		})
+	}
+}
+
+// BenchmarkRead is the share of BenchmarkBuild that reads and decodes the file.
+func BenchmarkRead(b *testing.B) {
+	text := []byte(bigFile(10_000, 1000))
+	b.ReportAllocs()
+	for b.Loop() {
+		config.Load("big.toml", text, config.Options{})
 	}
 }
 

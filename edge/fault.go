@@ -54,18 +54,10 @@ var (
 		Detail: "The body arrived below the minimum rate."}
 	BodyTooLarge = &Fault{Status: 413, Side: SideClient, Code: "body_too_large", Close: true,
 		Detail: "The request's body is larger than this route takes."}
-	BadBody = &Fault{Status: 400, Side: SideClient, Code: "bad_body", Close: true,
-		Detail: "The request's body breaks the rules of HTTP framing."}
 	ClientGone = &Fault{Status: 499, Side: SideClient, Code: "client_gone", Close: true,
 		Detail: "The client left before the answer was complete."}
-	Misdirected = &Fault{Status: 421, Side: SideClient, Code: "misdirected",
-		Detail: "This connection does not serve the requested host."}
-	HTTP10Body = &Fault{Status: 505, Side: SideClient, Code: "http10_body", Close: true,
-		Detail: "The answer cannot be framed for HTTP/1.0."}
 	Internal = &Fault{Status: 500, Side: SideGateway, Code: "internal", Close: true,
 		Detail: "The gateway failed while handling the request; its log says more."}
-	TooManyConnections = &Fault{Status: 503, Side: SideGateway, Code: "too_many_connections", RetryAfter: 1,
-		Close: true, Detail: "The listener carries as many connections as it may."}
 	NoUpstream = &Fault{Status: 503, Side: SideUpstream, Retry: RetryUnsent, Code: "no_upstream", RetryAfter: 1,
 		Detail: "No target is available to answer."}
 	PoolBusy = &Fault{Status: 503, Side: SideUpstream, Code: "pool_busy", RetryAfter: 1,

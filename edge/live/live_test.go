@@ -275,6 +275,7 @@ prefix = "/b/"
 [[route]]
 prefix = "/c/"
 methods = ["get"]
+timeout = 5
 respond = true
 `
 	b, err := Check("bad.toml", []byte(file), []edge.Feature{answerer()})
@@ -284,13 +285,13 @@ respond = true
 	got := strings.Split(err.Error(), "\n")
 	want := []string{
 		`bad.toml:2:17: server.drain_timeout: `,
-		`bad.toml:4:1: listener[1].address: `,
 		`bad.toml:5:1: listener[1].adddress: unknown key (did you mean "address"?)`,
 		`bad.toml:8:`,
 		`bad.toml:12:8: route[1].pool: no pool named "ap" (did you mean "app"?)`,
 		`bad.toml:15:1: route[2].path: `,
 		`bad.toml:18:1: route[3].pool: nobody answers this route: give pool, split, redirect or respond`,
 		`bad.toml:23:12: route[4].methods[1]: `,
+		`bad.toml:24:11: route[4].timeout: `,
 	}
 	if len(got) != len(want) {
 		t.Fatalf("%d errors, want %d:\n%s", len(got), len(want), err)

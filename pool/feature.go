@@ -21,8 +21,9 @@ type pools struct {
 
 func build(h *edge.Host) *edge.Instance {
 	ps := &pools{}
+	series := newSeries(h.Metrics)
 	for _, t := range h.Config.File.Root.Children("pool") {
-		p := newPool(h, t)
+		p := newPool(h, t, series)
 		ps.list = append(ps.list, p)
 		h.Offer(p.Name, p)
 	}
@@ -49,17 +50,31 @@ func route(h *edge.Host, r *edge.RouteSetup) {
 	r.Note("pool", name)
 }
 
-func newPool(h *edge.Host, t *config.Table) *Pool {
+// series are the metrics of all pools, prepared once a generation.
+type series struct {
+	retries  *metric.Counters
+	latency  *metric.Histograms
+	outcomes *metric.Counters
+}
+
+func newSeries(m *metric.Scope) *series {
+	return &series{
+		retries: m.Counters("penstock_retries_total", "Attempts that repeated a failed one.", "pool"),
+		latency: m.Histograms("penstock_upstream_duration_seconds",
+			"Time from choosing a target to the head of its answer.", metric.DefaultBounds(), "pool"),
+		outcomes: m.Counters("penstock_upstream_requests_total", "Attempts by how they ended.",
+			"pool", "target", "outcome"),
+	}
+}
+
+func newPool(h *edge.Host, t *config.Table, s *series) *Pool {
 	p := &Pool{Name: t.Name(), stop: make(chan struct{})}
 	p.conf = readConfig(t)
-	p.retries = h.Metrics.Counter("penstock_retries_total", "Attempts that repeated a failed one.",
-		"pool", p.Name)
-	p.latency = h.Metrics.Histogram("penstock_upstream_duration_seconds",
-		"Time from choosing a target to the head of its answer.", metric.DefaultBounds(), "pool", p.Name)
+	p.retries, p.latency = s.retries.With(p.Name), s.latency.With(p.Name)
 	seed := balance.HashKey(0, []byte(p.conf.HashSeed.Reveal()+p.Name))
 	p.key = newHashKey(p.conf, seed)
 	for _, spec := range p.conf.targets {
-		p.members = append(p.members, newMember(h, p, spec))
+		p.members = append(p.members, newMember(h, p, spec, s))
 	}
 	if len(p.members) == 0 {
 		return p // an error of the file that has been recorded
@@ -74,7 +89,7 @@ func newPool(h *edge.Host, t *config.Table) *Pool {
 	return p
 }
 
-func newMember(h *edge.Host, p *Pool, spec targetSpec) *member {
+func newMember(h *edge.Host, p *Pool, spec targetSpec, s *series) *member {
 	m := &member{pool: p, weight: spec.weight, backup: spec.backup, host: p.conf.hostFor(spec.address)}
 	// Connections made under other TLS settings must not be reused: the settings are part of the key.
 	key := "target/" + p.Name + "/" + spec.address + "/" + p.conf.TLS.fingerprint()
@@ -82,8 +97,7 @@ func newMember(h *edge.Host, p *Pool, spec targetSpec) *member {
 		return newTarget(spec.address, min(p.conf.MaxConnections, maxIdle)), nil
 	}, (*Target).drop)
 	for i, name := range outcomeNames {
-		m.outcomes[i] = h.Metrics.Counter("penstock_upstream_requests_total", "Attempts by how they ended.",
-			"pool", p.Name, "target", spec.address, "outcome", name)
+		m.outcomes[i] = s.outcomes.With(p.Name, spec.address, name)
 	}
 	h.Metrics.GaugeFunc("penstock_target_healthy", "1 while the target may be chosen.", func() float64 {
 		if m.state.Load() == 0 {

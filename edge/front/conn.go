@@ -26,7 +26,6 @@ type conn struct {
 	lane   uint32
 	peer   netip.Addr
 	scheme string
-	since  int64
 	// counted: the connection counts against its address' cap.
 	counted bool
 
@@ -65,8 +64,7 @@ const (
 const readBuffer = 4 << 10
 
 func newConn(l *Listener, socket net.Conn, peer netip.Addr) *conn {
-	c := &conn{l: l, nc: socket, socket: socket, peer: peer, scheme: "http", lane: l.front.nextLane(),
-		since: clock.Now()}
+	c := &conn{l: l, nc: socket, socket: socket, peer: peer, scheme: "http", lane: l.front.nextLane()}
 	c.tcp, _ = socket.(*net.TCPConn)
 	if sc, ok := socket.(syscall.Conn); ok {
 		c.raw, _ = sc.SyscallConn()
@@ -124,7 +122,7 @@ func (c *conn) await(first bool) bool {
 // way, so the connection is not closed at once, and a request that comes is answered with Connection: close.
 func (c *conn) lastCall() {
 	// Not c.nc, which another goroutine may be replacing; a closed socket ends the wait by itself.
-	_ = c.socket.SetReadDeadline(time.Now().Add(c.l.front.drainGrace))
+	_ = c.socket.SetReadDeadline(time.Now().Add(time.Duration(c.l.front.drainGrace.Load())))
 }
 
 // exchange reads one head and has it served. It returns false when the connection must end.

@@ -24,7 +24,7 @@ type Front struct {
 	inherited []*os.File // listening sockets handed in by the service manager
 	lane      atomic.Uint32
 	// drainGrace is how long an idle connection is kept at a drain, for a request that is on its way already.
-	drainGrace time.Duration
+	drainGrace atomic.Int64 // nanoseconds
 
 	tunnels      *lanes.Gauge
 	acceptErrors *lanes.Counter
@@ -44,9 +44,10 @@ const drainGrace = 3 * time.Second
 // New returns a front that serves the generations of current on sockets it opens, or takes from inherited.
 func New(current *edge.Current, metrics *metric.Scope, inherited []*os.File) *Front {
 	f := &Front{
-		current: current, inherited: inherited, drainGrace: drainGrace, listeners: make(map[string]*Listener),
+		current: current, inherited: inherited, listeners: make(map[string]*Listener),
 		away: make(map[string]*lanes.Counter), greetings: make(map[string]*lanes.Counter),
 	}
+	f.drainGrace.Store(int64(drainGrace))
 	f.tunnels = metrics.Gauge("penstock_tunnels", "Upgraded connections that are open.")
 	f.acceptErrors = metrics.Counter("penstock_accept_errors_total", "Connections that could not be accepted.")
 	for _, why := range []string{"listener_full", "address_full"} {
@@ -85,7 +86,7 @@ func (f *Front) Drain(timeout time.Duration) (cut int64) {
 	for _, l := range f.listeners {
 		all = append(all, l)
 	}
-	f.drainGrace = min(f.drainGrace, timeout/2)
+	f.drainGrace.Store(int64(min(drainGrace, timeout/2)))
 	f.mu.Unlock()
 	until := time.Now().Add(timeout)
 	for _, l := range all {

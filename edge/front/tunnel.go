@@ -87,13 +87,12 @@ func (t *tunnel) carry(dst, src net.Conn, early []byte, count *atomic.Int64) {
 		var n int
 		_ = src.SetReadDeadline(time.Now().Add(time.Duration(t.idle))) // a closed socket fails the read
 		n, err = src.Read(buf[:])
-		if n > 0 {
-			if werr := t.pass(dst, buf[:n], count); werr != nil {
-				err = werr
-			}
-		}
 		if errors.Is(err, os.ErrDeadlineExceeded) && clock.Now()-t.last.Load() < t.idle {
 			err = nil // the other direction is alive
+		}
+		// A write that failed has lost bytes: it ends the tunnel whatever the other direction does.
+		if werr := t.pass(dst, buf[:n], count); werr != nil {
+			err = werr
 		}
 	}
 	if cw, ok := dst.(interface{ CloseWrite() error }); ok && errors.Is(err, io.EOF) && cw.CloseWrite() == nil {

@@ -10,13 +10,16 @@ COMMIT      ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown
 LDFLAGS     := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 FUZZTIME    ?= 10s
 BENCH       ?= .
-BENCH_COUNT ?= 1
+BENCH_COUNT ?= 6
+BENCH_TIME  ?= 100ms
+BENCH_CPU   ?= 2
 TESTFLAGS   ?=
 SOAK        ?= Reload|Handover|Memory|Slow|TLS|Drain
+export GO BENCH BENCH_COUNT BENCH_TIME BENCH_CPU
 
 .PHONY: help
 help: ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 .PHONY: run build
 run: build ## build, then serve the built-in demo; its first lines say which curl to try
@@ -27,7 +30,7 @@ run: build ## build, then serve the built-in demo; its first lines say which cur
 build: ## build bin/penstock
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/penstock ./cmd/penstock
 
-.PHONY: test race alloc fuzz-short bench soak examples deps
+.PHONY: test race alloc fuzz-short bench bench-baseline bench-compare soak examples deps
 test: ## all tests; brings the Debian packages they need where it may
 	@.ci/deps --soft
 	$(GO) test -shuffle=on $(TESTFLAGS) ./...
@@ -42,11 +45,15 @@ alloc: ## the tests that count allocations
 fuzz-short: ## every fuzz target for FUZZTIME each
 	@GO='$(GO)' FUZZTIME='$(FUZZTIME)' .ci/fuzz
 
-# To compare two states: make bench BENCH_COUNT=10, keep the file, do the same again, benchstat OLD NEW.
+# Not those of bench/, which measure whole programs. Some minutes; a part of them: make bench BENCH=Lookup.
 bench: ## micro benchmarks into bench/results/micro.txt, in the form benchstat reads
-	@mkdir -p bench/results
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCH_COUNT) ./... \
-		| grep -v -e 'no test files' -e '^PASS$$' | tee bench/results/micro.txt
+	@.ci/bench run bench/results/micro.txt
+
+bench-baseline: ## the same into bench/baseline/micro.txt, which is committed
+	@.ci/bench run bench/baseline/micro.txt
+
+bench-compare: ## micro benchmarks anew, and what changed since the baseline
+	@.ci/bench compare bench/baseline/micro.txt bench/results/micro.txt
 
 # Minutes, not seconds: a minute of reloads and restarts under load, 8 GiB each way, attacks at full length.
 soak: ## the long runs of the black-box tests, with their figures

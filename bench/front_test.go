@@ -112,7 +112,7 @@ func serveLoop() {
 	l.Close()
 	reg := metric.NewRegistry()
 	current := &edge.Current{}
-	f := front.New(current, reg.Scope(), nil)
+	f := front.New(current, reg.Scope(), nil, 0)
 	cfg := config.Load("bench.toml", []byte("[[listener]]\naddress = \""+addr+"\"\n[[route]]\nprefix = \"/\"\n"),
 		config.Options{})
 	h := &edge.Host{Config: cfg, Metrics: reg.Scope(), State: edge.NewKeeper().Hold()}

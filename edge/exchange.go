@@ -12,6 +12,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/penstock-edge/penstock/edge/lib/poll"
 	"github.com/penstock-edge/penstock/edge/lib/splice"
 	"github.com/penstock-edge/penstock/edge/route"
 )
@@ -32,7 +33,9 @@ type Exchange struct {
 	Slot []any
 
 	key     route.Key
+	stage   stage
 	peer    Peer
+	starter Starter   // peer, while an attempt is under way that Start has begun
 	cut     *Fault    // why sending failed
 	own     Fault     // room for a fault made for this exchange alone
 	body    BytesBody // room for the body of a local answer
@@ -73,6 +76,8 @@ type Facts struct {
 	Lane     uint32 // which shard of the counters to use
 	// Conn is the client's connection as far as the flow may know it; never nil.
 	Conn ClientConn
+	// Loop is Conn when a loop serves it; nil: attempts are made by RoundTrip alone.
+	Loop LoopConn
 
 	RequestID []byte
 
@@ -125,6 +130,7 @@ type Times struct {
 	Head    int64 // head complete
 	Policy  int64 // request phases done, before the first attempt
 	Sent    int64 // head of the request written to the upstream, last attempt
+	Answer  int64 // head of the answer read from the upstream, last attempt
 	First   int64 // head of the answer ready
 	Done    int64 // body closed
 	Connect int64 // nanoseconds the last attempt spent connecting and waiting for a connection
@@ -132,11 +138,21 @@ type Times struct {
 
 // ClientConn is what the flow and the pools may ask of the client's connection.
 type ClientConn interface {
-	// Gone tells that the client has closed its side or was lost. It costs a system call.
+	// Gone tells that the client has closed its side or was lost.
 	Gone() bool
 	// Abort ends a read of the request's body that another goroutine may be blocked in; the connection is
 	// closed after the answer.
 	Abort()
+}
+
+// LoopConn is a client's connection that a loop serves.
+type LoopConn interface {
+	// Loops returns where sockets of upstreams are waited for.
+	Loops() *poll.Loops
+	// Resume goes on with the exchange: there is news from its peer.
+	Resume()
+	// Watch tells that the exchange waits for up: it becomes due soon after the client has left.
+	Watch(up *poll.Socket)
 }
 
 // Tunnel is one end of a switched connection.
@@ -299,7 +315,7 @@ func (x *Exchange) Reset() {
 	}
 	x.Match.Status, x.Match.Allow = 0, nil
 	clear(x.Slot[:cap(x.Slot)])
-	x.peer, x.cut = nil, nil
+	x.peer, x.starter, x.cut = nil, nil, nil
 	x.body = BytesBody{}
 }
 

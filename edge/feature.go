@@ -56,6 +56,10 @@ func (r *RouteSetup) Add(p Phase, f Filter) {
 	r.Plan.filters[p] = append(r.Plan.filters[p], f)
 }
 
+// Waits tells that a filter added for Access, Rewrite, Lookup or Admit may wait for something: requests of
+// the route are served by a goroutine each from there on.
+func (r *RouteSetup) Waits() { r.Plan.waits = true }
+
 // Note records what the route applies, for `penstock routes` and `explain`.
 func (r *RouteSetup) Note(key, value string) {
 	r.Plan.Notes = append(r.Plan.Notes, Note{key, value})

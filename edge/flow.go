@@ -11,27 +11,126 @@ import (
 
 // Sender is the front's half of an exchange.
 type Sender interface {
-	// Send writes the answer of x to the client, or carries its tunnel until it ends. It returns why not all
-	// of it was sent; nil when all was.
+	// Send writes the answer of x to the client, or carries its tunnel until it ends, waiting for the client
+	// where it must. It returns why not all of it was sent; nil when all was.
 	Send(x *Exchange) *Fault
+	// TrySend is Send as far as it goes without waiting. false: Send has to go on from there.
+	TrySend(x *Exchange) (done bool, f *Fault)
 }
+
+// Progress is how far an exchange came without waiting.
+type Progress uint8
+
+const (
+	// Ended: the exchange is over; x.Close tells whether the client's connection must end.
+	Ended Progress = iota
+	// Pending: the upstream has been asked. LoopConn.Resume is called when there is news, by another goroutine
+	// perhaps before the call that returned this has returned: the caller must not touch x any more.
+	Pending
+	// Blocked: the next step may have to wait; Proceed goes on.
+	Blocked
+)
 
 // Serve is the life of one request under generation g, which the caller has pinned: it decides the answer,
 // has the front send it, and ends the exchange. A front that refuses a head sets x.Fault before it calls.
 // It never panics; afterwards x.Close tells whether the client's connection must end.
 func Serve(g *Generation, x *Exchange, front Sender) {
+	if begin(g, x) {
+		Proceed(x, front)
+	}
+}
+
+// Try is Serve as far as it goes without waiting.
+func Try(g *Generation, x *Exchange, front Sender) Progress {
+	if !begin(g, x) {
+		return Ended
+	}
+	return advance(x, front, false)
+}
+
+// Resume goes on with an exchange that was Pending.
+func Resume(x *Exchange, front Sender) Progress { return advance(x, front, false) }
+
+// Proceed goes on with an exchange that was Blocked, waiting where it must, to its end.
+func Proceed(x *Exchange, front Sender) { advance(x, front, true) }
+
+// stage is where an exchange stands.
+type stage uint8
+
+const (
+	policing  stage = iota // its route is known
+	asking                 // the upstream is to be asked, or has been
+	answering              // what to answer is known
+	sending                // the answer's head is complete
+)
+
+// begin finds the route. It returns false when the exchange has ended with that.
+func begin(g *Generation, x *Exchange) bool {
 	x.Gen = g
 	x.Plan = g.Nowhere
 	x.growSlots(g.Slots)
-	if guarded(x, nil, decide) == Drop {
-		x.Close = true
-		finish(x, x.Fault)
-		return
+	x.stage = policing
+	v := guarded(x, nil, start)
+	if v == Answered || x.Fault != nil {
+		x.Times.Policy = clock.Now()
+		x.stage = answering
 	}
-	guarded(x, nil, respond)
-	x.Times.First = clock.Now()
-	guarded(x, front, send)
+	return !dropped(x, v)
+}
+
+// advance takes x from where it stands to its end; without wait only as far as nobody has to be waited for.
+func advance(x *Exchange, front Sender, wait bool) Progress {
+	if x.stage == policing {
+		if x.Plan.waits && !wait {
+			return Blocked
+		}
+		v := guarded(x, nil, policies)
+		x.Times.Policy = clock.Now()
+		if dropped(x, v) {
+			return Ended
+		}
+		x.stage = asking
+		if v == Answered || x.Fault != nil {
+			x.stage = answering
+		}
+	}
+	if x.stage == asking {
+		part := hear
+		if wait {
+			part = ask
+		}
+		switch v := guarded(x, nil, part); {
+		case v == pending:
+			return Pending
+		case v == blocked:
+			return Blocked
+		case dropped(x, v):
+			return Ended
+		}
+		x.stage = answering
+	}
+	if x.stage == answering {
+		guarded(x, nil, respond)
+		x.Times.First = clock.Now()
+		x.stage = sending
+	}
+	if wait {
+		guarded(x, front, send)
+	} else if guarded(x, front, trySend) == blocked {
+		return Blocked
+	}
 	finish(x, x.cut)
+	return Ended
+}
+
+// dropped ends an exchange whose verdict is Drop.
+func dropped(x *Exchange, v Verdict) bool {
+	if v != Drop {
+		return false
+	}
+	x.Close = true
+	finish(x, x.Fault)
+	return true
 }
 
 // guarded runs one part of the story; a panic in it becomes a 500, or a cut
@@ -59,30 +158,13 @@ func Contain(f **Fault) {
 	}
 }
 
-// decide finds the answer: refused already, answered by a filter, or asked of the upstream.
-func decide(x *Exchange, _ Sender) Verdict {
+// start runs the filters of the listener and finds the route.
+func start(x *Exchange, _ Sender) Verdict {
 	v := run(x.Gen.Early, x)
-	if v == Drop {
-		return Drop
-	}
 	if v == Next && x.Fault == nil {
 		v = findRoute(x)
 	}
-	if v == Next && x.Fault == nil {
-		v = policies(x)
-	}
-	x.Times.Policy = clock.Now()
-	if v == Next && x.Fault == nil {
-		x.Fault = attempts(x)
-		v = receive(x)
-	}
-	if v == Drop {
-		return Drop
-	}
-	if x.Fault != nil {
-		rescue(x)
-	}
-	return Answered
+	return v
 }
 
 // run runs the filters of one phase downwards until one decides.
@@ -128,56 +210,13 @@ func findRoute(x *Exchange) Verdict {
 }
 
 // policies runs the request phases of the route.
-func policies(x *Exchange) Verdict {
+func policies(x *Exchange, _ Sender) Verdict {
 	for _, ph := range [...]Phase{Access, Rewrite, Lookup, Admit} {
 		if v := run(x.Plan.filters[ph], x); v != Next {
 			return v
 		}
 	}
 	return Next
-}
-
-// attempts asks the upstream until one attempt succeeds or none may follow.
-func attempts(x *Exchange) *Fault {
-	if g, ok := x.In.(Gatherer); ok {
-		if f := g.Gather(); f != nil {
-			return f
-		}
-	}
-	for {
-		peer, f := x.Plan.Upstream.Pick(x)
-		if f != nil {
-			return f
-		}
-		x.Attempts++
-		x.peer = peer
-		if f = peer.RoundTrip(x); f == nil {
-			return nil
-		}
-		x.letGo(f)
-		if !again(x, f) {
-			return f
-		}
-		x.Resp.Reset()
-	}
-}
-
-// again tells whether another attempt may follow f. Only what is safe for every request is repeated: a reused
-// connection that died before the first byte of the answer, once, on a fresh one.
-func again(x *Exchange, f *Fault) bool {
-	if f.Retry != RetryReused || x.Fresh || !x.Replayable() {
-		return false
-	}
-	x.Fresh = true
-	return true
-}
-
-// receive shows an upstream's answer to the filters that come before the cache.
-func receive(x *Exchange) Verdict {
-	if x.Fault != nil || x.Tunnel != nil {
-		return Next
-	}
-	return runUp(x.Plan.filters[Receive], x)
 }
 
 // rescue gives the filters a chance to answer in place of the fault, then makes the fault the answer.
@@ -189,8 +228,11 @@ func rescue(x *Exchange) {
 	x.problem(x.Fault)
 }
 
-// respond shows every answer to the filters, local ones too.
+// respond makes a fault an answer and shows every answer to the filters, local ones too.
 func respond(x *Exchange, _ Sender) Verdict {
+	if x.Fault != nil {
+		rescue(x)
+	}
 	if x.Tunnel != nil {
 		return Answered
 	}
@@ -200,6 +242,15 @@ func respond(x *Exchange, _ Sender) Verdict {
 
 func send(x *Exchange, front Sender) Verdict {
 	x.cut = front.Send(x)
+	return Answered
+}
+
+func trySend(x *Exchange, front Sender) Verdict {
+	done, f := front.TrySend(x)
+	if !done {
+		return blocked
+	}
+	x.cut = f
 	return Answered
 }
 

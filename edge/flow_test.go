@@ -38,6 +38,9 @@ func (f *testFront) Send(x *Exchange) *Fault {
 	return f.fault
 }
 
+// TrySend sends nothing: all of it is done by Send.
+func (f *testFront) TrySend(*Exchange) (bool, *Fault) { return false, nil }
+
 // client is a connection that never goes.
 type client struct{}
 

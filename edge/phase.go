@@ -40,9 +40,13 @@ const (
 	Answered
 	// Drop closes the client's connection without an answer.
 	Drop
+	pending // the upstream has been asked
+	blocked // going on may take waiting
 )
 
-// Filter is one feature at one phase of one route. Run is called by many goroutines at once.
+// Filter is one feature at one phase of one route. Run is called by many goroutines at once. It runs in the
+// loop that serves the other connections too: it must not wait. Filters of Access to Admit that have to
+// (for a file, another server, a lock that is held for long) say so with RouteSetup.Waits.
 type Filter interface {
 	Run(x *Exchange) Verdict
 }
@@ -55,9 +59,20 @@ type Upstream interface {
 
 // Peer is one target of an upstream.
 type Peer interface {
-	// RoundTrip makes one attempt: the head of the answer into x.Resp, its body into x.Out.
+	// RoundTrip makes one attempt: the head of the answer into x.Resp, its body into x.Out. It goes on with one
+	// that Starter.Start has begun.
 	RoundTrip(x *Exchange) *Fault
 	// Release is called exactly once after each RoundTrip: at once when it failed, when the body has closed
 	// on success. f tells how the exchange ended with this peer; nil: all went well.
 	Release(x *Exchange, f *Fault)
+}
+
+// Starter is a Peer whose attempts can be made without waiting in between.
+type Starter interface {
+	// Start sends the request if that can be done at once. false: RoundTrip has to do it, or to go on with it.
+	Start(x *Exchange) bool
+	// Hear reads what has come of the answer. done means that the attempt is over: the head of the answer is in
+	// x.Resp and its body in x.Out, or f tells what went wrong. When it is not done, x.Loop.Resume is called
+	// once there is more, and x is not the caller's any more.
+	Hear(x *Exchange) (done bool, f *Fault)
 }

@@ -19,6 +19,7 @@ type Plan struct {
 	Params   []string      // names of the path's parameters, in the order of Match
 
 	filters [phases][]Filter
+	waits   bool // filters of Access to Admit may wait: a goroutine runs them
 }
 
 // Note is one line of what a route applies.

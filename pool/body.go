@@ -104,8 +104,24 @@ func (b *body) Ready() bool {
 	return b.ended || b.err != nil || len(b.c.br.Buffered()) > 0
 }
 
-// Close implements io.Closer; Release decides what becomes of the connection.
-func (b *body) Close() error { return nil }
+// Whole implements edge.Whole: a short body of known length has often come together with the head.
+func (b *body) Whole() ([]byte, bool) {
+	buf := b.c.br.Buffered()
+	if b.left <= 0 || b.err != nil || int64(len(buf)) < b.left {
+		return nil, false
+	}
+	return buf[:b.left], true
+}
+
+// Close implements io.Closer. A body that is whole in memory is done with; for others Release decides what
+// becomes of the connection.
+func (b *body) Close() error {
+	if rest, ok := b.Whole(); ok {
+		b.c.br.Discard(len(rest))
+		b.left, b.ended = 0, true
+	}
+	return nil
+}
 
 // Trailer implements edge.Trailered.
 func (b *body) Trailer() []byte {
@@ -118,7 +134,7 @@ func (b *body) Trailer() []byte {
 // Splice implements edge.Splicer for plain bodies of known length.
 func (b *body) Splice(p *splice.Pipe, limit int64) (int, error) {
 	c := b.c
-	if c.tcp == nil || b.left <= 0 || b.err != nil || len(c.br.Buffered()) > 0 {
+	if !c.plain || b.left <= 0 || b.err != nil || len(c.br.Buffered()) > 0 {
 		return 0, edge.ErrNoSplice
 	}
 	c.pipe, c.pipeMax = p, min(limit, b.left)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/poll"
 	"github.com/penstock-edge/penstock/edge/lib/splice"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
@@ -20,7 +21,8 @@ import (
 type conn struct {
 	t      *Target
 	nc     net.Conn     // TLS or the socket
-	tcp    *net.TCPConn // the socket when bytes may be spliced; nil under TLS and for unix sockets
+	socket *poll.Socket // when a loop waits for it; nil under TLS, and when no loop was at hand
+	plain  bool         // bytes may be spliced: not under TLS
 	tls    *tls.Conn
 	raw    syscall.RawConn
 	br     wire.Reader
@@ -28,6 +30,9 @@ type conn struct {
 	// lastUsed is when it became idle; the reaper reads it while another owner may take the connection.
 	lastUsed atomic.Int64
 	rdl, wdl int64 // deadlines in force, clock nanoseconds
+
+	looped bool   // reads must not wait: a loop is the owner
+	unsent []byte // of a request that the socket did not take at once; nil: none
 
 	x        *edge.Exchange // the exchange being served
 	conf     *Config        // of the generation that serves it
@@ -51,19 +56,25 @@ const (
 	maxAnswer    = 64 << 10 // bytes of an answer's head
 )
 
-func newConn(t *Target, nc, socket net.Conn) *conn {
-	c := &conn{t: t, nc: nc}
-	if nc == socket {
-		c.tcp, _ = socket.(*net.TCPConn)
-	}
+// newConn returns a connection to t over the socket, or over TLS on it. With loops a plain one is waited
+// for there.
+func newConn(t *Target, nc, socket net.Conn, loops *poll.Loops) (*conn, error) {
+	c := &conn{t: t, nc: nc, plain: nc == socket}
 	c.tls, _ = nc.(*tls.Conn)
+	if c.plain && loops != nil {
+		s, err := loops.Take(socket, c)
+		if err != nil {
+			return nil, err
+		}
+		c.socket, c.nc, socket = s, s, s
+	}
 	if sc, ok := socket.(syscall.Conn); ok {
 		c.raw, _ = sc.SyscallConn()
 	}
 	c.peekFn = c.peekFd
 	c.br.Reset(c, answerBuffer, maxAnswer)
 	c.up.init(c)
-	return c
+	return c, nil
 }
 
 // close ends the connection.
@@ -73,10 +84,15 @@ func (c *conn) close() {
 }
 
 // alive tells whether an idle connection can serve another request: still open, and not one byte there that
-// nobody asked for.
-func (c *conn) alive() bool {
+// nobody asked for. A loop that waits for it has heard of both, but for what came a moment ago: a close
+// that crosses the request is found by RoundTrip. sure asks the kernel too, for requests that should not be
+// repeated.
+func (c *conn) alive(sure bool) bool {
 	if c.raw == nil || len(c.br.Buffered()) > 0 {
 		return false
+	}
+	if c.socket != nil && (c.socket.HungUp() || !sure && c.socket.Fresh()) {
+		return !c.socket.HungUp()
 	}
 	c.peekN, c.peekErr = 0, 0
 	if c.raw.Control(c.peekFn) != nil {
@@ -130,8 +146,33 @@ const (
 )
 
 // Read is the source of the connection's buffer: it waits for the target in slices and looks between them
-// whether the client is still there. Errors are *edge.Fault values.
-func (c *conn) Read(p []byte) (int, error) { return c.wait(p) }
+// whether the client is still there. Errors are *edge.Fault values. For a loop it does not wait, and fails
+// with errNothing.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.looped {
+		return c.readNow(p)
+	}
+	return c.wait(p)
+}
+
+// readNow is Read for a loop.
+func (c *conn) readNow(p []byte) (int, error) {
+	if c.socket.Fresh() {
+		return 0, errNothing
+	}
+	n, err := c.socket.TryRead(p)
+	switch {
+	case n > 0:
+		return n, nil
+	case err == nil:
+		return 0, errNothing
+	}
+	c.x.Cause = err
+	return 0, c.readFault(err)
+}
+
+// errNothing tells the loop that nothing more has come.
+var errNothing = &edge.Fault{Status: 504, Side: edge.SideUpstream, Code: "nothing_yet"}
 
 // wait reads into p, or into c.pipe when one is set.
 func (c *conn) wait(p []byte) (int, error) {

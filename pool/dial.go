@@ -14,6 +14,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/poll"
 )
 
 // dial opens a connection to t within the pool's connect timeout, TLS included. A name with several addresses
@@ -43,7 +44,16 @@ func dial(x *edge.Exchange, t *Target, conf *Config) (*conn, *edge.Fault) {
 		_ = nc.SetDeadline(time.Time{}) // the next read or write sets its own
 		nc = client
 	}
-	return newConn(t, nc, socket), nil
+	var loops *poll.Loops
+	if x.Loop != nil {
+		loops = x.Loop.Loops()
+	}
+	c, err := newConn(t, nc, socket, loops)
+	if err != nil {
+		x.Cause = err
+		return nil, edge.UpstreamConnect
+	}
+	return c, nil
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -25,28 +25,106 @@ var codecs = sync.Pool{New: func() any {
 	return &codec{rd: bufio.NewReaderSize(nil, answerBuffer)}
 }}
 
-// exchange makes one attempt on c: the request out, the head of the answer into x.Resp, its body into x.Out.
-func (c *conn) exchange(x *edge.Exchange, host string) *edge.Fault {
-	c.x, c.inBody = x, false
-	c.up.reset(x)
-	k := codecs.Get().(*codec)
-	defer codecs.Put(k)
-	c.sendRequest(x, k, host)
-	x.Times.Sent = clock.Now()
+// answer waits for the head of the answer, which goes into x.Resp, and the body into x.Out.
+func (c *conn) answer(x *edge.Exchange) *edge.Fault {
+	c.looped = false
+	if rest := c.unsent; rest != nil {
+		c.unsent = nil
+		c.sent(x, c.write(rest))
+	}
+	if f := c.takeHead(x); f != nil {
+		return c.blame(f)
+	}
+	return nil
+}
+
+// hear is answer for a loop: done is false when more has to come. A short body of known length is waited for
+// as long as it comes without a break, so that it leaves with the head.
+func (c *conn) hear(x *edge.Exchange) (done bool, f *edge.Fault) {
+	for {
+		if f = c.takeHead(x); f != errNothing {
+			break
+		}
+		if f = c.overdue(x); f != nil {
+			break
+		}
+		if c.socket.Await() {
+			return false, nil
+		}
+	}
+	switch f {
+	case nil:
+		c.gather()
+	default:
+		f = c.blame(f)
+	}
+	c.looped = false
+	return true, f
+}
+
+// overdue tells why the answer is not to be waited for any longer, or sets how long it is.
+func (c *conn) overdue(x *edge.Exchange) *edge.Fault {
+	x.Loop.Watch(c.socket) // before the client is looked at: it may leave in between
+	now, limit := clock.Now(), c.limit()
+	gone := x.Times.Sent + int64(firstSlice)
+	switch {
+	case now >= limit:
+		return edge.UpstreamTimeout
+	case !x.Conn.Gone():
+	case now >= gone:
+		return edge.ClientGone
+	default:
+		limit = min(limit, gone)
+	}
+	if limit == forever {
+		limit = 0
+	}
+	c.socket.SetDue(limit)
+	return nil
+}
+
+// gather takes in what has come of a body that fits in memory.
+func (c *conn) gather() {
+	for b := &c.body; b.left > int64(len(c.br.Buffered())) && b.left <= gatherMost && !c.socket.Fresh(); {
+		if _, err := c.br.Fill(); err != nil {
+			return // the next read says it again, or there is only nothing yet
+		}
+	}
+}
+
+// gatherMost is the length of an answer's body up to which it is sent as a whole, in bytes.
+const gatherMost = 32 << 10
+
+// Ready implements poll.Handler.
+func (c *conn) Ready() { c.x.Loop.Resume() }
+
+// Expired implements poll.Handler.
+func (c *conn) Expired() { c.x.Loop.Resume() }
+
+// Hangup implements poll.Handler: who uses the connection next finds it dead.
+func (c *conn) Hangup() {}
+
+// takeHead reads the head of the final answer.
+func (c *conn) takeHead(x *edge.Exchange) *edge.Fault {
 	for interim := 0; ; interim++ {
 		if f := c.readHead(x); f != nil {
-			return c.blame(f)
+			return f
 		}
+		k := codecs.Get().(*codec)
 		var v *wire.Violation
 		k.clean, v = wire.ScanResponse(k.clean[:0], c.br.Buffered()[:c.m.Len], &c.m)
 		if v != nil {
+			codecs.Put(k)
 			x.Cause = v
 			return edge.UpstreamProtocol
 		}
 		c.br.Discard(c.m.Len)
 		if c.m.Status >= 200 || c.m.Status == 101 {
-			return c.accept(x, k)
+			f := c.accept(x, k)
+			codecs.Put(k)
+			return f
 		}
+		codecs.Put(k)
 		if interim == maxInterim {
 			return edge.UpstreamProtocol
 		}
@@ -61,7 +139,9 @@ const maxInterim = 16
 
 // sendRequest writes the head, and the body with it when it is in memory; another body is sent by upload. A
 // target that does not take the head may have said why before it closed: reading tells.
-func (c *conn) sendRequest(x *edge.Exchange, k *codec, host string) {
+func (c *conn) sendRequest(x *edge.Exchange, host string) {
+	k := codecs.Get().(*codec)
+	defer codecs.Put(k)
 	x.SetRequestLine(host)
 	x.Req.ResetConnectionClose() // an HTTP/1.0 head reads as one that closes: that is the client's side
 	k.out = x.Req.AppendBytes(k.out[:0])
@@ -76,19 +156,36 @@ func (c *conn) sendRequest(x *edge.Exchange, k *codec, host string) {
 		}
 	}
 	k.out = append(k.out, whole...)
-	err := c.write(k.out)
+	err := c.writeHead(k.out)
 	if cap(k.out) > maxAnswer {
 		k.out = nil // a rare giant head must not stay for ever
 	}
-	c.up.ended.Store(clock.Now())
+	c.sent(x, err)
+	if err == nil && streamed {
+		x.Uploading = true
+		c.up.start()
+	}
+}
+
+// writeHead writes b. For a loop it does not wait: what the socket does not take becomes c.unsent.
+func (c *conn) writeHead(b []byte) error {
+	if !c.looped {
+		return c.write(b)
+	}
+	n, err := c.socket.TryWrite(b)
+	if err == nil && n < len(b) {
+		c.unsent = append([]byte(nil), b[n:]...)
+	}
+	return err
+}
+
+// sent notes that the head has left, or why it has not.
+func (c *conn) sent(x *edge.Exchange, err error) {
+	x.Times.Sent = clock.Now()
+	c.up.ended.Store(x.Times.Sent)
 	if err != nil {
 		x.Cause = err
 		c.up.failed = true
-		return
-	}
-	if streamed {
-		x.Uploading = true
-		c.up.start()
 	}
 }
 
@@ -134,6 +231,9 @@ func (c *conn) readHead(x *edge.Exchange) *edge.Fault {
 			if errors.Is(err, wire.ErrFull) {
 				return answerTooLarge
 			}
+			if err == error(errNothing) { //nolint:errorlint // never wrapped
+				return errNothing
+			}
 			var f *edge.Fault
 			if !errors.As(err, &f) {
 				x.Cause = err
@@ -176,7 +276,8 @@ func (c *conn) accept(x *edge.Exchange, k *codec) *edge.Fault {
 	}
 	x.Resp.SetNoDefaultContentType(true)
 	x.Resp.SetProtocol(nil)
-	c.inBody, c.lastByte = true, clock.Now()
+	x.Times.Answer = clock.Now()
+	c.inBody, c.lastByte = true, x.Times.Answer
 	if c.up.over(answerWaits) {
 		x.Uploading = false
 	}
@@ -231,9 +332,12 @@ func (c *conn) Early() []byte { return c.br.Buffered() }
 
 // finish ends the exchange on c and tells whether the connection can serve another.
 func (c *conn) finish(f *edge.Fault) bool {
+	if c.socket != nil {
+		c.socket.SetDue(0)
+	}
 	c.up.join()
 	keep := f == nil && c.inBody && c.body.ended && c.body.err == nil && c.m.Status != 101 && !c.m.Close &&
-		c.body.left != leftClose && !c.up.failed && len(c.br.Buffered()) == 0
-	c.x, c.body.x, c.up.x = nil, nil, nil
+		c.body.left != leftClose && !c.up.failed && c.unsent == nil && len(c.br.Buffered()) == 0
+	c.x, c.body.x, c.up.x, c.looped = nil, nil, nil, false
 	return keep
 }

@@ -67,21 +67,70 @@ func (p *Pool) Pick(x *edge.Exchange) (edge.Peer, *edge.Fault) {
 
 // RoundTrip implements edge.Peer: one attempt on one connection.
 func (m *member) RoundTrip(x *edge.Exchange) *edge.Fault {
+	c, begun := x.Held.(*conn)
+	if !begun {
+		start := clock.Now()
+		m.began(x)
+		var f *edge.Fault
+		c, f = m.acquire(x, m.pool.conf)
+		x.Times.Connect = clock.Now() - start
+		if f != nil {
+			return f
+		}
+		m.hold(x, c)
+		c.sendRequest(x, m.host)
+	}
+	f := c.answer(x)
+	if f == nil {
+		m.answered(x)
+	}
+	return f
+}
+
+// Start implements edge.Starter: it takes an idle connection, when there is one.
+func (m *member) Start(x *edge.Exchange) bool {
+	if x.Fresh || x.Loop == nil || m.pool.conf.TLS.Enabled {
+		return false
+	}
+	c := m.reuse(x)
+	if c == nil {
+		return false
+	}
+	if c.socket == nil { // made for somebody without a loop
+		m.Target.release(c, true)
+		return false
+	}
+	m.began(x)
+	m.hold(x, c)
+	c.looped = true
+	c.sendRequest(x, m.host)
+	return c.unsent == nil
+}
+
+// Hear implements edge.Starter.
+func (m *member) Hear(x *edge.Exchange) (done bool, f *edge.Fault) {
+	c := x.Held.(*conn)
+	done, f = c.hear(x)
+	if done && f == nil {
+		m.answered(x)
+	}
+	return done, f
+}
+
+func (m *member) began(x *edge.Exchange) {
 	x.TargetName = m.Address
 	m.inFlight.Add(1)
-	start := clock.Now()
-	c, f := m.acquire(x, m.pool.conf)
-	x.Times.Connect = clock.Now() - start
-	if f != nil {
-		return f
-	}
+}
+
+func (m *member) hold(x *edge.Exchange, c *conn) {
 	x.Held = c
-	c.conf = m.pool.conf
-	if f = c.exchange(x, m.host); f != nil {
-		return f
-	}
-	m.pool.latency.Observe(x.Lane, time.Duration(clock.Now()-start))
-	return nil
+	c.x, c.conf, c.inBody = x, m.pool.conf, false
+	c.up.reset(x)
+}
+
+// answered counts the time from the request to the head of its answer.
+func (m *member) answered(x *edge.Exchange) {
+	m.pool.latency.Observe(x.Lane, time.Duration(x.Times.Answer-x.Times.Sent+x.Times.Connect))
 }
 
 // Release implements edge.Peer.

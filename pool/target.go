@@ -47,7 +47,7 @@ func newTarget(address string, idle int) *Target {
 // acquire returns a connection for x: an idle one that is alive, a new one, or one that comes back in time.
 func (t *Target) acquire(x *edge.Exchange, conf *Config) (*conn, *edge.Fault) {
 	for until := int64(0); ; {
-		if c := t.reuse(x.Fresh); c != nil {
+		if c := t.reuse(x); c != nil {
 			return c, nil
 		}
 		if t.conns.Add(1) <= int64(conf.MaxConnections) {
@@ -64,23 +64,32 @@ func (t *Target) acquire(x *edge.Exchange, conf *Config) (*conn, *edge.Fault) {
 	}
 }
 
-// reuse returns an idle connection that is alive. With fresh set it only makes room for a new one.
-func (t *Target) reuse(fresh bool) *conn {
+// reuse returns an idle connection that is alive. When x must have a new one it only makes room for that.
+func (t *Target) reuse(x *edge.Exchange) *conn {
 	for {
 		c := t.idle.pop()
 		if c == nil {
 			return nil
 		}
-		if !fresh && c.alive() {
+		if !x.Fresh && c.alive(!repeatable(x.Method)) {
 			c.reused = true
 			return c
 		}
 		c.close()
 		t.conns.Add(-1)
-		if fresh {
+		if x.Fresh {
 			return nil
 		}
 	}
+}
+
+// repeatable tells methods that may reach a target twice without harm (RFC 9110 9.2.2).
+func repeatable(method []byte) bool {
+	switch string(method) {
+	case "GET", "HEAD", "PUT", "DELETE", "OPTIONS":
+		return true
+	}
+	return false
 }
 
 // open dials; the caller has counted the connection.
@@ -110,7 +119,7 @@ func (t *Target) wait(x *edge.Exchange, conf *Config, until int64) (*conn, *edge
 	select {
 	case c := <-w.ch:
 		waiters.Put(w)
-		return t.granted(c)
+		return t.granted(x, c)
 	case <-timer.C:
 	}
 	if t.leave(w) {
@@ -119,7 +128,7 @@ func (t *Target) wait(x *edge.Exchange, conf *Config, until int64) (*conn, *edge
 	}
 	c := <-w.ch // it was granted just now
 	waiters.Put(w)
-	return t.granted(c)
+	return t.granted(x, c)
 }
 
 // enter puts a waiter at the end of the queue; nil when it is full.
@@ -135,11 +144,11 @@ func (t *Target) enter(limit int) *waiter {
 	return w
 }
 
-func (t *Target) granted(c *conn) (*conn, *edge.Fault) {
+func (t *Target) granted(x *edge.Exchange, c *conn) (*conn, *edge.Fault) {
 	if c == nil {
 		return nil, nil
 	}
-	if c.alive() {
+	if c.alive(!repeatable(x.Method)) {
 		c.reused = true
 		return c, nil
 	}

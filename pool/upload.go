@@ -204,7 +204,7 @@ func (u *upload) copyPlain(buf []byte) error {
 // splice moves up to left bytes of the body without copying them; io.EOF tells that all were.
 func (u *upload) splice(left int64) (int64, error) {
 	body, ok := u.x.In.(edge.Splicer)
-	if !ok || u.c.tcp == nil {
+	if !ok || !u.c.plain {
 		return 0, edge.ErrNoSplice
 	}
 	p, err := splice.Acquire()

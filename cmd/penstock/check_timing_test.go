@@ -47,7 +47,7 @@ func BenchmarkCheck(b *testing.B) {
 func BenchmarkReload(b *testing.B) {
 	text := bigFile()
 	registry, current := metric.NewRegistry(), &edge.Current{}
-	f := front.New(current, registry.Scope(), nil)
+	f := front.New(current, registry.Scope(), nil, 0)
 	none := edge.Feature{Name: "process", New: func(*edge.Host) *edge.Instance { return nil }}
 	l := live.New(live.Options{
 		Text:     func() (string, []byte, error) { return "big.toml", []byte(text), nil },

@@ -54,5 +54,5 @@ func dryFeatures() []edge.Feature {
 		adminKeys(h)
 		return nil
 	}}
-	return features(process, front.New(&edge.Current{}, metric.NewRegistry().Scope(), nil))
+	return features(process, front.New(&edge.Current{}, metric.NewRegistry().Scope(), nil, 0))
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,6 +48,14 @@ type settings struct {
 	proxied      map[string]bool // listeners, by name, that expect a PROXY header of the trusted
 }
 
+// processors is how many loops serve connections. A loop that waits in the kernel keeps its Go processor
+// for a while, so there is one more of them, for goroutines.
+var processors = sync.OnceValue(func() int {
+	n := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(n + 1)
+	return n
+})
+
 func newProcess(stderr io.Writer, s source, inherited []*os.File) *process {
 	p := &process{source: s, inherited: inherited, drainAsked: make(chan struct{}, 1),
 		stop: make(chan struct{})}
@@ -54,7 +63,7 @@ func newProcess(stderr io.Writer, s source, inherited []*os.File) *process {
 	slog.SetDefault(p.log)
 	p.files.raise()
 	p.registry = metric.NewRegistry()
-	p.front = front.New(&p.current, p.registry.Scope(), p.inherited)
+	p.front = front.New(&p.current, p.registry.Scope(), p.inherited, processors())
 	o := live.Options{File: s.file, Registry: p.registry, Current: &p.current, Log: p.log,
 		Features: features(edge.Feature{Name: "process", New: p.build}, p.front)}
 	if s.demo != nil {

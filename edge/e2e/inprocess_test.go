@@ -29,7 +29,7 @@ func inProcess(t testing.TB, conf string) string {
 	conf = strings.ReplaceAll(conf, "{{addr}}", addr) +
 		"\n[log.access]\noutput = \"" + filepath.Join(t.TempDir(), "access.log") + "\"\n"
 	registry, current := metric.NewRegistry(), &edge.Current{}
-	f := front.New(current, registry.Scope(), nil)
+	f := front.New(current, registry.Scope(), nil, 0)
 	l := live.New(live.Options{
 		Text:     func() (string, []byte, error) { return "test.toml", []byte(conf), nil },
 		Registry: registry, Current: current, Log: slog.Default(),

@@ -163,7 +163,7 @@ func (b *requestBody) Trailer() []byte { return b.trailer }
 
 // Splice implements edge.Splicer for plain bodies of known length.
 func (b *requestBody) Splice(p *splice.Pipe, limit int64) (int, error) {
-	if b.c.tcp == nil || b.left <= 0 || b.expect || b.err != nil || len(b.c.br.Buffered()) > 0 {
+	if !b.c.plain() || b.left <= 0 || b.expect || b.err != nil || len(b.c.br.Buffered()) > 0 {
 		return 0, edge.ErrNoSplice
 	}
 	n, err := b.c.spliceInto(p, min(limit, b.left))
@@ -194,6 +194,15 @@ func (b *requestBody) quiet() bool {
 	}
 	_, whole := b.Whole()
 	return whole || (b.err == nil && !b.expect && b.left > 0 && b.left <= drainBytes)
+}
+
+// here tells that nothing of the body is still to come.
+func (b *requestBody) here() bool {
+	if b.ended.Load() {
+		return true
+	}
+	_, whole := b.Whole()
+	return whole
 }
 
 func (b *requestBody) failed() bool   { return b.err != nil }

@@ -1,41 +1,51 @@
 package front
 
 import (
+	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/poll"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
-// conn is one client connection: a goroutine that reads a head, has it served, and starts over.
+// conn is one client connection. It has one owner at any time: the loop while it waits for a request or for
+// the upstream, else whoever runs on from there, which is the loop as long as nobody has to be waited for
+// and a goroutine (serve) from there to the end of the exchange.
 type conn struct {
 	l      *Listener
-	nc     net.Conn        // bytes are read from and written to it: the socket, or TLS on it
-	socket net.Conn        // the socket itself
-	tcp    *net.TCPConn    // the socket when bytes may be spliced: plain TCP; else nil
-	raw    syscall.RawConn // of the socket; nil when it has none
+	socket poll.Socket
+	nc     net.Conn // bytes are read from and written to it: the socket, or TLS on it
+	work   *work    // the request being served; nil: none
 	lane   uint32
-	peer   netip.Addr
+	from   netip.Addr // other end of the socket, for the cap on its connections
+	peer   netip.Addr // the same, or what a PROXY header said
 	scheme string
-	// counted: the connection counts against its address' cap.
-	counted bool
 
-	br     wire.Reader
-	in     requestBody
-	pace   pace  // of what the client sends
-	outflo pace  // of what the client takes
-	rdl    int64 // read deadline in force, clock nanoseconds; 0: none
-	until  int64 // when the body being gathered is given up, likewise; 0: never
-	wdl    int64 // write deadline in force
+	br      wire.Reader
+	pace    pace  // of what the client sends
+	outflo  pace  // of what the client takes
+	started int64 // when the first byte of a head was seen, clock nanoseconds; 0: none yet
+	rdl     int64 // read deadline in force, likewise; 0: none
+	until   int64 // when the body being gathered is given up, likewise; 0: never
+	wdl     int64 // write deadline in force
+
+	counted bool // the connection counts against its address' cap
+	greeted bool // PROXY header and TLS handshake are done, or not asked for
+	looped  bool // reads must not wait: the loop is the owner, or serve does its work
+	served  bool // a request has been answered
+	unread  bool // the client has sent, or may yet send, what nobody reads
+	begun   bool // guarded by sendMu: the final answer has begun
+	reset   bool // close with RST: the client must not take what it got for whole
+
+	serving func() // serve, for hand; nil: not needed yet
 
 	// state tells the drain what the connection is doing.
 	state atomic.Uint32
@@ -43,15 +53,9 @@ type conn struct {
 	aborted atomic.Bool
 	// sendMu orders an interim answer (100) of the uploading goroutine before the final one.
 	sendMu sync.Mutex
-	begun  bool // guarded by sendMu: the final answer has begun
-	reset  bool // close with RST: the client must not take what it got for whole
 
-	tunnel atomic.Pointer[tunnel]
-
-	poll    [1]unix.PollFd
-	pollFn  func(fd uintptr)
-	unsent  int // set by queueFn
-	queueFn func(fd uintptr)
+	tunnel   atomic.Pointer[tunnel]
+	upstream atomic.Pointer[poll.Socket] // waited for, now or not long ago: see Watch
 }
 
 const (
@@ -63,104 +67,272 @@ const (
 // Minimum sizes of the read buffer: most heads fit in the first.
 const readBuffer = 4 << 10
 
-func newConn(l *Listener, socket net.Conn, peer netip.Addr) *conn {
-	c := &conn{l: l, nc: socket, socket: socket, peer: peer, scheme: "http", lane: l.front.nextLane()}
-	c.tcp, _ = socket.(*net.TCPConn)
-	if sc, ok := socket.(syscall.Conn); ok {
-		c.raw, _ = sc.SyscallConn()
-	}
-	c.pollFn, c.queueFn = c.pollFd, c.queueFd
-	return c
-}
-
-// serve runs the connection until it ends.
-func (c *conn) serve() {
-	defer c.l.forget(c)
-	defer c.close()
-	var f *edge.Fault
-	defer edge.Contain(&f) // ends this connection only
-	set := c.l.settings.Load()
+// newConn makes a connection and gives it to the loop, or to a goroutine when it does not begin with a
+// request.
+func (l *Listener) newConn(a poll.Accepted, peer netip.Addr, counted bool) {
+	set := l.settings.Load()
+	c := &conn{l: l, from: peer, peer: peer, scheme: "http", lane: l.front.nextLane(), counted: counted,
+		greeted: set.tls == nil && !set.proxyProtocol}
+	c.nc = &c.socket
 	c.br.Reset(c, readBuffer, set.headBuffer)
-	if !c.greet(set) {
+	l.enter(c)
+	due := int64(0)
+	if c.greeted {
+		due = clock.Now() + int64(set.headerTimeout)
+	}
+	if err := l.front.loops.AdoptAccepted(&c.socket, a, c, due); err != nil {
+		slog.Error("cannot wait for a connection", "listener", l.key, "error", err)
+		l.forget(c)
 		return
 	}
-	for first := true; ; first = false {
-		c.br.SetMax(c.l.settings.Load().headBuffer)
-		if !c.await(first) {
+	if !c.greeted {
+		c.hand()
+	}
+}
+
+// plain tells that bytes can be moved without being looked at: there is no TLS.
+func (c *conn) plain() bool { return c.nc == net.Conn(&c.socket) }
+
+// Ready implements poll.Handler: a request begins or goes on, or the client has left.
+func (c *conn) Ready() {
+	if c.plain() {
+		c.loop()
+	} else {
+		c.hand()
+	}
+}
+
+// Expired implements poll.Handler: nothing has come in time.
+func (c *conn) Expired() {
+	if len(c.br.Buffered()) == 0 {
+		c.finish()
+		return
+	}
+	c.take(0, nil, edge.RequestTimeout)
+	c.loop()
+}
+
+// Hangup implements poll.Handler: an upstream that the client does not wait for any more is looked after
+// soon.
+func (c *conn) Hangup() {
+	if up := c.upstream.Load(); up != nil {
+		up.SetDue(clock.Now() + int64(gonePatience))
+	}
+}
+
+// gonePatience is how long a request may go on whose client has closed its side: it may only have said that
+// it sends nothing more.
+const gonePatience = 100 * time.Millisecond
+
+// Loops implements edge.LoopConn.
+func (c *conn) Loops() *poll.Loops { return c.l.front.loops }
+
+// Watch implements edge.LoopConn.
+func (c *conn) Watch(up *poll.Socket) { c.upstream.Store(up) }
+
+// Resume implements edge.LoopConn.
+func (c *conn) Resume() {
+	w := c.work
+	switch c.after(edge.Resume(&w.x, w)) {
+	case next:
+		c.loop()
+	case blocked:
+		c.hand()
+	}
+}
+
+// loop serves requests in the loop, and hands over to a goroutine what has to wait.
+func (c *conn) loop() {
+	if c.run() == blocked {
+		c.hand()
+	}
+}
+
+// hand gives the connection to a goroutine. The function value is kept: a go statement with a method makes
+// a new one each time.
+func (c *conn) hand() {
+	if c.serving == nil {
+		c.serving = c.serve
+	}
+	go c.serving()
+}
+
+// serve is the goroutine of a connection: it does what has to wait, and ends when there is nothing of that
+// kind.
+func (c *conn) serve() {
+	var f *edge.Fault
+	defer func() {
+		if f != nil { // a panic ends this connection only
+			c.finish()
+		}
+	}()
+	defer edge.Contain(&f)
+	c.looped = false
+	if !c.greeted {
+		c.greeted = true
+		if !c.greet(c.l.settings.Load()) {
+			c.finish()
 			return
 		}
-		if !c.exchange() {
+	}
+	for {
+		if w := c.work; w != nil {
+			c.looped = false
+			edge.Proceed(&w.x, w)
+			if c.after(edge.Ended) == given {
+				return
+			}
+		}
+		if c.plain() {
+			if c.run() == given {
+				return
+			}
+		} else if c.secured() == given {
 			return
 		}
 	}
 }
 
-// await waits for the first byte of a request. It returns false when none comes.
-func (c *conn) await(first bool) bool {
+// step is what became of a connection.
+type step uint8
+
+const (
+	next    step = iota // its next request can be read
+	blocked             // the request in c.work goes on in a goroutine
+	given               // it waits in the loop, or has ended: it is not the caller's any more
+)
+
+// run serves requests without waiting.
+func (c *conn) run() step {
+	var f *edge.Fault
+	defer func() {
+		if f != nil { // a panic ends this connection only
+			c.finish()
+		}
+	}()
+	defer edge.Contain(&f)
+	c.looped = true
+	for {
+		if c.work == nil && c.read() == given {
+			return given
+		}
+		w := c.work
+		if s := c.after(edge.Try(c.pin(w), &w.x, w)); s != next {
+			return s
+		}
+	}
+}
+
+// secured reads and serves one request under TLS; the connection goes to the loop when none comes soon.
+func (c *conn) secured() step {
+	if c.read() == given {
+		return given
+	}
+	w := c.work
+	edge.Serve(c.pin(w), &w.x, w)
+	return c.after(edge.Ended)
+}
+
+// read reads a head into c.work, unless the connection waits for it in the loop, or has ended.
+func (c *conn) read() step {
+	for {
+		n, v, err := c.collect(c.l.settings.Load())
+		late := errors.Is(err, os.ErrDeadlineExceeded)
+		switch {
+		case err == nil:
+			c.take(n, v, nil)
+			return next
+		case late && len(c.br.Buffered()) > 0:
+			c.take(0, nil, edge.RequestTimeout)
+			return next
+		case late || errors.Is(err, errNothing):
+			if c.rest() {
+				return given
+			}
+		default:
+			c.finish()
+			return given
+		}
+	}
+}
+
+// rest gives the connection to the loop until more has come; false: it has, and the caller goes on.
+func (c *conn) rest() bool {
+	set := c.l.settings.Load()
 	if len(c.br.Buffered()) > 0 {
-		c.state.Store(stateBusy)
-		return true
+		c.socket.SetDue(c.started + int64(set.headerTimeout))
+		return c.socket.Await()
 	}
 	c.br.Release()
-	set := c.l.settings.Load()
 	wait := set.idleTimeout
-	if first {
+	if !c.served {
 		wait = set.headerTimeout
 	}
 	c.state.Store(stateIdle)
-	c.readBy(clock.Now(), wait)
+	c.socket.SetDue(clock.Now() + int64(wait))
 	if c.l.draining() {
-		// A drain that began before the line above has set its own, earlier deadline; it must not be lost.
+		// A drain that began before the line above has set its own, earlier moment; it must not be lost.
 		c.lastCall()
 	}
-	_, err := c.br.Fill()
-	c.state.Store(stateBusy)
-	return err == nil
+	return c.socket.Await()
 }
 
 // lastCall shortens the wait of an idle connection: the client may have sent a request that is still on its
 // way, so the connection is not closed at once, and a request that comes is answered with Connection: close.
 func (c *conn) lastCall() {
-	// Not c.nc, which another goroutine may be replacing; a closed socket ends the wait by itself.
-	_ = c.socket.SetReadDeadline(time.Now().Add(time.Duration(c.l.front.drainGrace.Load())))
+	grace := c.l.front.drainGrace.Load()
+	c.socket.SetDue(clock.Now() + grace)
+	// Under TLS a goroutine may be reading. A closed socket ends that by itself.
+	_ = c.socket.SetReadDeadline(time.Now().Add(time.Duration(grace)))
 }
 
-// exchange reads one head and has it served. It returns false when the connection must end.
-func (c *conn) exchange() bool {
-	w := acquireWork()
-	w.c = c
-	x := &w.x
-	x.Times.Start = clock.Now()
-	c.begun = false
-	c.pace, c.outflo = pace{}, pace{}
-	set := c.l.settings.Load()
-	x.Lane, x.Peer, x.Client, x.Listener, x.Scheme, x.Conn = c.lane, c.peer, c.peer, set.name, c.scheme, c
-	if quiet := c.readHead(w, set); quiet {
-		w.release()
-		return false
-	}
-	g := c.l.front.current.Pin(c.lane)
+// pin returns the generation that serves w.
+func (c *conn) pin(w *work) *edge.Generation {
 	if c.l.draining() {
-		x.Close = true
+		w.x.Close = true
 	}
-	edge.Serve(g, x, w)
-	g.Unpin(c.lane)
-	alive := !x.Close && c.settle()
+	return c.l.front.current.Pin(c.lane)
+}
+
+// after looks what became of the request in c.work, and ends it when it has been served.
+func (c *conn) after(p edge.Progress) step {
+	switch p {
+	case edge.Pending:
+		return given
+	case edge.Blocked:
+		return blocked
+	}
+	w := c.work
+	w.x.Gen.Unpin(c.lane)
+	alive := !w.x.Close && c.settle(w)
+	c.unread = !w.in.finished()
+	c.work, c.served = nil, true
 	w.release()
-	return alive
+	if !alive {
+		c.finish()
+		return given
+	}
+	return next
 }
 
 // settle makes the connection ready for the next head: what is left of the request's body is read, if it is
 // little; false when the connection must end instead.
-func (c *conn) settle() bool {
-	if c.aborted.Load() || c.in.failed() {
+func (c *conn) settle(w *work) bool {
+	if c.aborted.Load() || w.in.failed() {
 		return false
 	}
-	return c.in.drain()
+	return w.in.drain()
 }
 
-// Read is the source of the connection's read buffer: it keeps the pace of a body.
+// errNothing tells the loop that nothing more has come.
+var errNothing = errors.New("nothing to read yet")
+
+// Read is the source of the connection's read buffer: it keeps the pace of a body. For the loop it does not
+// wait.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.looped {
+		return c.readNow(p)
+	}
 	if !c.pace.on {
 		return c.nc.Read(p)
 	}
@@ -181,26 +353,29 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+func (c *conn) readNow(p []byte) (int, error) {
+	if c.socket.Fresh() {
+		return 0, errNothing
+	}
+	n, err := c.socket.TryRead(p)
+	if n == 0 && err == nil {
+		err = errNothing
+	}
+	return n, err
+}
+
 // overdue tells that the exchange's own time is over.
 func (c *conn) overdue() bool { return c.until > 0 && clock.Now() >= c.until }
 
 // write sends b to the client; a client that takes it too slowly is cut.
 func (c *conn) write(b []byte) error {
 	var err error
-	if c.nc == c.socket {
+	if c.plain() {
 		_, err = c.push(b)
 	} else {
 		_, err = c.nc.Write(b) // which pushes its records
 	}
 	return err
-}
-
-// readBy lets reads block for at least wait and at most a quarter more: a deadline is only moved when it
-// must.
-func (c *conn) readBy(now int64, wait time.Duration) {
-	if c.rdl-now < int64(wait) || c.rdl-now > int64(wait)+int64(wait)/2 {
-		c.setReadDeadline(now + int64(wait) + int64(wait)/4)
-	}
 }
 
 // moveReadDeadline lets a read block for wait, or up to a second less.
@@ -223,22 +398,8 @@ func (c *conn) moveWriteDeadline(now, wait int64) {
 	}
 }
 
-// Gone implements edge.ClientConn: a poll for RDHUP sees a close even behind unread bytes, TLS or not.
-func (c *conn) Gone() bool {
-	if c.raw == nil {
-		return false
-	}
-	c.poll[0].Revents = 0
-	if c.raw.Control(c.pollFn) != nil {
-		return true
-	}
-	return c.poll[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
-}
-
-func (c *conn) pollFd(fd uintptr) {
-	c.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLRDHUP}
-	_, _ = unix.Poll(c.poll[:], 0) // an error leaves Revents zero: not known to be gone
-}
+// Gone implements edge.ClientConn: the loop has seen the end even behind unread bytes, TLS or not.
+func (c *conn) Gone() bool { return c.socket.HungUp() }
 
 // Abort implements edge.ClientConn.
 func (c *conn) Abort() {
@@ -246,14 +407,29 @@ func (c *conn) Abort() {
 	_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes a blocked read
 }
 
+// finish ends the connection. What that has to wait for is done by a goroutine.
+func (c *conn) finish() {
+	if w := c.work; w != nil && w.x.Gen != nil { // after a panic
+		w.x.Gen.Unpin(c.lane)
+	}
+	if c.looped && c.lingers() && !c.reset {
+		go c.end()
+		return
+	}
+	c.end()
+}
+
+func (c *conn) end() {
+	c.close()
+	c.l.forget(c)
+}
+
 // close ends the connection so that the client can still read what was sent to it: closing a socket with
 // unread bytes would reset it and destroy the answer on its way (RFC 9112 9.6).
 func (c *conn) close() {
 	switch {
 	case c.reset:
-		if t, ok := c.socket.(*net.TCPConn); ok {
-			_ = t.SetLinger(0) // the next close sends RST
-		}
+		c.socket.SetReset()
 		_ = c.socket.Close()
 	case c.lingers():
 		c.linger()
@@ -265,7 +441,7 @@ func (c *conn) close() {
 }
 
 func (c *conn) lingers() bool {
-	return c.aborted.Load() || len(c.br.Buffered()) > 0 || !c.in.finished()
+	return c.aborted.Load() || len(c.br.Buffered()) > 0 || c.unread
 }
 
 // linger sends FIN and reads what is still on its way, for a short while and a bounded amount.

@@ -6,6 +6,7 @@ package front
 import (
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
+	"github.com/penstock-edge/penstock/edge/lib/poll"
 )
 
 // Front owns the listeners of the process.
@@ -23,6 +25,8 @@ type Front struct {
 	current   *edge.Current
 	inherited []*os.File // listening sockets handed in by the service manager
 	lane      atomic.Uint32
+	nloops    int
+	loops     *poll.Loops // nil before the first listener is opened; made under mu
 	// drainGrace is how long an idle connection is kept at a drain, for a request that is on its way already.
 	drainGrace atomic.Int64 // nanoseconds
 
@@ -42,9 +46,13 @@ type Front struct {
 const drainGrace = 3 * time.Second
 
 // New returns a front that serves the generations of current on sockets it opens, or takes from inherited.
-func New(current *edge.Current, metrics *metric.Scope, inherited []*os.File) *Front {
+// It waits for connections in as many loops; 0: as many as Go has processors.
+func New(current *edge.Current, metrics *metric.Scope, inherited []*os.File, loops int) *Front {
+	if loops == 0 {
+		loops = runtime.GOMAXPROCS(0)
+	}
 	f := &Front{
-		current: current, inherited: inherited, listeners: make(map[string]*Listener),
+		current: current, inherited: inherited, nloops: loops, listeners: make(map[string]*Listener),
 		away: make(map[string]*lanes.Counter), greetings: make(map[string]*lanes.Counter),
 	}
 	f.drainGrace.Store(int64(drainGrace))
@@ -76,6 +84,19 @@ func (f *Front) Close() {
 		close(f.watching)
 		f.watching = nil
 	}
+	if f.loops != nil {
+		f.loops.Close()
+	}
+}
+
+// startLoops makes the loops when the first listener is opened.
+func (f *Front) startLoops() (err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.loops == nil {
+		f.loops, err = poll.Start(f.nloops)
+	}
+	return err
 }
 
 // Drain stops accepting everywhere and waits until the connections have ended; what is left after timeout is

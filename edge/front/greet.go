@@ -29,7 +29,7 @@ func (c *conn) greet(set *settings) bool {
 
 // secure makes the TLS handshake; bytes that were read behind a PROXY header belong to it.
 func (c *conn) secure(set *settings) bool {
-	under := c.socket
+	under := net.Conn(&c.socket)
 	if rest := c.br.Buffered(); len(rest) > 0 {
 		under = &prefixed{Conn: under, rest: append([]byte(nil), rest...)}
 		c.br.Discard(len(rest))
@@ -42,7 +42,7 @@ func (c *conn) secure(set *settings) bool {
 		return false
 	}
 	_ = under.SetDeadline(time.Time{})
-	c.nc, c.tcp, c.scheme = t, nil, "https"
+	c.nc, c.scheme = t, "https"
 	return true
 }
 

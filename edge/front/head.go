@@ -3,7 +3,7 @@ package front
 import (
 	"bytes"
 	"errors"
-	"os"
+	"time"
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
@@ -11,64 +11,86 @@ import (
 	"github.com/penstock-edge/penstock/edge/route"
 )
 
-// readHead reads and checks one head into w. A head that is refused leaves its fault in the exchange; quiet
-// tells that there is nobody to answer.
-func (c *conn) readHead(w *work, set *settings) (quiet bool) {
-	x := &w.x
-	n, f := c.collect(x, set)
-	x.Times.Head = clock.Now()
-	if n == 0 && f == nil {
-		return true
+// collect reads until a whole head is in the buffer and returns its length, or what is wrong with it.
+func (c *conn) collect(set *settings) (int, *wire.Violation, error) {
+	c.br.SetMax(set.headBuffer)
+	for searched := 0; ; {
+		b := c.br.Buffered()
+		if c.started == 0 && len(b) > 0 {
+			c.started = clock.Now()
+			c.state.Store(stateBusy)
+		}
+		n := wire.HeadEnd(b, searched)
+		switch {
+		case n > set.maxHead, n == 0 && len(b) >= set.maxHead:
+			return 0, wire.Overflow(b), nil
+		case n > 0:
+			return n, nil, nil
+		}
+		if v := wire.CheckStart(b); v != nil {
+			return 0, v, nil
+		}
+		searched = len(b)
+		if !c.looped {
+			c.headDeadline(set)
+		}
+		if _, err := c.br.Fill(); err != nil {
+			if errors.Is(err, wire.ErrFull) {
+				return 0, wire.Overflow(b), nil
+			}
+			return 0, nil, err
+		}
 	}
-	c.in.reset(c, 0, false)
-	if f == nil {
-		f = c.take(w, n, set)
+}
+
+// headDeadline bounds the next read of a goroutine: by the time for a head that has begun; else by how long
+// it is worth to keep the goroutine instead of giving the connection to the loop.
+func (c *conn) headDeadline(set *settings) {
+	at := c.started + int64(set.headerTimeout)
+	if c.started == 0 {
+		at = clock.Now() + int64(min(restAfter, set.headerTimeout, set.idleTimeout))
+		c.state.Store(stateIdle)
+	}
+	c.setReadDeadline(at)
+	if c.started == 0 && c.l.draining() {
+		c.lastCall()
+	}
+}
+
+// restAfter is how long a goroutine waits for the next request under TLS before it gives the connection, its
+// stack and its buffer back.
+const restAfter = time.Second
+
+// take makes the head of n bytes in the buffer, or what is wrong with it, the request that is served next.
+func (c *conn) take(n int, v *wire.Violation, f *edge.Fault) {
+	w := acquireWork()
+	w.c, c.work = c, w
+	x := &w.x
+	set := c.l.settings.Load()
+	x.Times.Start, x.Times.Head = c.started, clock.Now()
+	c.started, c.begun = 0, false
+	c.pace, c.outflo = pace{}, pace{}
+	x.Lane, x.Peer, x.Client, x.Listener, x.Scheme = c.lane, c.peer, c.peer, set.name, c.scheme
+	x.Conn, x.Loop = c, c
+	w.in.reset(c, 0, false)
+	switch {
+	case v != nil:
+		f = refused(x, v)
+	case f == nil:
+		f = c.parse(w, n, set)
 	}
 	if f != nil {
 		x.Fault = f
 		x.Close = true
 		c.aborted.Store(true) // nothing behind a refused head is read as a request
 	}
-	return false
-}
-
-// collect reads until a whole head is in the buffer and returns its length; 0 and no fault when the client
-// left.
-func (c *conn) collect(x *edge.Exchange, set *settings) (int, *edge.Fault) {
-	until := x.Times.Start + int64(set.headerTimeout)
-	for searched := 0; ; {
-		b := c.br.Buffered()
-		n := wire.HeadEnd(b, searched)
-		switch {
-		case n > set.maxHead, n == 0 && len(b) >= set.maxHead:
-			return 0, refused(x, wire.Overflow(b))
-		case n > 0:
-			return n, nil
-		}
-		if v := wire.CheckStart(b); v != nil {
-			return 0, refused(x, v)
-		}
-		searched = len(b)
-		if c.rdl != until {
-			c.setReadDeadline(until)
-		}
-		if _, err := c.br.Fill(); err != nil {
-			switch {
-			case errors.Is(err, wire.ErrFull):
-				return 0, refused(x, wire.Overflow(b))
-			case errors.Is(err, os.ErrDeadlineExceeded):
-				return 0, edge.RequestTimeout
-			}
-			return 0, nil
-		}
-	}
 }
 
 var foreignScheme = &edge.Fault{Status: 400, Side: edge.SideClient, Code: "bad_request", Close: true,
 	Detail: "The scheme of the request's target is not the one of this connection."}
 
-// take checks the head of n bytes in the buffer and fills the exchange from it.
-func (c *conn) take(w *work, n int, set *settings) *edge.Fault {
+// parse checks the head of n bytes in the buffer and fills the exchange from it.
+func (c *conn) parse(w *work, n int, set *settings) *edge.Fault {
 	x, m := &w.x, &w.m
 	var v *wire.Violation
 	w.clean, v = wire.ScanRequest(w.clean[:0], c.br.Buffered()[:n], m)
@@ -95,23 +117,24 @@ func (c *conn) take(w *work, n int, set *settings) *edge.Fault {
 	x.Minor, x.TETrailers, x.HeadBytes = m.Minor, m.TETrailers, n
 	x.Close = m.Close
 	x.InMax = set.maxBody
-	c.frame(x, m)
+	w.frame(m)
 	c.br.Discard(n)
 	return nil
 }
 
 // frame decides how the request's body ends.
-func (c *conn) frame(x *edge.Exchange, m *wire.Request) {
+func (w *work) frame(m *wire.Request) {
+	x := &w.x
 	switch {
 	case m.Chunked:
 		x.InLen = -1
 	case m.ContentLength > 0:
 		x.InLen = m.ContentLength
 	}
-	c.in.reset(c, x.InLen, m.Expect100)
+	w.in.reset(w.c, x.InLen, m.Expect100)
 	if x.InLen != 0 {
-		c.in.x = x
-		x.In = &c.in
+		w.in.x = x
+		x.In = &w.in
 		x.Upgrade = nil // an upgrade with a body has no meaning that both sides are sure to share
 	}
 }

@@ -2,7 +2,6 @@ package front
 
 import (
 	"math"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,18 +16,14 @@ const leaveGrace = 100 * time.Millisecond
 // before it closes the socket. A socket that the service manager holds too is let go at once: its queue is
 // for the next process.
 func (l *Listener) leave() {
-	patient, ok := l.socket.(interface {
-		syscall.Conn
-		SetDeadline(t time.Time) error
-	})
-	if !ok || l.lent {
+	if l.lent {
 		_ = l.socket.Close() // nobody accepts on it any more
 		return
 	}
-	if raw, err := patient.SyscallConn(); err == nil {
+	if raw, err := l.socket.SyscallConn(); err == nil {
 		_ = raw.Control(keepOut) // fails only on a closed socket
 	}
-	if patient.SetDeadline(time.Now().Add(leaveGrace)) != nil {
+	if l.socket.SetDeadline(time.Now().Add(leaveGrace)) != nil {
 		_ = l.socket.Close() // as above
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/ip"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
+	"github.com/penstock-edge/penstock/edge/lib/poll"
 )
 
 // settings are what a reload may change of a listener; a connection takes them up with its next request.
@@ -38,7 +39,7 @@ type settings struct {
 type Listener struct {
 	front    *Front
 	key      string // address as configured
-	socket   net.Listener
+	socket   *poll.Listener
 	lent     bool // the service manager holds the socket too
 	settings atomic.Pointer[settings]
 	drains   atomic.Bool
@@ -51,7 +52,7 @@ type Listener struct {
 	open map[*conn]struct{}
 }
 
-func newListener(f *Front, key string, socket net.Listener) *Listener {
+func newListener(f *Front, key string, socket *poll.Listener) *Listener {
 	return &Listener{front: f, key: key, socket: socket, conns: lanes.NewGauge(), open: make(map[*conn]struct{})}
 }
 
@@ -69,10 +70,10 @@ func (l *Listener) accept() {
 	defer l.accepts.Done()
 	pause := acceptPause
 	for {
-		nc, err := l.socket.Accept()
+		a, err := l.socket.Accept()
 		if err == nil {
 			pause = acceptPause
-			l.admit(nc)
+			l.admit(a)
 			continue
 		}
 		if l.draining() || errors.Is(err, net.ErrClosed) {
@@ -97,49 +98,48 @@ func acceptHint(err error) string {
 }
 
 // admit starts a connection, or turns it away when the listener or its address has enough.
-func (l *Listener) admit(nc net.Conn) {
+func (l *Listener) admit(a poll.Accepted) {
 	set := l.settings.Load()
-	peer := addrOf(nc.RemoteAddr())
+	peer := a.Remote.Addr().Unmap().WithZone("")
 	if l.conns.Sum() >= set.maxConns {
-		l.turnAway(nc, "listener_full", set)
+		l.turnAway(a, "listener_full", set)
 		return
 	}
 	// Behind a trusted proxy all connections share its address: the cap would be on the proxy.
 	counted := set.maxPerIP > 0 && !set.trusted.Contains(peer)
 	if counted && !l.perIP.enter(peer, set.maxPerIP) {
-		l.turnAway(nc, "address_full", set)
+		l.turnAway(a, "address_full", set)
 		return
 	}
-	c := newConn(l, nc, peer)
-	c.counted = counted
-	l.conns.Add(c.lane, 1)
-	l.mu.Lock()
-	l.open[c] = struct{}{}
-	l.mu.Unlock()
-	go c.serve()
+	l.newConn(a, peer, counted)
 }
 
 // turnAway answers 503 on a plain connection, without waiting, and closes it.
-func (l *Listener) turnAway(nc net.Conn, why string, set *settings) {
+func (l *Listener) turnAway(a poll.Accepted, why string, set *settings) {
 	l.front.turnedAway(why).Inc(0)
 	if set.tls == nil && !set.proxyProtocol {
-		_ = nc.SetWriteDeadline(time.Now().Add(time.Millisecond)) // a fresh socket has room; never wait for it
-		_, _ = nc.Write(fullAnswer)                               // best effort: the client is turned away anyway
-		if t, ok := nc.(*net.TCPConn); ok {
-			_ = t.CloseWrite() // lets the answer out before the close below
-		}
+		a.TurnAway(fullAnswer)
+	} else {
+		a.TurnAway(nil)
 	}
-	_ = nc.Close()
 }
 
 var fullAnswer = []byte("HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n" +
 	"Retry-After: 1\r\nConnection: close\r\nContent-Length: 95\r\n\r\n" +
 	`{"type":"about:blank","title":"Service Unavailable","status":503,"code":"too_many_connections"}`)
 
+// enter makes a connection known.
+func (l *Listener) enter(c *conn) {
+	l.conns.Add(c.lane, 1)
+	l.mu.Lock()
+	l.open[c] = struct{}{}
+	l.mu.Unlock()
+}
+
 // forget is called when a connection has ended.
 func (l *Listener) forget(c *conn) {
 	if c.counted {
-		l.perIP.leave(addrOf(c.socket.RemoteAddr()))
+		l.perIP.leave(c.from)
 	}
 	l.conns.Add(c.lane, -1)
 	l.mu.Lock()
@@ -176,7 +176,7 @@ func (l *Listener) cut() {
 		if t := c.tunnel.Load(); t != nil {
 			t.end()
 		}
-		_ = c.socket.Close()
+		c.socket.Shutdown()
 	})
 }
 
@@ -190,13 +190,6 @@ func (l *Listener) waitEmpty(until time.Time) bool {
 		time.Sleep(5 * time.Millisecond)
 	}
 	return true
-}
-
-func addrOf(a net.Addr) netip.Addr {
-	if t, ok := a.(*net.TCPAddr); ok {
-		return t.AddrPort().Addr().Unmap().WithZone("")
-	}
-	return netip.Addr{} // a unix socket has no address
 }
 
 // perIP counts connections by address.

@@ -6,8 +6,6 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
@@ -28,22 +26,6 @@ func (c *conn) push(b []byte) (n int, err error) {
 	}
 }
 
-// writeVec writes w.vec with as few system calls as the socket's buffer allows.
-func (c *conn) writeVec(w *work) error {
-	for {
-		now, left := clock.Now(), c.patience()
-		if left <= 0 {
-			return os.ErrDeadlineExceeded
-		}
-		c.moveWriteDeadline(now, left)
-		n, err := w.vec.WriteTo(c.tcp)
-		c.outflo.add(n, clock.Now()-now)
-		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
-			return err
-		}
-	}
-}
-
 // paceLook is how long a client must have kept the gateway waiting before it is looked what it has taken.
 const paceLook = time.Second
 
@@ -54,28 +36,13 @@ func (c *conn) patience() int64 {
 	rate := c.l.settings.Load().minSend
 	taken := c.outflo
 	if rate > 0 && taken.waited > int64(paceLook) {
-		taken.bytes = max(taken.bytes-c.queued(), 0)
+		taken.bytes = max(taken.bytes-c.socket.Queued(), 0)
 	}
 	left := taken.allowed(rate)
 	if rate > 0 {
 		left = min(left, int64(paceGrace))
 	}
 	return left
-}
-
-// queued returns how many bytes the client has not acknowledged; 0 when the socket does not tell.
-func (c *conn) queued() int64 {
-	c.unsent = 0
-	if c.raw != nil {
-		_ = c.raw.Control(c.queueFn) // a closed socket fails the write
-	}
-	return int64(c.unsent)
-}
-
-func (c *conn) queueFd(fd uintptr) {
-	if n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); err == nil {
-		c.unsent = n
-	}
 }
 
 // paced is the socket under TLS: its records are written at the pace of the answer in them. Handshakes and

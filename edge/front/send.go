@@ -21,13 +21,16 @@ var clientTooSlow = &edge.Fault{Status: 499, Side: edge.SideClient, Code: "clien
 // Send implements edge.Sender: the answer leaves as head and body in as few writes as it can.
 func (w *work) Send(x *edge.Exchange) *edge.Fault {
 	c := w.c
+	if rest := w.rest; rest != nil {
+		return c.sent(x, c.write(rest), nil)
+	}
 	c.sendMu.Lock()
 	c.begun = true
 	c.sendMu.Unlock()
 	if x.Tunnel != nil {
 		return c.runTunnel(w)
 	}
-	if c.l.draining() || !c.in.quiet() {
+	if c.l.draining() || !w.in.quiet() {
 		x.Close = true
 	}
 	framing := w.head(x)
@@ -43,6 +46,38 @@ func (w *work) Send(x *edge.Exchange) *edge.Fault {
 		}
 	}
 	return w.sendStream(x, framing == untilClose)
+}
+
+// TrySend implements edge.Sender for answers that are whole in memory, as are their requests.
+func (w *work) TrySend(x *edge.Exchange) (done bool, f *edge.Fault) {
+	c := w.c
+	if x.Tunnel != nil || x.OutLen < 0 || !w.in.here() {
+		return false, nil
+	}
+	var body []byte
+	if x.Out != nil {
+		whole, ok := x.Out.(edge.Whole)
+		if ok {
+			body, ok = whole.Whole()
+		}
+		if !ok || len(body) > 2*outBuffer {
+			return false, nil
+		}
+	}
+	c.begun = true // there is no other goroutine that could send
+	if c.l.draining() {
+		x.Close = true
+	}
+	if w.head(x) != noBody {
+		w.out = append(w.out, body...)
+		x.OutBytes = int64(len(body))
+	}
+	n, err := c.socket.TryWrite(w.out)
+	if err == nil && n < len(w.out) {
+		w.rest = w.out[n:]
+		return false, nil
+	}
+	return true, c.sent(x, err, nil)
 }
 
 type framing uint8
@@ -134,13 +169,15 @@ func appendField(dst, name, value []byte) []byte {
 func (w *work) sendWhole(x *edge.Exchange, b []byte) *edge.Fault {
 	c := w.c
 	x.OutBytes = int64(len(b))
-	if len(w.out)+len(b) <= outBuffer || c.tcp == nil {
+	if len(w.out)+len(b) <= outBuffer || !c.plain() {
 		w.out = append(w.out, b...)
 		return c.sent(x, c.write(w.out), nil)
 	}
-	w.vec2 = [2][]byte{w.out, b}
-	w.vec = w.vec2[:]
-	return c.sent(x, c.writeVec(w), nil)
+	err := c.write(w.out)
+	if err == nil {
+		err = c.write(b)
+	}
+	return c.sent(x, err, nil)
 }
 
 // sendStream sends a body of known length, or one that ends when the connection closes.
@@ -203,7 +240,7 @@ const spliceMin = 64 << 10
 func (w *work) splice(x *edge.Exchange) (moved bool, f *edge.Fault) {
 	c := w.c
 	body, ok := x.Out.(edge.Splicer)
-	if !ok || c.tcp == nil {
+	if !ok || !c.plain() {
 		return false, nil
 	}
 	p, err := splice.Acquire()
@@ -234,7 +271,8 @@ func (c *conn) drainPipe(p *splice.Pipe, x *edge.Exchange) error {
 			return os.ErrDeadlineExceeded
 		}
 		c.moveWriteDeadline(now, left)
-		n, err := p.Drain(c.raw)
+		raw, _ := c.socket.SyscallConn() // never fails
+		n, err := p.Drain(raw)
 		x.OutBytes += int64(n)
 		c.outflo.add(int64(n), clock.Now()-now)
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -255,7 +293,8 @@ func (c *conn) spliceInto(p *splice.Pipe, n int64) (int, error) {
 	if c.aborted.Load() {
 		return 0, os.ErrDeadlineExceeded
 	}
-	moved, err := p.Fill(c.raw, n)
+	raw, _ := c.socket.SyscallConn() // never fails
+	moved, err := p.Fill(raw, n)
 	c.pace.add(int64(moved), clock.Now()-now)
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF

@@ -14,6 +14,7 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/ip"
+	"github.com/penstock-edge/penstock/edge/lib/poll"
 )
 
 // compile turns a [[listener]] into settings; what is wrong is recorded on its table.
@@ -58,11 +59,18 @@ func (p *part) listen(conf *config.Listener) {
 		return
 	}
 	socket, lent, err := p.f.listen(conf)
+	if err == nil {
+		err = p.f.startLoops()
+	}
+	var taken *poll.Listener
+	if err == nil {
+		taken, err = p.f.loops.Listen(socket, lent)
+	}
 	if err != nil {
 		conf.Table.Errorf("address", "cannot listen on %q: %s", conf.Address, listenHint(err))
 		return
 	}
-	l := newListener(p.f, conf.Address, socket)
+	l := newListener(p.f, conf.Address, taken)
 	l.lent = lent
 	p.opened[conf.Address] = l
 }

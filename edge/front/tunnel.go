@@ -18,6 +18,7 @@ import (
 type tunnel struct {
 	c        *conn
 	up       net.Conn
+	socket   io.Closer // of the client
 	route    string
 	pool     string
 	target   string
@@ -37,7 +38,8 @@ func (c *conn) runTunnel(w *work) *edge.Fault {
 	if err := c.write(w.out); err != nil {
 		return c.sent(x, err, nil)
 	}
-	t := &tunnel{c: c, up: x.Tunnel.NetConn(), route: x.Plan.Name, pool: x.PoolName, target: x.TargetName,
+	t := &tunnel{c: c, socket: &c.socket, up: x.Tunnel.NetConn(),
+		route: x.Plan.Name, pool: x.PoolName, target: x.TargetName,
 		began: clock.Now(), idle: int64(x.TunnelIdle)}
 	t.last.Store(clock.Now())
 	early := append([]byte(nil), c.br.Buffered()...)
@@ -115,5 +117,5 @@ func (t *tunnel) pass(dst net.Conn, b []byte, count *atomic.Int64) error {
 // end closes both sides; what blocks in them returns.
 func (t *tunnel) end() {
 	_ = t.up.Close()
-	_ = t.c.socket.Close()
+	_ = t.socket.Close()
 }

@@ -39,12 +39,13 @@ func (s *scripted) CloseWrite() error                { return nil }
 func (s *scripted) SetReadDeadline(time.Time) error  { return nil }
 func (s *scripted) SetWriteDeadline(time.Time) error { return nil }
 
-// TestTunnelLosesNothingUnnoticed: a write that failed ends the tunnel, also when the other direction is alive.
+// TestTunnelLosesNothingUnnoticed: a write that failed ends the tunnel, also when the other direction is
+// alive.
 func TestTunnelLosesNothingUnnoticed(t *testing.T) {
 	f := func(failure error, ends bool) {
 		t.Helper()
 		src, dst := &scripted{}, &scripted{failure: failure}
-		tn := &tunnel{c: &conn{socket: src}, up: dst, idle: int64(time.Hour)}
+		tn := &tunnel{c: &conn{}, socket: src, up: dst, idle: int64(time.Hour)}
 		tn.last.Store(clock.Now())
 		tn.carry(dst, src, nil, &tn.in)
 		if src.closed.Load() != ends || dst.closed.Load() != ends {

@@ -3,7 +3,6 @@ package front
 import (
 	"bufio"
 	"bytes"
-	"net"
 	"sync"
 
 	"github.com/penstock-edge/penstock/edge"
@@ -19,8 +18,8 @@ type work struct {
 	src   bytes.Reader  // over clean
 	rd    *bufio.Reader // over src, for fasthttp's codec
 	out   []byte        // the answer's head, and bodies on their way
-	vec   net.Buffers   // head and body for one writev
-	vec2  [2][]byte     // room for vec
+	rest  []byte        // of an answer that the socket did not take at once; nil: none
+	in    requestBody
 }
 
 var works = sync.Pool{New: func() any {
@@ -37,7 +36,7 @@ func (w *work) release() {
 	w.c = nil
 	w.x.Reset()
 	w.m = wire.Request{}
-	w.vec, w.vec2 = nil, [2][]byte{}
+	w.rest = nil
 	if cap(w.out) > 4*outBuffer || cap(w.clean) > 4*outBuffer {
 		return // a rare giant head must not stay for ever
 	}

@@ -36,7 +36,7 @@ func BenchmarkBuild(b *testing.B) {
 		b.Run(fmt.Sprintf("routes=%d/pools=%d", size.routes, size.pools), func(b *testing.B) {
 			x := &text{s: bigFile(size.routes, size.pools)}
 			registry, current := metric.NewRegistry(), &edge.Current{}
-			f := front.New(current, registry.Scope(), nil)
+			f := front.New(current, registry.Scope(), nil, 0)
 			l := New(Options{Text: x.get, Features: []edge.Feature{f.Feature(), pool.Feature},
 				Registry: registry, Current: current, Log: slog.New(slog.DiscardHandler)})
 			b.ReportAllocs()

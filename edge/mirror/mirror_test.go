@@ -125,6 +125,9 @@ func (b *bench) check(keys string) (*live.Built, error) {
 	return live.Check("test.toml", []byte(text), []edge.Feature{pools, ours})
 }
 
+// TrySend implements edge.Sender: all is done by Send.
+func (b *bench) TrySend(*edge.Exchange) (bool, *edge.Fault) { return false, nil }
+
 // Send implements edge.Sender.
 func (b *bench) Send(x *edge.Exchange) *edge.Fault {
 	if x.Out != nil {

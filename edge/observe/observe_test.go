@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// stage is one generation of the feature with a file of its own.
+// stage is one generation of the feature with a file of its own, in a folder of its own.
 type stage struct {
 	t        testing.TB
 	keeper   *edge.Keeper
@@ -59,9 +59,12 @@ name = "users"
 prefix = "/"
 `
 
+// newStage makes its folder the working directory: a word of the configuration that is taken for a file's name
+// by mistake leaves no file beside the code.
 func newStage(t testing.TB) *stage {
-	return &stage{t: t, keeper: edge.NewKeeper(), registry: metric.NewRegistry(),
-		path: filepath.Join(t.TempDir(), "access.log")}
+	dir := t.TempDir()
+	t.Chdir(dir)
+	return &stage{t: t, keeper: edge.NewKeeper(), registry: metric.NewRegistry(), path: filepath.Join(dir, "access.log")}
 }
 
 // build makes a generation out of the section [log.access]; LOG in it is the path of the log.
@@ -266,6 +269,9 @@ func TestOff(t *testing.T) {
 	s.wantMetric(`penstock_requests_total{route="users",status_class="2xx"} 1`)
 	if s.instance.Reopen != nil || strings.Contains(s.metrics(), "access_log") {
 		t.Error("a log that is off has metrics or can be reopened")
+	}
+	if files, err := os.ReadDir("."); err != nil || len(files) > 0 {
+		t.Errorf("files %v, %v; a log that is off writes none", files, err)
 	}
 }
 

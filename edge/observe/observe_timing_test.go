@@ -2,11 +2,15 @@ package observe
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 )
+
+// template is a log format as users write their own.
+const template = `{time} {client} {method} {path} {status} {seconds} {target}`
 
 func BenchmarkRun(b *testing.B) {
 	f := func(name, access string) {
@@ -24,6 +28,30 @@ func BenchmarkRun(b *testing.B) {
 	f("metrics", `output = "off"`)
 	f("json", `output = "/dev/null"`)
 	f("combined", "output = \"/dev/null\"\nformat = \"combined\"")
+	f("template", "output = \"/dev/null\"\nformat = \""+template+"\"")
+}
+
+// BenchmarkRunParallel is the same on all cores, each in a lane of its own, as connections have it.
+func BenchmarkRunParallel(b *testing.B) {
+	f := func(name, access string) {
+		b.Run(name, func(b *testing.B) {
+			s := newStage(b).build(access)
+			defer s.close()
+			filter := s.plan.Filters(edge.Log)[0]
+			var next atomic.Uint32
+			b.ReportAllocs()
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				x := request()
+				x.Lane = next.Add(1)
+				for pb.Next() {
+					filter.Run(x)
+				}
+			})
+		})
+	}
+	f("metrics", `output = "off"`)
+	f("json", `output = "/dev/null"`)
 }
 
 // BenchmarkLine builds the text alone.
@@ -43,6 +71,8 @@ func BenchmarkLine(b *testing.B) {
 	f("json", jsonFormat(false))
 	c, _ := parse(combined)
 	f("combined", c)
+	c, _ = parse(template)
+	f("template", c)
 }
 
 // BenchmarkRoutes is what the feature costs when a generation of 10,000 routes is built; the second time all

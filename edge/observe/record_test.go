@@ -18,7 +18,8 @@ import (
 // sender is a front that sends nothing anywhere.
 type sender struct{ cut *edge.Fault }
 
-func (s sender) Send(*edge.Exchange) *edge.Fault { return s.cut }
+func (s sender) TrySend(*edge.Exchange) (bool, *edge.Fault) { return true, s.cut }
+func (s sender) Send(*edge.Exchange) *edge.Fault            { return s.cut }
 
 type filterFunc func(x *edge.Exchange) edge.Verdict
 

@@ -15,28 +15,41 @@ func BenchmarkLookup(b *testing.B) {
 			})
 		}
 	}
-	b.Run("missed/10000", func(b *testing.B) {
-		table, k := load(b, 1, 10000)
-		k.Path = []byte("/api/v1/things77/42/nothing")
-		benchmarkLookup(b, table, k)
-	})
 	b.Run("predicates", func(b *testing.B) {
 		table, k := guarded(b)
 		benchmarkLookup(b, table, k)
 	})
-	b.Run("method", func(b *testing.B) {
-		table, k := guarded(b)
-		k.Method = []byte("POST")
-		benchmarkLookup(b, table, k)
-	})
 }
 
-func benchmarkLookup(b *testing.B, table *Table, k *Key) {
-	var m Match
+// BenchmarkLookupNone looks up what no route takes: 404 where no path fits, however much of one does, and 405
+// where only the method does not.
+func BenchmarkLookupNone(b *testing.B) {
+	f := func(name string, n, status int, method, path string) {
+		b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+			var rules []Rule
+			for i := range n {
+				rules = append(rules, Rule{Methods: []string{"GET"}, Path: fmt.Sprintf("/api/v1/things%d/{id}/parts", i)})
+			}
+			table := mustTable(b, rules...)
+			q := request{method: method, path: path}
+			if m := benchmarkLookup(b, table, q.key()); m.Status != status {
+				b.Errorf("status %d, want %d", m.Status, status)
+			}
+		})
+	}
+	for _, n := range []int{1, 100, 10000} {
+		f("path", n, 404, "GET", fmt.Sprintf("/api/v1/things%d/42/nothing", n-1))
+		f("method", n, 405, "POST", fmt.Sprintf("/api/v1/things%d/42/parts", n-1))
+	}
+}
+
+func benchmarkLookup(b *testing.B, table *Table, k *Key) *Match {
+	m := new(Match)
 	b.ReportAllocs()
 	for b.Loop() {
-		table.Lookup(k, &m)
+		table.Lookup(k, m)
 	}
+	return m
 }
 
 // BenchmarkHostile looks paths up that were made to cost much: each segment of the path goes two
@@ -88,19 +101,27 @@ func BenchmarkShadowed(b *testing.B) {
 		rules = append(rules, Rule{Path: fmt.Sprintf("/things%d/{id}", i), Priority: i % 2})
 	}
 	table := mustTable(b, rules...)
+	b.ReportAllocs()
 	for b.Loop() {
 		table.Shadowed()
 	}
 }
 
 func BenchmarkCanonical(b *testing.B) {
-	for _, raw := range []string{"/api/v1/users/42/orders", "/a/./b/../%7euser/%c3%a9|x%2Fy"} {
-		b.Run(raw[:4], func(b *testing.B) {
+	f := func(name, raw string, want *PathError) {
+		b.Run(name, func(b *testing.B) {
 			dst, in := make([]byte, 0, 256), []byte(raw)
 			b.ReportAllocs()
 			for b.Loop() {
-				_, _ = Canonical(dst, in)
+				if _, err := Canonical(dst, in); err != want {
+					b.Fatal(err)
+				}
 			}
 		})
 	}
+	f("plain", "/api/v1/users/42/orders", nil)
+	f("long", strings.Repeat("/segment", 25), nil)
+	f("dots", "/api/./v1/users/../things/42", nil)
+	f("escapes", "/%7euser/%c3%a9t%c3%a9|x%2Fy", nil)
+	f("refused", "/api/v1/../../../etc/passwd", ErrClimb)
 }

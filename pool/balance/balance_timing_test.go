@@ -47,7 +47,10 @@ func (f fixed) Pick(key uint64, _ int) int { return below(key, int(f.n)) }
 
 func BenchmarkPickNone(b *testing.B) {
 	for _, n := range sizes {
-		b.Run(fmt.Sprint(n), func(b *testing.B) { cycle(downRig(n, 0), fixed{uint64(n)}, b.Loop) })
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			cycle(downRig(n, 0), fixed{uint64(n)}, b.Loop)
+		})
 	}
 }
 
@@ -76,6 +79,7 @@ func BenchmarkPickParallel(b *testing.B) {
 				r := downRig(n, 0)
 				p := r.policy(b, kind, 1)
 				b.ReportAllocs()
+				b.ResetTimer()
 				b.RunParallel(func(pb *testing.PB) { cycle(r, p, pb.Next) })
 			})
 		}

@@ -37,6 +37,20 @@ func BenchmarkParse(b *testing.B) {
 	f("[2001:db8:12:34::5678]:443")
 }
 
+func BenchmarkAppendAddr(b *testing.B) {
+	f := func(text string) {
+		b.Run(text, func(b *testing.B) {
+			dst, a := make([]byte, 0, 64), netip.MustParseAddr(text)
+			b.ReportAllocs()
+			for b.Loop() {
+				AppendAddr(dst, a)
+			}
+		})
+	}
+	f("198.51.100.1")
+	f("2001:db8:12:34::5678")
+}
+
 func BenchmarkContains(b *testing.B) {
 	b.ReportAllocs()
 	var list []netip.Prefix

@@ -46,6 +46,7 @@ func BenchmarkSinkWrite(b *testing.B) {
 	}
 	line := appendLine(nil, time.Now(), "/v1/users/17", []byte("Mozilla/5.0 (X11; Linux x86_64)"))
 	var next atomic.Uint32
+	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		lane := next.Add(1)
 		for pb.Next() {

@@ -1,0 +1,163 @@
+package poll
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Listener accepts connections for the loops. One goroutine may be in Accept.
+type Listener struct {
+	set  *Loops
+	s    *Socket
+	addr net.Addr
+	path string // of a Unix socket, to be removed by Close; else empty
+}
+
+// Listen takes over the listening socket l. With keepPath set, Close leaves the file of a Unix socket in
+// place.
+func (p *Loops) Listen(l net.Listener, keepPath bool) (*Listener, error) {
+	n := &Listener{set: p, addr: l.Addr()}
+	if u, ok := l.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
+		if !keepPath {
+			n.path = l.Addr().String()
+		}
+	}
+	defer l.Close() // the duplicate lives on
+	fd, err := duplicate(l)
+	if err != nil {
+		return nil, fmt.Errorf("cannot take over a listening socket: %w", err)
+	}
+	if n.path == "" {
+		inherit(fd)
+	}
+	n.s, err = p.Adopt(fd, Addr{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	n.s.listens = true
+	n.s.in.state.Store(ready) // connections may be there already
+	return n, nil
+}
+
+// duplicate returns a second descriptor of c, which the runtime's poller does not know.
+func duplicate(c any) (int, error) {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return 0, fmt.Errorf("%T has no descriptor", c)
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	fd := -1
+	cerr := rc.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 3) })
+	if cerr != nil {
+		return 0, cerr
+	}
+	return fd, os.NewSyscallError("fcntl", err)
+}
+
+// inherit sets what accepted sockets take over from the listening one: no delay for small writes, and probes
+// that find out lost clients.
+func inherit(fd int) {
+	for _, o := range [...]struct{ level, name, value int }{
+		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15},
+	} {
+		_ = unix.SetsockoptInt(fd, o.level, o.name, o.value) // a foreign socket may be of another kind
+	}
+}
+
+// Accepted is a connection that Accept has taken from the queue and no loop knows yet.
+type Accepted struct {
+	fd     int
+	Remote Addr // zero for a Unix socket
+}
+
+// Accept waits for a connection, or for the deadline.
+func (n *Listener) Accept() (a Accepted, err error) {
+	rerr := (*raw)(n.s).Read(func(fd uintptr) bool {
+		var sa unix.Sockaddr
+		for {
+			a.fd, sa, err = unix.Accept4(int(fd), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+			switch err {
+			case unix.EINTR, unix.ECONNABORTED:
+				continue
+			case unix.EAGAIN:
+				return false
+			}
+			a.Remote = addrOf(sa)
+			return true
+		}
+	})
+	if rerr != nil {
+		return a, rerr
+	}
+	return a, os.NewSyscallError("accept4", err)
+}
+
+// AdoptAccepted gives an accepted connection to the loops as s, which its handler may hold by value. With
+// due, a moment as for SetDue, it is on Await from the start.
+func (p *Loops) AdoptAccepted(s *Socket, a Accepted, h Handler, due int64) error {
+	return p.adopt(s, a.fd, a.Remote, h, due)
+}
+
+// TurnAway sends b as far as there is room, and closes the connection.
+func (a Accepted) TurnAway(b []byte) {
+	if len(b) > 0 {
+		_, _ = unix.Write(a.fd, b) // best effort: the client is turned away anyway
+		_ = unix.Shutdown(a.fd, unix.SHUT_WR)
+	}
+	_ = unix.Close(a.fd)
+}
+
+// Addr returns where the listener listens.
+func (n *Listener) Addr() net.Addr { return n.addr }
+
+// SetDeadline bounds Accept.
+func (n *Listener) SetDeadline(t time.Time) error { return n.s.SetReadDeadline(t) }
+
+// SyscallConn implements syscall.Conn.
+func (n *Listener) SyscallConn() (syscall.RawConn, error) { return n.s.SyscallConn() }
+
+// Close stops listening.
+func (n *Listener) Close() error {
+	err := n.s.Close()
+	if err == nil && n.path != "" {
+		_ = os.Remove(n.path) // gone already: as wanted
+	}
+	return err
+}
+
+// Take adopts a connection of the net package, which must have nothing buffered: its descriptor moves over.
+func (p *Loops) Take(c net.Conn, h Handler) (*Socket, error) {
+	fd, err := duplicate(c)
+	if err != nil {
+		return nil, err
+	}
+	remote := Addr{}
+	if t, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		remote = t.AddrPort()
+	}
+	_ = c.Close() // the duplicate lives on
+	return p.Adopt(fd, remote, h)
+}
+
+func addrOf(sa unix.Sockaddr) Addr {
+	switch a := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr), uint16(a.Port))
+	}
+	return Addr{}
+}

@@ -1,0 +1,267 @@
+// Package poll waits for sockets in epoll sets of its own, beside the one of the Go runtime. A socket that
+// nobody serves at the moment costs no goroutine, stack or buffer: when bytes come, its handler is called
+// in the loop. Whoever must wait takes the socket to a goroutine, where it is an ordinary net.Conn with
+// deadlines.
+//
+// Why not the runtime's own poller: it has to be asked by a goroutine that tries to read first, and wakes
+// that goroutine through the scheduler; edge/adr/0006-loops.md has what both cost.
+package poll
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+)
+
+// Handler is what the loop calls. Ready and Expired are calls of the socket's one owner: none is made before
+// Await is called again. They must not wait for anything.
+type Handler interface {
+	// Ready tells that bytes, or the end, can be read.
+	Ready()
+	// Expired tells that the moment of SetDue has passed and nothing has come.
+	Expired()
+	// Hangup tells that the other side has closed its half, or is lost, while the socket was not on Await: its
+	// owner may be at work at the same time. It is called again when the kernel reports it again.
+	Hangup()
+}
+
+// Loops are the epoll sets of a process, one goroutine each.
+type Loops struct {
+	all    []*Loop
+	next   atomic.Uint32
+	serial atomic.Uint32
+	table  table
+	ended  sync.WaitGroup
+}
+
+// Loop is one epoll set with the goroutine that serves it.
+type Loop struct {
+	set     *Loops
+	epfd    int
+	wakefd  int // an eventfd: written to when the goroutine has to look at once
+	stopped atomic.Bool
+	asleep  atomic.Bool // in the kernel, or about to be
+	woke    bool        // a goroutine was made runnable in this round; the loop's own
+	now     int64       // clock nanoseconds when the round began; the loop's own
+	events  [batch]unix.EpollEvent
+	wheel   wheel
+}
+
+// batch is how many events one call of epoll_wait brings.
+const batch = 128
+
+// Start opens n epoll sets and starts their goroutines; Close ends them.
+func Start(n int) (*Loops, error) {
+	p := &Loops{}
+	for range max(n, 1) {
+		l, err := newLoop(p)
+		if err != nil {
+			p.Close()
+			return nil, err
+		}
+		p.all = append(p.all, l)
+		p.ended.Add(1)
+		go l.run()
+	}
+	return p, nil
+}
+
+func newLoop(p *Loops) (*Loop, error) {
+	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make an epoll set: %w", err)
+	}
+	wakefd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err == nil {
+		err = unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, wakefd,
+			&unix.EpollEvent{Events: unix.EPOLLIN | edgeTriggered, Fd: int32(wakefd)})
+	}
+	if err != nil {
+		_ = unix.Close(epfd)
+		return nil, fmt.Errorf("cannot make an eventfd to wake an epoll set: %w", err)
+	}
+	l := &Loop{set: p, epfd: epfd, wakefd: wakefd, now: clock.Now()}
+	l.wheel.init(l.now)
+	return l, nil
+}
+
+// edgeTriggered is EPOLLET as the unsigned word that the kernel takes.
+const edgeTriggered = 1 << 31
+
+// Close ends the loops. Sockets must have been closed before.
+func (p *Loops) Close() {
+	for _, l := range p.all {
+		l.stopped.Store(true)
+		l.wake()
+	}
+	p.ended.Wait()
+}
+
+// pick returns the loops in turn.
+func (p *Loops) pick() *Loop { return p.all[int(p.next.Add(1))%len(p.all)] }
+
+func (l *Loop) run() {
+	defer l.set.ended.Done()
+	defer func() { _, _ = unix.Close(l.epfd), unix.Close(l.wakefd) }()
+	for !l.stopped.Load() {
+		n := l.wait()
+		l.now = clock.Now()
+		for i := range n {
+			l.dispatch(&l.events[i])
+		}
+		l.turn()
+		if l.woke {
+			// What was woken runs now: a wait in the kernel would keep this processor from it.
+			l.woke = false
+			runtime.Gosched()
+		}
+	}
+}
+
+// wait returns how many events have come.
+func (l *Loop) wait() int {
+	l.asleep.Store(true) // from here on whoever shortens the rest wakes the loop
+	rest := l.wheel.rest(l.now)
+	n, _, errno := syscall.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epfd), uintptr(unsafe.Pointer(&l.events[0])),
+		batch, uintptr(rest), 0, 0)
+	l.asleep.Store(false)
+	if errno != 0 {
+		if errno != syscall.EINTR {
+			panic("BUG: epoll_wait: " + errno.Error())
+		}
+		return 0
+	}
+	return int(n)
+}
+
+// dispatch tells a socket what has come.
+func (l *Loop) dispatch(ev *unix.EpollEvent) {
+	s := l.set.table.get(ev.Fd)
+	if s == nil || s.serial != ev.Pad { // closed meanwhile; or the eventfd, whose event has done its work
+		return
+	}
+	const lost = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
+	if ev.Events&lost != 0 {
+		s.hup.Store(true)
+	}
+	if ev.Events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		l.woke = s.out.wake() || l.woke
+	}
+	if ev.Events&(unix.EPOLLIN|lost) == 0 {
+		return
+	}
+	switch s.in.state.Swap(ready) {
+	case parked:
+		s.in.token <- struct{}{}
+		l.woke = true
+	case awaited:
+		s.handler.Ready()
+	default:
+		if ev.Events&lost != 0 && s.handler != nil {
+			s.handler.Hangup()
+		}
+	}
+}
+
+// turn looks after the sockets whose time has come.
+func (l *Loop) turn() {
+	for {
+		s := l.wheel.expired(l.now)
+		if s == nil {
+			return
+		}
+		if !s.in.state.CompareAndSwap(awaited, idle) {
+			l.wheel.put(s, l.now+tick) // its owner is about to await it, or to say that nothing is due
+			continue
+		}
+		if due := s.due.Load(); due > 0 && due <= l.now {
+			s.handler.Expired()
+			continue
+		}
+		s.SetDue(s.due.Load()) // it was moved at the last moment
+		if !s.Await() {
+			s.handler.Ready()
+		}
+	}
+}
+
+// wake makes the loop's goroutine look at its wheel.
+func (l *Loop) wake() {
+	one := [8]byte{1}
+	_, _ = unix.Write(l.wakefd, one[:]) // full means that it is awake already
+}
+
+// Adopt takes over a connected, non-blocking descriptor: it belongs to the socket from now on, or is closed
+// when there is an error. Bytes that are there already are reported like others. The handler may be nil when
+// Await is never called.
+func (p *Loops) Adopt(fd int, remote Addr, h Handler) (*Socket, error) {
+	s := &Socket{}
+	if err := p.adopt(s, fd, remote, h, 0); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (p *Loops) adopt(s *Socket, fd int, remote Addr, h Handler, due int64) error {
+	s.fd, s.remote, s.handler = fd, remote, h
+	s.loop, s.serial = p.pick(), int32(p.serial.Add(1))
+	if !p.table.put(s) {
+		_ = unix.Close(fd)
+		return errTable
+	}
+	if due > 0 {
+		s.SetDue(due)
+		s.in.state.Store(awaited)
+	}
+	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | edgeTriggered, Fd: int32(fd), Pad: s.serial}
+	if err := unix.EpollCtl(s.loop.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+		_ = s.Close()
+		return os.NewSyscallError("epoll_ctl", err)
+	}
+	return nil
+}
+
+var errTable = errors.New("descriptor number beyond what the table of sockets holds")
+
+// table finds a socket by its descriptor. Rows are made when the first descriptor in them is used.
+type table struct {
+	rows [4096]atomic.Pointer[row]
+	mu   sync.Mutex // held to make a row
+}
+
+type row [1024]atomic.Pointer[Socket]
+
+func (t *table) get(fd int32) *Socket {
+	r := t.rows[uint32(fd)/uint32(len(row{}))%uint32(len(t.rows))].Load()
+	if r == nil {
+		return nil
+	}
+	return r[uint32(fd)%uint32(len(row{}))].Load()
+}
+
+func (t *table) put(s *Socket) bool {
+	at := s.fd / len(row{})
+	if at >= len(t.rows) {
+		return false
+	}
+	if t.rows[at].Load() == nil {
+		t.mu.Lock()
+		if t.rows[at].Load() == nil {
+			t.rows[at].Store(new(row))
+		}
+		t.mu.Unlock()
+	}
+	t.rows[at].Load()[s.fd%len(row{})].Store(s)
+	return true
+}
+
+func (t *table) drop(s *Socket) { t.rows[s.fd/len(row{})].Load()[s.fd%len(row{})].Store(nil) }

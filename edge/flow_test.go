@@ -72,7 +72,9 @@ func (h *house) serve(method string) *Exchange {
 	x.Reset()
 	x.Conn = client{}
 	x.Method, x.Path, x.RequestID = []byte(method), []byte("/x"), []byte("id-1")
-	Serve(h.g, x, &h.front)
+	if Try(h.g, x, &h.front) == Blocked { // as a loop does; Serve is the same without the first part
+		Proceed(x, &h.front)
+	}
 	return x
 }
 

@@ -56,13 +56,13 @@ const (
 	maxAnswer    = 64 << 10 // bytes of an answer's head
 )
 
-// newConn returns a connection to t over the socket, or over TLS on it. With loops a plain one is waited
-// for there.
-func newConn(t *Target, nc, socket net.Conn, loops *poll.Loops) (*conn, error) {
+// newConn returns a connection to t over the socket, or over TLS on it. A plain one is waited for in the
+// loop, if one is given.
+func newConn(t *Target, nc, socket net.Conn, loop *poll.Loop) (*conn, error) {
 	c := &conn{t: t, nc: nc, plain: nc == socket}
 	c.tls, _ = nc.(*tls.Conn)
-	if c.plain && loops != nil {
-		s, err := loops.Take(socket, c)
+	if c.plain && loop != nil {
+		s, err := loop.Take(socket, c)
 		if err != nil {
 			return nil, err
 		}
@@ -83,16 +83,14 @@ func (c *conn) close() {
 	c.br.Release()
 }
 
-// alive tells whether an idle connection can serve another request: still open, and not one byte there that
-// nobody asked for. A loop that waits for it has heard of both, but for what came a moment ago: a close
-// that crosses the request is found by RoundTrip. sure asks the kernel too, for requests that should not be
-// repeated.
-func (c *conn) alive(sure bool) bool {
-	if c.raw == nil || len(c.br.Buffered()) > 0 {
+// alive tells whether an idle connection can serve x: still open, and not one byte there that nobody asked
+// for.
+func (c *conn) alive(x *edge.Exchange) bool {
+	if c.raw == nil || len(c.br.Buffered()) > 0 || c.socket != nil && c.socket.HungUp() {
 		return false
 	}
-	if c.socket != nil && (c.socket.HungUp() || !sure && c.socket.Fresh()) {
-		return !c.socket.HungUp()
+	if c.watched(x) && c.socket.Fresh() {
+		return true
 	}
 	c.peekN, c.peekErr = 0, 0
 	if c.raw.Control(c.peekFn) != nil {
@@ -102,6 +100,15 @@ func (c *conn) alive(sure bool) bool {
 		return true
 	}
 	return c.peekN > 0 && c.tls != nil && c.onlyTickets()
+}
+
+// watched tells that the kernel need not be asked. epoll reports in the order in which things came (epoll is
+// first in, first out), so the loop that has just been told of x has been told before of what the target sent
+// on c, provided that c waited in the same loop and since an earlier round. A close that crosses the request
+// is found by RoundTrip; requests that should not be repeated ask all the same.
+func (c *conn) watched(x *edge.Exchange) bool {
+	return c.socket != nil && x.Loop != nil && x.Loop.Inside() && x.Loop.Loop() == c.socket.Loop() &&
+		c.lastUsed.Load() < c.socket.Loop().Round() && repeatable(x.Method)
 }
 
 // peekFd looks for a byte or the end without taking or waiting.

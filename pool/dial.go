@@ -44,11 +44,11 @@ func dial(x *edge.Exchange, t *Target, conf *Config) (*conn, *edge.Fault) {
 		_ = nc.SetDeadline(time.Time{}) // the next read or write sets its own
 		nc = client
 	}
-	var loops *poll.Loops
+	var loop *poll.Loop
 	if x.Loop != nil {
-		loops = x.Loop.Loops()
+		loop = x.Loop.Loop()
 	}
-	c, err := newConn(t, nc, socket, loops)
+	c, err := newConn(t, nc, socket, loop)
 	if err != nil {
 		x.Cause = err
 		return nil, edge.UpstreamConnect

@@ -96,10 +96,10 @@ func (c *conn) gather() {
 const gatherMost = 32 << 10
 
 // Ready implements poll.Handler.
-func (c *conn) Ready() { c.x.Loop.Resume() }
+func (c *conn) Ready() { c.x.Loop.Resume(c.socket.Loop()) }
 
 // Expired implements poll.Handler.
-func (c *conn) Expired() { c.x.Loop.Resume() }
+func (c *conn) Expired() { c.x.Loop.Resume(c.socket.Loop()) }
 
 // Hangup implements poll.Handler: who uses the connection next finds it dead.
 func (c *conn) Hangup() {}

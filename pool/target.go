@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +22,7 @@ type Target struct {
 	// inFlight counts the requests being made.
 	inFlight atomic.Int64
 	_        [128]byte
-	idle     idleSlots
+	idle     idleLists
 	gone     atomic.Bool // no generation uses the target: connections are closed when they come back
 
 	waiting atomic.Int64 // length of queue, to be read without the lock
@@ -40,7 +41,8 @@ var waiters = sync.Pool{New: func() any { return &waiter{ch: make(chan *conn, 1)
 
 func newTarget(address string, idle int) *Target {
 	t := &Target{Address: address, name: newResolver(address)}
-	t.idle.slots = make([]atomic.Pointer[conn], idle)
+	// The process runs one loop for each of its processors but one. Another number would cost some time, no more.
+	t.idle = newIdleLists(idle, max(runtime.GOMAXPROCS(0)-1, 1))
 	return t
 }
 
@@ -67,11 +69,11 @@ func (t *Target) acquire(x *edge.Exchange, conf *Config) (*conn, *edge.Fault) {
 // reuse returns an idle connection that is alive. When x must have a new one it only makes room for that.
 func (t *Target) reuse(x *edge.Exchange) *conn {
 	for {
-		c := t.idle.pop()
+		c := t.idle.pop(home(x))
 		if c == nil {
 			return nil
 		}
-		if !x.Fresh && c.alive(!repeatable(x.Method)) {
+		if !x.Fresh && c.alive(x) {
 			c.reused = true
 			return c
 		}
@@ -148,7 +150,7 @@ func (t *Target) granted(x *edge.Exchange, c *conn) (*conn, *edge.Fault) {
 	if c == nil {
 		return nil, nil
 	}
-	if c.alive(!repeatable(x.Method)) {
+	if c.alive(x) {
 		c.reused = true
 		return c, nil
 	}
@@ -209,7 +211,7 @@ func (t *Target) release(c *conn, keep bool) {
 // target was dropped.
 func (t *Target) afterPush() {
 	if t.waiting.Load() > 0 {
-		if c := t.idle.pop(); c != nil && !t.wake(c) && !t.idle.push(c) {
+		if c := t.idle.pop(0); c != nil && !t.wake(c) && !t.idle.push(c) {
 			c.close()
 			t.conns.Add(-1)
 		}
@@ -221,12 +223,13 @@ func (t *Target) afterPush() {
 
 // closeIdle closes connections that were last used before the given clock time; 0: all.
 func (t *Target) closeIdle(before int64) {
-	for i := range t.idle.slots {
-		c := t.idle.slots[i].Load()
-		if c == nil || (before > 0 && c.lastUsed.Load() > before) {
-			continue
-		}
-		if t.idle.slots[i].CompareAndSwap(c, nil) {
+	for i := range t.idle {
+		for j := range t.idle[i].slots {
+			slot := &t.idle[i].slots[j]
+			c := slot.Load()
+			if c == nil || (before > 0 && c.lastUsed.Load() > before) || !slot.CompareAndSwap(c, nil) {
+				continue
+			}
 			c.close()
 			t.conns.Add(-1)
 		}
@@ -239,11 +242,70 @@ func (t *Target) drop() {
 	t.closeIdle(0)
 }
 
+// idleLists are the idle connections of a target, a list for each loop: those that wait in the loop which serves
+// the request are the cheapest to use.
+type idleLists []idleSlots
+
+func newIdleLists(room, lists int) idleLists {
+	all := make(idleLists, lists)
+	for i := range all {
+		n := room / lists
+		if i < room%lists {
+			n++
+		}
+		all[i].slots = make([]atomic.Pointer[conn], n)
+	}
+	return all
+}
+
+// pop takes a connection, from the list at home if it has one.
+func (all idleLists) pop(home int) *conn {
+	for i := range all {
+		if c := all[(home+i)%len(all)].pop(); c != nil {
+			return c
+		}
+	}
+	return nil
+}
+
+// push keeps c, at home if there is room; false when there is none anywhere.
+func (all idleLists) push(c *conn) bool {
+	home := 0
+	if c.socket != nil {
+		home = c.socket.Loop().Index()
+	}
+	for i := range all {
+		if all[(home+i)%len(all)].push(c) {
+			return true
+		}
+	}
+	return false
+}
+
+// any tells that an idle connection stood in a list a moment ago.
+func (all idleLists) any() bool {
+	for i := range all {
+		if all[i].any() {
+			return true
+		}
+	}
+	return false
+}
+
+// home is the index of the loop that serves x.
+func home(x *edge.Exchange) int {
+	if x.Loop == nil {
+		return 0
+	}
+	return x.Loop.Loop().Index()
+}
+
 // idleSlots holds idle connections without a lock: a slot is taken by swapping it out, so a connection has
 // one owner at any time. It is last in, first out as long as nobody interferes, and nearly so otherwise.
 type idleSlots struct {
 	slots []atomic.Pointer[conn]
 	top   atomic.Int64 // where the last push or pop took place; a hint
+	_     [128]byte    // another loop's list is written to by another core
 }
 
 func (s *idleSlots) pop() *conn {

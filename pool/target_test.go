@@ -228,7 +228,7 @@ func TestDeadConnectionsAreNotReused(t *testing.T) {
 		}
 		tg.release(a, true)
 		spoil(<-conns)
-		for a.alive(true) {
+		for a.alive(newExchange()) {
 			runtime.Gosched() // until what was sent has arrived
 		}
 		b, fault := tg.acquire(newExchange(), conf)

@@ -40,6 +40,7 @@ type conn struct {
 	counted bool // the connection counts against its address' cap
 	greeted bool // PROXY header and TLS handshake are done, or not asked for
 	looped  bool // reads must not wait: the loop is the owner, or serve does its work
+	inside  bool // served in the loop of the socket
 	served  bool // a request has been answered
 	unread  bool // the client has sent, or may yet send, what nobody reads
 	begun   bool // guarded by sendMu: the final answer has begun
@@ -95,6 +96,7 @@ func (c *conn) plain() bool { return c.nc == net.Conn(&c.socket) }
 
 // Ready implements poll.Handler: a request begins or goes on, or the client has left.
 func (c *conn) Ready() {
+	c.inside = true
 	if c.plain() {
 		c.loop()
 	} else {
@@ -104,6 +106,7 @@ func (c *conn) Ready() {
 
 // Expired implements poll.Handler: nothing has come in time.
 func (c *conn) Expired() {
+	c.inside = true
 	if len(c.br.Buffered()) == 0 {
 		c.finish()
 		return
@@ -124,15 +127,19 @@ func (c *conn) Hangup() {
 // it sends nothing more.
 const gonePatience = 100 * time.Millisecond
 
-// Loops implements edge.LoopConn.
-func (c *conn) Loops() *poll.Loops { return c.l.front.loops }
+// Loop implements edge.LoopConn.
+func (c *conn) Loop() *poll.Loop { return c.socket.Loop() }
+
+// Inside implements edge.LoopConn.
+func (c *conn) Inside() bool { return c.inside }
 
 // Watch implements edge.LoopConn.
 func (c *conn) Watch(up *poll.Socket) { c.upstream.Store(up) }
 
 // Resume implements edge.LoopConn.
-func (c *conn) Resume() {
+func (c *conn) Resume(on *poll.Loop) {
 	w := c.work
+	c.inside = on == c.socket.Loop()
 	switch c.after(edge.Resume(&w.x, w)) {
 	case next:
 		c.loop()
@@ -151,6 +158,7 @@ func (c *conn) loop() {
 // hand gives the connection to a goroutine. The function value is kept: a go statement with a method makes
 // a new one each time.
 func (c *conn) hand() {
+	c.inside = false
 	if c.serving == nil {
 		c.serving = c.serve
 	}

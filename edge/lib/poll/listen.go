@@ -37,7 +37,7 @@ func (p *Loops) Listen(l net.Listener, keepPath bool) (*Listener, error) {
 	if n.path == "" {
 		inherit(fd)
 	}
-	n.s, err = p.Adopt(fd, Addr{}, nil)
+	n.s, err = p.Pick().Adopt(fd, Addr{}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func (n *Listener) Accept() (a Accepted, err error) {
 // AdoptAccepted gives an accepted connection to the loops as s, which its handler may hold by value. With
 // due, a moment as for SetDue, it is on Await from the start.
 func (p *Loops) AdoptAccepted(s *Socket, a Accepted, h Handler, due int64) error {
-	return p.adopt(s, a.fd, a.Remote, h, due)
+	return p.Pick().adopt(s, a.fd, a.Remote, h, due)
 }
 
 // TurnAway sends b as far as there is room, and closes the connection.
@@ -139,7 +139,7 @@ func (n *Listener) Close() error {
 }
 
 // Take adopts a connection of the net package, which must have nothing buffered: its descriptor moves over.
-func (p *Loops) Take(c net.Conn, h Handler) (*Socket, error) {
+func (l *Loop) Take(c net.Conn, h Handler) (*Socket, error) {
 	fd, err := duplicate(c)
 	if err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func (p *Loops) Take(c net.Conn, h Handler) (*Socket, error) {
 		remote = t.AddrPort()
 	}
 	_ = c.Close() // the duplicate lives on
-	return p.Adopt(fd, remote, h)
+	return l.Adopt(fd, remote, h)
 }
 
 func addrOf(sa unix.Sockaddr) Addr {

@@ -46,6 +46,7 @@ type Loops struct {
 // Loop is one epoll set with the goroutine that serves it.
 type Loop struct {
 	set     *Loops
+	index   int
 	epfd    int
 	wakefd  int // an eventfd: written to when the goroutine has to look at once
 	stopped atomic.Bool
@@ -62,8 +63,8 @@ const batch = 128
 // Start opens n epoll sets and starts their goroutines; Close ends them.
 func Start(n int) (*Loops, error) {
 	p := &Loops{}
-	for range max(n, 1) {
-		l, err := newLoop(p)
+	for i := range max(n, 1) {
+		l, err := newLoop(p, i)
 		if err != nil {
 			p.Close()
 			return nil, err
@@ -75,7 +76,7 @@ func Start(n int) (*Loops, error) {
 	return p, nil
 }
 
-func newLoop(p *Loops) (*Loop, error) {
+func newLoop(p *Loops, index int) (*Loop, error) {
 	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make an epoll set: %w", err)
@@ -89,7 +90,7 @@ func newLoop(p *Loops) (*Loop, error) {
 		_ = unix.Close(epfd)
 		return nil, fmt.Errorf("cannot make an eventfd to wake an epoll set: %w", err)
 	}
-	l := &Loop{set: p, epfd: epfd, wakefd: wakefd, now: clock.Now()}
+	l := &Loop{set: p, index: index, epfd: epfd, wakefd: wakefd, now: clock.Now()}
 	l.wheel.init(l.now)
 	return l, nil
 }
@@ -106,8 +107,15 @@ func (p *Loops) Close() {
 	p.ended.Wait()
 }
 
-// pick returns the loops in turn.
-func (p *Loops) pick() *Loop { return p.all[int(p.next.Add(1))%len(p.all)] }
+// Index is the loop's place among those of the process, from 0.
+func (l *Loop) Index() int { return l.index }
+
+// Round tells when the present round began, in clock nanoseconds: what came before has been heard of, or is
+// next. Only handlers called by the loop may ask.
+func (l *Loop) Round() int64 { return l.now }
+
+// Pick returns the loops in turn.
+func (p *Loops) Pick() *Loop { return p.all[int(p.next.Add(1))%len(p.all)] }
 
 func (l *Loop) run() {
 	defer l.set.ended.Done()
@@ -203,18 +211,18 @@ func (l *Loop) wake() {
 // Adopt takes over a connected, non-blocking descriptor: it belongs to the socket from now on, or is closed
 // when there is an error. Bytes that are there already are reported like others. The handler may be nil when
 // Await is never called.
-func (p *Loops) Adopt(fd int, remote Addr, h Handler) (*Socket, error) {
+func (l *Loop) Adopt(fd int, remote Addr, h Handler) (*Socket, error) {
 	s := &Socket{}
-	if err := p.adopt(s, fd, remote, h, 0); err != nil {
+	if err := l.adopt(s, fd, remote, h, 0); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-func (p *Loops) adopt(s *Socket, fd int, remote Addr, h Handler, due int64) error {
+func (l *Loop) adopt(s *Socket, fd int, remote Addr, h Handler, due int64) error {
 	s.fd, s.remote, s.handler = fd, remote, h
-	s.loop, s.serial = p.pick(), int32(p.serial.Add(1))
-	if !p.table.put(s) {
+	s.loop, s.serial = l, int32(l.set.serial.Add(1))
+	if !l.set.table.put(s) {
 		_ = unix.Close(fd)
 		return errTable
 	}
@@ -223,7 +231,7 @@ func (p *Loops) adopt(s *Socket, fd int, remote Addr, h Handler, due int64) erro
 		s.in.state.Store(awaited)
 	}
 	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | edgeTriggered, Fd: int32(fd), Pad: s.serial}
-	if err := unix.EpollCtl(s.loop.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+	if err := unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
 		_ = s.Close()
 		return os.NewSyscallError("epoll_ctl", err)
 	}

@@ -79,7 +79,7 @@ func pair(t testing.TB) (*Socket, *told, *net.TCPConn) {
 	}
 	h := &told{calls: make(chan string, 100), hung: make(chan struct{}, 1)}
 	// The handler is not called before Await, which comes after its field is set.
-	s, err := p.Take(near, h)
+	s, err := p.Pick().Take(near, h)
 	if err != nil {
 		t.Fatal(err)
 	}

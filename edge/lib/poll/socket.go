@@ -55,6 +55,9 @@ const (
 	awaited               // the loop calls the handler; reading only
 )
 
+// Loop returns the loop that waits for the socket.
+func (s *Socket) Loop() *Loop { return s.loop }
+
 // Await gives the socket to the loop: its handler is called when bytes or the end come, or at the moment of
 // SetDue. It returns false when there may be something to read now; the caller then goes on as its owner.
 func (s *Socket) Await() bool { return s.in.state.CompareAndSwap(idle, awaited) }

@@ -148,11 +148,9 @@ type ClientConn interface {
 // LoopConn is a client's connection that a loop serves.
 type LoopConn interface {
 	// Loop returns the loop that waits for the client's socket. Sockets of upstreams are best waited for there
-	// too: an exchange then stays on one thread.
-	Loop() *poll.Loop
-	// Inside tells that the exchange is served in that loop: it has heard of everything on its sockets that
-	// came before the present round.
-	Inside() bool
+	// too: an exchange then stays on one thread. inside tells that the exchange is served in that loop now: it
+	// has heard of everything on its sockets that came before the present round.
+	Loop() (l *poll.Loop, inside bool)
 	// Resume goes on with the exchange, in the loop on: there is news from its peer.
 	Resume(on *poll.Loop)
 	// Watch tells that the exchange waits for up: it becomes due soon after the client has left.

@@ -260,11 +260,11 @@ func finish(x *Exchange, f *Fault) {
 		x.Fault = f
 		x.Close = true
 	}
+	x.Times.Done = clock.Now()
 	x.letGo(f)
 	if x.In != nil {
 		_ = x.In.Close() // what the client still sends is the front's business
 	}
-	x.Times.Done = clock.Now()
 	guarded(x, nil, logged)
 }
 

@@ -32,6 +32,7 @@ type conn struct {
 	rdl, wdl int64 // deadlines in force, clock nanoseconds
 
 	looped bool   // reads must not wait: a loop is the owner
+	now    int64  // then: when its round began, or the request was sent; clock nanoseconds
 	unsent []byte // of a request that the socket did not take at once; nil: none
 
 	x        *edge.Exchange // the exchange being served
@@ -107,8 +108,11 @@ func (c *conn) alive(x *edge.Exchange) bool {
 // on c, provided that c waited in the same loop and since an earlier round. A close that crosses the request
 // is found by RoundTrip; requests that should not be repeated ask all the same.
 func (c *conn) watched(x *edge.Exchange) bool {
-	return c.socket != nil && x.Loop != nil && x.Loop.Inside() && x.Loop.Loop() == c.socket.Loop() &&
-		c.lastUsed.Load() < c.socket.Loop().Round() && repeatable(x.Method)
+	if c.socket == nil || x.Loop == nil || !repeatable(x.Method) {
+		return false
+	}
+	loop, inside := x.Loop.Loop()
+	return inside && loop == c.socket.Loop() && c.lastUsed.Load() < loop.Round()
 }
 
 // peekFd looks for a byte or the end without taking or waiting.

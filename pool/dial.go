@@ -46,7 +46,7 @@ func dial(x *edge.Exchange, t *Target, conf *Config) (*conn, *edge.Fault) {
 	}
 	var loop *poll.Loop
 	if x.Loop != nil {
-		loop = x.Loop.Loop()
+		loop, _ = x.Loop.Loop()
 	}
 	c, err := newConn(t, nc, socket, loop)
 	if err != nil {

@@ -65,7 +65,7 @@ func (c *conn) hear(x *edge.Exchange) (done bool, f *edge.Fault) {
 // overdue tells why the answer is not to be waited for any longer, or sets how long it is.
 func (c *conn) overdue(x *edge.Exchange) *edge.Fault {
 	x.Loop.Watch(c.socket) // before the client is looked at: it may leave in between
-	now, limit := clock.Now(), c.limit()
+	now, limit := c.now, c.limit()
 	gone := x.Times.Sent + int64(firstSlice)
 	switch {
 	case now >= limit:
@@ -96,10 +96,16 @@ func (c *conn) gather() {
 const gatherMost = 32 << 10
 
 // Ready implements poll.Handler.
-func (c *conn) Ready() { c.x.Loop.Resume(c.socket.Loop()) }
+func (c *conn) Ready() { c.resume() }
 
 // Expired implements poll.Handler.
-func (c *conn) Expired() { c.x.Loop.Resume(c.socket.Loop()) }
+func (c *conn) Expired() { c.resume() }
+
+func (c *conn) resume() {
+	loop := c.socket.Loop()
+	c.now = loop.Round()
+	c.x.Loop.Resume(loop)
+}
 
 // Hangup implements poll.Handler: who uses the connection next finds it dead.
 func (c *conn) Hangup() {}
@@ -181,7 +187,10 @@ func (c *conn) writeHead(b []byte) error {
 
 // sent notes that the head has left, or why it has not.
 func (c *conn) sent(x *edge.Exchange, err error) {
-	x.Times.Sent = clock.Now()
+	if x.Times.Sent = x.Times.Policy; !c.looped { // where nothing waits, it is the same but for one write
+		x.Times.Sent = clock.Now()
+	}
+	c.now = x.Times.Sent
 	c.up.ended.Store(x.Times.Sent)
 	if err != nil {
 		x.Cause = err
@@ -276,7 +285,9 @@ func (c *conn) accept(x *edge.Exchange, k *codec) *edge.Fault {
 	}
 	x.Resp.SetNoDefaultContentType(true)
 	x.Resp.SetProtocol(nil)
-	x.Times.Answer = clock.Now()
+	if x.Times.Answer = c.now; !c.looped {
+		x.Times.Answer = clock.Now()
+	}
 	c.inBody, c.lastByte = true, x.Times.Answer
 	if c.up.over(answerWaits) {
 		x.Uploading = false
@@ -335,7 +346,10 @@ func (c *conn) finish(f *edge.Fault) bool {
 	if c.socket != nil {
 		c.socket.SetDue(0)
 	}
-	c.up.join()
+	if c.up.begun {
+		c.up.join()
+		c.x.Times.Done = clock.Now()
+	}
 	keep := f == nil && c.inBody && c.body.ended && c.body.err == nil && c.m.Status != 101 && !c.m.Close &&
 		c.body.left != leftClose && !c.up.failed && c.unsent == nil && len(c.br.Buffered()) == 0
 	c.x, c.body.x, c.up.x, c.looped = nil, nil, nil, false

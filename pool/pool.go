@@ -97,7 +97,7 @@ func (m *member) Start(x *edge.Exchange) bool {
 		return false
 	}
 	if c.socket == nil { // made for somebody without a loop
-		m.Target.release(c, true)
+		m.Target.release(c, true, clock.Now())
 		return false
 	}
 	m.began(x)
@@ -138,7 +138,8 @@ func (m *member) Release(x *edge.Exchange, f *edge.Fault) {
 	m.outcomes[outcomeOf(x, f)].Inc(x.Lane)
 	if c, ok := x.Held.(*conn); ok {
 		x.Held = nil
-		m.Target.release(c, c.finish(f))
+		keep := c.finish(f)
+		m.Target.release(c, keep, x.Times.Done)
 	}
 	m.inFlight.Add(-1)
 }

@@ -41,7 +41,8 @@ var waiters = sync.Pool{New: func() any { return &waiter{ch: make(chan *conn, 1)
 
 func newTarget(address string, idle int) *Target {
 	t := &Target{Address: address, name: newResolver(address)}
-	// The process runs one loop for each of its processors but one. Another number would cost some time, no more.
+	// The process runs one loop for each of its processors but one. Another number would cost some time, no
+	// more.
 	t.idle = newIdleLists(idle, max(runtime.GOMAXPROCS(0)-1, 1))
 	return t
 }
@@ -190,10 +191,10 @@ func (t *Target) wake(c *conn) bool {
 	return true
 }
 
-// release takes a connection back; keep tells that it may serve another request.
-func (t *Target) release(c *conn, keep bool) {
+// release takes a connection back, now in clock nanoseconds; keep tells that it may serve another request.
+func (t *Target) release(c *conn, keep bool, now int64) {
 	if keep && !t.gone.Load() {
-		c.lastUsed.Store(clock.Now())
+		c.lastUsed.Store(now)
 		if t.wake(c) {
 			return
 		}
@@ -242,8 +243,8 @@ func (t *Target) drop() {
 	t.closeIdle(0)
 }
 
-// idleLists are the idle connections of a target, a list for each loop: those that wait in the loop which serves
-// the request are the cheapest to use.
+// idleLists are the idle connections of a target, a list for each loop: those that wait in the loop which
+// serves the request are the cheapest to use.
 type idleLists []idleSlots
 
 func newIdleLists(room, lists int) idleLists {
@@ -297,7 +298,8 @@ func home(x *edge.Exchange) int {
 	if x.Loop == nil {
 		return 0
 	}
-	return x.Loop.Loop().Index()
+	loop, _ := x.Loop.Loop()
+	return loop.Index()
 }
 
 // idleSlots holds idle connections without a lock: a slot is taken by swapping it out, so a connection has

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
 // stillThere is a client that never leaves.
@@ -131,7 +132,7 @@ func TestAcquireReusesAndCaps(t *testing.T) {
 	if f != nil {
 		t.Fatal(f)
 	}
-	tg.release(a, true)
+	tg.release(a, true, clock.Now())
 	b, f := tg.acquire(x, conf)
 	if f != nil || b != a || !b.reused {
 		t.Fatalf("an idle connection was not reused: %v", f)
@@ -152,7 +153,7 @@ func TestAcquireReusesAndCaps(t *testing.T) {
 	if _, f := tg.acquire(newExchange(), conf); f != edge.PoolBusy {
 		t.Fatalf("a full queue gives %v", f)
 	}
-	tg.release(c, true)
+	tg.release(c, true, clock.Now())
 	d := <-got
 	if d != c {
 		t.Fatal("the waiting request did not get the connection that came back")
@@ -165,7 +166,7 @@ func TestAcquireReusesAndCaps(t *testing.T) {
 	for tg.waiting.Load() == 0 {
 		runtime.Gosched()
 	}
-	tg.release(d, false)
+	tg.release(d, false, clock.Now())
 	e := <-got
 	if e == nil || e == d {
 		t.Fatal("room that became free was not given on")
@@ -173,8 +174,8 @@ func TestAcquireReusesAndCaps(t *testing.T) {
 	if n := tg.conns.Load(); n != 2 {
 		t.Fatalf("%d connections counted, want 2", n)
 	}
-	tg.release(b, true)
-	tg.release(e, true)
+	tg.release(b, true, clock.Now())
+	tg.release(e, true, clock.Now())
 	tg.drop()
 	if n := tg.conns.Load(); n != 0 {
 		t.Fatalf("%d connections counted after the target was dropped", n)
@@ -199,7 +200,7 @@ func TestWaitEndsInTime(t *testing.T) {
 	if tg.waiting.Load() != 0 || len(tg.queue) != 0 {
 		t.Fatal("the queue keeps who has left")
 	}
-	tg.release(c, false)
+	tg.release(c, false, clock.Now())
 }
 
 func TestDeadConnectionsAreNotReused(t *testing.T) {
@@ -226,7 +227,7 @@ func TestDeadConnectionsAreNotReused(t *testing.T) {
 		if fault != nil {
 			t.Fatal(fault)
 		}
-		tg.release(a, true)
+		tg.release(a, true, clock.Now())
 		spoil(<-conns)
 		for a.alive(newExchange()) {
 			runtime.Gosched() // until what was sent has arrived
@@ -236,7 +237,7 @@ func TestDeadConnectionsAreNotReused(t *testing.T) {
 			t.Fatalf("%s: the connection was used again (%v)", what, fault)
 		}
 		(<-conns).Close()
-		tg.release(b, false)
+		tg.release(b, false, clock.Now())
 	}
 	f("closed", func(c net.Conn) { c.Close() })
 	f("poisoned", func(c net.Conn) { c.Write([]byte("HTTP/1.1 200 OK\r\n\r\n")) })

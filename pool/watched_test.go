@@ -14,10 +14,9 @@ type loopClient struct {
 	inside bool
 }
 
-func (c *loopClient) Loop() *poll.Loop   { return c.loop }
-func (c *loopClient) Inside() bool       { return c.inside }
-func (c *loopClient) Resume(*poll.Loop)  {}
-func (c *loopClient) Watch(*poll.Socket) {}
+func (c *loopClient) Loop() (*poll.Loop, bool) { return c.loop, c.inside }
+func (c *loopClient) Resume(*poll.Loop)        {}
+func (c *loopClient) Watch(*poll.Socket)       {}
 
 // onReady calls f in the loop.
 type onReady struct{ f func() }
@@ -128,8 +127,8 @@ func TestIdleListsHomeFirst(t *testing.T) {
 	}
 	for room := range 9 {
 		n := 0
-		for _, l := range newIdleLists(room, 4) {
-			n += len(l.slots)
+		for lists, i := newIdleLists(room, 4), 0; i < 4; i++ {
+			n += len(lists[i].slots)
 		}
 		if n != room {
 			t.Errorf("room for %d, want %d", n, room)

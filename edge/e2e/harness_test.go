@@ -74,15 +74,30 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// freeAddr returns a loopback address that nobody listens on at the moment.
+// nextPort is where freeAddr goes on.
+var nextPort = 10_000 + os.Getpid()%20_000
+
+var portMu sync.Mutex
+
+// freeAddr returns a loopback address that nobody listens on at the moment, and a new one each time. Its port is
+// below those that Linux gives to clients (net.ipv4.ip_local_port_range, from 32768 on): one of these could take it
+// before the gateway does.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	portMu.Lock()
+	defer portMu.Unlock()
+	for range 20_000 {
+		if nextPort++; nextPort >= 30_000 {
+			nextPort = 10_000
+		}
+		addr := fmt.Sprintf("127.0.0.1:%d", nextPort)
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
 // start runs the gateway with conf, in which {{addr}} stands for the address of its listener; an [admin]

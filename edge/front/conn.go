@@ -128,10 +128,7 @@ func (c *conn) Hangup() {
 const gonePatience = 100 * time.Millisecond
 
 // Loop implements edge.LoopConn.
-func (c *conn) Loop() *poll.Loop { return c.socket.Loop() }
-
-// Inside implements edge.LoopConn.
-func (c *conn) Inside() bool { return c.inside }
+func (c *conn) Loop() (l *poll.Loop, inside bool) { return c.socket.Loop(), c.inside }
 
 // Watch implements edge.LoopConn.
 func (c *conn) Watch(up *poll.Socket) { c.upstream.Store(up) }
@@ -277,7 +274,7 @@ func (c *conn) rest() bool {
 		wait = set.headerTimeout
 	}
 	c.state.Store(stateIdle)
-	c.socket.SetDue(clock.Now() + int64(wait))
+	c.socket.SetDue(c.now() + int64(wait))
 	if c.l.draining() {
 		// A drain that began before the line above has set its own, earlier moment; it must not be lost.
 		c.lastCall()
@@ -370,6 +367,15 @@ func (c *conn) readNow(p []byte) (int, error) {
 		err = errNothing
 	}
 	return n, err
+}
+
+// now is the time: in the loop when its round began, which costs nothing to know. A request's time then
+// counts from when it was there to be read, not from when its turn came.
+func (c *conn) now() int64 {
+	if c.inside {
+		return c.socket.Loop().Round()
+	}
+	return clock.Now()
 }
 
 // overdue tells that the exchange's own time is over.

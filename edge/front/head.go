@@ -17,7 +17,7 @@ func (c *conn) collect(set *settings) (int, *wire.Violation, error) {
 	for searched := 0; ; {
 		b := c.br.Buffered()
 		if c.started == 0 && len(b) > 0 {
-			c.started = clock.Now()
+			c.started = c.now()
 			c.state.Store(stateBusy)
 		}
 		n := wire.HeadEnd(b, searched)
@@ -67,7 +67,7 @@ func (c *conn) take(n int, v *wire.Violation, f *edge.Fault) {
 	w.c, c.work = c, w
 	x := &w.x
 	set := c.l.settings.Load()
-	x.Times.Start, x.Times.Head = c.started, clock.Now()
+	x.Times.Start, x.Times.Head = c.started, c.now()
 	c.started, c.begun = 0, false
 	c.pace, c.outflo = pace{}, pace{}
 	x.Lane, x.Peer, x.Client, x.Listener, x.Scheme = c.lane, c.peer, c.peer, set.name, c.scheme

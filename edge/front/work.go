@@ -23,8 +23,12 @@ type work struct {
 }
 
 var works = sync.Pool{New: func() any {
-	return &work{rd: bufio.NewReaderSize(nil, readBuffer), out: make([]byte, 0, outBuffer)}
+	return &work{rd: bufio.NewReaderSize(nil, headBuffer), out: make([]byte, 0, headBuffer)}
 }}
+
+// headBuffer has room for most heads; a request that waits for its turn holds little more. Longer heads and
+// bodies make it grow.
+const headBuffer = 2 << 10
 
 // outBuffer is how much of a body passes at once.
 const outBuffer = 32 << 10

@@ -48,7 +48,8 @@ type Exchange struct {
 
 // Facts is what is known of an exchange; Exchange.Reset clears it as one value.
 type Facts struct {
-	// In is the request's body; nil when there is none. It returns io.EOF only when the framing was seen to end.
+	// In is the request's body; nil when there is none. It returns io.EOF only when the framing was seen to
+	// end.
 	In io.ReadCloser
 	// InMax is the largest body in bytes that In delivers; beyond it, it fails with BodyTooLarge. Filters may
 	// change it before the body is read.
@@ -64,10 +65,12 @@ type Facts struct {
 	Path            []byte // canonical, what routes are matched on
 	Query           []byte // raw, without '?'
 	HasQuery        bool   // a '?' was present
-	Cookie          []byte // the first Cookie line; fasthttp rewrites cookies when it is asked for them
-	Upgrade         []byte // protocol the client asks to switch to; nil for an ordinary request
-	Minor           int    // HTTP/1.Minor, as the client spoke
-	TETrailers      bool   // the client said TE: trailers
+	// NoClaims tells that the head came without Via, Forwarded, X-Real-Ip, X-Request-Id and X-Forwarded-*.
+	NoClaims   bool
+	Cookie     []byte // the first Cookie line; fasthttp rewrites cookies when it is asked for them
+	Upgrade    []byte // protocol the client asks to switch to; nil for an ordinary request
+	Minor      int    // HTTP/1.Minor, as the client spoke
+	TETrailers bool   // the client said TE: trailers
 
 	Peer     netip.Addr // other end of the socket, or what a trusted PROXY header said
 	Client   netip.Addr // who asks: Peer, or beyond the trusted proxies
@@ -147,9 +150,9 @@ type ClientConn interface {
 
 // LoopConn is a client's connection that a loop serves.
 type LoopConn interface {
-	// Loop returns the loop that waits for the client's socket. Sockets of upstreams are best waited for there
-	// too: an exchange then stays on one thread. inside tells that the exchange is served in that loop now: it
-	// has heard of everything on its sockets that came before the present round.
+	// Loop returns the loop that waits for the client's socket. Sockets of upstreams are best waited for
+	// there too: an exchange then stays on one thread. inside tells that the exchange is served in that loop
+	// now: it has heard of everything on its sockets that came before the present round.
 	Loop() (l *poll.Loop, inside bool)
 	// Resume goes on with the exchange, in the loop on: there is news from its peer.
 	Resume(on *poll.Loop)
@@ -187,9 +190,9 @@ type Trailered interface {
 
 // Splicer is a body that can move its bytes into a kernel pipe.
 type Splicer interface {
-	// Splice moves up to limit bytes of the body into the empty pipe p, waiting for the first as Read does. It
-	// returns io.EOF with the last bytes of the body. It returns ErrNoSplice before moving anything when bytes
-	// must be copied: they are in a buffer already, or encrypted.
+	// Splice moves up to limit bytes of the body into the empty pipe p, waiting for the first as Read does.
+	// It returns io.EOF with the last bytes of the body. It returns ErrNoSplice before moving anything when
+	// bytes must be copied: they are in a buffer already, or encrypted.
 	Splice(p *splice.Pipe, limit int64) (int, error)
 }
 

@@ -114,7 +114,7 @@ func (c *conn) parse(w *work, n int, set *settings) *edge.Fault {
 	x.Authority = append(x.Authority[:0], m.Host...)
 	x.KeepRaw(m.Query, m.HasQuery, m.Cookie, m.Upgrade)
 	x.Method = x.Req.Method()
-	x.Minor, x.TETrailers, x.HeadBytes = m.Minor, m.TETrailers, n
+	x.Minor, x.TETrailers, x.NoClaims, x.HeadBytes = m.Minor, m.TETrailers, !m.Claims, n
 	x.Close = m.Close
 	x.InMax = set.maxBody
 	w.frame(m)

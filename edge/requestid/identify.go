@@ -33,7 +33,7 @@ func (id *identify) Run(x *edge.Exchange) edge.Verdict {
 // received returns the id that a trusted proxy sent; nil when there is none, when it is not well formed, or
 // when there are several to choose from.
 func received(x *edge.Exchange) []byte {
-	if !x.Trusted {
+	if !x.Trusted || x.NoClaims {
 		return nil
 	}
 	if ids := x.Req.PeekAll(name); len(ids) == 1 && valid(ids[0]) {

@@ -16,7 +16,7 @@ type forward struct{}
 
 // Run implements edge.Filter.
 func (forward) Run(x *edge.Exchange) edge.Verdict {
-	if len(x.Req.PeekAll(name)) > 1 { // SetCanonical replaces the first only
+	if !x.NoClaims && len(x.Req.PeekAll(name)) > 1 { // SetCanonical replaces the first only
 		if err := thinRequest(&x.Req); err != nil {
 			x.Fault, x.Cause = edge.Internal, err // better no request than one with two ids
 			return edge.Answered

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 )
 
@@ -54,5 +55,9 @@ func TestClassify(t *testing.T) {
 		f("x"+k.name, kindOther)
 		f(k.name[:len(k.name)-1]+"!", kindOther)
 	}
+	f("x-forwarded-", kindClaim)
+	f("X-Forwarded-For", kindClaim)
+	f("x-forwarded-"+strings.Repeat("a", 40), kindClaim)
+	f("x-forwarded", kindOther)
 	f("accept-and-a-name-much-longer-than-all-known-ones", kindOther)
 }

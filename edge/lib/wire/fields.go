@@ -17,7 +17,8 @@ const (
 	kindExpect
 	kindCookie
 	kindDate
-	kindHop // belongs to one connection; never forwarded
+	kindHop   // belongs to one connection; never forwarded
+	kindClaim // tells of the client, or names the request; see Request.Claims
 )
 
 // longestName is how many bytes of a name guarded looks at: no name or prefix it knows is longer.
@@ -104,15 +105,25 @@ var known = [...]struct {
 	{"proxy-authorization", kindHop},
 	{"proxy-authentication-info", kindHop},
 	{"http2-settings", kindHop},
+	{"via", kindClaim},
+	{"forwarded", kindClaim},
+	{"x-real-ip", kindClaim},
+	{"x-request-id", kindClaim},
 }
 
+// claimPrefix begins the names of more of that kind.
+const claimPrefix = "x-forwarded-"
+
 // knownLengths has, for the first byte of a name in lower case, a bit for each length of a known name,
-// all below 31: most names are sorted out by it. Made from known before main.
+// the last for 31 and more: most names are sorted out by it. Made from known before main.
 var knownLengths = makeKnownLengths()
 
 func makeKnownLengths() (t [256]uint32) {
 	for _, k := range known {
 		t[k.name[0]] |= 1 << len(k.name)
+	}
+	for n := len(claimPrefix); n < 32; n++ {
+		t[claimPrefix[0]] |= 1 << n
 	}
 	return t
 }
@@ -123,6 +134,9 @@ func classify(name []byte) kind {
 		if k := &known[i]; equalFold(name, k.name) {
 			return k.kind
 		}
+	}
+	if n := len(claimPrefix); len(name) >= n && equalFold(name[:n], claimPrefix) {
+		return kindClaim
 	}
 	return kindOther
 }

@@ -28,6 +28,7 @@ type Request struct {
 	Upgrade    []byte // Upgrade, when Connection names it, in HTTP/1.1, and it has no h2c; else nil
 	Trailer    []byte // first Trailer line: names announced, not checked beyond field syntax; nil: none
 	Cookie     []byte // first Cookie line; nil: none
+	Claims     bool   // there is a Via, Forwarded, X-Real-Ip, X-Request-Id, or X-Forwarded-*
 
 	Len int // bytes of the head, its empty line included
 }
@@ -174,6 +175,9 @@ func (m *Request) takeField(src []byte, s *section) (drop bool, bad fault) {
 	k := classify(s.f.name(src))
 	switch k {
 	case kindOther, kindDate:
+		return s.f.underscore, faultNone
+	case kindClaim:
+		m.Claims = true
 		return s.f.underscore, faultNone
 	case kindHost:
 		return true, m.takeHost(src, s)

@@ -432,3 +432,26 @@ func TestRequestNamedLength(t *testing.T) {
 		t.Fatal(v, m.ContentLength)
 	}
 }
+
+func TestRequestClaims(t *testing.T) {
+	f := func(want bool, lines string) {
+		t.Helper()
+		var m Request
+		if _, v := ScanRequest(nil, []byte("GET / HTTP/1.1\r\nHost: h\r\n"+lines+"\r\n"), &m); v != nil {
+			t.Fatalf("%q: %v", lines, v)
+		}
+		if m.Claims != want {
+			t.Errorf("%q: claims %v, want %v", lines, m.Claims, want)
+		}
+	}
+	f(false, "")
+	f(false, "Accept: */*\r\nX-Api-Key: via\r\nX-Realm-Ip: 1\r\nForwarder: 1\r\nX-Forwarded: 1\r\n")
+	f(true, "Via: 1.0 fred\r\n")
+	f(true, "vIA: 1.0 fred\r\nAccept: 1\r\n")
+	f(true, "Accept: 1\r\nForwarded: for=1.1.1.1\r\n")
+	f(true, "X-Real-IP: 1.1.1.1\r\n")
+	f(true, "x-request-id: 1\r\n")
+	f(true, "X-Forwarded-For: 1\r\n")
+	f(true, "X-Forwarded-Client-Cert-And-A-Long-Name-Behind-It: 1\r\n")
+	f(false, "X_Forwarded_For: 1\r\n") // taken out
+}

@@ -128,7 +128,7 @@ func (m *Response) takeFields(dst, src []byte, at int, s *section) ([]byte, faul
 
 func (m *Response) takeField(src []byte, s *section, k kind) (drop bool, bad fault) {
 	switch k {
-	case kindOther, kindHost, kindExpect, kindCookie:
+	case kindOther, kindHost, kindExpect, kindCookie, kindClaim:
 		return false, faultNone
 	case kindDate:
 		m.HasDate = true

@@ -13,6 +13,9 @@ BENCH       ?= .
 BENCH_COUNT ?= 6
 BENCH_TIME  ?= 100ms
 BENCH_CPU   ?= 2
+CONFIG      ?= configs/minimal.toml
+VERSUS      ?=
+CAPACITY    ?=
 TESTFLAGS   ?=
 SOAK        ?= Reload|Handover|Memory|Slow|TLS|Drain
 export GO BENCH BENCH_COUNT BENCH_TIME BENCH_CPU
@@ -31,6 +34,7 @@ build: ## build bin/penstock
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/penstock ./cmd/penstock
 
 .PHONY: test race alloc fuzz-short bench bench-baseline bench-compare soak examples deps
+.PHONY: e2e-bench peers versus capacity pgo
 test: ## all tests; brings the Debian packages they need where it may
 	@.ci/deps --soft
 	$(GO) test -shuffle=on $(TESTFLAGS) ./...
@@ -54,6 +58,24 @@ bench-baseline: ## the same into bench/baseline/micro.txt, which is committed
 
 bench-compare: ## micro benchmarks anew, and what changed since the baseline
 	@.ci/bench compare bench/baseline/micro.txt bench/results/micro.txt
+
+e2e-bench: ## the hop end to end: CPU, system calls, allocations, latency and memory of each kind of work
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench
+
+peers: ## install the proxies to compare with (root, or sudo that asks no password)
+	@.ci/deps --peers
+
+# Some 40 minutes for all. A look: make versus VERSUS='-quick'. The flags: go run ./bench/tool versus -help
+versus: build ## CPU a request beside nginx, HAProxy, Caddy, Varnish and a relay, in turns
+	$(GO) run ./bench/tool versus $(VERSUS)
+
+capacity: build ## what a host carries with the configuration CONFIG: costs, knee, connections, a page with plots
+	$(GO) run ./bench/tool capacity -config '$(CONFIG)' $(CAPACITY)
+
+# The profile is part of the source: the compiler takes cmd/penstock/default.pgo by itself.
+pgo: ## renew the profile that the compiler optimises by, from the works of the benchmarks
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -o bin/penstock ./cmd/penstock
+	$(GO) run ./bench/tool profile -out cmd/penstock/default.pgo
 
 # Minutes, not seconds: a minute of reloads and restarts under load, 8 GiB each way, attacks at full length.
 soak: ## the long runs of the black-box tests, with their figures

@@ -34,7 +34,7 @@ const page = "<html><body>an answer of one hundred and twenty-eight bytes, which
 func TestMain(m *testing.M) {
 	switch os.Getenv(serverEnv) {
 	case "":
-		os.Exit(m.Run())
+		os.Exit(run(m))
 	case "fasthttp":
 		serveFasthttp(func(*fasthttp.RequestCtx) bool { return true })
 	case "fasthttp-checked":

@@ -21,16 +21,10 @@ type gateway struct {
 	addr string
 }
 
-// startGateway builds and starts the binary with a listener and a pool of one target.
+// startGateway starts the binary with a listener and a pool of one target.
 func startGateway(b *testing.B, target string) *gateway {
 	b.Helper()
-	dir := b.TempDir()
-	bin := filepath.Join(dir, "penstock")
-	build := exec.Command("go", "build", "-o", bin, "github.com/penstock-edge/penstock/cmd/penstock")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("cannot build the binary: %v\n%s", err, out)
-	}
+	dir, bin := b.TempDir(), built(b, "cmd/penstock")
 	g := &gateway{addr: freeAddr(b)}
 	conf := fmt.Sprintf("[admin]\naddress = %q\n[log.access]\noutput = \"off\"\n"+
 		"[[listener]]\naddress = %q\nmax_body_bytes = \"64GiB\"\n[pool.app]\ntargets = [%q]\n"+

@@ -1,0 +1,188 @@
+package peer
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// replace fills in what a configuration says in capitals between @ signs.
+func (s Setup) replace(text string, more ...string) string {
+	port := s.Addr[strings.LastIndexByte(s.Addr, ':')+1:]
+	pairs := []string{"@ADDR@", s.Addr, "@PORT@", port, "@ORIGIN@", s.Origin, "@DIR@", s.Dir, "@ADMIN@", s.Admin,
+		"@CERT@", s.Cert, "@LOG@", filepath.Join(s.Dir, "access.log")}
+	return strings.NewReplacer(append(pairs, more...)...).Replace(text)
+}
+
+func penstock(s Setup) string {
+	out, secure, routes := "off", "", "[[route]]\nname = \"all\"\nprefix = \"/\"\npool = \"origin\"\n"
+	if s.Work.Log {
+		out = filepath.Join(s.Dir, "access.log")
+	}
+	if s.Work.TLS {
+		secure = s.replace("[[listener.certificate]]\ncert = \"@CERT@.crt\"\nkey = \"@CERT@.key\"\n")
+	}
+	if s.Work.Routes > 1 {
+		routes = numbered(s.Work, "[[route]]\npath = \"%s\"\npool = \"origin\"\n")
+	}
+	return s.replace(`
+[admin]
+address = "@ADMIN@"
+[log]
+level = "warn"
+[log.access]
+output = "@OUT@"
+format = "combined"
+[[listener]]
+address = "@ADDR@"
+@SECURE@
+[pool.origin]
+targets = ["@ORIGIN@"]
+`, "@OUT@", out, "@SECURE@", secure) + routes
+}
+
+func nginx(s Setup) string {
+	log, secure, routes := "off", "", "location / { proxy_pass http://origin; }\n"
+	if s.Work.Log {
+		log = s.replace("@LOG@ combined buffer=64k flush=1s")
+	}
+	if s.Work.TLS {
+		secure = s.replace(" ssl; ssl_protocols TLSv1.3; " +
+			"ssl_certificate @CERT@.crt; ssl_certificate_key @CERT@.key")
+	}
+	if s.Work.Routes > 1 {
+		routes = numbered(s.Work, "location = %s { proxy_pass http://origin; }\n")
+	}
+	return s.replace(`
+worker_processes 1;
+daemon off;
+user root;
+pid @DIR@/pid;
+error_log stderr crit;
+worker_rlimit_nofile 65536;
+events { worker_connections 60000; }
+http {
+  access_log @TO@;
+  client_body_temp_path @DIR@/t1; proxy_temp_path @DIR@/t2; fastcgi_temp_path @DIR@/t3;
+  uwsgi_temp_path @DIR@/t4; scgi_temp_path @DIR@/t5;
+  upstream origin { server @ORIGIN@; keepalive 256; keepalive_requests 1000000000; keepalive_time 24h; }
+  server {
+    listen @ADDR@ backlog=4096@SECURE@;
+    keepalive_requests 1000000000; keepalive_timeout 75s; keepalive_time 24h;
+    client_header_timeout 10s; proxy_connect_timeout 1s; proxy_read_timeout 15s; proxy_max_temp_file_size 0;
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Forwarded-For $remote_addr;
+    proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header X-Forwarded-Host $http_host;
+    proxy_set_header X-Request-Id $request_id;
+    proxy_set_header Via "1.1 nginx";
+    add_header X-Request-Id $request_id;
+    add_header Via "1.1 nginx";
+    @ROUTES@
+  }
+}
+`, "@TO@", log, "@SECURE@", secure, "@ROUTES@", routes)
+}
+
+func haproxy(s Setup) string {
+	log, secure, route := "", "", "default_backend origin"
+	if s.Work.Log {
+		log = "log global\n  option httplog"
+	}
+	if s.Work.TLS {
+		secure = s.replace(" ssl crt @CERT@.pem ssl-min-ver TLSv1.3")
+	}
+	if s.Work.Routes > 1 {
+		route = s.replace("use_backend %[path,map_str(@DIR@/routes.map,none)]\nbackend none\n  http-request deny")
+	}
+	return s.replace(`
+global
+  nbthread 1
+  maxconn 9000
+  log stdout format raw local0
+defaults
+  mode http
+  timeout client 75s
+  timeout server 15s
+  timeout connect 1s
+  timeout http-request 10s
+  timeout http-keep-alive 75s
+  option forwardfor
+  http-reuse always
+frontend f
+  bind @ADDR@ backlog 4096@SECURE@
+  @TO@
+  unique-id-format %[uuid()]
+  http-request set-header X-Forwarded-Proto @SCHEME@
+  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  http-request set-header X-Request-Id %[unique-id]
+  http-request set-header Via "1.1 haproxy"
+  http-response set-header X-Request-Id %[unique-id]
+  http-response set-header Via "1.1 haproxy"
+  @ROUTE@
+backend origin
+  server o @ORIGIN@
+`, "@TO@", log, "@SECURE@", secure, "@ROUTE@", route, "@SCHEME@", scheme(s))
+}
+
+func scheme(s Setup) string {
+	if s.Work.TLS {
+		return "https"
+	}
+	return "http"
+}
+
+func caddy(s Setup) string {
+	log, secure, matcher := "", "", ""
+	if s.Work.Log {
+		log = s.replace("log {\n output file @LOG@\n }")
+	}
+	if s.Work.TLS {
+		secure = s.replace("tls @CERT@.crt @CERT@.key {\n protocols tls1.3\n }")
+	}
+	if s.Work.Routes > 1 {
+		matcher = "@known "
+		log += "\n  @known path" + numbered(s.Work, " %s")
+	}
+	return s.replace(`{
+  admin off
+  auto_https off
+  servers {
+    metrics
+  }
+}
+@SCHEME@://:@PORT@ {
+  bind 127.0.0.1
+  @TO@
+  @SECURE@
+  reverse_proxy @MATCHER@@ORIGIN@ {
+    header_up X-Request-Id {http.request.uuid}
+    header_up Via "1.1 caddy"
+    header_down X-Request-Id {http.request.uuid}
+    header_down Via "1.1 caddy"
+    transport http {
+      keepalive_idle_conns_per_host 256
+      dial_timeout 1s
+      response_header_timeout 15s
+      compression off
+    }
+  }
+}
+`, "@TO@", log, "@SECURE@", secure, "@MATCHER@", matcher, "@SCHEME@", scheme(s))
+}
+
+func varnish(s Setup) string {
+	host, port, _ := strings.Cut(s.Origin, ":")
+	return fmt.Sprintf(`vcl 4.1;
+backend default { .host = "%s"; .port = "%s"; .connect_timeout = 1s; .first_byte_timeout = 15s; }
+sub vcl_recv {
+  set req.http.X-Forwarded-Proto = "http";
+  set req.http.X-Forwarded-Host = req.http.Host;
+  set req.http.X-Request-Id = req.xid;
+  return (pass);
+}
+sub vcl_deliver { set resp.http.X-Request-Id = req.http.X-Request-Id; }
+`, host, port)
+}

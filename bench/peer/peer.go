@@ -1,0 +1,121 @@
+// Package peer writes the configurations with which Penstock and others do the same work: the same headers
+// added, connections to the target kept, the same timeouts, logs on or off for all.
+package peer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/penstock-edge/penstock/bench/rig"
+)
+
+// Work is what a proxy has to do.
+type Work struct {
+	Name   string
+	Path   string // with {n} where the number of a route goes
+	Routes int
+	Log    bool // a line for each request, into a file
+	TLS    bool // towards clients
+	Close  bool // a connection for each request
+	Conns  int
+}
+
+// Works are the works by name.
+var Works = []Work{
+	{Name: "plain-0", Path: "/0", Routes: 1, Conns: 64},
+	{Name: "plain-128", Path: "/128", Routes: 1, Conns: 64},
+	{Name: "plain-1k", Path: "/1024", Routes: 1, Conns: 64},
+	{Name: "plain-10k", Path: "/10240", Routes: 1, Conns: 64},
+	{Name: "plain-100k", Path: "/102400", Routes: 1, Conns: 64},
+	{Name: "10m", Path: "/10485760", Routes: 1, Conns: 8},
+	{Name: "routes-128", Path: "/r/{n}/128", Routes: 10000, Conns: 64},
+	{Name: "full-128", Path: "/r/{n}/128", Routes: 10000, Log: true, Conns: 64},
+	{Name: "close-128", Path: "/128", Routes: 1, Close: true, Conns: 64},
+	{Name: "tls-128", Path: "/128", Routes: 1, TLS: true, Conns: 64},
+}
+
+// Find gives a work by its name.
+func Find(name string) (Work, error) {
+	for _, w := range Works {
+		if w.Name == name {
+			return w, nil
+		}
+	}
+	return Work{}, fmt.Errorf("no work %q", name)
+}
+
+// Setup says where a proxy stands.
+type Setup struct {
+	Work   Work
+	Dir    string // of its own; files go there
+	Self   string // the program that has the relay
+	Ours   string // Penstock's program
+	Addr   string
+	Admin  string // Penstock's, for its metrics
+	Origin string
+	Cert   string // a file with certificate and key, and each alone beside it in .crt and .key
+}
+
+// ErrMissing says that a peer is not installed, ErrUnfit that it cannot do the work.
+var (
+	ErrMissing = errors.New("not installed")
+	ErrUnfit   = errors.New("cannot do this work")
+)
+
+// Write writes a peer's files, and says how it is started.
+func Write(name string, s Setup) (rig.Program, error) {
+	p := rig.Program{Core: rig.ProxyCore, Err: filepath.Join(s.Dir, "stderr"), Ready: s.Addr}
+	var text, file string
+	switch kind, program, _ := strings.Cut(name, "="); kind {
+	case "penstock", "ours", "self":
+		if program == "" {
+			program = s.Ours
+		}
+		text, file, p.Args = penstock(s), "penstock.toml", []string{program, "run", "--config"}
+	case "nginx":
+		text, file, p.Args = nginx(s), "nginx.conf", []string{"nginx", "-p", s.Dir, "-c"}
+	case "haproxy":
+		p.Out = filepath.Join(s.Dir, "access.log")
+		text, file, p.Args = haproxy(s), "haproxy.cfg", []string{"haproxy", "-db", "-f"}
+		lines := numbered(s.Work, "%s origin\n")
+		if err := os.WriteFile(filepath.Join(s.Dir, "routes.map"), []byte(lines), 0o644); err != nil {
+			return p, err
+		}
+	case "caddy":
+		text, file, p.Args = caddy(s), "Caddyfile", []string{"caddy", "run", "--adapter", "caddyfile", "--config"}
+	case "varnish":
+		if s.Work.Routes > 1 || s.Work.Log || s.Work.TLS {
+			return p, ErrUnfit
+		}
+		text, file = varnish(s), "default.vcl"
+		p.Args = []string{"varnishd", "-F", "-j", "none", "-n", filepath.Join(s.Dir, "work"), "-a", s.Addr,
+			"-s", "malloc,64m", "-p", "timeout_idle=75", "-f"}
+	case "relay":
+		if s.Work.Log || s.Work.TLS {
+			return p, ErrUnfit
+		}
+		p.Ours, p.Args = true, []string{s.Self, "relay", "-listen", s.Addr, "-target", s.Origin}
+		return p, nil
+	default:
+		return p, fmt.Errorf("no peer %q", name)
+	}
+	if _, err := exec.LookPath(p.Args[0]); err != nil {
+		return p, ErrMissing
+	}
+	file = filepath.Join(s.Dir, file)
+	p.Args = append(p.Args, file)
+	return p, os.WriteFile(file, []byte(text), 0o644)
+}
+
+// numbered gives a line for each route; format has one %s, for the path.
+func numbered(w Work, format string) string {
+	var b strings.Builder
+	for i := range w.Routes {
+		fmt.Fprintf(&b, format, strings.ReplaceAll(w.Path, "{n}", fmt.Sprint(i)))
+	}
+	return b.String()
+}

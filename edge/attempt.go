@@ -84,7 +84,7 @@ func retry(x *Exchange, f *Fault) bool {
 		x.Fault = f
 		return false
 	}
-	x.Resp.Reset()
+	x.ResetHead()
 	return true
 }
 

@@ -23,8 +23,8 @@ type Exchange struct {
 	// Req is the request's head without hop-by-hop fields and without framing; its request line is rebuilt
 	// from OutPath and Query before each attempt.
 	Req fasthttp.RequestHeader
-	// Resp is the head of the answer without hop-by-hop fields and without framing.
-	Resp fasthttp.ResponseHeader
+	// head is the head of the answer without hop-by-hop fields and without framing; see Resp.
+	head head
 	Facts
 	// Match is the route found, with the parameters of its path; large, and cleared by the next lookup.
 	Match route.Match
@@ -232,11 +232,11 @@ func (b *BytesBody) Whole() ([]byte, bool) { return b.b, b.off == 0 }
 // calls it and returns Answered.
 func (x *Exchange) Answer(status int, contentType string, body []byte) {
 	x.closeOut()
-	x.Resp.Reset()
-	x.Resp.SetNoDefaultContentType(true)
-	x.Resp.SetStatusCode(status)
+	x.ResetHead()
+	x.Resp().SetNoDefaultContentType(true)
+	x.Resp().SetStatusCode(status)
 	if contentType != "" {
-		x.Resp.SetContentType(contentType)
+		x.Resp().SetContentType(contentType)
 	}
 	x.Local = true
 	x.OutLen = int64(len(body))
@@ -314,7 +314,7 @@ func (x *Exchange) SetRequestLine(host string) {
 // Reset makes x ready for another request. Buffers stay.
 func (x *Exchange) Reset() {
 	x.Req.Reset()
-	x.Resp.Reset()
+	x.ResetHead()
 	x.Facts = Facts{
 		RequestID: x.RequestID[:0], Host: x.Host[:0], Path: x.Path[:0], Authority: x.Authority[:0],
 	}

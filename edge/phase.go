@@ -59,8 +59,8 @@ type Upstream interface {
 
 // Peer is one target of an upstream.
 type Peer interface {
-	// RoundTrip makes one attempt: the head of the answer into x.Resp, its body into x.Out. It goes on with one
-	// that Starter.Start has begun.
+	// RoundTrip makes one attempt: the head of the answer into the exchange (TakeHead), its body into x.Out.
+	// It goes on with one that Starter.Start has begun.
 	RoundTrip(x *Exchange) *Fault
 	// Release is called exactly once after each RoundTrip: at once when it failed, when the body has closed
 	// on success. f tells how the exchange ended with this peer; nil: all went well.
@@ -69,10 +69,11 @@ type Peer interface {
 
 // Starter is a Peer whose attempts can be made without waiting in between.
 type Starter interface {
-	// Start sends the request if that can be done at once. false: RoundTrip has to do it, or to go on with it.
+	// Start sends the request if that can be done at once. false: RoundTrip has to do it, or to go on with
+	// it.
 	Start(x *Exchange) bool
-	// Hear reads what has come of the answer. done means that the attempt is over: the head of the answer is in
-	// x.Resp and its body in x.Out, or f tells what went wrong. When it is not done, x.Loop.Resume is called
-	// once there is more, and x is not the caller's any more.
+	// Hear reads what has come of the answer. done means that the attempt is over: the head of the answer is
+	// in the exchange and its body in x.Out, or f tells what went wrong. When it is not done, x.Loop.Resume
+	// is called once there is more, and x is not the caller's any more.
 	Hear(x *Exchange) (done bool, f *Fault)
 }

@@ -32,10 +32,10 @@ func (x *Exchange) problem(f *Fault) {
 	x.Answer(f.Status, contentType, x.scratch)
 	if f.RetryAfter > 0 {
 		var room [20]byte
-		x.Resp.SetCanonical(retryAfterKey, strconv.AppendInt(room[:0], int64(f.RetryAfter), 10))
+		x.Resp().SetCanonical(retryAfterKey, strconv.AppendInt(room[:0], int64(f.RetryAfter), 10))
 	}
 	if f.Status == 405 && len(x.Match.Allow) > 0 {
-		x.Resp.SetCanonical(allowKey, x.Match.Allow)
+		x.Resp().SetCanonical(allowKey, x.Match.Allow)
 	}
 	x.Close = x.Close || f.Close
 }

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"net"
@@ -17,15 +16,11 @@ import (
 type codec struct {
 	out   []byte // head toward the target
 	clean []byte // head of the answer without hop-by-hop fields
-	src   bytes.Reader
-	rd    *bufio.Reader
 }
 
-var codecs = sync.Pool{New: func() any {
-	return &codec{rd: bufio.NewReaderSize(nil, answerBuffer)}
-}}
+var codecs = sync.Pool{New: func() any { return new(codec) }}
 
-// answer waits for the head of the answer, which goes into x.Resp, and the body into x.Out.
+// answer waits for the head of the answer, which goes into the exchange, and the body into x.Out.
 func (c *conn) answer(x *edge.Exchange) *edge.Fault {
 	c.looped = false
 	if rest := c.unsent; rest != nil {
@@ -273,18 +268,7 @@ func (c *conn) blame(f *edge.Fault) *edge.Fault {
 
 // accept takes over the checked head in k.clean and prepares the body.
 func (c *conn) accept(x *edge.Exchange, k *codec) *edge.Fault {
-	if k.rd.Size() < len(k.clean) {
-		k.rd = bufio.NewReaderSize(nil, len(k.clean))
-	}
-	k.src.Reset(k.clean)
-	k.rd.Reset(&k.src)
-	x.Resp.SetNoDefaultContentType(true)
-	if err := x.Resp.Read(k.rd); err != nil {
-		x.Cause = err
-		return edge.UpstreamProtocol
-	}
-	x.Resp.SetNoDefaultContentType(true)
-	x.Resp.SetProtocol(nil)
+	x.TakeHead(&c.m, k.clean)
 	if x.Times.Answer = c.now; !c.looped {
 		x.Times.Answer = clock.Now()
 	}

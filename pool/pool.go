@@ -146,7 +146,7 @@ func (m *member) Release(x *edge.Exchange, f *edge.Fault) {
 
 func outcomeOf(x *edge.Exchange, f *edge.Fault) outcome {
 	switch {
-	case f == nil && x.Resp.StatusCode() >= 500:
+	case f == nil && x.Status() >= 500:
 		return outcomeError
 	case f == nil:
 		return outcomeOK

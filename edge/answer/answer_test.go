@@ -53,7 +53,7 @@ func TestRedirect(t *testing.T) {
 		if v := filter.Run(x); v != edge.Answered || !x.Local || x.Fault != nil || x.OutLen != 0 {
 			t.Errorf("verdict %v, fault %v", v, x.Fault)
 		}
-		if got := string(x.Resp.Peek("Location")); got != want || x.Resp.StatusCode() != 308 {
+		if got := string(x.Resp().Peek("Location")); got != want || x.Status() != 308 {
 			t.Errorf("%s: %s goes to %s, want %s", keys, target, got, want)
 		}
 	}
@@ -82,8 +82,8 @@ func TestStatus(t *testing.T) {
 		b := build1(t, base+"prefix = \"/\"\nredirect = { to = \"/a\", status = "+status+" }")
 		x := new(edge.Exchange)
 		run(b, x, "/").Run(x)
-		if !strings.HasPrefix(x.Resp.String(), "HTTP/1.1 "+status) {
-			t.Errorf("%s: %s", status, x.Resp.String())
+		if !strings.HasPrefix(x.Resp().String(), "HTTP/1.1 "+status) {
+			t.Errorf("%s: %s", status, x.Resp().String())
 		}
 	}
 }
@@ -100,11 +100,11 @@ func TestRespond(t *testing.T) {
 		if x.Out != nil {
 			got, _ = io.ReadAll(x.Out)
 		}
-		if x.Resp.StatusCode() != status || string(got) != body || x.OutLen != int64(len(body)) {
-			t.Errorf("%s: %d %q", keys, x.Resp.StatusCode(), got)
+		if x.Status() != status || string(got) != body || x.OutLen != int64(len(body)) {
+			t.Errorf("%s: %d %q", keys, x.Status(), got)
 		}
 		var fields []string
-		for k, v := range x.Resp.All() {
+		for k, v := range x.Resp().All() {
 			fields = append(fields, string(k)+": "+string(v))
 		}
 		if !slices.Equal(fields, headers) {
@@ -127,7 +127,7 @@ func TestAgain(t *testing.T) {
 	x := new(edge.Exchange)
 	for range 3 {
 		run(b, x, "/").Run(x)
-		if n := len(x.Resp.PeekAll("X-A")); n != 1 {
+		if n := len(x.Resp().PeekAll("X-A")); n != 1 {
 			t.Fatalf("%d fields", n)
 		}
 		x.Reset()
@@ -193,8 +193,8 @@ func TestExample(t *testing.T) {
 		t.Helper()
 		x := new(edge.Exchange)
 		run(b, x, target).Run(x)
-		if got := string(x.Resp.Peek("Location")); x.Resp.StatusCode() != status || got != location {
-			t.Errorf("%s: %d %s", target, x.Resp.StatusCode(), got)
+		if got := string(x.Resp().Peek("Location")); x.Status() != status || got != location {
+			t.Errorf("%s: %d %s", target, x.Status(), got)
 		}
 	}
 	f("/old/a?b=c", 308, "https://example.com/new/a?b=c")
@@ -220,7 +220,7 @@ func FuzzRedirect(f *testing.F) {
 			return
 		}
 		filter.Run(x)
-		to := string(x.Resp.Peek("Location"))
+		to := string(x.Resp().Peek("Location"))
 		own, inside := strings.CutPrefix(to, "https://example.com")
 		if x.Match.Rule != 2 && inside || !strings.HasPrefix(own, "/") || strings.HasPrefix(own, "//") ||
 			strings.HasPrefix(own, `/\`) {

@@ -29,7 +29,7 @@ func (r *redirect) Run(x *edge.Exchange) edge.Verdict {
 	room := locations.Get().(*[]byte)
 	*room = r.append((*room)[:0], x)
 	x.Answer(r.status, "", nil)
-	x.Resp.SetCanonical(locationKey, *room)
+	x.Resp().SetCanonical(locationKey, *room)
 	locations.Put(room)
 	return edge.Answered
 }

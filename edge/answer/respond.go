@@ -24,7 +24,7 @@ type field struct{ key, value []byte } // key in canonical form
 func (a *fixed) Run(x *edge.Exchange) edge.Verdict {
 	x.Answer(a.status, a.contentType, a.body)
 	for i := range a.headers {
-		x.Resp.SetCanonical(a.headers[i].key, a.headers[i].value)
+		x.Resp().SetCanonical(a.headers[i].key, a.headers[i].value)
 	}
 	return edge.Answered
 }

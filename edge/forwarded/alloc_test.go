@@ -18,7 +18,7 @@ func TestNoAllocations(t *testing.T) {
 			keep.Req.CopyTo(&x.Req) // allocates nothing once there is room
 			b.Run(x)
 			tell{}.Run(x)
-			x.Resp.Reset()
+			x.ResetHead()
 			sign{}.Run(x)
 		})
 		if n != 0 {

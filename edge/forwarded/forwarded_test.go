@@ -167,11 +167,11 @@ func TestSign(t *testing.T) {
 		t.Helper()
 		x := new(edge.Exchange)
 		for _, l := range lines {
-			x.Resp.Add("Via", l)
+			x.Resp().Add("Via", l)
 		}
 		sign{}.Run(x)
 		var got []string
-		for _, v := range x.Resp.PeekAll("Via") {
+		for _, v := range x.Resp().PeekAll("Via") {
 			got = append(got, string(v))
 		}
 		if !slices.Equal(got, want) {

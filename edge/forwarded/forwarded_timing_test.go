@@ -37,7 +37,7 @@ func BenchmarkSign(b *testing.B) {
 	x := new(edge.Exchange)
 	b.ReportAllocs()
 	for b.Loop() {
-		x.Resp.Reset()
+		x.ResetHead()
 		sign{}.Run(x)
 	}
 }

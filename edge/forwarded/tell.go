@@ -95,6 +95,6 @@ type sign struct{}
 
 // Run implements edge.Filter.
 func (sign) Run(x *edge.Exchange) edge.Verdict {
-	x.Resp.AddBytesKV(viaKey, via11) // one more line is one more element of the list (RFC 9110 section 5.3)
+	x.AddField(viaKey, via11) // one more line is one more element of the list (RFC 9110 section 5.3)
 	return edge.Next
 }

@@ -91,7 +91,7 @@ const (
 
 // head writes the answer's head into w.out and decides how the body is framed (RFC 9112 6).
 func (w *work) head(x *edge.Exchange) framing {
-	status := x.Resp.StatusCode()
+	status := x.Status()
 	f := byLength
 	switch {
 	case bytes.Equal(x.Method, methodHead) || status == 204 || status == 304:
@@ -105,9 +105,23 @@ func (w *work) head(x *edge.Exchange) framing {
 	case x.OutLen < 0:
 		f = chunked
 	}
-	w.out = appendStatus(w.out[:0], status, x.Resp.StatusMessage())
-	dated := false
-	for k, v := range x.Resp.All() {
+	if !w.fields(x, status) {
+		w.out = append(w.out, "Date: "...)
+		w.out = append(w.out, w.c.l.front.clock.HTTPDateAt(x.Times.First)...)
+		w.out = append(w.out, "\r\n"...)
+	}
+	w.out = appendFraming(w.out, x, f, status)
+	return f
+}
+
+// fields writes the status line and the end-to-end fields into w.out, and tells whether Date is among them.
+func (w *work) fields(x *edge.Exchange, status int) (dated bool) {
+	if reason, lines, dated, ok := x.AsCame(); ok {
+		w.out = append(appendStatus(w.out[:0], status, reason), lines...)
+		return dated
+	}
+	w.out = appendStatus(w.out[:0], status, x.Resp().StatusMessage())
+	for k, v := range x.Resp().All() {
 		switch string(k) { // names are canonical, the comparison does not allocate
 		case "Content-Length", "Connection", "Transfer-Encoding", "Keep-Alive", "Upgrade", "Trailer":
 			continue
@@ -116,13 +130,7 @@ func (w *work) head(x *edge.Exchange) framing {
 		}
 		w.out = appendField(w.out, k, v)
 	}
-	if !dated {
-		w.out = append(w.out, "Date: "...)
-		w.out = append(w.out, w.c.l.front.clock.HTTPDateAt(x.Times.First)...)
-		w.out = append(w.out, "\r\n"...)
-	}
-	w.out = appendFraming(w.out, x, f, status)
-	return f
+	return dated
 }
 
 var methodHead = []byte("HEAD")

@@ -57,7 +57,7 @@ func (o *origin) RoundTrip(x *edge.Exchange) *edge.Fault {
 	o.mu.Lock()
 	o.seen = append(o.seen, text)
 	o.mu.Unlock()
-	x.Resp.SetStatusCode(200)
+	x.Resp().SetStatusCode(200)
 	if o.answer != nil {
 		return o.answer(x)
 	}
@@ -153,7 +153,7 @@ func (b *bench) serve(body io.ReadCloser, length int64, edit ...func(*edge.Excha
 		f(x)
 	}
 	edge.Serve(b.gen, x, b)
-	return x.Resp.StatusCode()
+	return x.Status()
 }
 
 // counts returns the outcomes, in their order.

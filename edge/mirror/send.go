@@ -100,7 +100,7 @@ func (m *mirror) send(d *duplicate, buf []byte) *edge.Fault {
 			return f
 		}
 		x.Fresh = true
-		x.Resp.Reset()
+		x.ResetHead()
 	}
 }
 

@@ -138,8 +138,8 @@ func request() *edge.Exchange {
 	x.Req.Set("Referer", "https://example.com/start?token=SECRET")
 	x.Req.Set("Authorization", "Bearer SECRET")
 	x.Req.Set("Cookie", "session=SECRET")
-	x.Resp.SetStatusCode(200)
-	x.Resp.Set("Set-Cookie", "session=SECRET")
+	x.Resp().SetStatusCode(200)
+	x.Resp().Set("Set-Cookie", "session=SECRET")
 	x.PoolName, x.TargetName, x.Attempts = "users", "10.0.0.9:8080", 1
 	x.InBytes, x.OutBytes = 12, 345
 	start := max(clock.Now()-31*ms, 1)

@@ -54,7 +54,7 @@ func outcome(x *edge.Exchange) (status int, code string) {
 		status, code = x.Fault.Status, x.Fault.Code
 	}
 	if x.Times.First != 0 {
-		return x.Resp.StatusCode(), code // 101 for a tunnel
+		return x.Status(), code // 101 for a tunnel
 	}
 	if x.Fault == nil {
 		return statusDropped, "dropped"

@@ -125,20 +125,20 @@ func TestReply(t *testing.T) {
 		t.Helper()
 		x := exchange(t, false)
 		x.RequestID = []byte("mine")
-		x.Resp.SetNoDefaultContentType(true)
+		x.Resp().SetNoDefaultContentType(true)
 		head := "HTTP/1.1 203 Well\r\n" + strings.Join(append(lines, "", ""), "\r\n")
-		if err := x.Resp.Read(bufio.NewReader(strings.NewReader(head))); err != nil {
+		if err := x.Resp().Read(bufio.NewReader(strings.NewReader(head))); err != nil {
 			t.Fatal(err)
 		}
 		r.Run(x)
 		var got []string
-		for k, v := range x.Resp.All() {
+		for k, v := range x.Resp().All() {
 			if string(k) != "Connection" {
 				got = append(got, string(k)+": "+string(v))
 			}
 		}
-		if !slices.Equal(got, want) || x.Resp.StatusCode() != 203 || string(x.Resp.StatusMessage()) != "Well" {
-			t.Errorf("%q: %d %s %q, want %q", lines, x.Resp.StatusCode(), x.Resp.StatusMessage(), got, want)
+		if !slices.Equal(got, want) || x.Status() != 203 || string(x.Resp().StatusMessage()) != "Well" {
+			t.Errorf("%q: %d %s %q, want %q", lines, x.Status(), x.Resp().StatusMessage(), got, want)
 		}
 	}
 	f([]string{"X-Request-Id: mine"})
@@ -150,8 +150,8 @@ func TestReply(t *testing.T) {
 		"Set-Cookie: a=1", "Server: s", "X-Request-Id: 3", "Link: c")
 	x := exchange(t, false)
 	r.Run(x)
-	if !isMade(string(x.Resp.Peek(name))) {
-		t.Errorf("no id was made: %q", x.Resp.Peek(name))
+	if !isMade(string(x.Resp().Peek(name))) {
+		t.Errorf("no id was made: %q", x.Resp().Peek(name))
 	}
 }
 
@@ -159,13 +159,13 @@ func TestReply(t *testing.T) {
 func TestReplyBrokenHead(t *testing.T) {
 	x := exchange(t, false)
 	x.RequestID = []byte("mine")
-	x.Resp.Add(name, "1")
-	x.Resp.SetCanonical([]byte("X-Odd"), []byte("a\x00b"))
-	x.Resp.Add(name, "2")
+	x.Resp().Add(name, "1")
+	x.Resp().SetCanonical([]byte("X-Odd"), []byte("a\x00b"))
+	x.Resp().Add(name, "2")
 	reply{}.Run(x)
-	got := x.Resp.PeekAll(name)
-	if len(got) != 1 || string(got[0]) != "mine" || string(x.Resp.Peek("X-Odd")) != "a\x00b" {
-		t.Errorf("%q, X-Odd %q", got, x.Resp.Peek("X-Odd"))
+	got := x.Resp().PeekAll(name)
+	if len(got) != 1 || string(got[0]) != "mine" || string(x.Resp().Peek("X-Odd")) != "a\x00b" {
+		t.Errorf("%q, X-Odd %q", got, x.Resp().Peek("X-Odd"))
 	}
 }
 

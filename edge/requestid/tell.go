@@ -34,10 +34,14 @@ func (r reply) Run(x *edge.Exchange) edge.Verdict {
 	if len(x.RequestID) == 0 { // another Early filter answered before identify ran
 		r.make(x)
 	}
-	if len(x.Resp.PeekAll(name)) > 1 {
-		thinResponse(&x.Resp)
+	if !x.Claims() {
+		x.AddField(key, x.RequestID)
+		return edge.Next
 	}
-	x.Resp.SetCanonical(key, x.RequestID)
+	if len(x.Resp().PeekAll(name)) > 1 {
+		thinResponse(x.Resp())
+	}
+	x.Resp().SetCanonical(key, x.RequestID)
 	return edge.Next
 }
 

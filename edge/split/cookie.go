@@ -47,7 +47,7 @@ func (c *setCookie) Run(x *edge.Exchange) edge.Verdict {
 	if x.Scheme == "https" {
 		id.line = append(id.line, "; Secure"...)
 	}
-	x.Resp.SetCanonical(setCookieKey, id.line) // adds a line: fasthttp replaces no cookies
+	x.AddField(setCookieKey, id.line)
 	return edge.Next
 }
 

@@ -132,7 +132,7 @@ func TestSticky(t *testing.T) {
 
 // cookies returns the Set-Cookie lines of the answer.
 func cookies(x *edge.Exchange) (lines []string) {
-	for k, v := range x.Resp.All() {
+	for k, v := range x.Resp().All() {
 		if string(k) == "Set-Cookie" {
 			lines = append(lines, string(v))
 		}
@@ -147,7 +147,7 @@ func TestCookie(t *testing.T) {
 		t.Helper()
 		x := newExchange(b)
 		x.Scheme, x.Cookie, x.Local = scheme, []byte(cookie), local
-		x.Resp.Add("Set-Cookie", "own=1")
+		x.Resp().Add("Set-Cookie", "own=1")
 		first := pick(t, x)
 		respond.Run(x)
 		lines := cookies(x)

@@ -20,6 +20,8 @@ type Response struct {
 	Upgrade   []byte // Upgrade, when Connection names it, in HTTP/1.1, and it has no h2c; else nil
 	Trailer   []byte // first Trailer line: names announced, not checked beyond field syntax; nil: none
 	HasDate   bool
+	Claims    bool // there is a Via, X-Request-Id, or another field that proxies add
+	Fields    int  // where the fields begin in the clean block
 
 	Len int // bytes of the head, its empty line included
 }
@@ -43,6 +45,7 @@ func ScanResponse(dst, src []byte, m *Response) (clean []byte, v *Violation) {
 	clean = append(clean, m.Reason...)
 	clean = append(clean, crlf...)
 	fields := len(clean)
+	m.Fields = fields - len(dst)
 
 	s := section{length: -1}
 	clean, bad = m.takeFields(clean, src, at, &s)
@@ -128,10 +131,13 @@ func (m *Response) takeFields(dst, src []byte, at int, s *section) ([]byte, faul
 
 func (m *Response) takeField(src []byte, s *section, k kind) (drop bool, bad fault) {
 	switch k {
-	case kindOther, kindHost, kindExpect, kindCookie, kindClaim:
+	case kindOther, kindHost, kindExpect, kindCookie:
 		return false, faultNone
 	case kindDate:
 		m.HasDate = true
+		return false, faultNone
+	case kindClaim:
+		m.Claims = true
 		return false, faultNone
 	}
 	return s.common(src, k)

@@ -36,7 +36,7 @@ func (r *Ring) Idle(name string, w peer.Work, conns int, wait time.Duration) (Me
 	if _, err := p.Load.Do("drop"); err != nil {
 		return m, err
 	}
-	time.Sleep(wait / 2)
+	time.Sleep(wait)
 	before, err := rig.Pss(rig.Tree(p.Pid))
 	if err != nil {
 		return m, err

@@ -38,6 +38,7 @@ address = "@ADDR@"
 @SECURE@
 [pool.origin]
 targets = ["@ORIGIN@"]
+max_connections = 20000 # the others know no bound
 `, "@OUT@", out, "@SECURE@", secure) + routes
 }
 

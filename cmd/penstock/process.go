@@ -134,6 +134,7 @@ func (p *process) announce() {
 	p.warnIdleSockets()
 	p.notify("READY=1\nSTATUS=" + p.statusLine())
 	p.background.Go(p.watchdog)
+	p.background.Go(func() { giveBack(p.stop) })
 }
 
 // listeners returns what the front tells of its listeners.

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"runtime/metrics"
+	"sync"
+	"testing"
+	"testing/synctest"
+)
+
+func heapHeld() uint64 {
+	s := []metrics.Sample{{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64() + s[1].Value.Uint64()
+}
+
+// TestCollect: what a burst has left in a pool goes back to the system after two collections.
+func TestCollect(t *testing.T) {
+	collect()
+	collect()
+	before := heapHeld()
+	var pool sync.Pool
+	for range 1000 {
+		pool.Put(new([64 << 10]byte))
+	}
+	if grown := heapHeld() - before; grown < 32<<20 {
+		t.Fatalf("the burst took %d bytes", grown)
+	}
+	collect()
+	collect()
+	if after := heapHeld(); after > before+2*worthIt {
+		t.Errorf("%d MiB are still held, %d before", after>>20, before>>20)
+	}
+}
+
+func TestGiveBackStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stop, done := make(chan struct{}), make(chan struct{})
+		go func() { giveBack(stop); close(done) }()
+		synctest.Wait()
+		close(stop)
+		<-done
+	})
+}

@@ -32,7 +32,7 @@ func Describe() Machine {
 		}
 	}
 	text, _ = os.ReadFile("/proc/sys/kernel/osrelease")
-	m.Kernel = strings.TrimSpace(string(text))
+	m.Kernel, _, _ = strings.Cut(strings.TrimSpace(string(text)), "-") // what follows is the builder's own
 	m.Peers = map[string]string{}
 	for name, args := range map[string][]string{
 		"nginx": {"nginx", "-v"}, "haproxy": {"haproxy", "-v"}, "caddy": {"caddy", "version"},

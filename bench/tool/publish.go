@@ -20,7 +20,7 @@ func (r *report) publish(dir string) error {
 	}
 	var b strings.Builder
 	r.markdown(&b)
-	return errors.Join(r.write(filepath.Join(dir, "versus.json")),
+	return errors.Join(
 		os.WriteFile(filepath.Join(dir, "versus.md"), []byte(b.String()), 0o644),
 		os.WriteFile(filepath.Join(dir, "versus.svg"), []byte(plot(r.Duels)), 0o644))
 }
@@ -33,6 +33,7 @@ func (r *report) markdown(w io.Writer) {
 			fmt.Fprintf(w, "* %s: %s\n", name, v)
 		}
 	}
+	fmt.Fprintf(w, "\n%s\n", r.doubt())
 	fmt.Fprint(w, "\nCPU time of the proxy's processes per request that succeeded. "+
 		"Below 1, Penstock spends less.\n\n"+
 		"| work | peer | requests/s | Penstock µs | peer µs | ratio | 95 % | p99 µs | peer p99 µs "+

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -38,7 +39,7 @@ func runVersus(args []string) error {
 	v := versus{}
 	f.StringVar(&v.ours, "ours", "bin/penstock", "the gateway's program")
 	f.StringVar(&v.peers, "peers", "nginx,haproxy,caddy,varnish,relay",
-		"with whom: also self, and penstock=PATH for another build")
+		"with whom: also penstock=PATH for another build, and self, which is first with the first work anyway")
 	f.StringVar(&v.works, "works", "plain-128,plain-10k,full-128,10m", "what to do")
 	f.IntVar(&v.plan.Pairs, "pairs", 20, "pairs of blocks for each")
 	f.Float64Var(&v.plan.Seconds, "seconds", 5, "of each block")
@@ -97,7 +98,11 @@ func (v *versus) run(ring *duel.Ring) error {
 		if err != nil {
 			return err
 		}
-		for _, p := range peers {
+		with := peers
+		if len(r.Duels) == 0 && !slices.Contains(peers, "self") {
+			with = append([]string{"self"}, peers...)
+		}
+		for _, p := range with {
 			o, err := ring.Run(w, p, v.plan)
 			if err != nil {
 				return err
@@ -109,6 +114,7 @@ func (v *versus) run(ring *duel.Ring) error {
 		}
 	}
 	r.table()
+	fmt.Println(r.doubt())
 	if v.publish {
 		return r.publish("docs/performance")
 	}
@@ -178,6 +184,21 @@ func (v *versus) runTail(ring *duel.Ring, r *report, peers []string) error {
 	}
 	tw.Flush()
 	return r.write("bench/results/tail.json")
+}
+
+// doubt says what the pair of equals tells about the whole run.
+func (r *report) doubt() string {
+	for _, o := range r.Duels {
+		if o.Peer != "self" {
+			continue
+		}
+		text := fmt.Sprintf("The gateway against itself: %.3f (%.3f to %.3f)", o.CPU.Median, o.CPU.Low, o.CPU.High)
+		if o.Untrusted || o.CPU.Low < .98 || o.CPU.High > 1.02 {
+			return text + ". That is beyond 2 %: no verdict on differences as small as this."
+		}
+		return text + ": within 2 %."
+	}
+	return "Untrusted: the gateway was not run against itself."
 }
 
 func (r *report) write(file string) error {

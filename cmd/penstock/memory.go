@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Go collects when the heap has doubled, or after two minutes, and keeps what was freed. A gateway in steady state
-// allocates nothing, so that what a burst has taken would be kept for as long as it is quiet.
+// Go collects when the heap has doubled, or after two minutes, and keeps what was freed. A gateway in steady
+// state allocates nothing, so that what a burst has taken would be kept for as long as it is quiet.
 const (
 	collectEvery = 30 * time.Second // at most; less often when a collection takes more than a thousandth of that
 	worthIt      = 8 << 20          // bytes: less that is free is not given back to the system

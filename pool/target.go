@@ -198,6 +198,7 @@ func (t *Target) release(c *conn, keep bool, now int64) {
 		if t.wake(c) {
 			return
 		}
+		c.br.Release() // an idle connection holds no buffer
 		if t.idle.push(c) {
 			t.afterPush()
 			return

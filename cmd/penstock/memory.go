@@ -11,12 +11,12 @@ import (
 // state allocates nothing, so that what a burst has taken would be kept for as long as it is quiet.
 const (
 	collectEvery = 30 * time.Second // at most; less often when a collection takes more than a thousandth of that
-	worthIt      = 8 << 20          // bytes: less that is free is not given back to the system
+	worthIt      = 4 << 20          // bytes: less that is free is not given back to the system
 )
 
 // giveBack collects from time to time and gives free memory back, until stop is closed.
 func giveBack(stop <-chan struct{}) {
-	for wait := time.Duration(collectEvery); ; {
+	for wait := collectEvery; ; {
 		select {
 		case <-stop:
 			return

@@ -33,6 +33,12 @@ func TestKeepAlive(t *testing.T) {
 	if opened, _ := rec.connections(); opened != 1 {
 		t.Errorf("%d connections to the target", opened)
 	}
+	// An answer is there a moment before the target's connection can be used again; the close comes after that.
+	c.send(lines("GET /x HTTP/1.1", "Connection: close"))
+	if a := c.answer("GET"); a.StatusCode != 200 {
+		t.Errorf("%d", a.StatusCode)
+	}
+	c.closed("the last request of the first client")
 	f := func(stands, request string) {
 		t.Helper()
 		c := dialRaw(t, g.addr)

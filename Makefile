@@ -65,7 +65,7 @@ e2e-bench: ## the hop end to end: CPU, system calls, allocations, latency and me
 peers: ## install the proxies to compare with (root, or sudo that asks no password)
 	@.ci/deps --peers
 
-# Some 40 minutes for all. A look: make versus VERSUS='-quick'. The flags: go run ./bench/tool versus -help
+# Some 70 minutes for all. A look: make versus VERSUS='-quick'. The flags: go run ./bench/tool versus -help
 versus: build ## CPU a request beside nginx, HAProxy, Caddy, Varnish and a relay, in turns
 	$(GO) run ./bench/tool versus $(VERSUS)
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"github.com/penstock-edge/penstock/bench/duel"
 )
 
 // chart is a picture whose places are worked out; the page's template only writes it down.
@@ -194,17 +196,17 @@ func (r *Report) latency() chart {
 		return c
 	}
 	c.Text = fmt.Sprintf("The knee is at %.0f requests a second; p99 may be %.0f µs.", k.Rate, k.Limit/1e3)
-	shown := k.within()
+	shown := k.Within()
 	c.x.low, c.x.high = shown[0].Rate, max(shown[len(shown)-1].Rate, k.Rate)
 	c.y.high = k.Limit / 1e3 * 2
 	c.axes(steps(c.x.low, c.x.high), short)
 	top := func(v float64) float64 { return c.y.at(min(v/1e3, c.y.high)) }
 	for i, p := range []struct {
 		name string
-		of   func(Point) float64
+		of   func(duel.Point) float64
 	}{
-		{"p50", func(p Point) float64 { return p.P50 }}, {"p99", func(p Point) float64 { return p.P99 }},
-		{"p99.9", func(p Point) float64 { return p.P999 }},
+		{"p50", func(p duel.Point) float64 { return p.P50 }}, {"p99", func(p duel.Point) float64 { return p.P99 }},
+		{"p99.9", func(p duel.Point) float64 { return p.P999 }},
 	} {
 		var xy [][2]float64
 		for _, x := range shown {
@@ -223,21 +225,4 @@ func (r *Report) latency() chart {
 	c.Marks = append(c.Marks, rule{fmt.Sprintf("M%g %gV%g", x, c.y.from, c.y.to), "knee", "end", x - 6, 38},
 		rule{fmt.Sprintf("M%g %gH%g", c.x.from, y, c.x.to), "limit of p99", "start", c.x.from + 6, y - 6})
 	return c
-}
-
-// within gives the best run of each rate, up to the first beyond the knee.
-func (k *Knee) within() (all []Point) {
-	for _, p := range k.Points {
-		if n := len(all); n > 0 && all[n-1].Rate == p.Rate {
-			if p.P99 < all[n-1].P99 {
-				all[n-1] = p
-			}
-			continue
-		}
-		if n := len(all); n > 0 && all[n-1].Rate > k.Rate {
-			break
-		}
-		all = append(all, p)
-	}
-	return all
 }

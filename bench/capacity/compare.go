@@ -1,7 +1,6 @@
 package capacity
 
 import (
-	"math/rand/v2"
 	"slices"
 
 	"github.com/penstock-edge/penstock/bench/duel"
@@ -10,54 +9,25 @@ import (
 
 // Row is what a chain costs over the bare hop, or a feature over the same chain without it.
 type Row struct {
-	Name      string      `json:"name"`
-	Routes    []string    `json:"routes,omitempty"`
-	Features  []string    `json:"features,omitempty"`
-	Chain     string      `json:"chain,omitempty"`   // the route with which a feature was measured
-	Missing   string      `json:"missing,omitempty"` // why it was not measured
-	Offered   float64     `json:"offered"`           // requests a second
-	Full      float64     `json:"full"`              // closed loop
-	With      duel.Sample `json:"with"`
-	Without   duel.Sample `json:"without"`
-	Cost      Interval    `json:"cost"`       // CPU nanoseconds a request
-	Counted   int         `json:"counted"`    // pairs
-	Pairs     int         `json:"pairs"`      // all of them
-	NoLatency bool        `json:"no_latency"` // the loader takes none of this chain's answers
-	Untrusted bool        `json:"untrusted,omitempty"`
-	Notes     []string    `json:"notes,omitempty"`
+	Name      string       `json:"name"`
+	Routes    []string     `json:"routes,omitempty"`
+	Features  []string     `json:"features,omitempty"`
+	Chain     string       `json:"chain,omitempty"`   // the route with which a feature was measured
+	Missing   string       `json:"missing,omitempty"` // why it was not measured
+	Offered   float64      `json:"offered"`           // requests a second
+	Full      float64      `json:"full"`              // closed loop
+	With      duel.Sample  `json:"with"`
+	Without   duel.Sample  `json:"without"`
+	Cost      rig.Interval `json:"cost"`       // CPU nanoseconds a request
+	Counted   int          `json:"counted"`    // pairs
+	Pairs     int          `json:"pairs"`      // all of them
+	NoLatency bool         `json:"no_latency"` // the loader takes none of this chain's answers
+	Untrusted bool         `json:"untrusted,omitempty"`
+	Notes     []string     `json:"notes,omitempty"`
 }
 
 // Failed is how many requests of both sides failed.
 func (r Row) Failed() int { return r.With.Failed + r.Without.Failed }
-
-// Interval is the median of differences with the interval that holds it in 95 of 100 cases.
-type Interval struct {
-	Median float64 `json:"median"`
-	Low    float64 `json:"low"`
-	High   float64 `json:"high"`
-}
-
-// Differences gives the median of a-b over the pairs and its bootstrap interval, as rig.Ratios does for a/b.
-func Differences(a, b []float64) Interval {
-	if len(a) == 0 {
-		return Interval{}
-	}
-	diffs := make([]float64, len(a))
-	for i := range a {
-		diffs[i] = a[i] - b[i]
-	}
-	const rounds = 2000
-	r := rand.New(rand.NewPCG(1, 2))
-	medians, draw := make([]float64, rounds), make([]float64, len(diffs))
-	for i := range medians {
-		for j := range draw {
-			draw[j] = diffs[r.IntN(len(diffs))]
-		}
-		medians[i] = rig.Median(draw)
-	}
-	slices.Sort(medians)
-	return Interval{rig.Median(diffs), medians[rounds*25/1000], medians[rounds*975/1000-1]}
-}
 
 // pair is two runs, one after the other.
 type pair struct {
@@ -129,5 +99,5 @@ func (r *Row) judge(all []pair) {
 		return v
 	}
 	r.With, r.Without = duel.Middle(a), duel.Middle(b)
-	r.Cost = Differences(cpu(a), cpu(b))
+	r.Cost = rig.Differences(cpu(a), cpu(b))
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/penstock-edge/penstock/bench/rig"
 )
 
 // file is a configuration as if it had been read.
@@ -236,7 +238,7 @@ func TestCopiesAreValid(t *testing.T) {
 	}
 	s := spec
 	s.Cert, s.Dir = filepath.Join(dir, "cert"), dir
-	if err := writeCert(s.Cert); err != nil {
+	if err := rig.WriteCert(s.Cert); err != nil {
 		t.Fatal(err)
 	}
 	hidden := file(t, head+`

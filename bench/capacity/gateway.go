@@ -13,12 +13,9 @@ import (
 	"github.com/penstock-edge/penstock/bench/rig"
 )
 
-// What a run must not exceed to be trusted.
-const (
-	maxSteal  = .01  // of the machine's time
-	maxLate   = .001 // of the requests
-	maxOthers = .1   // of one core's time, used by processes that are not ours
-)
+// maxOthers is how much of one core's time processes that are not ours may use in a run that is to be
+// trusted.
+const maxOthers = .1
 
 // site is where gateways are measured: the origin, and a directory for their files.
 type site struct {
@@ -41,7 +38,7 @@ func newSite(self, ours string, f *File) (*site, error) {
 		_, err = os.Stat(s.ours)
 	}
 	if err == nil {
-		err = writeCert(s.cert)
+		err = rig.WriteCert(s.cert)
 	}
 	if err == nil {
 		s.addr, err = rig.FreeAddr()
@@ -176,34 +173,13 @@ func (g *gateway) side(path, expect string, more ...string) (*side, error) {
 
 // once loads for some seconds, at a rate or closed loop if that is 0. Answers as expected count as done.
 func (s *side) once(rate, seconds float64) (duel.Sample, error) {
-	pids := rig.Tree(s.Pid)
-	machine, use := rig.ReadHost(), readUsage()
-	before, err := rig.ReadCPU(pids)
-	if err != nil {
-		return duel.Sample{}, err
-	}
-	r, err := s.load.Do("run conns=%d rate=%f seconds=%f", s.conns, rate, seconds)
-	if err != nil {
-		return duel.Sample{}, err
-	}
-	after, err := rig.ReadCPU(pids)
-	if err != nil {
-		return duel.Sample{}, err
-	}
+	use := readUsage()
+	x, err := duel.Measure(s.Process, s.load, s.conns, rate, seconds, s.expect)
 	s.others = readUsage().others(use)
-	if n := r.Errors[s.expect]; n > 0 {
-		delete(r.Errors, s.expect)
-		r.Done, r.Failed, r.Rate = r.Done+n, r.Failed-n, float64(r.Done+n)/r.Seconds
+	if err != nil {
+		return x, fmt.Errorf("%s: %w", s.copy.Route, err)
 	}
-	out := duel.Sample{P50: float64(r.P50), P99: float64(r.P99), P999: float64(r.P999), Rate: r.Rate,
-		Sent: r.Sent, Done: r.Done, Failed: r.Failed, Errors: r.Errors,
-		Steal: rig.ReadHost().StealSince(machine), Late: float64(r.Late) / float64(max(r.Sent, 1))}
-	if r.Done == 0 {
-		return out, fmt.Errorf("%s: no request succeeded: %v", s.copy.Route, r.Errors)
-	}
-	used, n := after.Sub(before), float64(r.Done)
-	out.CPU, out.User, out.System = float64(used.Total)/n, float64(used.User)/n, float64(used.System)/n
-	return out, nil
+	return x, nil
 }
 
 // measure is once, and once more if that is not to be trusted.
@@ -212,7 +188,7 @@ func (s *side) measure(rate, seconds float64) (duel.Sample, bool, error) {
 	for range 2 {
 		var err error
 		out, err = s.once(rate, seconds)
-		if err != nil || out.Steal <= maxSteal && out.Late <= maxLate && s.others <= maxOthers {
+		if err != nil || out.Trusted() && s.others <= maxOthers {
 			return out, true, err
 		}
 	}

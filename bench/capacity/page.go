@@ -25,7 +25,7 @@ func (r *Report) page() ([]byte, error) {
 	}
 	var b bytes.Buffer
 	err = t.Execute(&b, map[string]any{
-		"Report": r, "Sentences": r.sentences(), "Laws": laws, "Notes": r.notes(), "Busy": r.Knee.busy() * 100,
+		"Report": r, "Sentences": r.sentences(), "Laws": laws, "Notes": r.notes(), "Busy": r.Knee.Busy() * 100,
 		"Chains":   bars("chains", "CPU time over the bare hop by route", "ns a request", r.Chains),
 		"Features": bars("features", "CPU time by feature", "ns a request", r.Features),
 		"Scaling":  r.throughput(), "Latency": r.latency(),

@@ -11,19 +11,22 @@ import (
 	"testing"
 
 	"github.com/penstock-edge/penstock/bench/duel"
+	"github.com/penstock-edge/penstock/bench/rig"
 )
 
 func report() *Report {
 	u := USL{Lambda: 5000, Sigma: .1, Kappa: .001}
 	law, _ := Fit(points(u, 0, 1))
-	k, _ := FindKnee(40_000, 3, queue(41_000))
+	k, _ := duel.FindKnee(40_000, 3, func(rate float64) (duel.Point, error) {
+		return duel.Point{Rate: rate, P50: 1000, P99: 10_000 / max(1-rate/41_000, .001)}, nil
+	})
 	evil := `<script>&"x"`
 	row := Row{Name: evil, Routes: []string{evil, "b"}, Features: []string{"pool", evil}, Offered: 20_000, Pairs: 4,
 		Counted: 3, With: duel.Sample{CPU: 20_000, User: 8000, System: 12_000, P50: 50_000, P99: 200_000},
-		Cost: Interval{1500, 1000, 2000}, Notes: []string{evil, "same", "same"}}
+		Cost: rig.Interval{Median: 1500, Low: 1000, High: 2000}, Notes: []string{evil, "same", "same"}}
 	loose, gone := row, Row{Name: "gone", Missing: "for " + evil}
 	loose.With.Failed = 7
-	loose.Name, loose.Untrusted, loose.NoLatency, loose.Cost = "loose", true, true, Interval{-100, -300, 50}
+	loose.Name, loose.Untrusted, loose.NoLatency, loose.Cost = "loose", true, true, rig.Interval{Median: -100, Low: -300, High: 50}
 	r := &Report{Command: "tool " + evil, File: evil, Chains: []Row{row, loose, gone}, Features: []Row{row, gone},
 		Route: evil, Omitted: 2, Knee: k, TLS: TLS{PerCore: 2000, Handshake: 4e5}, Missing: []string{evil},
 		Memory:  Memory{Base: 1 << 20, Plain: Idle{3000, 1000}, TLS: Idle{9000, 1000}, Active: 20_000, Conns: 2000},

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/penstock-edge/penstock/bench/duel"
 	"github.com/penstock-edge/penstock/bench/rig"
 )
 
@@ -21,7 +22,7 @@ type Report struct {
 	Features  []Row       `json:"features"`
 	Route     string      `json:"route"` // with which all that follows was measured
 	Scaling   []Scaling   `json:"scaling"`
-	Knee      Knee        `json:"knee"`
+	Knee      duel.Knee   `json:"knee"`
 	TLS       TLS         `json:"tls"`
 	Memory    Memory      `json:"memory"`
 	Statement Statement   `json:"statement"`

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/penstock-edge/penstock/bench/duel"
 	"github.com/penstock-edge/penstock/bench/rig"
 )
 
@@ -238,10 +239,11 @@ func (b *bench) knee(index int) error {
 		if err != nil {
 			return err
 		}
-		b.report.Knee, err = FindKnee(full.Rate, b.Halves, func(rate float64) (Point, error) {
+		b.report.Knee, err = duel.FindKnee(full.Rate, b.Halves, func(rate float64) (duel.Point, error) {
 			x, ok, err := s.measure(rate, max(1, b.Seconds))
 			b.say("%.0f requests a second: p99 %.0f µs, %d failed", rate, x.P99/1e3, x.Failed)
-			return Point{rate, x.P50, x.P99, x.P999, x.Failed, s.busy(x), !ok}, err
+			return duel.Point{Rate: rate, P50: x.P50, P99: x.P99, P999: x.P999, Failed: x.Failed,
+				Busy: s.busy(x), Untrusted: !ok}, err
 		})
 		return err
 	})
@@ -273,5 +275,6 @@ func (b *bench) tls(index int) error {
 	}, "-tls", "-close")
 }
 
-// pause lets a process return to rest.
+// pause lets a process return to rest. It is shorter than the minute within which the gateway gives memory
+// back, since a configuration may close idle connections before: what is measured is a little too much.
 func (b *bench) pause() { time.Sleep(time.Duration(min(10, 8*b.Seconds) * 1e9)) }

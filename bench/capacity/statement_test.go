@@ -5,15 +5,16 @@ import (
 	"testing"
 
 	"github.com/penstock-edge/penstock/bench/duel"
+	"github.com/penstock-edge/penstock/bench/rig"
 )
 
 func near(a, b float64) bool { return math.Abs(a-b) <= 1e-6*max(1, math.Abs(b)) }
 
 func TestState(t *testing.T) {
-	r := &Report{Knee: Knee{Rate: 40_000}, TLS: TLS{PerCore: 2000},
+	r := &Report{Knee: duel.Knee{Rate: 40_000}, TLS: TLS{PerCore: 2000},
 		Memory: Memory{Base: 1 << 20, Plain: Idle{3000, 1096}, TLS: Idle{Process: 16384}, Active: 32768},
 		Features: []Row{
-			{Name: "log", With: duel.Sample{CPU: 20_000}, Cost: Interval{1000, 500, 2000}},
+			{Name: "log", With: duel.Sample{CPU: 20_000}, Cost: rig.Interval{Median: 1000, Low: 500, High: 2000}},
 			{Name: "fixed", Missing: "cannot"},
 		}}
 	s := r.state(Host{Cores: 8, MemoryGB: 16})
@@ -39,7 +40,7 @@ func TestStateOfMeasuredCores(t *testing.T) {
 	f := func(want float64, one, two Scaling) {
 		t.Helper()
 		one.Cores, two.Cores = 1, 2
-		r := &Report{Knee: Knee{Rate: 1000}, Scaling: []Scaling{one, two}}
+		r := &Report{Knee: duel.Knee{Rate: 1000}, Scaling: []Scaling{one, two}}
 		s := r.state(Host{Cores: 4, MemoryGB: 1})
 		if !near(s.Efficiency, want) || s.Linear != (want == 1) || !near(s.Rate, 650*4*want) {
 			t.Errorf("efficiency %g, want %g: %+v", s.Efficiency, want, s)
@@ -54,19 +55,6 @@ func TestStateOfMeasuredCores(t *testing.T) {
 	f(1, full(10_000), shared)
 	idle := Scaling{Points: []Load{{N: 64, X: 16_000, Busy: .6}}}
 	f(1, full(10_000), idle)
-}
-
-func TestDifferences(t *testing.T) {
-	if d := Differences(nil, nil); d != (Interval{}) {
-		t.Errorf("%+v", d)
-	}
-	if d := Differences([]float64{5, 6, 7}, []float64{3, 4, 5}); d != (Interval{2, 2, 2}) {
-		t.Errorf("%+v", d)
-	}
-	d := Differences([]float64{10, 12, 9, 11, 10, 30}, []float64{5, 5, 5, 5, 5, 5})
-	if d.Median != 5.5 || d.Low > 5.5 || d.High < 5.5 || d.Low < 4 || d.High > 25 {
-		t.Errorf("%+v", d)
-	}
 }
 
 func TestJudge(t *testing.T) {

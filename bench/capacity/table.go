@@ -28,7 +28,7 @@ func (r *Report) Table(out io.Writer) {
 	k := r.Knee
 	fmt.Fprintf(w, "\nknee\t%.0f requests a second%s, %.0f %% of %.0f closed loop; p99 within %.0f µs; "+
 		"gateway %.0f %% busy%s\n", k.Rate, mark(k.Open, " or more"), percent(k.Rate, k.Full), k.Full, k.Limit/1e3,
-		k.busy()*100, untrusted(k.Untrusted))
+		k.Busy()*100, untrusted(k.Untrusted))
 	t := r.TLS
 	fmt.Fprintf(w, "TLS\t%.0f handshakes a second reached, gateway %.0f %% busy; %.0f a core by their "+
 		"CPU time: %.0f µs, and %.0f µs of a request%s\n", t.Reached, t.Busy*100, t.PerCore, t.Handshake/1e3,
@@ -99,17 +99,6 @@ func (s *Scaling) law() string {
 	return fmt.Sprintf("λ=%.0f σ=%.4f κ=%.2g R²=%.3f, %s", u.Lambda, u.Sigma, u.Kappa, u.R2, peak)
 }
 
-// busy is the share of its core's time that the gateway used at the knee.
-func (k *Knee) busy() float64 {
-	busy := 0.0
-	for _, p := range k.Points {
-		if p.Rate == k.Rate {
-			busy = max(busy, p.Busy)
-		}
-	}
-	return busy
-}
-
 // sentences is the statement in words.
 func (r *Report) sentences() []string {
 	s := r.Statement
@@ -129,7 +118,7 @@ func (r *Report) sentences() []string {
 			s.TLS, kernel, s.Active),
 		fmt.Sprintf("%.0f TLS handshakes a second, if it does nothing else", s.Handshakes),
 	}
-	if busy := r.Knee.busy(); busy < .8 {
+	if busy := r.Knee.Busy(); busy < .8 {
 		all = append(all, fmt.Sprintf("the gateway used %.0f %% of its core at the knee: something else was the "+
 			"limit, and it may carry more", busy*100))
 	}

@@ -26,20 +26,20 @@ type Plan struct {
 
 // Outcome is what a duel gave. Values are medians over the pairs that count.
 type Outcome struct {
-	Work      string    `json:"work"`
-	Peer      string    `json:"peer"`
-	Missing   string    `json:"missing,omitempty"` // why it was not compared
-	Rate      float64   `json:"rate"`              // offered; 0: closed loop
-	Ours      Sample    `json:"ours"`
-	Theirs    Sample    `json:"theirs"`
-	CPU       rig.Ratio `json:"cpu_ratio"`
-	User      rig.Ratio `json:"user_ratio"`
-	P99       rig.Ratio `json:"p99_ratio"`
-	P999      rig.Ratio `json:"p999_ratio"`
-	Pairs     int       `json:"pairs"`     // that count
-	Dropped   int       `json:"dropped"`   // for steal, or for late sends
-	Untrusted bool      `json:"untrusted"` // too few pairs count: all of them are shown
-	All       []Pair    `json:"all"`
+	Work      string       `json:"work"`
+	Peer      string       `json:"peer"`
+	Missing   string       `json:"missing,omitempty"` // why it was not compared
+	Rate      float64      `json:"rate"`              // offered; 0: closed loop
+	Ours      Sample       `json:"ours"`
+	Theirs    Sample       `json:"theirs"`
+	CPU       rig.Interval `json:"cpu_ratio"`
+	User      rig.Interval `json:"user_ratio"`
+	P99       rig.Interval `json:"p99_ratio"`
+	P999      rig.Interval `json:"p999_ratio"`
+	Pairs     int          `json:"pairs"`     // that count
+	Dropped   int          `json:"dropped"`   // for steal, or for late sends
+	Untrusted bool         `json:"untrusted"` // too few pairs count: all of them are shown
+	All       []Pair       `json:"all"`
 }
 
 // Pair is two blocks, one after the other.
@@ -153,7 +153,7 @@ func (o *Outcome) judge() {
 		}
 	}
 	o.Ours, o.Theirs = Middle(ours), Middle(theirs)
-	ratio := func(f func(Sample) float64) rig.Ratio { return rig.Ratios(column(ours, f), column(theirs, f)) }
+	ratio := func(f func(Sample) float64) rig.Interval { return rig.Ratios(column(ours, f), column(theirs, f)) }
 	o.CPU = ratio(func(s Sample) float64 { return s.CPU })
 	o.User = ratio(func(s Sample) float64 { return s.User })
 	o.P99 = ratio(func(s Sample) float64 { return s.P99 })

@@ -36,7 +36,7 @@ func (r *Ring) Idle(name string, w peer.Work, conns int, wait time.Duration) (Me
 	if _, err := p.Load.Do("drop"); err != nil {
 		return m, err
 	}
-	time.Sleep(wait)
+	time.Sleep(wait) // that nothing happens is what is measured
 	before, err := rig.Pss(rig.Tree(p.Pid))
 	if err != nil {
 		return m, err
@@ -44,7 +44,7 @@ func (r *Ring) Idle(name string, w peer.Work, conns int, wait time.Duration) (Me
 	if m.Opened, err = p.Load.Do("idle conns=%d", conns); err != nil {
 		return m, err
 	}
-	time.Sleep(wait)
+	time.Sleep(wait) // as above
 	after, err := rig.Pss(rig.Tree(p.Pid))
 	if err != nil {
 		return m, err
@@ -70,7 +70,7 @@ func (p *Proxy) Active(conns int, seconds float64) (float64, error) {
 		r, err := p.Load.Do("run conns=%d rate=0 seconds=%f", conns, seconds)
 		done <- answer{r, err}
 	}()
-	time.Sleep(time.Duration(seconds * .7 * 1e9))
+	time.Sleep(time.Duration(seconds * .7 * 1e9)) // in the midst of the run
 	during, err := rig.Pss(rig.Tree(p.Pid))
 	a := <-done
 	switch {

@@ -139,30 +139,44 @@ type Sample struct {
 
 // Measure loads a proxy for some seconds, at a rate or closed loop if that is 0.
 func (p *Proxy) Measure(rate, seconds float64) (Sample, error) {
+	s, err := Measure(p.Process, p.Load, p.Setup.Work.Conns, rate, seconds, "")
+	if err != nil {
+		return s, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	return s, nil
+}
+
+// Measure has a loader load a process for some seconds, at a rate or closed loop if that is 0; the process
+// may be nil. Errors of the kind expected count as done.
+func Measure(proxy *rig.Process, l *rig.Loader, conns int, rate, seconds float64, expected string) (
+	Sample, error,
+) {
 	var pids []int
-	if p.Process != nil {
-		pids = rig.Tree(p.Pid)
+	if proxy != nil {
+		pids = rig.Tree(proxy.Pid)
 	}
 	host := rig.ReadHost()
 	before, err := rig.ReadCPU(pids)
 	if err != nil {
-		return Sample{}, fmt.Errorf("%s: %w", p.Name, err)
+		return Sample{}, err
 	}
-	r, err := p.Load.Do("run conns=%d rate=%f seconds=%f", p.Setup.Work.Conns, rate, seconds)
+	r, err := l.Do("run conns=%d rate=%f seconds=%f", conns, rate, seconds)
 	if err != nil {
-		return Sample{}, fmt.Errorf("%s: %w", p.Name, err)
+		return Sample{}, err
 	}
 	after, err := rig.ReadCPU(pids)
 	if err != nil {
-		return Sample{}, fmt.Errorf("%s: %w", p.Name, err)
+		return Sample{}, err
+	}
+	if n := r.Errors[expected]; n > 0 {
+		delete(r.Errors, expected)
+		r.Done, r.Failed, r.Rate = r.Done+n, r.Failed-n, float64(r.Done+n)/r.Seconds
 	}
 	s := Sample{P50: float64(r.P50), P99: float64(r.P99), P999: float64(r.P999), Rate: r.Rate, Sent: r.Sent,
-		Done: r.Done, Failed: r.Failed, Errors: r.Errors, Steal: rig.ReadHost().StealSince(host)}
-	if r.Sent > 0 {
-		s.Late = float64(r.Late) / float64(r.Sent)
-	}
+		Done: r.Done, Failed: r.Failed, Errors: r.Errors, Steal: rig.ReadHost().StealSince(host),
+		Late: float64(r.Late) / float64(max(r.Sent, 1))}
 	if r.Done == 0 {
-		return s, fmt.Errorf("%s: no request succeeded: %v", p.Name, r.Errors)
+		return s, fmt.Errorf("no request succeeded: %v", r.Errors)
 	}
 	used, n := after.Sub(before), float64(r.Done)
 	s.CPU, s.User, s.System = float64(used.Total)/n, float64(used.User)/n, float64(used.System)/n

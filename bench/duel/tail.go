@@ -9,18 +9,18 @@ import (
 
 // Tail is the latency that proxies add to a direct call.
 type Tail struct {
-	Work    string    `json:"work"`
-	Peer    string    `json:"peer"`
-	Missing string    `json:"missing,omitempty"`
-	Knee    float64   `json:"knee"` // the lower one of both
-	Rate    float64   `json:"rate"` // half of it
-	Direct  Sample    `json:"direct"`
-	Ours    Sample    `json:"ours"`
-	Theirs  Sample    `json:"theirs"`
-	P99     rig.Ratio `json:"added_p99_ratio"`
-	P999    rig.Ratio `json:"added_p999_ratio"`
-	Rounds  int       `json:"rounds"`
-	Dropped int       `json:"dropped"` // of them; if all are, none is
+	Work    string       `json:"work"`
+	Peer    string       `json:"peer"`
+	Missing string       `json:"missing,omitempty"`
+	Knee    float64      `json:"knee"` // the lower one of both
+	Rate    float64      `json:"rate"` // half of it
+	Direct  Sample       `json:"direct"`
+	Ours    Sample       `json:"ours"`
+	Theirs  Sample       `json:"theirs"`
+	P99     rig.Interval `json:"added_p99_ratio"`
+	P999    rig.Interval `json:"added_p999_ratio"`
+	Rounds  int          `json:"rounds"`
+	Dropped int          `json:"dropped"` // of them; if all are, none is
 }
 
 // Knee gives the highest rate at which p99 stays within twice its value at 30 % load and nothing fails.
@@ -29,22 +29,11 @@ func (p *Proxy) Knee(seconds float64) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	base, err := p.Measure(full.Rate*.3, seconds)
-	if err != nil {
-		return 0, err
-	}
-	knee := full.Rate * .3
-	for share := .4; share < 1; share += .1 {
-		s, err := p.Measure(full.Rate*share, seconds)
-		if err != nil {
-			return 0, err
-		}
-		if s.P99 > 2*base.P99 || s.Failed > 0 {
-			break
-		}
-		knee = full.Rate * share
-	}
-	return knee, nil
+	k, err := FindKnee(full.Rate, 0, func(rate float64) (Point, error) {
+		s, err := p.Measure(rate, seconds)
+		return Point{Rate: rate, P99: s.P99, Failed: s.Failed}, err
+	})
+	return k.Rate, err
 }
 
 // Tail compares what ours and a peer add to the latency of a direct call, at half of the lower one's knee.

@@ -68,7 +68,7 @@ func pace(due chan<- time.Duration, start time.Time, rate float64, last time.Dur
 		}
 		now := time.Since(start)
 		if at > now {
-			time.Sleep(at - now)
+			time.Sleep(at - now) // the pace
 		} else if now-at > late {
 			s.mu.Lock()
 			s.res.Late++

@@ -6,9 +6,6 @@ package origin
 import (
 	"bytes"
 	"fmt"
-	"strconv"
-	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,14 +19,11 @@ const (
 
 // Server is one origin. One goroutine runs Serve.
 type Server struct {
-	poll    *rawnet.Poller
-	listen  int
-	addr    string
+	*rawnet.Server
 	conns   []*conn // by descriptor; nil: not in use
 	spare   []*conn
 	answers map[int][]byte // by size of the body
 	buf     []byte
-	closed  atomic.Bool
 }
 
 // conn is one connection. While out has bytes, nothing is read.
@@ -44,70 +38,36 @@ type conn struct {
 
 // Listen opens an origin on an IPv4 address; port 0 picks a free one. owned: see rawnet.NewPoller.
 func Listen(addr string, owned bool) (*Server, error) {
-	poll, err := rawnet.NewPoller(owned)
+	server, err := rawnet.NewServer(addr, owned)
 	if err != nil {
 		return nil, err
 	}
-	fd, bound, err := rawnet.Listen(addr)
-	if err != nil {
-		poll.Close()
-		return nil, err
-	}
-	s := &Server{poll: poll, listen: fd, addr: bound, answers: map[int][]byte{}, buf: make([]byte, 256<<10)}
-	if err := poll.Add(fd, rawnet.In); err != nil {
-		poll.Close()
-		unix.Close(fd)
-		return nil, err
-	}
-	return s, nil
-}
-
-// Addr is the address the server listens on.
-func (s *Server) Addr() string { return s.addr }
-
-// Close makes Serve return.
-func (s *Server) Close() {
-	s.closed.Store(true)
-	s.poll.Wake()
+	return &Server{Server: server, answers: map[int][]byte{}, buf: make([]byte, 256<<10)}, nil
 }
 
 // Serve answers until Close, then closes everything.
 func (s *Server) Serve() {
-	for !s.closed.Load() {
-		for _, e := range s.poll.Wait(-time.Second) {
-			if int(e.Fd) == s.listen {
-				s.accept()
-				continue
-			}
-			if c := s.conns[e.Fd]; c != nil {
-				s.serve(c, e.Events)
-			}
+	s.Server.Serve(s.accepted, func(fd int, events uint32) {
+		if c := s.conns[fd]; c != nil {
+			s.serve(c, events)
 		}
-	}
+	})
 	for _, c := range s.conns {
 		if c != nil {
 			unix.Close(c.fd)
 		}
 	}
-	unix.Close(s.listen)
-	s.poll.Close()
 }
 
-func (s *Server) accept() {
-	for {
-		fd, ok := rawnet.Accept(s.listen)
-		if !ok {
-			return
-		}
-		if s.poll.Add(fd, rawnet.In) != nil {
-			unix.Close(fd)
-			continue
-		}
-		for fd >= len(s.conns) {
-			s.conns = append(s.conns, nil)
-		}
-		s.conns[fd] = s.newConn(fd)
+func (s *Server) accepted(fd int) {
+	if s.Poll.Add(fd, rawnet.In) != nil {
+		unix.Close(fd)
+		return
 	}
+	for fd >= len(s.conns) {
+		s.conns = append(s.conns, nil)
+	}
+	s.conns[fd] = s.newConn(fd)
 }
 
 func (s *Server) newConn(fd int) *conn {
@@ -256,7 +216,7 @@ func (s *Server) ended(c *conn) bool {
 }
 
 func (s *Server) watch(c *conn, events uint32) bool {
-	if s.poll.Change(c.fd, events) != nil {
+	if s.Poll.Change(c.fd, events) != nil {
 		s.drop(c)
 		return false
 	}
@@ -295,7 +255,7 @@ func Run(addr string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(strconv.Quote(s.Addr()))
+	s.Announce()
 	s.Serve()
 	return nil
 }

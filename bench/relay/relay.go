@@ -4,11 +4,6 @@
 package relay
 
 import (
-	"fmt"
-	"strconv"
-	"sync/atomic"
-	"time"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/penstock-edge/penstock/bench/rawnet"
@@ -16,13 +11,10 @@ import (
 
 // Relay is one listener and one target. One goroutine runs Serve.
 type Relay struct {
-	poll   *rawnet.Poller
-	listen int
-	addr   string
+	*rawnet.Server
 	target rawnet.Target
 	ends   []*end // by descriptor; nil: not in use
 	buf    []byte
-	closed atomic.Bool
 }
 
 // end is one of the two sockets of a pair.
@@ -38,75 +30,41 @@ func Listen(addr, target string, owned bool) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	poll, err := rawnet.NewPoller(owned)
+	server, err := rawnet.NewServer(addr, owned)
 	if err != nil {
 		return nil, err
 	}
-	fd, bound, err := rawnet.Listen(addr)
-	if err != nil {
-		poll.Close()
-		return nil, err
-	}
-	r := &Relay{poll: poll, listen: fd, addr: bound, target: to, buf: make([]byte, 64<<10)}
-	if err := poll.Add(fd, rawnet.In); err != nil {
-		poll.Close()
-		unix.Close(fd)
-		return nil, err
-	}
-	return r, nil
-}
-
-// Addr is the address the relay listens on.
-func (r *Relay) Addr() string { return r.addr }
-
-// Close makes Serve return.
-func (r *Relay) Close() {
-	r.closed.Store(true)
-	r.poll.Wake()
+	return &Relay{Server: server, target: to, buf: make([]byte, 64<<10)}, nil
 }
 
 // Serve relays until Close, then closes everything.
 func (r *Relay) Serve() {
-	for !r.closed.Load() {
-		for _, e := range r.poll.Wait(-time.Second) {
-			if int(e.Fd) == r.listen {
-				r.accept()
-				continue
-			}
-			if from := r.ends[e.Fd]; from != nil {
-				r.move(from, e.Events)
-			}
+	r.Server.Serve(r.accepted, func(fd int, events uint32) {
+		if from := r.ends[fd]; from != nil {
+			r.move(from, events)
 		}
-	}
+	})
 	for _, e := range r.ends {
 		if e != nil {
 			unix.Close(e.fd)
 		}
 	}
-	unix.Close(r.listen)
-	r.poll.Close()
 }
 
-func (r *Relay) accept() {
-	for {
-		fd, ok := rawnet.Accept(r.listen)
-		if !ok {
-			return
-		}
-		up, err := r.target.Connect()
-		if err != nil {
-			unix.Close(fd)
-			continue
-		}
-		a, b := &end{fd: fd}, &end{fd: up}
-		a.other, b.other = b, a
-		for max(fd, up) >= len(r.ends) {
-			r.ends = append(r.ends, nil)
-		}
-		r.ends[fd], r.ends[up] = a, b
-		if r.poll.Add(fd, rawnet.In) != nil || r.poll.Add(up, rawnet.In) != nil {
-			r.drop(a)
-		}
+func (r *Relay) accepted(fd int) {
+	up, err := r.target.Connect()
+	if err != nil {
+		unix.Close(fd)
+		return
+	}
+	a, b := &end{fd: fd}, &end{fd: up}
+	a.other, b.other = b, a
+	for max(fd, up) >= len(r.ends) {
+		r.ends = append(r.ends, nil)
+	}
+	r.ends[fd], r.ends[up] = a, b
+	if r.Poll.Add(fd, rawnet.In) != nil || r.Poll.Add(up, rawnet.In) != nil {
+		r.drop(a)
 	}
 }
 
@@ -165,7 +123,7 @@ func (r *Relay) flush(e *end) {
 
 // watch sets what to wait for on both sockets of a pair, after e has got or lost bytes that it has to take.
 func (r *Relay) watch(e *end) {
-	if r.poll.Change(e.fd, e.interest()) != nil || r.poll.Change(e.other.fd, e.other.interest()) != nil {
+	if r.Poll.Change(e.fd, e.interest()) != nil || r.Poll.Change(e.other.fd, e.other.interest()) != nil {
 		r.drop(e)
 	}
 }
@@ -188,7 +146,7 @@ func Run(addr, target string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(strconv.Quote(r.Addr()))
+	r.Announce()
 	r.Serve()
 	return nil
 }

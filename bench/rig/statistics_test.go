@@ -72,13 +72,26 @@ func TestRatiosCover(t *testing.T) {
 }
 
 func TestRatiosOfNothing(t *testing.T) {
-	f := func(want Ratio, a, b []float64) {
+	f := func(want Interval, a, b []float64) {
 		t.Helper()
 		if got := Ratios(a, b); got != want {
 			t.Errorf("%v / %v: %+v, want %+v", a, b, got, want)
 		}
 	}
-	f(Ratio{}, nil, nil)
-	f(Ratio{}, []float64{0, 1}, []float64{1, 0})
-	f(Ratio{2, 2, 2}, []float64{0, 2}, []float64{5, 1}) // a pair with a zero says nothing
+	f(Interval{}, nil, nil)
+	f(Interval{}, []float64{0, 1}, []float64{1, 0})
+	f(Interval{2, 2, 2}, []float64{0, 2}, []float64{5, 1}) // a pair with a zero says nothing
+}
+
+func TestDifferences(t *testing.T) {
+	if d := Differences(nil, nil); d != (Interval{}) {
+		t.Errorf("%+v", d)
+	}
+	if d := Differences([]float64{5, 6, 7}, []float64{3, 4, 5}); d != (Interval{2, 2, 2}) {
+		t.Errorf("%+v", d)
+	}
+	d := Differences([]float64{10, 12, 9, 11, 10, 30}, []float64{5, 5, 5, 5, 5, 5})
+	if d.Median != 5.5 || d.Low > 5.5 || d.High < 5.5 || d.Low < 4 || d.High > 25 {
+		t.Errorf("%+v", d)
+	}
 }

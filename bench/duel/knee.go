@@ -1,4 +1,4 @@
-package capacity
+package duel
 
 import "slices"
 
@@ -50,32 +50,55 @@ func FindKnee(full float64, halves int, probe func(rate float64) (Point, error))
 		return false, nil
 	}
 	over := 0.0
-	for tenth := 4; tenth <= 12 && over == 0; tenth++ {
-		rate := full * float64(tenth) / 10
+	try := func(rate float64) error {
 		ok, err := within(rate)
-		if err != nil {
-			return k, err
-		}
 		if ok {
 			k.Rate = rate
 		} else {
 			over = rate
+		}
+		return err
+	}
+	for tenth := 4; tenth <= 12 && over == 0; tenth++ {
+		if err := try(full * float64(tenth) / 10); err != nil {
+			return k, err
 		}
 	}
 	k.Open = over == 0
 	for i := 0; i < halves && over > 0; i++ {
-		rate := (k.Rate + over) / 2
-		ok, err := within(rate)
-		if err != nil {
+		if err := try((k.Rate + over) / 2); err != nil {
 			return k, err
-		}
-		if ok {
-			k.Rate = rate
-		} else {
-			over = rate
 		}
 	}
 	k.Untrusted = base.Untrusted || good.Untrusted || !k.Open && bad.Untrusted
 	slices.SortStableFunc(k.Points, func(a, b Point) int { return int(a.Rate - b.Rate) })
 	return k, nil
+}
+
+// Within gives the best run of each rate, up to the first beyond the knee.
+func (k *Knee) Within() (all []Point) {
+	for _, p := range k.Points {
+		if n := len(all); n > 0 && all[n-1].Rate == p.Rate {
+			if p.P99 < all[n-1].P99 {
+				all[n-1] = p
+			}
+			continue
+		}
+		if n := len(all); n > 0 && all[n-1].Rate > k.Rate {
+			break
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// Busy is the share of its core's time that the gateway used at the knee.
+func (k *Knee) Busy() float64 {
+	busy := 0.0
+	for _, p := range k.Points {
+		if p.Rate == k.Rate {
+			busy = max(busy, p.Busy)
+		}
+	}
+	return busy
 }

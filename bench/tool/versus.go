@@ -193,7 +193,10 @@ func (r *report) doubt() string {
 			continue
 		}
 		text := fmt.Sprintf("The gateway against itself: %.3f (%.3f to %.3f)", o.CPU.Median, o.CPU.Low, o.CPU.High)
-		if o.Untrusted || o.CPU.Low < .98 || o.CPU.High > 1.02 {
+		if o.Untrusted {
+			return text + ". Untrusted: too few of its pairs count."
+		}
+		if o.CPU.Low < .98 || o.CPU.High > 1.02 {
 			return text + ". That is beyond 2 %: no verdict on differences as small as this."
 		}
 		return text + ": within 2 %."

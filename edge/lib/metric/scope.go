@@ -24,6 +24,9 @@ type Scope struct {
 // Scope returns a new scope, which its user closes.
 func (r *Registry) Scope() *Scope { return &Scope{r: r} }
 
+// Sub returns a new scope of the same registry, for what may have to go earlier; its user closes it.
+func (s *Scope) Sub() *Scope { return s.r.Scope() }
+
 // Counter returns the counter of this name, which must end in _total, and labels.
 func (s *Scope) Counter(name, help string, labels ...string) *lanes.Counter {
 	s.r.mu.Lock()

@@ -49,6 +49,7 @@ type Loop struct {
 	index   int
 	epfd    int
 	wakefd  int // an eventfd: written to when the goroutine has to look at once
+	alarm   alarm
 	stopped atomic.Bool
 	asleep  atomic.Bool // in the kernel, or about to be
 	woke    bool        // a goroutine was made runnable in this round; the loop's own
@@ -86,11 +87,14 @@ func newLoop(p *Loops, index int) (*Loop, error) {
 		err = unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, wakefd,
 			&unix.EpollEvent{Events: unix.EPOLLIN | edgeTriggered, Fd: int32(wakefd)})
 	}
-	if err != nil {
-		_ = unix.Close(epfd)
-		return nil, fmt.Errorf("cannot make an eventfd to wake an epoll set: %w", err)
-	}
 	l := &Loop{set: p, index: index, epfd: epfd, wakefd: wakefd, now: clock.Now()}
+	if err == nil {
+		err = l.alarm.open(epfd)
+	}
+	if err != nil {
+		_, _ = unix.Close(epfd), unix.Close(wakefd)
+		return nil, fmt.Errorf("cannot make an eventfd and a timerfd to wake an epoll set: %w", err)
+	}
 	l.wheel.init(l.now)
 	return l, nil
 }
@@ -119,7 +123,7 @@ func (p *Loops) Pick() *Loop { return p.all[int(p.next.Add(1))%len(p.all)] }
 
 func (l *Loop) run() {
 	defer l.set.ended.Done()
-	defer func() { _, _ = unix.Close(l.epfd), unix.Close(l.wakefd) }()
+	defer func() { _, _, _ = unix.Close(l.epfd), unix.Close(l.wakefd), unix.Close(l.alarm.fd) }()
 	for !l.stopped.Load() {
 		n := l.wait()
 		l.now = clock.Now()
@@ -138,7 +142,7 @@ func (l *Loop) run() {
 // wait returns how many events have come.
 func (l *Loop) wait() int {
 	l.asleep.Store(true) // from here on whoever shortens the rest wakes the loop
-	rest := l.wheel.rest(l.now)
+	rest := l.alarm.instead(l.wheel.rest(l.now), l.now)
 	n, _, errno := syscall.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epfd), uintptr(unsafe.Pointer(&l.events[0])),
 		batch, uintptr(rest), 0, 0)
 	l.asleep.Store(false)

@@ -7,10 +7,17 @@ import (
 )
 
 // tick is how late SetDue may be, in nanoseconds.
-const tick = int64(1) << 25 // 34 ms
+const tick = int64(1) << 21 // 2 ms
+
+// Coarse returns a moment up to 34 ms after at. Sockets that are due when it does not matter to the
+// millisecond are told together.
+func Coarse(at int64) int64 {
+	const together = int64(1)<<25 - 1
+	return (at + together) &^ together
+}
 
 const (
-	slots   = 1024    // a turn of the wheel takes 34 s; what is due later is looked at once a turn
+	slots   = 16384   // a turn of the wheel takes 34 s; what is due later is looked at once a turn
 	maxRest = 1 << 30 // milliseconds
 )
 
@@ -98,7 +105,7 @@ func (w *wheel) expired(now int64) *Socket {
 		t := w.now + 1
 		s := w.slot[t%slots]
 		if s == nil {
-			w.now = t
+			w.now = max(t, min(w.soonest()-1, now/tick))
 			continue
 		}
 		due := s.due.Load()

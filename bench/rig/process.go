@@ -170,6 +170,20 @@ func (l *Loader) Do(format string, args ...any) (load.Result, error) {
 	return res, nil
 }
 
+// Answers waits until addr can be connected to.
+func Answers(addr string, within time.Duration) error {
+	for end := time.Now().Add(within); ; {
+		c, err := net.DialTimeout("tcp", addr, time.Second)
+		if err == nil {
+			return c.Close()
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("nothing at %s: %w", addr, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
 // FreeAddr gives an address of this host that nobody listens at, and a new one each time. Its port is below
 // those that Linux gives to clients (from 32768 on): a loader's connection could take one of these in
 // between.

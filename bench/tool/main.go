@@ -15,12 +15,14 @@ import (
 
 const usage = `usage: tool <command> [flags]
 
-  origin    answer with as many bytes as the last segment of the path says
-  load      send requests as the lines on standard input say
-  relay     pass bytes on and look at none of them
-  versus    compare Penstock with other proxies
-  capacity  say what a configuration file costs, and what a host carries with it
-  profile   write the CPU profile that the compiler optimises by
+  origin      answer with as many bytes as the last segment of the path says
+  misbehave   answer slowly or badly, as PUT /behave says
+  load        send requests as the lines on standard input say
+  relay       pass bytes on and look at none of them
+  versus      compare Penstock with other proxies
+  capacity    say what a configuration file costs, and what a host carries with it
+  resilience  draw what a limit does under overload, and what hedging does for slow answers
+  profile     write the CPU profile that the compiler optimises by
 
 Each has -help.
 `
@@ -33,6 +35,7 @@ func main() {
 	commands := map[string]func([]string) error{
 		"origin": runOrigin, "load": runLoad, "relay": runRelay, "versus": runVersus,
 		"capacity": runCapacity, "profile": runProfile,
+		"misbehave": runMisbehave, "resilience": runResilience,
 	}
 	run := commands[os.Args[1]]
 	if run == nil {

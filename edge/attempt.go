@@ -1,22 +1,30 @@
 package edge
 
+import (
+	"time"
+
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+)
+
 // ask asks the upstream until one attempt succeeds or none may follow.
 func ask(x *Exchange, _ Sender) Verdict {
-	if g, ok := x.In.(Gatherer); ok {
+	if g, ok := x.In.(Gatherer); ok && x.peer == nil {
 		if x.Fault = g.Gather(); x.Fault != nil {
 			return Answered
 		}
 	}
 	for {
 		if x.peer == nil && !pick(x) {
-			return Answered
+			return x.resort()
 		}
 		f := x.peer.RoundTrip(x)
-		if f == nil {
+		switch {
+		case retry(x, f):
+		case f != nil:
+			return x.resort()
+		default:
+			x.drop()
 			return runUp(x.Plan.filters[Receive], x)
-		}
-		if !retry(x, f) {
-			return Answered
 		}
 	}
 }
@@ -29,17 +37,18 @@ func hear(x *Exchange, _ Sender) Verdict {
 		}
 		return blocked
 	}
-	done, f := x.starter.Hear(x)
-	switch {
-	case !done:
+	p, f := x.starter.Hear(x)
+	if p == Pending {
 		return pending
-	case f == nil:
-		x.starter = nil
-		return runUp(x.Plan.filters[Receive], x)
-	case retry(x, f):
-		return blocked // a fresh connection is needed
 	}
-	return Answered
+	x.starter = nil
+	switch {
+	case p == Blocked, retry(x, f):
+		return blocked // another connection is needed, and perhaps some patience
+	case f != nil:
+		return Answered
+	}
+	return runUp(x.Plan.filters[Receive], x)
 }
 
 // launch sends the request when it is all here and a peer can take it at once.
@@ -64,10 +73,19 @@ func launch(x *Exchange) bool {
 	return true
 }
 
-// pick chooses the peer of the next attempt; false: x.Fault says why there is none.
+// pick chooses the peer of the next attempt; false: x.Fault says why there is none, or nothing does when that
+// has to be waited for.
 func pick(x *Exchange) bool {
+	if x.backoff > 0 {
+		if x.Fault = pause(x); x.Fault != nil {
+			return false
+		}
+	}
 	peer, f := x.Plan.Upstream.Pick(x)
-	if f != nil {
+	switch {
+	case f == MustWait && !x.MayWait:
+		return false
+	case f != nil:
 		x.Fault = f
 		return false
 	}
@@ -76,24 +94,66 @@ func pick(x *Exchange) bool {
 	return true
 }
 
-// retry ends an attempt that failed; false: f is the answer, else another attempt follows.
+// retry decides what follows an attempt that ended with f, or with an answer that its peer may not like. When
+// another follows, the peer has been let go, or put aside with its answer; when none does and f is not nil,
+// it has been let go too and f is in x.Fault.
 func retry(x *Exchange, f *Fault) bool {
-	x.starter = nil
+	peer := x.peer
+	if f == nil {
+		again := repeats(x, peer, nil)
+		if again {
+			x.putAside()
+		}
+		return again
+	}
 	x.letGo(f)
-	if !again(x, f) {
-		x.Fault = f
-		return false
+	if !replaced(x, f) {
+		if !repeats(x, peer, f) {
+			x.Fault = f
+			return false
+		}
+		x.Fresh = false
 	}
 	x.ResetHead()
 	return true
 }
 
-// again tells whether another attempt may follow f. Only what is safe for every request is repeated: a reused
-// connection that died before the first byte of the answer, once, on a fresh one.
-func again(x *Exchange, f *Fault) bool {
-	if f.Retry != RetryReused || x.Fresh || !x.Replayable() {
+// replaced tells that another attempt follows f whatever the upstream's policy: a reused connection died
+// before the first byte of the answer. That happens when a target closes a connection at the moment it is
+// used. It is repeated once, on a fresh connection, when the request may be seen twice or was not sent at
+// all.
+func replaced(x *Exchange, f *Fault) bool {
+	if x.Fresh || !x.Replayable() || f != UpstreamUnsent && (f.Retry != RetryReused || !x.Repeatable()) {
 		return false
 	}
 	x.Fresh = true
 	return true
+}
+
+// repeats asks the upstream's policy.
+func repeats(x *Exchange, peer Peer, f *Fault) (again bool) {
+	r, ok := peer.(Retrier)
+	if ok {
+		again, x.backoff = r.Retry(x, f)
+	}
+	return again
+}
+
+// pause waits as long as the policy wants before another attempt. It returns a fault when the client leaves
+// meanwhile or the exchange's time is over.
+func pause(x *Exchange) *Fault {
+	until := clock.Now() + int64(x.backoff)
+	x.backoff = 0
+	for {
+		now := clock.Now()
+		switch {
+		case x.Conn.Gone():
+			return ClientGone
+		case x.Deadline > 0 && now >= x.Deadline:
+			return UpstreamTimeout
+		case now >= until:
+			return nil
+		}
+		time.Sleep(time.Duration(min(until-now, int64(100*time.Millisecond))))
+	}
 }

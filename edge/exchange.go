@@ -8,10 +8,12 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
 	"github.com/penstock-edge/penstock/edge/lib/splice"
 	"github.com/penstock-edge/penstock/edge/route"
@@ -35,15 +37,17 @@ type Exchange struct {
 	key     route.Key
 	stage   stage
 	peer    Peer
-	starter Starter   // peer, while an attempt is under way that Start has begun
-	cut     *Fault    // why sending failed
-	own     Fault     // room for a fault made for this exchange alone
-	body    BytesBody // room for the body of a local answer
-	scratch []byte    // bytes of that body
-	outPath []byte    // room for OutPath
-	outHost []byte    // room for OutHost
-	uri     []byte    // room for the request line's target
-	raw     []byte    // room for Query, Cookie and Upgrade
+	starter Starter       // peer, while an attempt is under way that Start has begun
+	cut     *Fault        // why sending failed
+	aside   *aside        // an answer kept for want of a better one; nil: never needed
+	backoff time.Duration // before the next attempt
+	own     Fault         // room for a fault made for this exchange alone
+	body    BytesBody     // room for the body of a local answer
+	scratch []byte        // bytes of that body
+	outPath []byte        // room for OutPath
+	outHost []byte        // room for OutHost
+	uri     []byte        // room for the request line's target
+	raw     []byte        // room for Query, Cookie and Upgrade
 }
 
 // Facts is what is known of an exchange; Exchange.Reset clears it as one value.
@@ -77,6 +81,8 @@ type Facts struct {
 	Trusted  bool       // Peer is a trusted proxy: its X-Forwarded-* and X-Request-Id are believed
 	Listener string
 	Lane     uint32 // which shard of the counters to use
+	// Class is how important the request is when not all can be served.
+	Class Class
 	// Conn is the client's connection as far as the flow may know it; never nil.
 	Conn ClientConn
 	// Loop is Conn when a loop serves it; nil: attempts are made by RoundTrip alone.
@@ -106,8 +112,15 @@ type Facts struct {
 
 	// Deadline bounds the whole exchange, in clock.Now nanoseconds; 0: none.
 	Deadline int64
-	Attempts int  // attempts made so far
-	Fresh    bool // the next attempt must not reuse an idle connection
+	// TryDeadline bounds the attempt under way up to the head of its answer, likewise.
+	TryDeadline int64
+	Attempts    int  // attempts made so far, hedges included
+	Fresh       bool // the next attempt must not reuse an idle connection
+	MayWait     bool // Upstream.Pick may wait: a goroutine serves the exchange
+	// PassDeadline is how each request toward the upstream says what is left until Deadline; 0: not at all.
+	PassDeadline DeadlineForm
+	// Call is what the upstream remembers from one attempt to the next; only it uses what is in it.
+	Call Call
 	// Held is what the Peer keeps between RoundTrip and Release; nobody else touches it.
 	Held any
 
@@ -125,6 +138,26 @@ type Facts struct {
 	HeadBytes int
 	// Close tells that the client's connection ends after this exchange.
 	Close bool
+}
+
+// Call is the memory of an upstream during one exchange.
+type Call struct {
+	// Ender is told once when the exchange has ended, after the last Release; nil: nobody.
+	Ender Ender
+	// Tried are the peers asked so far, the first ones of them.
+	Tried [3]Peer
+	// Permits are what the upstream's guards have given out for the exchange and for the attempt under way.
+	Permits [2]uint64
+	Began   int64 // when the first peer was chosen, in clock.Now nanoseconds
+	Status  int   // of the last answer's head; 0: none came
+	Flags   uint32
+	Retries int // attempts that policy has added
+}
+
+// Ender is an upstream that counts whole exchanges.
+type Ender interface {
+	// End is called once when the exchange has ended; x.Fault tells how.
+	End(x *Exchange)
 }
 
 // Times are points in an exchange's life, in clock.Now nanoseconds; 0: not reached.
@@ -173,6 +206,12 @@ type Tunnel interface {
 type Whole interface {
 	// Whole returns the complete body without consuming it, or false.
 	Whole() ([]byte, bool)
+}
+
+// Rewinder is a body that may be able to begin anew.
+type Rewinder interface {
+	// Rewind lets the next Read return the first bytes again; false: they are gone.
+	Rewind() bool
 }
 
 // Gatherer is a body whose beginning can be waited for before an upstream is asked.
@@ -268,19 +307,32 @@ func (x *Exchange) KeepRaw(query []byte, hasQuery bool, cookie, upgrade []byte) 
 	}
 }
 
-// Replayable tells that the request can be sent again: no body, one that nobody has read yet, or one that is
-// still whole in memory.
+// Replayable tells that the request can be sent again: no body, one that nobody has read yet, one that is
+// still whole in memory, or one that remembers what was read. No attempt may be under way.
 func (x *Exchange) Replayable() bool {
 	if x.In == nil || (!x.Uploading && x.InBytes == 0) {
 		return true
 	}
-	w, ok := x.In.(Whole)
-	if !ok {
-		return false
+	if w, ok := x.In.(Whole); ok {
+		if _, ok = w.Whole(); ok {
+			return true
+		}
 	}
-	_, ok = w.Whole()
-	return ok
+	r, ok := x.In.(Rewinder)
+	return ok && r.Rewind()
 }
+
+// Repeatable tells that the request may reach an upstream twice without harm: its method is idempotent (RFC
+// 9110 9.2.2), its client has given it an Idempotency-Key, or its route says so.
+func (x *Exchange) Repeatable() bool {
+	switch string(x.Method) {
+	case "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE":
+		return true
+	}
+	return x.Plan != nil && x.Plan.RetryUnsafe || len(x.Req.PeekCanonical(idempotencyKey)) > 0
+}
+
+var idempotencyKey = []byte("Idempotency-Key")
 
 // SetOutPath copies p as the path toward the upstream.
 func (x *Exchange) SetOutPath(p []byte) {
@@ -309,7 +361,42 @@ func (x *Exchange) SetRequestLine(host string) {
 	} else {
 		x.Req.SetHost(host)
 	}
+	if x.PassDeadline != 0 && x.Deadline > 0 {
+		x.passDeadline(clock.Now())
+	}
 }
+
+// DeadlineForm is how the time that is left is written: one of seconds and milliseconds, and perhaps as gRPC
+// has it too.
+type DeadlineForm uint8
+
+// The forms.
+const (
+	DeadlineSeconds DeadlineForm = 1 << iota // X-Request-Timeout: 1.25
+	DeadlineMillis                           // X-Request-Timeout: 1250ms
+	DeadlineGRPC                             // grpc-timeout: 1250m
+)
+
+// passDeadline writes what is left of the exchange's time, a millisecond at least.
+func (x *Exchange) passDeadline(now int64) {
+	left := max(x.Deadline-now, 1e6) / 1e6
+	var room [24]byte
+	b := strconv.AppendInt(room[:0], left, 10)
+	if x.PassDeadline&DeadlineGRPC != 0 && left < 1e8 { // eight digits at most
+		x.Req.SetCanonical(grpcTimeoutKey, append(b, 'm'))
+	}
+	if x.PassDeadline&DeadlineMillis != 0 {
+		b = append(b, "ms"...)
+	} else {
+		b = strconv.AppendFloat(room[:0], float64(left)/1000, 'f', -1, 64)
+	}
+	x.Req.SetCanonical(requestTimeoutKey, b)
+}
+
+var (
+	grpcTimeoutKey    = []byte("Grpc-Timeout")
+	requestTimeoutKey = []byte("X-Request-Timeout")
+)
 
 // Reset makes x ready for another request. Buffers stay.
 func (x *Exchange) Reset() {
@@ -320,7 +407,7 @@ func (x *Exchange) Reset() {
 	}
 	x.Match.Status, x.Match.Allow = 0, nil
 	clear(x.Slot[:cap(x.Slot)])
-	x.peer, x.starter, x.cut = nil, nil, nil
+	x.peer, x.starter, x.cut, x.backoff = nil, nil, nil, 0
 	x.body = BytesBody{}
 }
 

@@ -16,8 +16,9 @@ type Retry uint8
 const (
 	// RetryNever: the request may have had its effect.
 	RetryNever Retry = iota
-	// RetryReused: a reused connection died before any byte of the answer; always safe to repeat on a fresh
-	// one as long as the body can be sent again (RFC 9112 9.3.1).
+	// RetryReused: a reused connection died before any byte of the answer. The target had most likely
+	// closed it before the request came, but nobody can know: only idempotent requests are repeated (RFC
+	// 9112 9.3.1).
 	RetryReused
 	// RetryIdempotent: the request may have been seen; only idempotent ones may be repeated.
 	RetryIdempotent
@@ -72,6 +73,8 @@ var (
 		Detail: "The TLS handshake with the upstream failed."}
 	UpstreamStale = &Fault{Status: 502, Side: SideUpstream, Retry: RetryReused, Code: "upstream_reset",
 		Detail: "The upstream closed the connection before it answered."}
+	UpstreamUnsent = &Fault{Status: 502, Side: SideUpstream, Retry: RetryUnsent, Code: "upstream_reset",
+		Detail: "The upstream closed the connection before the request was sent."}
 	UpstreamReset = &Fault{Status: 502, Side: SideUpstream, Retry: RetryIdempotent, Code: "upstream_reset",
 		Detail: "The upstream closed the connection before it answered."}
 	UpstreamTimeout = &Fault{Status: 504, Side: SideUpstream, Retry: RetryIdempotent, Code: "upstream_timeout",
@@ -83,3 +86,6 @@ var (
 	UpstreamUpgrade = &Fault{Status: 502, Side: SideUpstream, Code: "upstream_upgrade",
 		Detail: "The upstream switched protocols in a way that was not asked for."}
 )
+
+// MustWait is what Upstream.Pick returns when it would have to wait and may not.
+var MustWait = &Fault{Status: 503, Side: SideGateway, Code: "must_wait"}

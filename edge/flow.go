@@ -24,8 +24,9 @@ type Progress uint8
 const (
 	// Ended: the exchange is over; x.Close tells whether the client's connection must end.
 	Ended Progress = iota
-	// Pending: the upstream has been asked. LoopConn.Resume is called when there is news, by another goroutine
-	// perhaps before the call that returned this has returned: the caller must not touch x any more.
+	// Pending: the upstream has been asked. LoopConn.Resume is called when there is news, by another
+	// goroutine perhaps before the call that returned this has returned: the caller must not touch x any
+	// more.
 	Pending
 	// Blocked: the next step may have to wait; Proceed goes on.
 	Blocked
@@ -95,6 +96,7 @@ func advance(x *Exchange, front Sender, wait bool) Progress {
 		}
 	}
 	if x.stage == asking {
+		x.MayWait = wait
 		part := hear
 		if wait {
 			part = ask
@@ -265,12 +267,22 @@ func finish(x *Exchange, f *Fault) {
 	if x.In != nil {
 		_ = x.In.Close() // what the client still sends is the front's business
 	}
+	x.End()
 	guarded(x, nil, logged)
 }
 
 func logged(x *Exchange, _ Sender) Verdict {
 	runUp(x.Plan.filters[Log], x)
 	return Next
+}
+
+// End tells the upstream that the exchange is over. Who asks an upstream outside of Serve calls it at last.
+func (x *Exchange) End() {
+	x.drop()
+	if e := x.Call.Ender; e != nil {
+		x.Call.Ender = nil
+		e.End(x)
+	}
 }
 
 // letGo closes the answer's body and releases the peer with how it went.

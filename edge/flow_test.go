@@ -192,6 +192,7 @@ func TestServeRefusedHead(t *testing.T) {
 }
 
 func TestAttempts(t *testing.T) {
+	method := "GET"
 	f := func(name string, u upstream, spoil func(*Exchange), status int, want ...string) {
 		t.Helper()
 		h := newHouse(t)
@@ -201,7 +202,7 @@ func TestAttempts(t *testing.T) {
 			h.add(Admit, "admit", Next, spoil)
 			want = append([]string{"admit"}, want...)
 		}
-		h.serve("POST")
+		h.serve(method)
 		h.expect(want...)
 		if h.front.status != status {
 			t.Fatalf("%s: status %d, want %d", name, h.front.status, status)
@@ -221,6 +222,14 @@ func TestAttempts(t *testing.T) {
 	f("a body nobody has read is", upstream{faults: []*Fault{stale, nil}}, func(x *Exchange) {
 		x.In = io.NopCloser(strings.NewReader("all"))
 	}, 200, "pick", "try", "release:upstream_reset", "pick", "try", "respond", "release", "log")
+	method = "POST"
+	f("a POST that may have been seen is not", upstream{faults: []*Fault{stale}}, nil, 502,
+		"pick", "try", "release:upstream_reset", "respond", "log")
+	f("unless its client says that it may", upstream{faults: []*Fault{stale, nil}}, func(x *Exchange) {
+		x.Req.Set("Idempotency-Key", "7")
+	}, 200, "pick", "try", "release:upstream_reset", "pick", "try", "respond", "release", "log")
+	f("a POST that was not sent is", upstream{faults: []*Fault{UpstreamUnsent, nil}}, nil, 200,
+		"pick", "try", "release:upstream_reset", "pick", "try", "respond", "release", "log")
 }
 
 func TestRescue(t *testing.T) {

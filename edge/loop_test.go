@@ -12,8 +12,8 @@ type starter struct {
 }
 
 type heard struct {
-	done bool
-	f    *Fault
+	p Progress
+	f *Fault
 }
 
 func (u *starter) Pick(x *Exchange) (Peer, *Fault) {
@@ -26,15 +26,15 @@ func (u *starter) Start(*Exchange) bool {
 	return !u.refuses
 }
 
-func (u *starter) Hear(x *Exchange) (bool, *Fault) {
+func (u *starter) Hear(x *Exchange) (Progress, *Fault) {
 	u.h.told = append(u.h.told, "hear")
 	next := u.hears[0]
 	u.hears = u.hears[1:]
-	if next.done && next.f == nil {
+	if next.p == Ended && next.f == nil {
 		x.Resp().SetStatusCode(200)
 		x.Out = NewBytesBody([]byte("from the upstream"))
 	}
-	return next.done, next.f
+	return next.p, next.f
 }
 
 // quick is a front that sends without waiting.
@@ -75,7 +75,7 @@ func TestLoop(t *testing.T) {
 			t.Errorf("%s: status %d, want %d", name, front.status, status)
 		}
 	}
-	more, whole := heard{}, heard{done: true}
+	more, whole := heard{p: Pending}, heard{p: Ended}
 	f("the answer is there", starter{hears: []heard{whole}}, 200, []Progress{Ended},
 		"access", "pick", "start", "hear", "receive", "respond", "release", "log")
 	f("it comes in pieces", starter{hears: []heard{more, more, whole}}, 200, []Progress{Pending, Pending, Ended},
@@ -83,11 +83,11 @@ func TestLoop(t *testing.T) {
 	f("no connection at hand", starter{refuses: true, upstream: upstream{faults: []*Fault{nil}}}, 200,
 		[]Progress{Blocked, Ended},
 		"access", "pick", "start", "try", "receive", "respond", "release", "log")
-	f("the connection was stale", starter{hears: []heard{more, {true, UpstreamStale}},
+	f("the connection was stale", starter{hears: []heard{more, {Ended, UpstreamStale}},
 		upstream: upstream{faults: []*Fault{nil}}}, 200, []Progress{Pending, Blocked, Ended},
 		"access", "pick", "start", "hear", "hear", "release:upstream_reset", "pick", "try", "receive", "respond",
 		"release", "log")
-	f("too late", starter{hears: []heard{more, {true, UpstreamTimeout}}}, 504, []Progress{Pending, Ended},
+	f("too late", starter{hears: []heard{more, {Ended, UpstreamTimeout}}}, 504, []Progress{Pending, Ended},
 		"access", "pick", "start", "hear", "hear", "release:upstream_timeout", "respond", "log")
 }
 

@@ -1,5 +1,7 @@
 package edge
 
+import "time"
+
 // Phase is a point in the life of an exchange at which features may act.
 type Phase uint8
 
@@ -53,7 +55,8 @@ type Filter interface {
 
 // Upstream is whom a route asks: a pool, a split over pools, later a composition or a function.
 type Upstream interface {
-	// Pick chooses a peer for the next attempt; a Fault when there is nobody to ask.
+	// Pick chooses a peer for the next attempt; a Fault when there is nobody to ask. Unless x.MayWait it
+	// returns MustWait when it would have to wait, and is called again when it may.
 	Pick(x *Exchange) (Peer, *Fault)
 }
 
@@ -67,13 +70,22 @@ type Peer interface {
 	Release(x *Exchange, f *Fault)
 }
 
+// Retrier is a Peer whose upstream has a policy about other attempts.
+type Retrier interface {
+	// Retry tells whether another attempt follows one that ended with f, or with the answer in x when f is
+	// nil, and how long to wait before it. It is called after Release when f is not nil, and before it
+	// otherwise.
+	Retry(x *Exchange, f *Fault) (again bool, wait time.Duration)
+}
+
 // Starter is a Peer whose attempts can be made without waiting in between.
 type Starter interface {
 	// Start sends the request if that can be done at once. false: RoundTrip has to do it, or to go on with
 	// it.
 	Start(x *Exchange) bool
-	// Hear reads what has come of the answer. done means that the attempt is over: the head of the answer is
-	// in the exchange and its body in x.Out, or f tells what went wrong. When it is not done, x.Loop.Resume
-	// is called once there is more, and x is not the caller's any more.
-	Hear(x *Exchange) (done bool, f *Fault)
+	// Hear reads what has come of the answer. Ended means that the attempt is over: the head of the answer
+	// is in the exchange and its body in x.Out, or f tells what went wrong. After Pending x.Loop.Resume is
+	// called once there is more, and x is not the caller's any more. After Blocked RoundTrip goes on with
+	// it.
+	Hear(x *Exchange) (p Progress, f *Fault)
 }

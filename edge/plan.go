@@ -15,8 +15,10 @@ type Plan struct {
 	Name     string
 	Upstream Upstream      // nil: a filter answers
 	Timeout  time.Duration // of the whole exchange; 0: none
-	Notes    []Note        // what `routes` and `explain` print
-	Params   []string      // names of the path's parameters, in the order of Match
+	// RetryUnsafe lets upstreams repeat requests that are not idempotent.
+	RetryUnsafe bool
+	Notes       []Note   // what `routes` and `explain` print
+	Params      []string // names of the path's parameters, in the order of Match
 
 	filters [phases][]Filter
 	waits   bool // filters of Access to Admit may wait: a goroutine runs them

@@ -27,11 +27,7 @@ func (ps *pools) setState(ctx *fasthttp.RequestCtx) {
 		ctx.Error("no such pool or target; GET /status lists them\n", fasthttp.StatusNotFound)
 		return
 	}
-	state := uint32(0)
-	if verb == "drain" {
-		state = targetDrained
-	}
-	m.state.Store(state)
+	m.pool.shared.mark(m.Target, isDrained, verb == "drain", verb+"ed by the admin interface")
 	slog.Info("target "+verb+"ed by the admin interface", "pool", pool, "target", address,
 		"in_flight", m.inFlight.Load())
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
@@ -48,7 +44,7 @@ func cutLast(s string) (before, after string) {
 
 func (ps *pools) find(pool, address string) *member {
 	for _, p := range ps.list {
-		for _, m := range p.members {
+		for _, m := range p.set.Load().members {
 			if p.Name == pool && m.Address == address {
 				return m
 			}

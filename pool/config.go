@@ -16,7 +16,13 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/pool/balance"
+	"github.com/penstock-edge/penstock/pool/breaker"
+	"github.com/penstock-edge/penstock/pool/discovery"
+	"github.com/penstock-edge/penstock/pool/health"
+	"github.com/penstock-edge/penstock/pool/limit"
+	"github.com/penstock-edge/penstock/pool/outlier"
 )
 
 // Config is [pool.NAME].
@@ -38,9 +44,38 @@ type Config struct {
 	MaxWaiting     int           `toml:"max_waiting" default:"1024" min:"0" max:"1000000"`
 	WaitTimeout    time.Duration `toml:"wait_timeout" default:"1s" min:"1ms" max:"5m"`
 
-	TLS TLS `toml:"tls"`
+	// SlowStart is how long a target that joins or recovers takes to reach its full share.
+	SlowStart time.Duration `toml:"slow_start" default:"10s" max:"1h"`
+	// PanicPercent: with fewer usable targets than this all are tried; 0: never.
+	PanicPercent int `toml:"panic_percent" default:"0" min:"0" max:"100"`
+	// ZoneMinPercent of the own zone's targets must be usable for requests to stay there.
+	ZoneMinPercent int `toml:"zone_min_percent" default:"50" min:"1" max:"100"`
+
+	TLS         TLS                    `toml:"tls"`
+	Health      *health.Config         `toml:"health"`
+	Outlier     *outlier.Config        `toml:"outlier"`
+	Breaker     *breaker.Config        `toml:"breaker"`
+	Retry       *Retry                 `toml:"retry"`
+	Hedge       *Hedge                 `toml:"hedge"`
+	Concurrency *limit.Config          `toml:"concurrency"`
+	Admission   *limit.AdmissionConfig `toml:"admission"`
+	Sticky      *Sticky                `toml:"sticky"`
+	Fallback    *Fallback              `toml:"fallback"`
+	Discover    *discovery.Config      `toml:"discover"`
 
 	targets []targetSpec
+	source  discovery.Source // nil: none
+}
+
+// Fallback is [pool.NAME.fallback]: who answers when the breaker is open or no target can be asked.
+type Fallback struct {
+	Pool        string            `toml:"pool"`
+	Status      int               `toml:"status" default:"0" max:"599"`
+	Body        string            `toml:"body"`
+	ContentType string            `toml:"content_type" default:"text/plain; charset=utf-8"`
+	Headers     map[string]string `toml:"headers"`
+
+	Table *config.Table `toml:"-"`
 }
 
 // TLS is [pool.NAME.tls].
@@ -62,12 +97,14 @@ type targetSpec struct {
 	address string
 	weight  int32
 	backup  bool
+	zone    string
 }
 
 type targetTable struct {
 	Address string `toml:"address" required:"true"`
 	Weight  int    `toml:"weight" default:"1" min:"1" max:"65535"`
 	Backup  bool   `toml:"backup" default:"false"`
+	Zone    string `toml:"zone"`
 }
 
 func readConfig(t *config.Table) *Config {
@@ -77,9 +114,69 @@ func readConfig(t *config.Table) *Config {
 		t.Unknown("balance", "balance", c.Balance, balance.Kinds())
 	}
 	c.checkHashKey(t)
+	c.readDiscover(t)
 	c.readTargets(t)
 	c.TLS.load(t)
+	c.checkParts(t)
 	return c
+}
+
+// checkParts checks what the sub-tables say together.
+func (c *Config) checkParts(t *config.Table) {
+	percent := defaultBudget
+	if c.Retry != nil {
+		c.Retry.compile()
+		percent = c.Retry.BudgetPercent
+	}
+	if c.Hedge != nil {
+		c.Hedge.compile(percent)
+	}
+	if c.Health != nil {
+		c.Health.Validate(t.Child("health"))
+		for _, spec := range c.targets {
+			if err := c.Health.CheckTarget(spec.address); err != nil {
+				t.Child("health").Errorf("port", "%s", err)
+			}
+		}
+	}
+	if c.Outlier != nil {
+		c.Outlier.Validate(t.Child("outlier"))
+	}
+	if c.Breaker != nil {
+		c.Breaker.Validate(t.Child("breaker"))
+	}
+	if c.Concurrency != nil {
+		c.Concurrency.Validate(t.Child("concurrency"))
+	}
+	if c.Sticky != nil {
+		c.Sticky.check()
+	}
+	if c.Fallback != nil {
+		c.Fallback.check()
+	}
+}
+
+// defaultBudget is the budget of hedges, in percent, where there are no retries.
+const defaultBudget = 20.0
+
+func (f *Fallback) check() {
+	if (f.Pool == "") == (f.Status == 0) {
+		f.Table.Errorf("", "needs a pool or a status, not both")
+	}
+	if f.Status != 0 && f.Status < 200 {
+		f.Table.Errorf("status", "must be 200 to 599, is %d", f.Status)
+	}
+	for name, value := range f.Headers {
+		if !header.IsToken(name) || strings.ContainsAny(value, "\r\n\x00") {
+			f.Table.Errorf("headers", "%q is not a header field with a valid value", name)
+		}
+	}
+}
+
+func (c *Config) readDiscover(t *config.Table) {
+	if c.Discover != nil {
+		c.source = c.Discover.Source(t.Child("discover"))
+	}
 }
 
 func (c *Config) checkHashKey(t *config.Table) {
@@ -105,6 +202,9 @@ func (c *Config) checkHashKey(t *config.Table) {
 
 func (c *Config) readTargets(t *config.Table) {
 	v, ok := t.Value("targets")
+	if !ok && c.Discover != nil {
+		return
+	}
 	if !ok {
 		t.Missing("targets", "a pool needs at least one target, such as targets = [\"127.0.0.1:9000\"]")
 		return
@@ -120,7 +220,7 @@ func (c *Config) readTargets(t *config.Table) {
 		if sub := e.Table(); sub != nil {
 			var tt targetTable
 			sub.Decode(&tt)
-			spec = targetSpec{tt.Address, int32(tt.Weight), tt.Backup}
+			spec = targetSpec{tt.Address, int32(tt.Weight), tt.Backup, tt.Zone}
 		} else if s, ok := e.String(); ok {
 			spec.address = s
 		} else {

@@ -15,6 +15,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/poll"
 	"github.com/penstock-edge/penstock/edge/lib/splice"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
+	"github.com/penstock-edge/penstock/pool/breaker"
 )
 
 // conn is one connection to a target; it serves one exchange at a time and has one owner at any time.
@@ -34,9 +35,15 @@ type conn struct {
 	looped bool   // reads must not wait: a loop is the owner
 	now    int64  // then: when its round began, or the request was sent; clock nanoseconds
 	unsent []byte // of a request that the socket did not take at once; nil: none
+	// unwritten tells that the socket took no byte of the request: it failed before.
+	unwritten bool
 
 	x        *edge.Exchange // the exchange being served
+	by       *member        // for whom
 	conf     *Config        // of the generation that serves it
+	hedgeAt  int64          // when another attempt is to be made at its side, clock nanoseconds; 0: never
+	raced    bool           // x is one of two attempts: it may be interrupted
+	permit   breaker.Permit // of the target's own breaker
 	inBody   bool           // the head of the answer has been read
 	lastByte int64          // when the target last sent something, clock nanoseconds
 
@@ -108,7 +115,7 @@ func (c *conn) alive(x *edge.Exchange) bool {
 // on c, provided that c waited in the same loop and since an earlier round. A close that crosses the request
 // is found by RoundTrip; requests that should not be repeated ask all the same.
 func (c *conn) watched(x *edge.Exchange) bool {
-	if c.socket == nil || x.Loop == nil || !repeatable(x.Method) {
+	if c.socket == nil || x.Loop == nil || !x.Repeatable() {
 		return false
 	}
 	loop, inside := x.Loop.Loop()
@@ -190,6 +197,9 @@ func (c *conn) wait(p []byte) (int, error) {
 	for slice := firstSlice; ; slice = min(2*slice, lastSlice) {
 		now := clock.Now()
 		c.readUntil(now, min(now+int64(slice), c.limit()))
+		if c.raced && c.x.Conn.Gone() { // after the deadline was set: interrupt comes after the client has gone
+			return 0, edge.ClientGone
+		}
 		n, err := c.readOrSplice(p)
 		if n > 0 {
 			c.lastByte = clock.Now()
@@ -245,8 +255,33 @@ func (c *conn) limit() int64 {
 	case !c.up.active.Load():
 		limit = c.up.ended.Load() + int64(c.conf.ResponseTimeout)
 	}
+	if c.x.TryDeadline > 0 && !c.inBody {
+		limit = min(limit, c.x.TryDeadline)
+	}
 	if c.x.Deadline > 0 {
 		limit = min(limit, c.x.Deadline)
 	}
 	return limit
+}
+
+// handTo makes x, of the same request, the exchange that c serves.
+func (c *conn) handTo(x *edge.Exchange) {
+	c.x, c.up.x, c.hedgeAt = x, x, 0
+	if c.inBody {
+		c.body.x = x
+	}
+	c.announce()
+}
+
+// announce tells the attempt of a race what it will be waiting for.
+func (c *conn) announce() {
+	r, ok := c.x.Conn.(*racer)
+	if c.raced = ok; ok {
+		r.wake.Store(c)
+	}
+}
+
+// interrupt ends the wait of another goroutine for c; what it waits for has been called off before.
+func (c *conn) interrupt() {
+	_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // a closed socket has ended the wait already
 }

@@ -24,6 +24,9 @@ func dial(x *edge.Exchange, t *Target, conf *Config) (*conn, *edge.Fault) {
 	if x.Deadline > 0 {
 		until = earlier(until, clock.At(x.Deadline))
 	}
+	if x.TryDeadline > 0 {
+		until = earlier(until, clock.At(x.TryDeadline))
+	}
 	nc, err := t.name.dial(until)
 	if err != nil {
 		x.Cause = err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/poll"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
@@ -33,18 +34,26 @@ func (c *conn) answer(x *edge.Exchange) *edge.Fault {
 	return nil
 }
 
-// hear is answer for a loop: done is false when more has to come. A short body of known length is waited for
-// as long as it comes without a break, so that it leaves with the head.
-func (c *conn) hear(x *edge.Exchange) (done bool, f *edge.Fault) {
+// hear is answer for a loop: it is Pending when more has to come, and Blocked when another attempt is to be
+// made at its side. A short body of known length is waited for as long as it comes without a break, so that
+// it leaves with the head.
+func (c *conn) hear(x *edge.Exchange) (edge.Progress, *edge.Fault) {
+	var f *edge.Fault
 	for {
 		if f = c.takeHead(x); f != errNothing {
 			break
+		}
+		if c.hedgeAt > 0 && c.now >= c.hedgeAt {
+			if c.by.hedgeDue(x) {
+				return edge.Blocked, nil
+			}
+			c.hedgeAt = 0
 		}
 		if f = c.overdue(x); f != nil {
 			break
 		}
 		if c.socket.Await() {
-			return false, nil
+			return edge.Pending, nil
 		}
 	}
 	switch f {
@@ -54,7 +63,7 @@ func (c *conn) hear(x *edge.Exchange) (done bool, f *edge.Fault) {
 		f = c.blame(f)
 	}
 	c.looped = false
-	return true, f
+	return edge.Ended, f
 }
 
 // overdue tells why the answer is not to be waited for any longer, or sets how long it is.
@@ -71,8 +80,13 @@ func (c *conn) overdue(x *edge.Exchange) *edge.Fault {
 	default:
 		limit = min(limit, gone)
 	}
-	if limit == forever {
+	switch {
+	case c.hedgeAt > 0 && c.hedgeAt < limit:
+		limit = c.hedgeAt
+	case limit == forever:
 		limit = 0
+	default:
+		limit = poll.Coarse(limit)
 	}
 	c.socket.SetDue(limit)
 	return nil
@@ -130,7 +144,8 @@ func (c *conn) takeHead(x *edge.Exchange) *edge.Fault {
 			return edge.UpstreamProtocol
 		}
 		// Interim answers end here: the gateway sends its own 100, and 103 is a hint that may be dropped
-		// (RFC 9110 15.2, RFC 8297 2). They show that the request was seen: it must not be repeated in silence.
+		// (RFC 9110 15.2, RFC 8297 2). They show that the request was seen: it must not be repeated in
+		// silence.
 		c.reused = false
 	}
 }
@@ -171,9 +186,12 @@ func (c *conn) sendRequest(x *edge.Exchange, host string) {
 // writeHead writes b. For a loop it does not wait: what the socket does not take becomes c.unsent.
 func (c *conn) writeHead(b []byte) error {
 	if !c.looped {
-		return c.write(b)
+		n, err := c.writeSome(b)
+		c.unwritten = err != nil && n <= 0
+		return err
 	}
 	n, err := c.socket.TryWrite(b)
+	c.unwritten = err != nil && n <= 0
 	if err == nil && n < len(b) {
 		c.unsent = append([]byte(nil), b[n:]...)
 	}
@@ -258,7 +276,10 @@ func (c *conn) blame(f *edge.Fault) *edge.Fault {
 		return broken
 	}
 	if f.Code == edge.UpstreamReset.Code {
-		if c.reused {
+		switch {
+		case c.unwritten:
+			return edge.UpstreamUnsent
+		case c.reused:
 			return edge.UpstreamStale
 		}
 		return edge.UpstreamReset
@@ -333,6 +354,7 @@ func (c *conn) finish(f *edge.Fault) bool {
 	if c.up.begun {
 		c.up.join()
 		c.x.Times.Done = clock.Now()
+		c.x.Uploading = false
 	}
 	keep := f == nil && c.inBody && c.body.ended && c.body.err == nil && c.m.Status != 101 && !c.m.Close &&
 		c.body.left != leftClose && !c.up.failed && c.unsent == nil && len(c.br.Buffered()) == 0

@@ -1,9 +1,11 @@
 package pool
 
 import (
-	"log/slog"
+	"maps"
 	"slices"
-	"strconv"
+	"sync"
+
+	"github.com/valyala/fasthttp"
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
@@ -22,22 +24,75 @@ type pools struct {
 func build(h *edge.Host) *edge.Instance {
 	ps := &pools{}
 	series := newSeries(h.Metrics)
+	var server struct {
+		Zone string `toml:"zone"`
+	}
+	h.Config.Server.Table.Decode(&server)
 	for _, t := range h.Config.File.Root.Children("pool") {
-		p := newPool(h, t, series)
+		p := newPool(h, t, series, server.Zone)
 		ps.list = append(ps.list, p)
 		h.Offer(p.Name, p)
 	}
+	ps.linkFallbacks(h)
 	ps.admin(h)
 	return &edge.Instance{
 		Route:  func(r *edge.RouteSetup) { route(h, r) },
+		Open:   ps.open,
 		Start:  ps.start,
 		Status: ps.status,
 		Close:  ps.close,
 	}
 }
 
+// linkFallbacks finds the pools that others fall back on. They may not go in a circle.
+func (ps *pools) linkFallbacks(h *edge.Host) {
+	for _, p := range ps.list {
+		f := p.conf.Fallback
+		switch {
+		case f == nil:
+		case f.Pool != "":
+			p.fallback = h.Upstream(f.Table, "pool", f.Pool)
+		case f.Status != 0:
+			p.fallbackTo = newFixed(f)
+		}
+	}
+	for _, p := range ps.list {
+		next, _ := p.fallback.(*Pool)
+		for range ps.list {
+			if next == nil {
+				break
+			}
+			if next == p {
+				p.conf.Fallback.Table.Errorf("pool", "pools fall back on each other in a circle")
+				break
+			}
+			next, _ = next.fallback.(*Pool)
+		}
+	}
+}
+
+func newFixed(f *Fallback) *fixed {
+	a := &fixed{status: f.Status, body: []byte(f.Body), kind: f.ContentType}
+	for _, name := range slices.Sorted(maps.Keys(f.Headers)) {
+		key := fasthttp.AppendNormalizedHeaderKey(nil, name)
+		a.fields = append(a.fields, [2][]byte{key, []byte(f.Headers[name])})
+	}
+	return a
+}
+
 func route(h *edge.Host, r *edge.RouteSetup) {
-	if r.Unrouted || !r.Table.Has("pool") {
+	if r.Unrouted {
+		return
+	}
+	var keys struct {
+		RetryUnsafe bool `toml:"retry_unsafe" default:"false"`
+	}
+	r.Table.Decode(&keys)
+	r.Plan.RetryUnsafe = keys.RetryUnsafe
+	if keys.RetryUnsafe {
+		r.Note("retry_unsafe", "true")
+	}
+	if !r.Table.Has("pool") {
 		return
 	}
 	v, _ := r.Table.Value("pool")
@@ -50,75 +105,105 @@ func route(h *edge.Host, r *edge.RouteSetup) {
 	r.Note("pool", name)
 }
 
-// series are the metrics of all pools, prepared once a generation.
+// series are the metrics of all pools, prepared once for a scope.
 type series struct {
-	retries  *metric.Counters
-	latency  *metric.Histograms
-	outcomes *metric.Counters
+	retries, refused, hedges, hedgeWon *metric.Counters
+	latency                            *metric.Histograms
+	outcomes, ejections                *metric.Counters
 }
 
 func newSeries(m *metric.Scope) *series {
 	return &series{
 		retries: m.Counters("penstock_retries_total", "Attempts that repeated a failed one.", "pool"),
+		refused: m.Counters("penstock_retry_budget_refusals_total",
+			"Retries and hedges that the budget did not allow.", "pool"),
+		hedges: m.Counters("penstock_hedges_total", "Attempts made at the side of a slow one.", "pool"),
+		hedgeWon: m.Counters("penstock_hedges_won_total",
+			"Attempts made at the side of a slow one that were faster.", "pool"),
 		latency: m.Histograms("penstock_upstream_duration_seconds",
 			"Time from choosing a target to the head of its answer.", metric.DefaultBounds(), "pool"),
 		outcomes: m.Counters("penstock_upstream_requests_total", "Attempts by how they ended.",
 			"pool", "target", "outcome"),
+		ejections: m.Counters("penstock_target_ejections_total", "How often a target was taken out as an outlier.",
+			"pool", "target"),
 	}
 }
 
-func newPool(h *edge.Host, t *config.Table, s *series) *Pool {
-	p := &Pool{Name: t.Name(), stop: make(chan struct{})}
+func newPool(h *edge.Host, t *config.Table, s *series, zone string) *Pool {
+	p := &Pool{Name: t.Name(), zone: zone, series: s, metrics: h.Metrics}
 	p.conf = readConfig(t)
+	p.set.Store(&set{})
+	fresh := func() (*shared, error) { return newShared(p.Name), nil }
+	p.shared, _ = edge.Keep(h.State, "pool/"+p.Name, fresh, nil) // fresh does not fail
 	p.retries, p.latency = s.retries.With(p.Name), s.latency.With(p.Name)
-	seed := balance.HashKey(0, []byte(p.conf.HashSeed.Reveal()+p.Name))
-	p.key = newHashKey(p.conf, seed)
-	for _, spec := range p.conf.targets {
-		p.members = append(p.members, newMember(h, p, spec, s))
+	p.refused, p.hedges, p.hedgeWon = s.refused.With(p.Name), s.hedges.With(p.Name), s.hedgeWon.With(p.Name)
+	p.seed = balance.HashKey(0, []byte(p.conf.HashSeed.Reveal()+p.Name))
+	p.key = newHashKey(p.conf, p.seed)
+	if p.conf.Sticky != nil {
+		p.sticky = newSticky(p.conf.Sticky, p.shared.stickyKey[:])
 	}
-	if len(p.members) == 0 {
+	p.gauges(h.Metrics)
+	if !slices.Contains(balance.Kinds(), p.conf.Balance) {
 		return p // an error of the file that has been recorded
 	}
-	if !slices.Contains(balance.Kinds(), p.conf.Balance) {
-		return p // as above
+	var members []*member
+	for i, spec := range p.specs(p.known()) {
+		if i < len(p.conf.targets) {
+			members = append(members, p.newMember(spec, h.Metrics, s))
+		} else {
+			members = append(members, p.newMember(spec, nil, nil))
+		}
 	}
-	var err error
-	if p.policy, err = balance.New(p.conf.Balance, p.forBalance(), seed); err != nil {
+	set, err := p.newSet(members)
+	if err != nil {
 		t.Errorf("targets", "%s", err)
 	}
+	p.set.Store(set)
+	p.shared.join(p)
 	return p
 }
 
-func newMember(h *edge.Host, p *Pool, spec targetSpec, s *series) *member {
-	m := &member{pool: p, weight: spec.weight, backup: spec.backup, host: p.conf.hostFor(spec.address)}
-	// Connections made under other TLS settings must not be reused: the settings are part of the key.
-	key := "target/" + p.Name + "/" + spec.address + "/" + p.conf.TLS.fingerprint()
-	m.Target, _ = edge.Keep(h.State, key, func() (*Target, error) {
-		return newTarget(spec.address, min(p.conf.MaxConnections, maxIdle)), nil
-	}, (*Target).drop)
-	for i, name := range outcomeNames {
-		m.outcomes[i] = s.outcomes.With(p.Name, spec.address, name)
+// newMember makes a member for a target. One that was discovered, and may go before its generation does,
+// has a scope of its own for its series; m and s are nil then.
+func (p *Pool) newMember(spec targetSpec, m *metric.Scope, s *series) *member {
+	var own *metric.Scope
+	if m == nil {
+		own = p.metrics.Sub()
+		m, s = own, newSeries(own)
 	}
-	h.Metrics.GaugeFunc("penstock_target_healthy", "1 while the target may be chosen.", func() float64 {
-		if m.state.Load() == 0 {
-			return 1
+	b := &member{pool: p, spec: spec, host: p.conf.hostFor(spec.address)}
+	// Connections made under other TLS settings must not be reused: the settings are part of the key.
+	key := spec.address + "/" + p.conf.TLS.fingerprint()
+	var joined bool
+	b.Target, joined = p.shared.acquire(key, spec.address, min(p.conf.MaxConnections, maxIdle))
+	if joined && p.conf.SlowStart > 0 {
+		p.shared.mu.Lock()
+		p.shared.warmUp(b.Target)
+		p.shared.mu.Unlock()
+	}
+	if p.conf.Breaker != nil && p.conf.Breaker.PerTarget {
+		b.breaker = b.own
+		b.own.Configure(p.conf.Breaker)
+	}
+	if p.sticky != nil {
+		p.sticky.equip(b)
+	}
+	for i, name := range outcomeNames {
+		b.outcomes[i] = s.outcomes.With(p.Name, spec.address, name)
+	}
+	b.ejections = s.ejections.With(p.Name, spec.address)
+	b.gauges(m)
+	b.unhook = func() {
+		p.shared.release(b.Target)
+		if own != nil {
+			own.Close()
 		}
-		return 0
-	}, "pool", p.Name, "target", spec.address)
-	return m
+	}
+	return b
 }
 
 // maxIdle bounds how many idle connections of one target are kept.
 const maxIdle = 4096
-
-func (p *Pool) forBalance() []balance.Target {
-	ts := make([]balance.Target, len(p.members))
-	for i, m := range p.members {
-		ts[i] = balance.Target{Name: m.Address, Weight: m.weight, Backup: m.backup,
-			InFlight: &m.inFlight, State: &m.state}
-	}
-	return ts
-}
 
 func (ps *pools) start() {
 	for _, p := range ps.list {
@@ -126,69 +211,20 @@ func (ps *pools) start() {
 	}
 }
 
+// open waits for the first answer of discoveries that have none yet, though not for ever: the gateway
+// should not refuse the requests of its first milliseconds.
+func (ps *pools) open() {
+	var wg sync.WaitGroup
+	for _, p := range ps.list {
+		if p.conf.source != nil && len(p.known()) == 0 {
+			wg.Go(p.findFirst)
+		}
+	}
+	wg.Wait()
+}
+
 func (ps *pools) close() {
 	for _, p := range ps.list {
 		p.close()
 	}
-}
-
-// resolved notes how asking for a name's addresses went, a line a change.
-func (m *member) resolved(pool string, err error) {
-	failed := err != nil
-	if m.name.failed.Swap(failed) == failed {
-		return
-	}
-	if failed {
-		slog.Warn("cannot resolve a target; the last known addresses stay in use", "pool", pool,
-			"target", m.Address, "error", err)
-		return
-	}
-	slog.Info("target resolves again", "pool", pool, "target", m.Address)
-}
-
-// TargetStatus is a target as /status shows it.
-type TargetStatus struct {
-	Address     string   `json:"address"`
-	State       string   `json:"state"` // "healthy" or "drained"
-	Weight      int32    `json:"weight"`
-	Backup      bool     `json:"backup"`
-	InFlight    int64    `json:"in_flight"`
-	Connections int64    `json:"connections"`
-	Waiting     int64    `json:"waiting"`
-	Resolved    []string `json:"resolved,omitempty"`
-}
-
-// Status is a pool as /status shows it.
-type Status struct {
-	Name    string         `json:"name"`
-	Balance string         `json:"balance"`
-	Targets []TargetStatus `json:"targets"`
-}
-
-func (ps *pools) status() any {
-	list := make([]Status, 0, len(ps.list))
-	for _, p := range ps.list {
-		s := Status{Name: p.Name, Balance: p.conf.Balance, Targets: make([]TargetStatus, 0, len(p.members))}
-		for _, m := range p.members {
-			s.Targets = append(s.Targets, m.status())
-		}
-		list = append(list, s)
-	}
-	return list
-}
-
-func (m *member) status() TargetStatus {
-	s := TargetStatus{Address: m.Address, State: "healthy", Weight: m.weight, Backup: m.backup,
-		InFlight: m.inFlight.Load(), Connections: m.conns.Load(), Waiting: m.waiting.Load()}
-	if m.state.Load() == targetDrained {
-		s.State = "drained"
-	}
-	if m.name.named() {
-		if addrs := m.name.addrs.Load(); addrs != nil {
-			for _, a := range *addrs {
-				s.Resolved = append(s.Resolved, a.String()+":"+strconv.Itoa(int(m.name.port)))
-			}
-		}
-	}
-	return s
 }

@@ -3,70 +3,109 @@
 package pool
 
 import (
-	"math/rand/v2"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
+	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/pool/balance"
+	"github.com/penstock-edge/penstock/pool/breaker"
 )
 
 // Pool is one [pool.NAME] in one generation.
 type Pool struct {
-	Name    string
-	conf    *Config
-	members []*member
-	policy  balance.Policy
-	key     hashKey
-	retries *lanes.Counter
-	latency *lanes.Histogram
-	stop    chan struct{}
+	Name   string
+	conf   *Config
+	shared *shared
+	set    atomic.Pointer[set] // never nil once the pool is built
+	seed   uint64
+	key    hashKey
+	sticky *sticky
+	zone   string // the gateway's own
+
+	fallback   edge.Upstream // nil: none
+	fallbackTo *fixed        // likewise
+
+	retries    *lanes.Counter
+	refused    *lanes.Counter // retries and hedges that the budget refused
+	hedges     *lanes.Counter
+	hedgeWon   *lanes.Counter
+	findErrors *lanes.Counter
+	latency    *lanes.Histogram
+	series     *series
+	metrics    *metric.Scope
+
+	keeper *keeper // what it does on its own; nil until it starts
+
+	applying sync.Mutex // guards changes of set, and closed
+	closed   bool
 }
 
-// member is a target in one generation's pool.
+// member is a target in one set of a pool.
 type member struct {
 	*Target
-	pool     *Pool
-	weight   int32
-	backup   bool
-	host     string // Host toward the target when the route does not keep the client's
-	outcomes [outcomes]*lanes.Counter
+	pool              *Pool
+	index             int // in its set
+	spec              targetSpec
+	host              string           // Host toward the target when the route does not keep the client's
+	breaker           *breaker.Breaker // its own; nil: not asked for
+	outcomes          [outcomes]*lanes.Counter
+	ejections         *lanes.Counter
+	cookie, cookieTLS []byte // Set-Cookie that ties a client to it, and the same for clients with TLS
+	unhook            func() // lets go of the target and its series
 }
-
-// outcome is how an attempt ended, for penstock_upstream_requests_total.
-type outcome uint8
-
-const (
-	outcomeOK      outcome = iota // an answer below 500 came whole
-	outcomeError                  // an answer of 500 and above
-	outcomeConnect                // no connection
-	outcomeReset                  // closed or cut
-	outcomeTimeout
-	outcomeProtocol
-	outcomeClient // the client ended it
-	outcomes
-)
-
-var outcomeNames = [outcomes]string{"ok", "error", "connect", "reset", "timeout", "protocol", "client"}
 
 // Pick implements edge.Upstream.
 func (p *Pool) Pick(x *edge.Exchange) (edge.Peer, *edge.Fault) {
 	x.PoolName, x.TargetName = p.Name, ""
-	if x.Fresh {
+	if x.Attempts == 0 {
+		if f := p.admit(x); f != nil {
+			return p.instead(x, f)
+		}
+	} else {
 		p.retries.Inc(x.Lane)
 	}
-	i := p.policy.Pick(p.key.of(x), -1)
-	if i < 0 {
+	m := p.choose(x)
+	if m == nil {
+		if x.Attempts == 0 {
+			return p.instead(x, edge.NoUpstream)
+		}
 		return nil, edge.NoUpstream
 	}
-	return p.members[i], nil
+	if t := p.conf.Retry; t != nil {
+		if t.PerTryTimeout > 0 {
+			x.TryDeadline = now(x) + int64(t.PerTryTimeout)
+		}
+		if x.In != nil && x.Attempts == 0 {
+			remember(x, int64(t.ReplayBytes))
+		}
+	}
+	return m, nil
 }
 
-// RoundTrip implements edge.Peer: one attempt on one connection.
+// now is the time for what happens before an attempt. Before the first one it is known without asking.
+func now(x *edge.Exchange) int64 {
+	if x.Attempts == 0 && x.Times.Policy > 0 && !x.MayWait {
+		return x.Times.Policy
+	}
+	return clock.Now()
+}
+
+// RoundTrip implements edge.Peer: one attempt on one connection, or a race of two.
 func (m *member) RoundTrip(x *edge.Exchange) *edge.Fault {
+	if after, ok := m.hedgeAfter(x); ok {
+		return m.race(x, after)
+	}
+	return m.try(x)
+}
+
+// try makes the attempt, or goes on with the one that Start has begun.
+func (m *member) try(x *edge.Exchange) *edge.Fault {
 	c, begun := x.Held.(*conn)
 	if !begun {
 		start := clock.Now()
@@ -78,11 +117,16 @@ func (m *member) RoundTrip(x *edge.Exchange) *edge.Fault {
 			return f
 		}
 		m.hold(x, c)
+		if c.raced && x.Conn.Gone() { // nobody needs the answer: nothing is sent
+			x.Held = nil
+			m.Target.release(c, true, clock.Now())
+			return lost
+		}
 		c.sendRequest(x, m.host)
 	}
 	f := c.answer(x)
 	if f == nil {
-		m.answered(x)
+		m.answered(x, c)
 	}
 	return f
 }
@@ -102,19 +146,22 @@ func (m *member) Start(x *edge.Exchange) bool {
 	}
 	m.began(x)
 	m.hold(x, c)
+	if m.pool.conf.Hedge != nil {
+		c.hedgeAt = m.hedgeAt(x)
+	}
 	c.looped = true
 	c.sendRequest(x, m.host)
 	return c.unsent == nil
 }
 
 // Hear implements edge.Starter.
-func (m *member) Hear(x *edge.Exchange) (done bool, f *edge.Fault) {
+func (m *member) Hear(x *edge.Exchange) (edge.Progress, *edge.Fault) {
 	c := x.Held.(*conn)
-	done, f = c.hear(x)
-	if done && f == nil {
-		m.answered(x)
+	p, f := c.hear(x)
+	if p == edge.Ended && f == nil {
+		m.answered(x, c)
 	}
-	return done, f
+	return p, f
 }
 
 func (m *member) began(x *edge.Exchange) {
@@ -124,86 +171,113 @@ func (m *member) began(x *edge.Exchange) {
 
 func (m *member) hold(x *edge.Exchange, c *conn) {
 	x.Held = c
-	c.x, c.conf, c.inBody = x, m.pool.conf, false
+	c.by, c.x, c.conf, c.inBody, c.hedgeAt = m, x, m.pool.conf, false, 0
+	c.permit = breaker.Permit(x.Call.Permits[1])
 	c.up.reset(x)
+	c.announce()
 }
 
 // answered counts the time from the request to the head of its answer.
-func (m *member) answered(x *edge.Exchange) {
-	m.pool.latency.Observe(x.Lane, time.Duration(x.Times.Answer-x.Times.Sent+x.Times.Connect))
+func (m *member) answered(x *edge.Exchange, c *conn) {
+	p := m.pool
+	x.Call.Status = c.m.Status
+	took := time.Duration(x.Times.Answer - x.Times.Sent + x.Times.Connect)
+	p.latency.Observe(x.Lane, took)
+	if c.m.Status < 500 {
+		m.pace.Observe(x.Times.Answer, took)
+	} else {
+		m.pace.Fail(x.Times.Answer, took)
+	}
+	if p.shared.observes.Load() && x.Call.Flags&isHedge == 0 {
+		p.shared.recent.observe(x.Lane, took)
+	}
+	if p.sticky != nil && !m.spec.backup {
+		p.sticky.mark(x, m)
+	}
 }
 
 // Release implements edge.Peer.
 func (m *member) Release(x *edge.Exchange, f *edge.Fault) {
-	m.outcomes[outcomeOf(x, f)].Inc(x.Lane)
-	if c, ok := x.Held.(*conn); ok {
+	if x.Held == released {
+		x.Held = nil
+		return
+	}
+	status, permit := 0, breaker.Permit(x.Call.Permits[1])
+	c, _ := x.Held.(*conn)
+	if c != nil {
+		m = c.by // a race may have been won by another
+		// Another attempt may have been made since: its answer was put aside.
+		status, permit = c.m.Status, c.permit
+	}
+	m.account(x, status, f, permit)
+	if c != nil {
 		x.Held = nil
 		keep := c.finish(f)
-		m.Target.release(c, keep, x.Times.Done)
+		at := x.Times.Done
+		if at == 0 {
+			at = clock.Now() // another attempt follows
+		}
+		m.Target.release(c, keep, at)
 	}
 	m.inFlight.Add(-1)
 }
 
-func outcomeOf(x *edge.Exchange, f *edge.Fault) outcome {
+// released stands in Exchange.Held when the attempts of a race have been let go of already.
+var released = new(struct{ _ int })
+
+// account counts how an attempt ended.
+func (m *member) account(x *edge.Exchange, status int, f *edge.Fault, permit breaker.Permit) {
+	o := outcomeOf(x, status, f)
+	m.outcomes[o].Inc(x.Lane)
+	if b := m.breaker; b != nil {
+		m.tell(b, permit, x, o)
+	}
+	if o == outcomeOK {
+		m.streak.Success()
+	} else if o <= outcomeProtocol {
+		m.stumbled(x, o, f, status)
+	}
+}
+
+// outcome is how an attempt ended, for penstock_upstream_requests_total.
+type outcome uint8
+
+const (
+	outcomeOK      outcome = iota // an answer below 500 came whole
+	outcomeError                  // an answer of 500 and above
+	outcomeConnect                // no connection
+	outcomeReset                  // closed or cut
+	outcomeTimeout
+	outcomeProtocol
+	outcomeClient    // the client ended it
+	outcomeCancelled // another attempt of a race was faster
+	outcomeBusy      // the target has as many connections as it may
+	outcomes
+)
+
+var outcomeNames = [outcomes]string{"ok", "error", "connect", "reset", "timeout", "protocol", "client",
+	"cancelled", "busy"}
+
+func outcomeOf(x *edge.Exchange, status int, f *edge.Fault) outcome {
 	switch {
-	case f == nil && x.Status() >= 500:
+	case f == nil && status >= 500:
 		return outcomeError
 	case f == nil:
 		return outcomeOK
-	case f.Side == edge.SideClient:
+	case f == lost:
+		return outcomeCancelled
+	case f.Side != edge.SideUpstream:
 		return outcomeClient
 	case f.Status == 504:
 		return outcomeTimeout
-	case f.Retry == edge.RetryUnsent || f.Status == 503:
+	case f == edge.PoolBusy || f == edge.PoolWait:
+		return outcomeBusy
+	case f.Retry == edge.RetryUnsent && f != edge.UpstreamUnsent:
 		return outcomeConnect
 	case f == edge.UpstreamProtocol || f == edge.UpstreamUpgrade || f == answerTooLarge:
 		return outcomeProtocol
 	}
 	return outcomeReset
-}
-
-// start begins what the pool does on its own: closing connections that were idle too long, and asking again
-// for the addresses of names.
-func (p *Pool) start() {
-	go p.reap()
-	for _, m := range p.members {
-		if m.name.named() {
-			go p.refresh(m)
-		}
-	}
-}
-
-func (p *Pool) close() { close(p.stop) }
-
-func (p *Pool) reap() {
-	tick := time.NewTicker(max(p.conf.IdleTimeout/4, 100*time.Millisecond))
-	defer tick.Stop()
-	for {
-		select {
-		case <-p.stop:
-			return
-		case <-tick.C:
-			for _, m := range p.members {
-				m.closeIdle(clock.Now() - int64(p.conf.IdleTimeout))
-			}
-		}
-	}
-}
-
-// refresh resolves the name of m at once and then every resolve interval, with some jitter so that a fleet
-// does not ask in step.
-func (p *Pool) refresh(m *member) {
-	for {
-		err := m.name.resolve(time.Now().Add(p.conf.ResolveInterval))
-		m.resolved(p.Name, err)
-		wait := p.conf.ResolveInterval
-		wait += time.Duration(rand.Int64N(int64(wait)/10 + 1))
-		select {
-		case <-p.stop:
-			return
-		case <-time.After(wait):
-		}
-	}
 }
 
 // hashKey is what consistent_hash chooses by.

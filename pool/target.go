@@ -1,36 +1,76 @@
 package pool
 
 import (
-	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/pool/balance"
+	"github.com/penstock-edge/penstock/pool/breaker"
+	"github.com/penstock-edge/penstock/pool/health"
+	"github.com/penstock-edge/penstock/pool/outlier"
 )
 
-// Target is one upstream address with its connections. It outlives generations: a reload that keeps the
-// target keeps its connections and its state.
+// Target is one upstream address with its connections and what is known of it. It outlives generations: a
+// reload that keeps the target keeps all of it.
 type Target struct {
 	Address string // as configured
 	name    resolver
 
-	state atomic.Uint32 // 0: usable; see targetDrained
-	conns atomic.Int64  // connections open or being opened
-	_     [128]byte     // every request writes inFlight: neighbours would share its cache line
+	state atomic.Uint32    // 0: may be chosen; computed by shared.settle
+	ramp  atomic.Uint32    // slow start: the share of its picks that it takes, of 65536; 0: all
+	own   *breaker.Breaker // of the target alone, for pools that want it
+	conns atomic.Int64     // connections open or being opened
+	_     [128]byte        // every request writes what follows: neighbours would share its cache line
 	// inFlight counts the requests being made.
 	inFlight atomic.Int64
+	pace     balance.Latency // how long its answers take
+	streak   outlier.Streak  // errors in a row
 	_        [128]byte
 	idle     idleLists
 	gone     atomic.Bool // no generation uses the target: connections are closed when they come back
+
+	stumble  stumble
+	ejection outlier.Ejection
+	known    health.Knowledge
+
+	// What follows is guarded by shared.mu.
+	key      string // in shared.targets
+	refs     int    // members that use it
+	reasons  uint32 // not to choose it
+	since    time.Time
+	why      string // the last change
+	warmFrom int64  // when its slow start began, clock nanoseconds; 0: it has none
 
 	waiting atomic.Int64 // length of queue, to be read without the lock
 	mu      sync.Mutex   // guards queue
 	queue   []*waiter    // requests waiting for a connection, oldest first
 }
 
-const targetDrained = 1
+// stumble is the last failed attempt, noted without allocating.
+type stumble struct {
+	at     atomic.Int64 // clock nanoseconds; 0: there was none
+	fault  atomic.Pointer[edge.Fault]
+	status atomic.Int32 // when fault is nil
+}
+
+// note keeps f, or the status of an answer when f is nil.
+func (s *stumble) note(f *edge.Fault, status int) {
+	s.fault.Store(f)
+	s.status.Store(int32(status))
+	s.at.Store(clock.Now())
+}
+
+// last returns when it was and what happened.
+func (s *stumble) last() (at int64, what string) {
+	if f := s.fault.Load(); f != nil {
+		return s.at.Load(), f.Code
+	}
+	return s.at.Load(), "status " + strconv.Itoa(int(s.status.Load()))
+}
 
 // waiter is one request that waits for a connection of a target that has as many as it may.
 type waiter struct {
@@ -41,9 +81,7 @@ var waiters = sync.Pool{New: func() any { return &waiter{ch: make(chan *conn, 1)
 
 func newTarget(address string, idle int) *Target {
 	t := &Target{Address: address, name: newResolver(address)}
-	// The process runs one loop for each of its processors but one. Another number would cost some time, no
-	// more.
-	t.idle = newIdleLists(idle, max(runtime.GOMAXPROCS(0)-1, 1))
+	t.idle = newIdleLists(idle, loops())
 	return t
 }
 
@@ -86,15 +124,6 @@ func (t *Target) reuse(x *edge.Exchange) *conn {
 	}
 }
 
-// repeatable tells methods that may reach a target twice without harm (RFC 9110 9.2.2).
-func repeatable(method []byte) bool {
-	switch string(method) {
-	case "GET", "HEAD", "PUT", "DELETE", "OPTIONS":
-		return true
-	}
-	return false
-}
-
 // open dials; the caller has counted the connection.
 func (t *Target) open(x *edge.Exchange, conf *Config) (*conn, *edge.Fault) {
 	c, f := dial(x, t, conf)
@@ -116,6 +145,9 @@ func (t *Target) wait(x *edge.Exchange, conf *Config, until int64) (*conn, *edge
 	}
 	if x.Deadline > 0 {
 		until = min(until, x.Deadline)
+	}
+	if x.TryDeadline > 0 {
+		until = min(until, x.TryDeadline)
 	}
 	timer := time.NewTimer(time.Duration(until - clock.Now()))
 	defer timer.Stop()

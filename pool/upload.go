@@ -237,7 +237,12 @@ func (c *conn) drainPipe(p *splice.Pipe) error {
 
 // write sends b to the target, which must take it within the response timeout.
 func (c *conn) write(b []byte) error {
-	c.writeWithin(c.conf.ResponseTimeout)
-	_, err := c.nc.Write(b)
+	_, err := c.writeSome(b)
 	return err
+}
+
+// writeSome is write that tells how much was sent.
+func (c *conn) writeSome(b []byte) (int, error) {
+	c.writeWithin(c.conf.ResponseTimeout)
+	return c.nc.Write(b)
 }

@@ -49,8 +49,8 @@ func adopt(t *testing.T, loop *poll.Loop, h poll.Handler) (*poll.Socket, net.Con
 	return s, far
 }
 
-// TestWatched: the kernel is asked about an idle connection unless the loop must have heard of all that came on
-// it before the request.
+// TestWatched: the kernel is asked about an idle connection unless the loop must have heard of all that
+// came on it before the request.
 func TestWatched(t *testing.T) {
 	loops, err := poll.Start(2)
 	if err != nil {

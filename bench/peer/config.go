@@ -15,7 +15,11 @@ func (s Setup) replace(text string, more ...string) string {
 }
 
 func penstock(s Setup) string {
-	out, secure, routes := "off", "", "[[route]]\nname = \"all\"\nprefix = \"/\"\npool = \"origin\"\n"
+	out, secure, guards := "off", "", ""
+	routes := "[[route]]\nname = \"all\"\nprefix = \"/\"\npool = \"origin\"\n"
+	if s.Work.Guarded {
+		guards = guarded
+	}
 	if s.Work.Log {
 		out = filepath.Join(s.Dir, "access.log")
 	}
@@ -39,8 +43,23 @@ address = "@ADDR@"
 [pool.origin]
 targets = ["@ORIGIN@"]
 max_connections = 20000 # the others know no bound
-`, "@OUT@", out, "@SECURE@", secure) + routes
+@GUARDS@
+`, "@OUT@", out, "@SECURE@", secure, "@GUARDS@", guards) + routes
 }
+
+// guarded is all that a pool has. With one target no second attempt is made, so that the cost is that of
+// watching.
+const guarded = `
+balance = "ewma"
+panic_percent = 30
+health = { path = "/1" }
+outlier = { error_percent = 20, success_rate_stdev = 1.9, latency_factor = 5 }
+breaker = { error_percent = 50, slow_call = "1s", slow_percent = 50, per_target = true }
+retry = { on = ["connect", "reset", "timeout", "500-599"], per_try_timeout = "2s" }
+hedge = { after = "p95" }
+concurrency = { adaptive = true, limit = 500, min = 200 }
+admission = { k = 2 }
+`
 
 func nginx(s Setup) string {
 	log, secure, routes := "off", "", "location / { proxy_pass http://origin; }\n"

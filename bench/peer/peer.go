@@ -22,6 +22,8 @@ type Work struct {
 	TLS    bool // towards clients
 	Close  bool // a connection for each request
 	Conns  int
+	// Guarded switches on all that the pool has against its target's failures; "bare" does the work without.
+	Guarded bool
 }
 
 // Works are the works by name.
@@ -35,6 +37,7 @@ var Works = []Work{
 	{Name: "routes-128", Path: "/r/{n}/128", Routes: 10000, Conns: 64},
 	{Name: "full-128", Path: "/r/{n}/128", Routes: 10000, Log: true, Conns: 64},
 	{Name: "close-128", Path: "/128", Routes: 1, Close: true, Conns: 64},
+	{Name: "guarded-128", Path: "/128", Routes: 1, Conns: 64, Guarded: true},
 	{Name: "tls-128", Path: "/128", Routes: 1, TLS: true, Conns: 64},
 }
 
@@ -71,7 +74,8 @@ func Write(name string, s Setup) (rig.Program, error) {
 	p := rig.Program{Core: rig.ProxyCore, Err: filepath.Join(s.Dir, "stderr"), Ready: s.Addr}
 	var text, file string
 	switch kind, program, _ := strings.Cut(name, "="); kind {
-	case "penstock", "ours", "self":
+	case "penstock", "ours", "self", "bare":
+		s.Work.Guarded = s.Work.Guarded && kind != "bare"
 		if program == "" {
 			program = s.Ours
 		}

@@ -39,7 +39,8 @@ func runVersus(args []string) error {
 	v := versus{}
 	f.StringVar(&v.ours, "ours", "bin/penstock", "the gateway's program")
 	f.StringVar(&v.peers, "peers", "nginx,haproxy,caddy,varnish,relay",
-		"with whom: also penstock=PATH for another build, and self, which is first with the first work anyway")
+		"with whom: also penstock=PATH for another build, bare, which is guarded-128 without the guards, and "+
+			"self, which is first with the first work anyway")
 	f.StringVar(&v.works, "works", "plain-128,plain-10k,full-128,10m", "what to do")
 	f.IntVar(&v.plan.Pairs, "pairs", 20, "pairs of blocks for each")
 	f.Float64Var(&v.plan.Seconds, "seconds", 5, "of each block")

@@ -24,7 +24,12 @@ import (
 
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/live"
+	"github.com/penstock-edge/penstock/edge/overload"
 	"github.com/penstock-edge/penstock/pool"
+	"github.com/penstock-edge/penstock/pool/breaker"
+	"github.com/penstock-edge/penstock/pool/discovery"
+	"github.com/penstock-edge/penstock/pool/limit"
+	"github.com/penstock-edge/penstock/pool/outlier"
 )
 
 const root = "../.."
@@ -174,11 +179,22 @@ func TestFullNamesEveryKey(t *testing.T) {
 	f("[server]", reflect.TypeFor[config.Server]())
 	f("[admin]", reflect.TypeFor[config.Admin]())
 	f("[log]", reflect.TypeFor[config.Log]())
+	f("[overload]", reflect.TypeFor[overload.Config]())
 	f("[[listener]]", reflect.TypeFor[config.Listener]())
 	f("[[listener.certificate]]", reflect.TypeFor[config.Certificate]())
 	f("[[route]]", reflect.TypeFor[config.Route]())
 	f("[pool.users]", reflect.TypeFor[pool.Config]())
 	f("[pool.users.tls]", reflect.TypeFor[pool.TLS]())
+	f("[pool.users.outlier]", reflect.TypeFor[outlier.Config]())
+	f("[pool.users.breaker]", reflect.TypeFor[breaker.Config]())
+	f("[pool.users.retry]", reflect.TypeFor[pool.Retry]())
+	f("[pool.users.hedge]", reflect.TypeFor[pool.Hedge]())
+	f("[pool.users.concurrency]", reflect.TypeFor[limit.Config]())
+	f("[pool.users.admission]", reflect.TypeFor[limit.AdmissionConfig]())
+	f("[pool.users.sticky]", reflect.TypeFor[pool.Sticky]())
+	f("[pool.by-consul.discover.consul]", reflect.TypeFor[discovery.Consul]())
+	f("[pool.by-kubernetes.discover.kubernetes]", reflect.TypeFor[discovery.Kubernetes]())
+	f("[pool.by-etcd.discover.etcd]", reflect.TypeFor[discovery.Etcd]())
 
 	for key, where := range sourceKeys(t) {
 		if !regexp.MustCompile(`(?m)(^|[\[{,.] *|\[)"?` + regexp.QuoteMeta(key) + `"?( *=|[.\]])`).MatchString(text) {

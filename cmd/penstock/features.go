@@ -4,11 +4,13 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/answer"
 	"github.com/penstock-edge/penstock/edge/bodylimit"
+	"github.com/penstock-edge/penstock/edge/deadline"
 	"github.com/penstock-edge/penstock/edge/forwarded"
 	"github.com/penstock-edge/penstock/edge/front"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/edge/mirror"
 	"github.com/penstock-edge/penstock/edge/observe"
+	"github.com/penstock-edge/penstock/edge/overload"
 	"github.com/penstock-edge/penstock/edge/requestid"
 	"github.com/penstock-edge/penstock/edge/rewrite"
 	"github.com/penstock-edge/penstock/edge/split"
@@ -35,6 +37,10 @@ func features(process edge.Feature, f *front.Front) []edge.Feature {
 		f.Feature(),
 		// Offers the pools that routes, split and mirror name.
 		pool.Feature,
+		// How important the request is, and whether the gateway can take it: before anything that costs.
+		overload.Feature,
+		// How long there is: before anything that takes time.
+		deadline.Feature,
 		// The cheapest refusal first: by the announced length, before anything is rewritten or copied.
 		bodylimit.Feature,
 		// What the target will see. mirror copies the request as this leaves it.

@@ -128,9 +128,10 @@ func TestAllocHop(t *testing.T) {
 	}
 	chunkedPost := "POST /up HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunked\r\n\r\n" +
 		strings.SplitN(string(chunkedAnswer(strings.Repeat("c", 100<<10), 8<<10)), "\r\n\r\n", 2)[1]
+	guards := ""
 	f := func(name string, answer []byte, request string) {
 		t.Helper()
-		addr := inProcess(t, simple(bareOrigin(t, answer),
+		addr := inProcess(t, simple(bareOrigin(t, answer), guards,
 			"[[route]]\npath = \"/ping\"\nrespond = { status = 200, body = \"pong\" }",
 			"[[route]]\nmethods = [\"PUT\"]\npath = \"/only/{id}\"\nstrip_prefix = \"/only\"\npool = \"app\""))
 		e := newExchanger(t, addr, request)
@@ -150,4 +151,33 @@ func TestAllocHop(t *testing.T) {
 	f("POST chunked 100 KiB", ok("done"), chunkedPost)
 	f("made here", ok("done"), "GET /ping HTTP/1.1\r\nHost: example.com\r\n\r\n")
 	f("rewritten", ok("done"), "PUT /only/7 HTTP/1.1\r\nHost: example.com\r\nContent-Length: 2\r\n\r\nhi")
+
+	guards = `trust_deadline = true
+timeout = "1h"
+[pool.app.health]
+interval = "1h"
+[pool.app.outlier]
+error_percent = 20
+latency_factor = 9
+[pool.app.breaker]
+slow_call = "10s"
+slow_percent = 50
+per_target = true
+[pool.app.retry]
+per_try_timeout = "10s"
+[pool.app.hedge]
+after = "10s"
+[pool.app.concurrency]
+adaptive = true
+[pool.app.admission]
+k = 2
+[pool.app.sticky]
+cookie = "seat"
+[overload]
+cpu_percent = 99
+priority_header = "X-Priority"`
+	f("GET 1 KiB, everything on", ok(strings.Repeat("x", 1<<10)), get)
+	f("GET 1 MiB, everything on", ok(strings.Repeat("x", 1<<20)), get)
+	f("POST 1 KiB, everything on", ok("done"), post(1<<10))
+	f("POST chunked 100 KiB, everything on", ok("done"), chunkedPost)
 }

@@ -24,6 +24,9 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	if addr := os.Getenv(originEnv); addr != "" {
+		originMain(addr)
+	}
 	dir, err := os.MkdirTemp("", "penstock-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "cannot make a directory for the binary:", err)

@@ -11,11 +11,13 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/answer"
 	"github.com/penstock-edge/penstock/edge/bodylimit"
+	"github.com/penstock-edge/penstock/edge/deadline"
 	"github.com/penstock-edge/penstock/edge/forwarded"
 	"github.com/penstock-edge/penstock/edge/front"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/edge/live"
 	"github.com/penstock-edge/penstock/edge/observe"
+	"github.com/penstock-edge/penstock/edge/overload"
 	"github.com/penstock-edge/penstock/edge/requestid"
 	"github.com/penstock-edge/penstock/edge/rewrite"
 	"github.com/penstock-edge/penstock/pool"
@@ -34,7 +36,7 @@ func inProcess(t testing.TB, conf string) string {
 		Text:     func() (string, []byte, error) { return "test.toml", []byte(conf), nil },
 		Registry: registry, Current: current, Log: slog.Default(),
 		Features: []edge.Feature{forwarded.Feature, requestid.Feature, observe.Feature, f.Feature(), pool.Feature,
-			bodylimit.Feature, rewrite.Feature, answer.Feature},
+			overload.Feature, deadline.Feature, bodylimit.Feature, rewrite.Feature, answer.Feature},
 	})
 	if _, err := l.Load(); err != nil {
 		t.Fatal(err)

@@ -161,8 +161,8 @@ func TestReloadKeepsConnections(t *testing.T) {
 	a, aConnects := countedOrigin(t, pathOrigin)
 	b, bConnects := countedOrigin(t, pathOrigin)
 	conf := func(targets, more string) string {
-		return "[[listener]]\naddress = \"{{addr}}\"\n[pool.app]\ntargets = [" + targets + "]\n" +
-			"[[route]]\nprefix = \"/\"\npool = \"app\"\n" + more
+		return "[[listener]]\naddress = \"{{addr}}\"\n[pool.app]\nslow_start = \"0s\"\ntargets = [" + targets +
+			"]\n[[route]]\nprefix = \"/\"\npool = \"app\"\n" + more
 	}
 	both := fmt.Sprintf("%q, %q", a, b)
 	g := start(t, conf(both, ""))

@@ -274,7 +274,7 @@ func (c *conn) rest() bool {
 		wait = set.headerTimeout
 	}
 	c.state.Store(stateIdle)
-	c.socket.SetDue(c.now() + int64(wait))
+	c.socket.SetDue(poll.Coarse(c.now() + int64(wait)))
 	if c.l.draining() {
 		// A drain that began before the line above has set its own, earlier moment; it must not be lost.
 		c.lastCall()

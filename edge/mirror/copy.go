@@ -114,25 +114,10 @@ var (
 func (m *mirror) copy(x *edge.Exchange) *duplicate {
 	d := duplicates.Get().(*duplicate)
 	y := &d.x
-	x.Req.CopyTo(&y.Req)
+	x.CopyTo(y)
+	y.Class = edge.ClassSheddable // nobody waits for its answer
 	y.Req.SetCanonical(markKey, markValue)
-	y.Method = y.Req.Method()
-	y.Host = append(y.Host[:0], x.Host...)
-	y.Authority = append(y.Authority[:0], x.Authority...)
-	y.Path = append(y.Path[:0], x.Path...)
-	y.RequestID = append(y.RequestID[:0], x.RequestID...)
-	y.KeepRaw(x.Query, x.HasQuery, x.Cookie, nil)
-	y.SetOutPath(x.OutPath)
-	if x.OutHost != nil {
-		y.SetOutHost(x.OutHost)
-	}
-	y.Scheme, y.Minor, y.Listener, y.Lane = x.Scheme, 1, x.Listener, x.Lane
-	y.Peer, y.Client, y.Trusted, y.Conn = x.Peer, x.Client, x.Trusted, nobody{}
-	y.Gen, y.Plan, y.InMax = x.Gen, x.Plan, m.maxBody
-	if cap(y.Slot) < len(x.Slot) {
-		y.Slot = make([]any, len(x.Slot))
-	}
-	y.Slot = y.Slot[:len(x.Slot)]
+	y.Conn, y.InMax = nobody{}, m.maxBody
 	return d
 }
 

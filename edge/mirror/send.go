@@ -74,8 +74,10 @@ func (m *mirror) serve(d *duplicate, buf []byte) {
 
 // send makes the attempts for d: a second one only when the first met a connection that was dead already.
 func (m *mirror) send(d *duplicate, buf []byte) *edge.Fault {
-	defer d.letGo(edge.Internal) // nothing is left to let go of unless there was a panic
 	x := &d.x
+	x.MayWait = true
+	defer x.End()
+	defer d.letGo(edge.Internal) // nothing is left to let go of unless there was a panic
 	x.Times.Start = clock.Now()
 	x.Times.Head = x.Times.Start
 	x.Deadline = x.Times.Start + int64(m.timeout)

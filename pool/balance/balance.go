@@ -6,9 +6,11 @@
 package balance
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/bits"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 
@@ -30,6 +32,10 @@ type Target struct {
 	Backup   bool           // true: only for when no other target can be picked
 	InFlight *atomic.Int64  // requests running now, without the one being picked
 	State    *atomic.Uint32 // 0: usable; anything else: never picked
+	Local    bool           // in the gateway's own zone
+	Latency  *Latency       // of its answers, for ewma; nil: not known
+	// Ramp is the share of its picks that a target takes in its slow start, of 65536; 0, or nil: all.
+	Ramp *atomic.Uint32
 }
 
 // Policy chooses a target. Pick returns its index in the list that New was given, or -1 when none is
@@ -43,7 +49,7 @@ type Policy interface {
 // New builds the policy called kind, one of Kinds. The seed turns hash tables and the place where a
 // round starts: gateways that must send one key to one target share it. Seed 0 starts the round at
 // the first target. The error names the first target that is wrong, or the kind.
-func New(kind string, targets []Target, seed uint64) (Policy, error) {
+func New(kind string, targets []Target, seed uint64) (*Chooser, error) {
 	build := builder(kind)
 	if build == nil {
 		return nil, fmt.Errorf("unknown balance %q: want one of %s", kind, strings.Join(Kinds(), ", "))
@@ -61,12 +67,12 @@ func New(kind string, targets []Target, seed uint64) (Policy, error) {
 			return nil, err
 		}
 	}
-	return newTiers(targets, seed, build), nil
+	return newChooser(targets, seed, build), nil
 }
 
 // Kinds lists the names that New takes, in the order of the documentation.
 func Kinds() []string {
-	return []string{roundRobinKind, leastConnectionsKind, consistentHashKind, randomKind}
+	return []string{roundRobinKind, leastConnectionsKind, consistentHashKind, ewmaKind, randomKind}
 }
 
 // HashKey turns the bytes a request is balanced by into a key for Pick. It is fast and seeded, not
@@ -79,6 +85,7 @@ const (
 	roundRobinKind       = "round_robin"
 	leastConnectionsKind = "least_connections"
 	consistentHashKind   = "consistent_hash"
+	ewmaKind             = "ewma"
 	randomKind           = "random"
 )
 
@@ -91,6 +98,8 @@ func builder(kind string) func(group, uint64) Policy {
 		return func(g group, seed uint64) Policy { return newLeastConnections(g, seed) }
 	case consistentHashKind:
 		return func(g group, _ uint64) Policy { return newConsistentHash(g) }
+	case ewmaKind:
+		return func(g group, _ uint64) Policy { return newEWMA(g) }
 	case randomKind:
 		return func(g group, _ uint64) Policy { return newRandom(g) }
 	}
@@ -122,33 +131,92 @@ func checkUnique(targets []Target) error {
 	return nil
 }
 
-// tiers asks the ordinary targets first and the backups after them.
-type tiers struct {
-	levels []Policy         // 0 to 2, none over an empty group
-	states []*atomic.Uint32 // by index, for the avoided target, which is the last resort
+// Chooser is a policy over all targets of a pool: those of the own zone first, then all ordinary ones, then
+// the backups. A target in its slow start takes a part of its picks only.
+type Chooser struct {
+	zone     Policy           // over the ordinary targets of the own zone; nil: there is no choice of zones
+	levels   []Policy         // 0 to 2, none over an empty group
+	states   []*atomic.Uint32 // by index, for the avoided target, which is the last resort
+	ramps    []*atomic.Uint32 // by index
+	backups  []bool           // by index
+	hashed   bool             // the key decides
+	spilling atomic.Bool
 }
 
-func newTiers(targets []Target, seed uint64, build func(group, uint64) Policy) *tiers {
-	t := &tiers{states: make([]*atomic.Uint32, len(targets))}
+func newChooser(targets []Target, seed uint64, build func(group, uint64) Policy) *Chooser {
+	n := len(targets)
+	c := &Chooser{states: make([]*atomic.Uint32, n), ramps: make([]*atomic.Uint32, n), backups: make([]bool, n)}
+	warm := new(atomic.Uint32)
 	for i := range targets {
-		t.states[i] = targets[i].State
+		t := &targets[i]
+		c.states[i], c.ramps[i], c.backups[i] = t.State, cmp.Or(t.Ramp, warm), t.Backup
 	}
-	for _, backup := range []bool{false, true} {
-		if g := newGroup(targets, backup, seed); len(g) > 0 {
-			t.levels = append(t.levels, build(g, seed))
+	ordinary := func(t *Target) bool { return !t.Backup }
+	backup := func(t *Target) bool { return t.Backup }
+	local := func(t *Target) bool { return t.Local && !t.Backup }
+	all := newGroup(targets, ordinary, seed)
+	if g := newGroup(targets, local, seed); len(g) > 0 && len(g) < len(all) {
+		c.zone = build(g, seed)
+	}
+	for _, g := range []group{all, newGroup(targets, backup, seed)} {
+		if len(g) > 0 {
+			c.levels = append(c.levels, build(g, seed))
 		}
 	}
-	return t
+	if len(c.levels) > 0 {
+		_, c.hashed = c.levels[0].(*consistentHash)
+	}
+	return c
 }
 
+// Spill tells whether requests go to all zones alike: the own one has too few usable targets.
+func (c *Chooser) Spill(on bool) { c.spilling.Store(on) }
+
+// maxRamps is how often a pick is repeated that fell on a target which takes a part of its picks only.
+const maxRamps = 3
+
 // Pick implements Policy.
-func (t *tiers) Pick(key uint64, avoid int) int {
-	for _, level := range t.levels {
+func (c *Chooser) Pick(key uint64, avoid int) int {
+	i := c.pick(key, avoid)
+	if i < 0 || c.ramps[i].Load() == 0 || i == avoid {
+		return i
+	}
+	return c.ramped(i, key, avoid)
+}
+
+// ramped lets the pick i stand with the chance of its share, and else looks for another, which is no backup
+// unless i is one.
+func (c *Chooser) ramped(i int, key uint64, avoid int) int {
+	for range maxRamps {
+		share := c.ramps[i].Load()
+		random := rand.Uint64()
+		if c.hashed { // each key moves once, and stays as the share grows
+			random = mix(key ^ uint64(i))
+		}
+		if share == 0 || random>>48 < uint64(share) {
+			return i
+		}
+		next := c.pick(key, i)
+		if next < 0 || next == i || next == avoid || c.backups[next] != c.backups[i] {
+			return i
+		}
+		i = next
+	}
+	return i
+}
+
+func (c *Chooser) pick(key uint64, avoid int) int {
+	if c.zone != nil && !c.spilling.Load() {
+		if i := c.zone.Pick(key, avoid); i >= 0 {
+			return i
+		}
+	}
+	for _, level := range c.levels {
 		if i := level.Pick(key, avoid); i >= 0 {
 			return i
 		}
 	}
-	if avoid >= 0 && avoid < len(t.states) && t.states[avoid].Load() == 0 {
+	if avoid >= 0 && avoid < len(c.states) && c.states[avoid].Load() == 0 {
 		return avoid
 	}
 	return -1

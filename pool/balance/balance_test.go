@@ -166,7 +166,7 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 	f("", newRig(1), `unknown balance ""`)
-	f("Random", newRig(1), "want one of round_robin, least_connections, consistent_hash, random")
+	f("Random", newRig(1), "want one of round_robin, least_connections, consistent_hash, ewma, random")
 	f("random", newRig(1, 0), `target 1 ("t1"): weight 0 is not within 1 to 65535`)
 	f("random", newRig(-5), "weight -5")
 	f("random", newRig(MaxWeight+1), "weight 65536")

@@ -3,7 +3,9 @@ package balance
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 var sizes = []int{2, 16, 1000}
@@ -84,6 +86,76 @@ func BenchmarkPickParallel(b *testing.B) {
 			})
 		}
 	}
+}
+
+// fullRig is a pool of n targets as large pools are: a third in the own zone, a tenth in its slow start, a
+// twentieth down, a few backups, and each with times of its own.
+func fullRig(n int) *rig {
+	r := newRig(equal(n)...)
+	took := make([]time.Duration, n)
+	for i := range took {
+		took[i] = time.Duration(1+i%7) * time.Millisecond
+	}
+	r.timed(took...)
+	for i := range n {
+		t := &r.targets[i]
+		t.Ramp = new(atomic.Uint32)
+		t.Local, t.Backup = i%3 == 0, i%50 == 49
+		if i%10 == 3 {
+			r.ramp(i, 0.5)
+		}
+		if i%20 == 7 {
+			t.State.Store(1)
+		}
+	}
+	return r
+}
+
+func BenchmarkPickFull(b *testing.B) {
+	for _, kind := range Kinds() {
+		for _, spill := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s/1000/spill=%v", kind, spill), func(b *testing.B) {
+				r := fullRig(1000)
+				c := r.chooser(b, kind, 1)
+				c.Spill(spill)
+				b.ReportAllocs()
+				cycle(r, c, b.Loop)
+			})
+		}
+	}
+}
+
+func BenchmarkPickFullParallel(b *testing.B) {
+	for _, kind := range Kinds() {
+		b.Run(kind+"/1000", func(b *testing.B) {
+			r := fullRig(1000)
+			c := r.chooser(b, kind, 1)
+			c.Spill(true)
+			b.ReportAllocs()
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) { cycle(r, c, pb.Next) })
+		})
+	}
+}
+
+func BenchmarkLatencyObserve(b *testing.B) {
+	var l Latency
+	now := base
+	b.ReportAllocs()
+	for b.Loop() {
+		now += 1000
+		l.Observe(now, time.Duration(now&0xfffff))
+	}
+}
+
+func BenchmarkLatencyObserveParallel(b *testing.B) {
+	var l Latency
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for now := base; pb.Next(); now += 1000 {
+			l.Observe(now, time.Duration(now&0xfffff))
+		}
+	})
 }
 
 func BenchmarkHashKey(b *testing.B) {

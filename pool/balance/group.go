@@ -9,11 +9,13 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// member is one target of a group: 32 bytes, two to a cache line.
+// member is one target of a group: 48 bytes.
 type member struct {
 	state    *atomic.Uint32
 	inFlight *atomic.Int64
-	id       uint64 // seeded hash of the name, for consistent_hash
+	latency  *Latency
+	ramp     *atomic.Uint32 // never nil
+	id       uint64         // seeded hash of the name, for consistent_hash
 	weight   int32
 	index    int32 // in the list given to New
 }
@@ -21,17 +23,20 @@ type member struct {
 // group is the ordinary targets of a pool, or its backups.
 type group []member
 
-// newGroup takes the targets of one tier, in the order given.
-func newGroup(targets []Target, backup bool, seed uint64) group {
+// newGroup takes the targets that belong to it, in the order given.
+func newGroup(targets []Target, belongs func(*Target) bool, seed uint64) group {
 	var g group
+	warm := new(atomic.Uint32)
 	for i := range targets {
 		t := &targets[i]
-		if t.Backup != backup {
+		if !belongs(t) {
 			continue
 		}
 		g = append(g, member{
 			state:    t.State,
 			inFlight: t.InFlight,
+			latency:  t.Latency,
+			ramp:     cmp.Or(t.Ramp, warm),
 			id:       xxh3.HashStringSeed(t.Name, seed),
 			weight:   t.Weight,
 			index:    int32(i),
@@ -51,9 +56,22 @@ func (m *member) usable(avoid int) bool {
 	return int(m.index) != avoid && m.state.Load() == 0
 }
 
+// load is how many requests m carries. In its slow start each counts for several: else the policies that
+// look for the lightest would fill it at once, however few of its picks it takes.
+func (m *member) load() int64 {
+	n := m.inFlight.Load()
+	if share := m.ramp.Load(); share != 0 {
+		n = n << 16 / int64(max(share, leastShare))
+	}
+	return n
+}
+
+// leastShare bounds what a request counts in a slow start: a hundred.
+const leastShare = 65536 / 100
+
 // lighter reports whether m carries less for its weight than o.
 func (m *member) lighter(o *member) bool {
-	return m.inFlight.Load()*int64(o.weight) < o.inFlight.Load()*int64(m.weight)
+	return m.load()*int64(o.weight) < o.load()*int64(m.weight)
 }
 
 // sample returns a usable member but other, drawn by weight; nil if there is none. It looks at every

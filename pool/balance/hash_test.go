@@ -80,6 +80,23 @@ func TestHashStaysWhenOneLeaves(t *testing.T) {
 	f(100, 50, 3)
 }
 
+// Of 100 targets none has more than 5/4 of the mean of the keys, before and after one leaves.
+func TestHashIsEven(t *testing.T) {
+	r := newRig(equal(100)...)
+	for len(r.targets) > 97 {
+		counts := map[string]int{}
+		for _, name := range r.owners(t, 7) {
+			counts[name]++
+		}
+		for name, n := range counts {
+			if 4*n*len(r.targets) > 5*hashKeys {
+				t.Errorf("%d targets: %s has %d keys of %d", len(r.targets), name, n, hashKeys)
+			}
+		}
+		r.targets = slices.Delete(r.targets, 41, 42)
+	}
+}
+
 // A target that is down loses its keys to many others; nobody else's keys move, and its own come back.
 func TestHashDownMovesOnlyItsKeys(t *testing.T) {
 	f := func(n, keys int, down ...int) {
@@ -129,7 +146,7 @@ func indexOfName(r *rig, name string) int {
 func TestHashSharesByWeight(t *testing.T) {
 	f := func(weights ...int32) {
 		t.Helper()
-		g := newGroup(newRig(weights...).targets, false, 5)
+		g := newGroup(newRig(weights...).targets, everyone, 5)
 		c := newConsistentHash(g)
 		slots := make([]int, len(c.group))
 		for _, i := range c.table {
@@ -180,7 +197,7 @@ func slowTable(w *wheel, size int) []uint16 {
 func TestMaglevTwin(t *testing.T) {
 	f := func(weights ...int32) {
 		t.Helper()
-		w := newWheel(newGroup(newRig(weights...).targets, false, 3))
+		w := newWheel(newGroup(newRig(weights...).targets, everyone, 3))
 		got := maglevTable(&w)
 		if !slices.Equal(got, slowTable(&w, len(got))) {
 			t.Fatalf("weights %v: the tables differ", weights)
@@ -275,7 +292,7 @@ func TestHashAffinity(t *testing.T) {
 func TestHasRoom(t *testing.T) {
 	f := func(weights []int32, loads []int64, want bool) {
 		t.Helper()
-		g := newGroup(newRig(weights...).targets, false, 0)
+		g := newGroup(newRig(weights...).targets, everyone, 0)
 		for i, n := range loads {
 			g[i].inFlight.Store(n)
 		}
@@ -321,7 +338,7 @@ func TestHashForgetsOldTotals(t *testing.T) {
 
 // A total that is too low makes walks fail; the first that does puts it right.
 func TestHashWalkCountsAnew(t *testing.T) {
-	g := newGroup(newRig(equal(1000)...).targets, false, 0)
+	g := newGroup(newRig(equal(1000)...).targets, everyone, 0)
 	for i := range g {
 		g[i].inFlight.Store(10)
 	}
@@ -336,10 +353,12 @@ func TestHashWalkCountsAnew(t *testing.T) {
 }
 
 func TestRendezvousByWeight(t *testing.T) {
-	g := newGroup(newRig(1, 2, 4, 8).down(1).targets, false, 0)
+	g := newGroup(newRig(1, 2, 4, 8).down(1).targets, everyone, 0)
 	counts := make([]int, 4)
 	for key := range uint64(40_000) {
 		counts[g.rendezvous(mix(key), -1).index]++
 	}
 	within(t, counts, []float64{1, 0, 4, 8})
 }
+
+func everyone(*Target) bool { return true }

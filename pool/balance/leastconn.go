@@ -40,7 +40,7 @@ func (l *leastConnections) compareAll(avoid int) *member {
 		if !m.usable(avoid) {
 			continue
 		}
-		n, w := m.inFlight.Load(), int64(m.weight)
+		n, w := m.load(), int64(m.weight)
 		switch {
 		case ties == 0 || n*weight < load*w:
 			ties, load, weight = 1<<i, n, w

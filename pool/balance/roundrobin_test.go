@@ -123,7 +123,7 @@ func TestRoundRobinConsumesLongRun(t *testing.T) {
 	for i := range 999 {
 		r.targets[i].State.Store(1)
 	}
-	w := newRoundRobin(newGroup(r.targets, false, 0), 0)
+	w := newRoundRobin(newGroup(r.targets, everyone, 0), 0)
 	w.take(-1)
 	if got := w.next.Load(); got != maxSkips {
 		t.Fatalf("%d turns consumed, want %d", got, maxSkips)

@@ -1,0 +1,72 @@
+package edge
+
+import "io"
+
+// aside is an answer that the upstream's policy did not like, with its peer. The client gets it when later
+// attempts bring no answer at all.
+type aside struct {
+	peer         Peer
+	held         any
+	out          io.ReadCloser
+	outLen       int64
+	times        Times
+	pool, target string
+
+	status        int
+	reason, lines []byte
+	dated, claims bool
+}
+
+// putAside keeps the answer in x for resort. An answer put aside before it is dropped.
+func (x *Exchange) putAside() {
+	x.drop()
+	if !x.head.asCame { // somebody has changed it: it cannot be told apart from the next one
+		x.letGo(nil)
+		x.ResetHead()
+		return
+	}
+	if x.aside == nil {
+		x.aside = new(aside)
+	}
+	a, h := x.aside, &x.head
+	a.peer, a.held, a.out, a.outLen, a.times = x.peer, x.Held, x.Out, x.OutLen, x.Times
+	a.pool, a.target = x.PoolName, x.TargetName
+	a.status, a.dated, a.claims = h.status, h.dated, h.claims
+	a.reason, h.reason = h.reason, a.reason
+	a.lines, h.lines = h.lines, a.lines
+	x.peer, x.Held, x.Out, x.Fresh = nil, nil, nil, false
+	x.ResetHead()
+}
+
+// resort makes the answer that was put aside, if there is one, that of the exchange; a fault in x.Fault is
+// then no longer what the client hears.
+func (x *Exchange) resort() Verdict {
+	a := x.aside
+	if a == nil || a.peer == nil || x.Fault != nil && x.Fault.Side == SideClient {
+		x.drop()
+		return Answered
+	}
+	h := &x.head
+	x.ResetHead()
+	x.peer, x.Held, x.Out, x.OutLen, x.Times = a.peer, a.held, a.out, a.outLen, a.times
+	x.PoolName, x.TargetName = a.pool, a.target
+	h.status, h.dated, h.claims, h.asCame = a.status, a.dated, a.claims, true
+	a.reason, h.reason = h.reason, a.reason
+	a.lines, h.lines = h.lines, a.lines
+	a.peer, a.held, a.out = nil, nil, nil
+	x.Fault, x.Cause = nil, nil
+	return runUp(x.Plan.filters[Receive], x)
+}
+
+// drop lets go of the answer that was put aside.
+func (x *Exchange) drop() {
+	a := x.aside
+	if a == nil || a.peer == nil {
+		return
+	}
+	peer, held, out := x.peer, x.Held, x.Out
+	x.peer, x.Held, x.Out = a.peer, a.held, a.out
+	a.peer, a.held, a.out = nil, nil, nil
+	x.letGo(nil)
+	x.peer, x.Held, x.Out = peer, held, out
+}

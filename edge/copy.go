@@ -1,0 +1,41 @@
+package edge
+
+// CopyTo makes y an exchange of its own that asks for what x asks for: the head and what is known of the
+// client, without body, answer and attempts, and with empty slots. x is untouched and may go on at once. The
+// caller gives y its Conn, and a body if it needs one.
+func (x *Exchange) CopyTo(y *Exchange) {
+	x.Req.CopyTo(&y.Req)
+	y.Method = y.Req.Method()
+	y.Host = append(y.Host[:0], x.Host...)
+	y.Authority = append(y.Authority[:0], x.Authority...)
+	y.Path = append(y.Path[:0], x.Path...)
+	y.RequestID = append(y.RequestID[:0], x.RequestID...)
+	y.KeepRaw(x.Query, x.HasQuery, x.Cookie, nil)
+	y.SetOutPath(x.OutPath)
+	if x.OutHost != nil {
+		y.SetOutHost(x.OutHost)
+	}
+	y.Scheme, y.Minor, y.Listener, y.Lane = x.Scheme, 1, x.Listener, x.Lane
+	y.Peer, y.Client, y.Trusted = x.Peer, x.Client, x.Trusted
+	y.Gen, y.Plan, y.Class = x.Gen, x.Plan, x.Class
+	y.growSlots(len(x.Slot))
+}
+
+// Adopt makes the answer that y has got from its peer the answer of x. The body, if there is one, and Held
+// are x's from here on; y keeps its buffers.
+func (x *Exchange) Adopt(y *Exchange) {
+	h, o := &x.head, &y.head
+	if !o.asCame {
+		panic("BUG: an answer is adopted that has been changed")
+	}
+	x.ResetHead()
+	h.status, h.dated, h.claims, h.asCame = o.status, o.dated, o.claims, true
+	h.reason, o.reason = o.reason, h.reason
+	h.lines, o.lines = o.lines, h.lines
+	y.ResetHead()
+	x.Out, x.OutLen, x.Held = y.Out, y.OutLen, y.Held
+	x.PoolName, x.TargetName, x.Cause = y.PoolName, y.TargetName, y.Cause
+	x.Times.Sent, x.Times.Answer, x.Times.Connect = y.Times.Sent, y.Times.Answer, y.Times.Connect
+	x.Call.Status = y.Call.Status
+	y.Out, y.Held = nil, nil
+}

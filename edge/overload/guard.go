@@ -1,0 +1,59 @@
+package overload
+
+import (
+	"math/rand/v2"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/lanes"
+)
+
+// guard gives the requests of a route their class, and refuses some of them while the gateway is overloaded.
+type guard struct {
+	class edge.Class
+	key   []byte // nil: no field names the class
+	gauge *gauge // nil: nothing is refused
+	shed  [classes]*lanes.Counter
+}
+
+const classes = 3 // of edge.Class
+
+// overloaded is the fault of a refused request.
+var overloaded = &edge.Fault{Status: 503, Side: edge.SideGateway, Code: "overloaded", RetryAfter: 1,
+	Detail: "The gateway has too little memory or CPU left for this request."}
+
+// Run implements edge.Filter. Chance decides who is refused. Taking turns would need a number that all
+// processors write, and it could always hit the same one of two clients whose requests alternate.
+func (g *guard) Run(x *edge.Exchange) edge.Verdict {
+	x.Class = g.class
+	if g.key != nil {
+		g.read(x)
+	}
+	if g.gauge == nil {
+		return edge.Next
+	}
+	chance := g.gauge.chance[x.Class].Load()
+	if chance == 0 || rand.Uint32()>>16 >= chance {
+		return edge.Next
+	}
+	g.shed[x.Class].Inc(x.Lane)
+	x.Fault = overloaded
+	return edge.Answered
+}
+
+// read takes the class from the request. A class that does not exist changes nothing.
+func (g *guard) read(x *edge.Exchange) {
+	v := x.Req.PeekCanonical(g.key)
+	if len(v) == 0 || len(v) > longestName {
+		return // a long one would be copied
+	}
+	c, ok := edge.ParseClass(string(v))
+	if ok && (x.Trusted || weight(c) < weight(g.class)) {
+		x.Class = c
+	}
+}
+
+// longestName is at least as long as the name of any class.
+const longestName = len("sheddable")
+
+// weight orders the classes, the more important the higher.
+func weight(c edge.Class) int { return [classes]int{1, 2, 0}[c] }

@@ -1,0 +1,129 @@
+package pool
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/penstock-edge/penstock/pool/discovery"
+)
+
+// findWait is how long a start waits for the first answer of a discovery.
+const findWait = 5 * time.Second
+
+// known returns the last good answer of the pool's discovery; nil: there was none.
+func (p *Pool) known() []discovery.Endpoint {
+	if p.conf.source == nil {
+		return nil
+	}
+	p.shared.mu.Lock()
+	defer p.shared.mu.Unlock()
+	return p.shared.found[p.conf.source.String()]
+}
+
+// findFirst waits for the first answer.
+func (p *Pool) findFirst() {
+	ctx, cancel := context.WithTimeout(context.Background(), findWait)
+	defer cancel()
+	p.conf.source.Run(ctx, func(eps []discovery.Endpoint, err error) {
+		if ctx.Err() == nil {
+			p.found(eps, err)
+		}
+		cancel()
+	})
+}
+
+// found takes in an answer. A failed one changes nothing but the log.
+func (p *Pool) found(eps []discovery.Endpoint, err error) {
+	s, source := p.shared, p.conf.source.String()
+	s.mu.Lock()
+	failing := s.findFailed
+	s.findFailed = err
+	if err == nil {
+		s.found[source] = eps
+		s.foundAt = time.Now()
+	}
+	s.mu.Unlock()
+	if err != nil {
+		p.findErrors.Inc(0)
+		if failing == nil || failing.Error() != err.Error() {
+			slog.Warn("cannot discover targets; the last known ones stay in use", "pool", p.Name, "source", source,
+				"targets", len(p.set.Load().members), "error", err)
+		}
+		return
+	}
+	if failing != nil {
+		slog.Info("targets are discovered again", "pool", p.Name, "source", source)
+	}
+	p.apply(eps)
+}
+
+// apply makes eps, beside the targets of the file, those of the pool.
+func (p *Pool) apply(eps []discovery.Endpoint) {
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	if p.closed {
+		return
+	}
+	left := map[targetSpec]*member{} // of those so far, the ones that were not found again
+	for _, m := range p.set.Load().members {
+		left[m.spec] = m
+	}
+	var members, added []*member
+	for _, spec := range p.specs(eps) {
+		if m := left[spec]; m != nil {
+			delete(left, spec)
+			members = append(members, m.again())
+			continue
+		}
+		m := p.newMember(spec, nil, nil)
+		members, added = append(members, m), append(added, m)
+	}
+	next, err := p.newSet(members)
+	if err != nil {
+		slog.Error("cannot balance over the targets that were discovered; the last known ones stay in use",
+			"pool", p.Name, "error", err)
+		for _, m := range added {
+			m.unhook()
+		}
+		return
+	}
+	p.set.Store(next)
+	for _, m := range left {
+		m.unhook()
+	}
+	p.shared.mu.Lock()
+	p.shared.settle()
+	k := p.keeper
+	p.shared.mu.Unlock()
+	if len(added)+len(left) > 0 {
+		slog.Info("targets changed", "pool", p.Name, "targets", len(members),
+			"added", len(added), "removed", len(left))
+	}
+	if k != nil {
+		k.follow()
+	}
+}
+
+// specs returns the targets of the file and, behind them, those of eps that the file does not have.
+func (p *Pool) specs(eps []discovery.Endpoint) []targetSpec {
+	all := slices.Clone(p.conf.targets)
+	have := map[string]bool{}
+	for _, spec := range all {
+		have[spec.address] = true
+	}
+	for _, e := range eps {
+		if !have[e.Address] {
+			have[e.Address] = true
+			all = append(all, targetSpec{address: e.Address, weight: e.Weight, backup: e.Backup, zone: e.Zone})
+		}
+	}
+	return all
+}
+
+// again returns a copy of m for another set: its index there is another one.
+func (m *member) again() *member {
+	n := *m
+	return &n
+}

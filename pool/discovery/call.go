@@ -1,0 +1,217 @@
+package discovery
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge/config"
+)
+
+const (
+	callTimeout = 15 * time.Second // of a request that is answered at once, with its body
+	maxAnswer   = 64 << 20         // bytes of one such answer
+	maxEvent    = 16 << 20         // bytes of one event of a stream
+	maxPEM      = 4 << 20
+)
+
+var errTooLong = errors.New("the answer is longer than is read")
+
+// tlsFiles are PEM files; "" stands for the system's roots, and no certificate of one's own.
+type tlsFiles struct{ ca, cert, key string }
+
+// check reports files that cannot be used, and says whether there are none.
+func (f tlsFiles) check(t *config.Table) bool {
+	if (f.cert == "") != (f.key == "") {
+		t.Errorf("cert", "cert and key go together")
+		return false
+	}
+	if f.ca != "" {
+		pem, err := readSmall(f.ca, maxPEM)
+		if err == nil {
+			_, err = rootsOf(f.ca, pem)
+		}
+		if err != nil {
+			t.Errorf("ca", "%s", err)
+			return false
+		}
+	}
+	if f.cert != "" {
+		if _, err := tls.LoadX509KeyPair(f.cert, f.key); err != nil {
+			t.Errorf("cert", "cannot load certificate %q with key %q: %s", f.cert, f.key, err)
+			return false
+		}
+	}
+	return true
+}
+
+func rootsOf(name string, pem []byte) (*x509.CertPool, error) {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%q holds no certificate in PEM form", name)
+	}
+	return roots, nil
+}
+
+// caller sends the requests of one Run. Certificates are read again when their files change.
+type caller struct {
+	tlsFiles
+	secrets []string // never shown, whoever sends them back
+
+	pem    []byte       // content of ca when client was made
+	client *http.Client // nil before the first request
+}
+
+func (c *caller) close() {
+	if c.client != nil {
+		c.client.CloseIdleConnections()
+	}
+}
+
+// current returns a client that trusts what the CA file holds now.
+func (c *caller) current() (*http.Client, error) {
+	var pem []byte
+	if c.ca != "" {
+		var err error
+		if pem, err = readSmall(c.ca, maxPEM); err != nil {
+			return nil, err
+		}
+	}
+	if c.client != nil && bytes.Equal(pem, c.pem) {
+		return c.client, nil
+	}
+	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.ca != "" {
+		roots, err := rootsOf(c.ca, pem)
+		if err != nil {
+			return nil, err
+		}
+		conf.RootCAs = roots
+	}
+	if c.cert != "" {
+		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(c.cert, c.key)
+			return &pair, err
+		}
+	}
+	c.close()
+	c.pem, c.client = pem, newClient(conf)
+	return c.client, nil
+}
+
+// newClient returns a client that takes no proxy from the environment and follows no redirect: its requests
+// carry tokens. A peer that is gone without a word is found out by the probes of TCP within a minute.
+func newClient(conf *tls.Config) *http.Client {
+	dialer := net.Dialer{Timeout: 5 * time.Second, KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3}}
+	return &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			DialContext: dialer.DialContext, TLSClientConfig: conf, TLSHandshakeTimeout: 5 * time.Second,
+			MaxIdleConns: 2, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 64 << 10,
+			DisableCompression: true,
+		},
+	}
+}
+
+// statusError is an answer other than 200.
+type statusError struct {
+	code int
+	text string // what its body begins with
+}
+
+func (e *statusError) Error() string {
+	text := fmt.Sprintf("status %d %s", e.code, http.StatusText(e.code))
+	if e.text != "" {
+		text += ": " + e.text
+	}
+	return text
+}
+
+func isStatus(err error, code int) bool {
+	var status *statusError
+	return errors.As(err, &status) && status.code == code
+}
+
+// do sends a request and returns the answer if its status is 200. Its body is then to be closed.
+func (c *caller) do(req *http.Request) (*http.Response, error) {
+	client, err := c.current()
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "penstock-discovery")
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		begin, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // what there is of it is shown
+		resp.Body.Close()
+		return nil, &statusError{resp.StatusCode, c.short(string(begin))}
+	}
+	return resp, nil
+}
+
+// call sends a request and decodes the body of its answer, whose head is returned.
+func (c *caller) call(ctx context.Context, timeout time.Duration, req *http.Request, into any) (
+	http.Header, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	resp, err := c.do(req.WithContext(ctx))
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(&bounded{r: resp.Body, left: maxAnswer}).Decode(into); err != nil {
+		return nil, fmt.Errorf("cannot read the answer: %w", err)
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, 4096) // the rest of its last chunk, so that the connection is kept
+	return resp.Header, nil
+}
+
+// short returns text from outside for a message: one short line without secrets.
+func (c *caller) short(text string) string {
+	for _, secret := range c.secrets {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "[secret]")
+		}
+	}
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f }), " ")
+	const most = 200
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
+}
+
+// readSmall returns the content of a regular file of at most so many bytes.
+func readSmall(path string, most int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%q is no regular file", path) // opening a pipe would wait for its other end
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(content)) > most {
+		err = fmt.Errorf("%q has more than %d bytes", path, most)
+	}
+	return content, err
+}

@@ -1,0 +1,279 @@
+package pool
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/lanes"
+	"github.com/penstock-edge/penstock/pool/breaker"
+	"github.com/penstock-edge/penstock/pool/discovery"
+	"github.com/penstock-edge/penstock/pool/limit"
+)
+
+// shared is what the pools of one name have in common over all generations: targets and all that is known of
+// them, the guards, the budget. The pool of the newest generation leads: its settings hold, and it alone
+// checks, ejects and discovers.
+type shared struct {
+	name string
+
+	guards   atomic.Pointer[guards] // those that the leader has switched on; never nil
+	all      guards                 // all there are; they outlive being switched off
+	requests *lanes.Counter         // exchanges admitted or refused, for the budget
+	dropped  *lanes.Counter         // attempts that failed for other reasons than the target's answer
+	budget   budget
+	recent   recent
+	observes atomic.Bool // recent is wanted
+	// hedgeDelay: nanoseconds after which an attempt gets another one at its side; 0: never, or not known yet.
+	hedgeDelay atomic.Int64
+
+	mu         sync.Mutex // guards what follows, and the fields of targets that say so
+	targets    map[string]*Target
+	live       []*Pool                         // of generations that have not closed, oldest first
+	leader     *Pool                           // nil before the first start
+	found      map[string][]discovery.Endpoint // the last good answer, by source
+	foundAt    time.Time                       // when; the zero time: never
+	findFailed error                           // of the last answer; nil: it was a good one
+	panicking  bool
+	stickyKey  [32]byte
+
+	droppedSeen uint64 // of dropped; the keeper's
+}
+
+// guards decide whether an exchange may ask the pool. nil: not switched on.
+type guards struct {
+	breaker  *breaker.Breaker
+	limiter  *limit.Limiter
+	throttle *limit.Throttle
+}
+
+func (g *guards) any() bool { return g.breaker != nil || g.limiter != nil || g.throttle != nil }
+
+func newShared(name string) *shared {
+	s := &shared{name: name, requests: lanes.NewCounter(), dropped: lanes.NewCounter(),
+		targets: map[string]*Target{}, found: map[string][]discovery.Endpoint{}}
+	s.all = guards{breaker.New(&breaker.Config{}, s.breakerChanged), limit.New(&limit.Config{}),
+		limit.NewThrottle(&limit.AdmissionConfig{})}
+	s.guards.Store(&guards{})
+	_, _ = rand.Read(s.stickyKey[:]) // never fails
+	return s
+}
+
+// breakerChanged writes the one line about a change of the pool's breaker.
+func (s *shared) breakerChanged(from, to breaker.State, why string) {
+	slog.Warn("breaker "+to.String(), "pool", s.name, "from", from.String(), "why", why)
+}
+
+// acquire returns the target with this key, made if there is none; joined tells that it was made for a pool
+// that had targets before.
+func (s *shared) acquire(key, address string, idle int) (t *Target, joined bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t = s.targets[key]
+	if t == nil {
+		joined = s.leader != nil
+		t = newTarget(address, idle)
+		t.key = key
+		t.own = breaker.New(&breaker.Config{}, func(_, to breaker.State, why string) {
+			s.mark(t, isBroken, to == breaker.Open, "its breaker is "+to.String()+": "+why)
+		})
+		t.since = time.Now()
+		s.targets[key] = t
+	}
+	t.refs++
+	return t, joined
+}
+
+// release lets go of a target; the last one to do so closes its connections.
+func (s *shared) release(t *Target) {
+	s.mu.Lock()
+	t.refs--
+	last := t.refs == 0
+	if last {
+		delete(s.targets, t.key)
+	}
+	s.mu.Unlock()
+	if last {
+		t.drop()
+	}
+}
+
+// Why a target is not chosen: bits of Target.reasons.
+const (
+	isDrained uint32 = 1 << iota
+	isUnhealthy
+	isEjected
+	isBroken // its own breaker is open
+)
+
+// mark sets or clears one reason not to choose t and writes a line when that changes anything.
+func (s *shared) mark(t *Target, reason uint32, on bool, why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.marked(t, reason, on, why)
+}
+
+// marked is mark while s.mu is held.
+func (s *shared) marked(t *Target, reason uint32, on bool, why string) {
+	was := t.reasons
+	if t.reasons |= reason; !on {
+		t.reasons &^= reason
+	}
+	if t.reasons == was {
+		return
+	}
+	t.since, t.why = time.Now(), why
+	from, to := stateName(was), stateName(t.reasons)
+	if from != to {
+		slog.Warn("target "+to, "pool", s.name, "target", t.Address, "from", from, "why", why)
+	}
+	none := !s.anyUsable()
+	if t.reasons == 0 {
+		s.warmUp(t)
+	}
+	s.settle()
+	if was != 0 && t.reasons == 0 && none {
+		s.all.breaker.Trial(clock.Now()) // there is somebody to ask again
+	}
+}
+
+// stateName returns the name of the state that reasons make, the weightiest first.
+func stateName(reasons uint32) string {
+	switch {
+	case reasons&isDrained != 0:
+		return "drained"
+	case reasons&isUnhealthy != 0:
+		return "unhealthy"
+	case reasons&isEjected != 0:
+		return "ejected"
+	case reasons&isBroken != 0:
+		return "broken"
+	}
+	return "healthy"
+}
+
+// warmUp begins the slow start of t, which has just become usable. s.mu is held.
+func (s *shared) warmUp(t *Target) {
+	if s.leader != nil && s.leader.conf.SlowStart > 0 {
+		t.warmFrom = clock.Now()
+		t.ramp.Store(rampLeast)
+	}
+}
+
+// rampLeast is the share of its picks that a target takes when its slow start begins, of 65536: a tenth.
+const rampLeast = 6554
+
+// anyUsable tells that the leader's pool has a target that may be chosen. s.mu is held.
+func (s *shared) anyUsable() bool {
+	if s.leader == nil {
+		return true
+	}
+	for _, m := range s.leader.set.Load().members {
+		if m.state.Load() == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// settle computes from the reasons what the choice goes by: the state of each target, whether the pool is in
+// panic, and which sets leave their zone. s.mu is held.
+func (s *shared) settle() {
+	usable, total := s.countUsable()
+	conf := &Config{}
+	if s.leader != nil {
+		conf = s.leader.conf
+	}
+	panicking := usable*100 < conf.PanicPercent*total
+	if panicking != s.panicking {
+		s.panicking = panicking
+		what := "enough targets are usable again"
+		if panicking {
+			what = "too few targets are usable: all are tried"
+		}
+		slog.Warn(what, "pool", s.name, "usable", usable, "targets", total)
+	}
+	ignored := uint32(0)
+	switch {
+	case panicking:
+		ignored = ^isDrained
+	case usable == 0:
+		ignored = isEjected // better somebody who errs than nobody
+	}
+	for _, t := range s.targets {
+		t.state.Store(t.reasons &^ ignored)
+	}
+	for _, p := range s.live {
+		p.settleZone()
+	}
+}
+
+// countUsable counts the leader's targets that nothing speaks against, and all that are not drained, in both
+// cases without backups as long as there are others. s.mu is held.
+func (s *shared) countUsable() (usable, total int) {
+	if s.leader == nil {
+		return 1, 1
+	}
+	for _, backups := range []bool{false, true} {
+		for _, m := range s.leader.set.Load().members {
+			if m.spec.backup != backups || m.reasons&isDrained != 0 {
+				continue
+			}
+			total++
+			if m.reasons == 0 {
+				usable++
+			}
+		}
+		if total > 0 && usable > 0 {
+			break
+		}
+	}
+	return usable, total
+}
+
+// settleZone sends requests to other zones while too few targets of the own one are usable. s.mu is held.
+func (p *Pool) settleZone() {
+	s := p.set.Load()
+	if p.zone == "" || s == nil || s.chooser == nil {
+		return
+	}
+	var usable, total int64
+	for _, m := range s.members {
+		if m.spec.zone == p.zone && !m.spec.backup {
+			total += int64(m.spec.weight)
+			if m.state.Load() == 0 {
+				usable += int64(m.spec.weight)
+			}
+		}
+	}
+	s.chooser.Spill(usable*100 < int64(p.conf.ZoneMinPercent)*total)
+}
+
+// join adds a pool that was built.
+func (s *shared) join(p *Pool) {
+	s.mu.Lock()
+	s.live = append(s.live, p)
+	s.settle()
+	s.mu.Unlock()
+}
+
+// leave removes a pool that closes.
+func (s *shared) leave(p *Pool) {
+	s.mu.Lock()
+	if i := slices.Index(s.live, p); i >= 0 {
+		s.live = slices.Delete(s.live, i, i+1)
+	}
+	if s.leader == p {
+		s.leader = nil
+	}
+	s.mu.Unlock()
+}
+
+// loops is how many loops of its own the process runs: one for each of its processors but one. Another number
+// would cost some time, no more.
+func loops() int { return max(runtime.GOMAXPROCS(0)-1, 1) }

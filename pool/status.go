@@ -1,0 +1,222 @@
+package pool
+
+import (
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/metric"
+	"github.com/penstock-edge/penstock/pool/breaker"
+	"github.com/penstock-edge/penstock/pool/health"
+)
+
+// TargetStatus is a target as /status shows it.
+type TargetStatus struct {
+	Address     string           `json:"address"`
+	State       string           `json:"state"` // healthy, unhealthy, ejected, broken or drained
+	Since       time.Time        `json:"since"`
+	Why         string           `json:"why,omitempty"` // of the last change
+	Usable      bool             `json:"usable"`        // it may be chosen; in a panic all are
+	Weight      int32            `json:"weight"`
+	Share       float64          `json:"share"` // of its weight that it gets: less than 1 in its slow start
+	Backup      bool             `json:"backup"`
+	Zone        string           `json:"zone,omitempty"`
+	InFlight    int64            `json:"in_flight"`
+	Connections int64            `json:"connections"`
+	Waiting     int64            `json:"waiting"`
+	EWMASeconds float64          `json:"ewma_seconds"`
+	Ejections   int              `json:"ejections"`
+	EjectedTill *time.Time       `json:"ejected_until,omitempty"`
+	LastError   string           `json:"last_error,omitempty"` // of an attempt or a check
+	LastErrorAt *time.Time       `json:"last_error_at,omitempty"`
+	Health      *health.Snapshot `json:"health,omitempty"`
+	Breaker     any              `json:"breaker,omitempty"`
+	Resolved    []string         `json:"resolved,omitempty"`
+}
+
+// Status is a pool as /status shows it.
+type Status struct {
+	Name        string         `json:"name"`
+	Balance     string         `json:"balance"`
+	Usable      int            `json:"usable"` // targets that may be chosen
+	Panic       bool           `json:"panic"`
+	Targets     []TargetStatus `json:"targets"`
+	Breaker     any            `json:"breaker,omitempty"`
+	Concurrency any            `json:"concurrency,omitempty"`
+	Admission   any            `json:"admission,omitempty"`
+	BudgetLeft  *int64         `json:"retry_budget_left,omitempty"`
+	HedgeAfter  float64        `json:"hedge_after_seconds,omitempty"`
+	Discovery   *FoundStatus   `json:"discovery,omitempty"`
+}
+
+// FoundStatus is how discovery goes.
+type FoundStatus struct {
+	Source string    `json:"source"`
+	At     time.Time `json:"last_answer"` // the zero time: none yet
+	Error  string    `json:"error,omitempty"`
+}
+
+func (ps *pools) status() any {
+	list := make([]Status, 0, len(ps.list))
+	for _, p := range ps.list {
+		list = append(list, p.status())
+	}
+	return list
+}
+
+func (p *Pool) status() Status {
+	now, sh := clock.Now(), p.shared
+	s := Status{Name: p.Name, Balance: p.conf.Balance, Targets: []TargetStatus{}}
+	g := sh.guards.Load()
+	if g.breaker != nil {
+		s.Breaker = g.breaker.Snapshot(now)
+	}
+	if g.limiter != nil {
+		s.Concurrency = g.limiter.Snapshot(now)
+	}
+	if g.throttle != nil {
+		s.Admission = g.throttle.Snapshot()
+	}
+	if p.conf.Retry != nil || p.conf.Hedge != nil {
+		left := p.budgetLeft(now)
+		s.BudgetLeft = &left
+	}
+	s.HedgeAfter = time.Duration(sh.hedgeDelay.Load()).Seconds()
+	members := p.set.Load().members
+	breakers := make([]any, len(members)) // first: a breaker that changes takes shared.mu
+	for i, m := range members {
+		if m.breaker != nil {
+			breakers[i] = m.breaker.Snapshot(now)
+		}
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	s.Panic = sh.panicking
+	if p.conf.source != nil {
+		s.Discovery = &FoundStatus{Source: p.conf.source.String(), At: sh.foundAt}
+		if sh.findFailed != nil {
+			s.Discovery.Error = sh.findFailed.Error()
+		}
+	}
+	for i, m := range members {
+		t := m.status()
+		t.Breaker = breakers[i]
+		if t.Usable {
+			s.Usable++
+		}
+		s.Targets = append(s.Targets, t)
+	}
+	return s
+}
+
+func (p *Pool) budgetLeft(now int64) int64 {
+	percent := defaultBudget
+	if p.conf.Retry != nil {
+		percent = p.conf.Retry.BudgetPercent
+	}
+	return p.shared.budget.left(now, p.shared.requests.Sum(), percent)
+}
+
+// status is called while shared.mu is held.
+func (m *member) status() TargetStatus {
+	s := TargetStatus{Address: m.Address, State: stateName(m.reasons), Since: m.since, Why: m.why,
+		Usable: m.Target.state.Load() == 0,
+		Weight: m.spec.weight, Share: 1, Backup: m.spec.backup, Zone: m.spec.zone,
+		InFlight: m.inFlight.Load(), Connections: m.conns.Load(), Waiting: m.waiting.Load(),
+		EWMASeconds: m.pace.Value().Seconds(), Ejections: m.ejection.Count()}
+	if r := m.ramp.Load(); r > 0 {
+		s.Share = float64(r) / 65536
+	}
+	if m.reasons&isEjected != 0 {
+		until := clock.At(m.ejection.Until())
+		s.EjectedTill = &until
+	}
+	if at, what := m.stumble.last(); at > 0 {
+		when := clock.At(at)
+		s.LastError, s.LastErrorAt = what, &when
+	}
+	if m.pool.conf.Health != nil {
+		known := m.known.Snapshot()
+		s.Health = &known
+		if at := known.LastFailure; !at.IsZero() && (s.LastErrorAt == nil || at.After(*s.LastErrorAt)) {
+			s.LastError, s.LastErrorAt = known.LastError, &at
+		}
+	}
+	if m.name.named() {
+		if addrs := m.name.addrs.Load(); addrs != nil {
+			for _, a := range *addrs {
+				s.Resolved = append(s.Resolved, net.JoinHostPort(a.String(), strconv.Itoa(int(m.name.port))))
+			}
+		}
+	}
+	return s
+}
+
+// gauges registers what is read off the pool when metrics are asked for.
+func (p *Pool) gauges(m *metric.Scope) {
+	s, conf := p.shared, p.conf
+	p.findErrors = m.Counter("penstock_discovery_errors_total", "Answers of discovery that were of no use.",
+		"pool", p.Name)
+	m.GaugeFunc("penstock_pool_targets_usable", "Targets that may be chosen.", func() float64 {
+		n := 0
+		for _, b := range p.set.Load().members {
+			if b.Target.state.Load() == 0 {
+				n++
+			}
+		}
+		return float64(n)
+	}, "pool", p.Name)
+	m.GaugeFunc("penstock_pool_targets", "Targets that the pool has.", func() float64 {
+		return float64(len(p.set.Load().members))
+	}, "pool", p.Name)
+	if conf.Breaker != nil {
+		m.GaugeFunc("penstock_breaker_state", "0 closed, 1 half open, 2 recovering, 3 open.", func() float64 {
+			return breakerGauge(s.all.breaker.State())
+		}, "pool", p.Name)
+	}
+	if conf.Retry != nil || conf.Hedge != nil {
+		m.GaugeFunc("penstock_retry_budget_left", "Retries and hedges that could be made now.", func() float64 {
+			return float64(p.budgetLeft(clock.Now()))
+		}, "pool", p.Name)
+	}
+	if conf.Concurrency != nil {
+		l := s.all.limiter
+		m.GaugeFunc("penstock_pool_concurrency_limit", "Requests that may be with the pool at once.",
+			func() float64 { return float64(l.Limit()) }, "pool", p.Name)
+		m.GaugeFunc("penstock_pool_in_flight", "Requests that hold a place of the limit.",
+			func() float64 { return float64(l.InFlight()) }, "pool", p.Name)
+		m.GaugeFunc("penstock_pool_waiting", "Requests that wait for a place of the limit.",
+			func() float64 { return float64(l.Waiting()) }, "pool", p.Name)
+	}
+}
+
+func breakerGauge(s breaker.State) float64 {
+	switch s {
+	case breaker.HalfOpen:
+		return 1
+	case breaker.Recovering:
+		return 2
+	case breaker.Open:
+		return 3
+	}
+	return 0
+}
+
+// gauges registers what is read off the target when metrics are asked for.
+func (m *member) gauges(s *metric.Scope) {
+	labels := []string{"pool", m.pool.Name, "target", m.Address}
+	s.GaugeFunc("penstock_target_healthy", "1 while the target may be chosen.", func() float64 {
+		if m.Target.state.Load() == 0 {
+			return 1
+		}
+		return 0
+	}, labels...)
+	s.GaugeFunc("penstock_target_in_flight", "Requests that the target is answering.", func() float64 {
+		return float64(m.inFlight.Load())
+	}, labels...)
+	const ewmaHelp = "Peak EWMA of the time to the head of an answer."
+	s.GaugeFunc("penstock_target_ewma_seconds", ewmaHelp, func() float64 {
+		return m.pace.Value().Seconds()
+	}, labels...)
+}

@@ -1,0 +1,130 @@
+package pool
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/header"
+)
+
+// Sticky is [pool.NAME.sticky].
+type Sticky struct {
+	Cookie string `toml:"cookie" default:"penstock"`
+	// Secret signs the cookie; gateways that share clients share it. Without it the process makes one of
+	// its own.
+	Secret   config.Secret `toml:"secret"`
+	TTL      time.Duration `toml:"ttl" default:"0s" max:"8760h"` // 0: as long as the browser runs
+	Path     string        `toml:"path" default:"/"`
+	SameSite string        `toml:"same_site" default:"Lax" enum:"Lax|Strict|None"`
+
+	Table *config.Table `toml:"-"`
+}
+
+func (s *Sticky) check() {
+	if !header.IsToken(s.Cookie) {
+		s.Table.Errorf("cookie", "%q is not the name of a cookie", s.Cookie)
+	}
+	if strings.ContainsAny(s.Path, ";\r\n\x00") || !strings.HasPrefix(s.Path, "/") {
+		s.Table.Errorf("path", "must begin with / and may not hold ;, is %q", s.Path)
+	}
+}
+
+// sticky ties a client to the target that answered it first, by a signed cookie. The values of all targets
+// are made beforehand: a request costs a search and a comparison.
+type sticky struct {
+	name  []byte
+	key   []byte
+	tail  string // of the Set-Cookie line
+	plain string // the same for clients without TLS
+}
+
+// isStuck in edge.Call.Flags: the client has a good cookie already.
+const isStuck uint32 = 1 << 16
+
+func newSticky(s *Sticky, own []byte) *sticky {
+	key := []byte(s.Secret.Reveal())
+	if len(key) == 0 {
+		key = own
+	}
+	tail := "; Path=" + s.Path + "; HttpOnly; SameSite=" + s.SameSite
+	if s.TTL > 0 {
+		tail += "; Max-Age=" + strconv.Itoa(int(s.TTL/time.Second))
+	}
+	return &sticky{name: []byte(s.Cookie), key: key, tail: tail + "; Secure", plain: tail}
+}
+
+// value returns the cookie that stands for the target of this name in the pool: an id and what proves that it
+// was made here.
+func (s *sticky) value(pool, address string) string {
+	mac := hmac.New(sha256.New, s.key)
+	mac.Write([]byte(pool + "\x00" + address))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:24])
+}
+
+// ticket is the cookie of one member.
+type ticket struct {
+	value []byte
+	m     *member
+}
+
+// tickets returns those of all members, in order.
+func (s *sticky) tickets(members []*member) []ticket {
+	all := make([]ticket, len(members))
+	for i, m := range members {
+		all[i] = ticket{[]byte(s.value(m.pool.Name, m.Address)), m}
+	}
+	slices.SortFunc(all, func(a, b ticket) int { return bytes.Compare(a.value, b.value) })
+	return all
+}
+
+// find returns the member that the cookie of x names, when it can be asked.
+func (s *sticky) find(x *edge.Exchange, in *set) *member {
+	v := edge.CookieValue(x.Cookie, s.name)
+	if len(v) == 0 {
+		return nil
+	}
+	// A search by the first bytes tells a guesser no more than the others do: all must be equal.
+	i, _ := slices.BinarySearchFunc(in.tickets, v, func(t ticket, v []byte) int {
+		return bytes.Compare(t.value[:ticketPrefix], v[:min(ticketPrefix, len(v))])
+	})
+	if i == len(in.tickets) || subtle.ConstantTimeCompare(in.tickets[i].value, v) != 1 {
+		return nil
+	}
+	x.Call.Flags |= isStuck
+	if m := in.tickets[i].m; m.state.Load() == 0 {
+		return m
+	}
+	return nil // another one answers, and the client comes back when this one does
+}
+
+// ticketPrefix is how many characters of a ticket it is found by.
+const ticketPrefix = 8
+
+// mark gives the client the cookie of the member that has answered it.
+func (s *sticky) mark(x *edge.Exchange, m *member) {
+	if x.Call.Flags&isStuck != 0 || x.Call.Status >= 500 || len(m.cookie) == 0 {
+		return
+	}
+	if x.Scheme == "https" {
+		x.AddField(setCookieKey, m.cookieTLS)
+		return
+	}
+	x.AddField(setCookieKey, m.cookie)
+}
+
+var setCookieKey = []byte("Set-Cookie")
+
+// equip makes the lines that mark sends.
+func (s *sticky) equip(m *member) {
+	v := string(s.name) + "=" + s.value(m.pool.Name, m.Address)
+	m.cookie, m.cookieTLS = []byte(v+s.plain), []byte(v+s.tail)
+}

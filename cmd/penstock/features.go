@@ -15,6 +15,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/rewrite"
 	"github.com/penstock-edge/penstock/edge/split"
 	"github.com/penstock-edge/penstock/pool"
+	"github.com/penstock-edge/penstock/ratelimit"
 )
 
 // features is the ordered list of all features. The filters of one phase run in this order before the
@@ -39,6 +40,8 @@ func features(process edge.Feature, f *front.Front) []edge.Feature {
 		pool.Feature,
 		// How important the request is, and whether the gateway can take it: before anything that costs.
 		overload.Feature,
+		// Who asks too often: behind what tells clients apart, before anything that costs more.
+		ratelimit.Feature,
 		// How long there is: before anything that takes time.
 		deadline.Feature,
 		// The cheapest refusal first: by the announced length, before anything is rewritten or copied.

@@ -67,6 +67,8 @@ type Listener struct {
 	MaxBodyBytes        Size `toml:"max_body_bytes" default:"64MiB"` // a route may lower or raise it
 	MaxConnections      int  `toml:"max_connections" default:"100000" min:"1" max:"10000000"`
 	MaxConnectionsPerIP int  `toml:"max_connections_per_ip" default:"0" min:"0" max:"10000000"` // 0: no cap
+	// MaxConnectionRatePerIP bounds how often an address that is not trusted may connect; none: no bound.
+	MaxConnectionRatePerIP Rate `toml:"max_connection_rate_per_ip"`
 
 	Certificates  []Certificate `toml:"certificate"` // none: plain HTTP; several: picked by SNI
 	TLSMinVersion string        `toml:"tls_min_version" default:"1.2" enum:"1.2|1.3"`

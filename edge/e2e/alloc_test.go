@@ -154,6 +154,16 @@ func TestAllocHop(t *testing.T) {
 
 	guards = `trust_deadline = true
 timeout = "1h"
+rate_limits = ["fast", "window", "flights"]
+[rate_limit.fast]
+rate = "1000000/s"
+key = ["ip", "cookie:a"]
+[rate_limit.window]
+rate = "1000000/min"
+algorithm = "sliding_window"
+[rate_limit.flights]
+algorithm = "concurrency"
+max_in_flight = 100
 [pool.app.health]
 interval = "1h"
 [pool.app.outlier]

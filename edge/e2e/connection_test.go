@@ -123,6 +123,31 @@ func TestConnectionCaps(t *testing.T) {
 	f("address_full", "max_connections_per_ip = 2")
 }
 
+// TestConnectionRate: an address that connects too often is turned away for a while, a trusted one never.
+func TestConnectionRate(t *testing.T) {
+	t.Parallel()
+	keys := listenerKeys(record(t, nil).addr, `max_connection_rate_per_ip = "2/min"`)
+	g := start(t, keys)
+	if a := dialRaw(t, g.addr).get("/x"); a.StatusCode != 200 {
+		t.Errorf("the first connection: %d", a.StatusCode)
+	}
+	second := dialRaw(t, g.addr)
+	if a := second.answer("GET"); a.StatusCode != 503 || a.code() != "too_many_connections" {
+		t.Errorf("the second one: %d %q", a.StatusCode, a.body)
+	}
+	second.closed("turned away")
+	if n := g.metric(`penstock_connections_refused_total{reason="address_too_fast"}`); n != 1 {
+		t.Errorf("%v counted", n)
+	}
+	g.write(keys + trustLoopback)
+	g.reload()
+	for range 5 {
+		if a := dialRaw(t, g.addr).get("/x"); a.StatusCode != 200 {
+			t.Errorf("a trusted proxy: %d", a.StatusCode)
+		}
+	}
+}
+
 // proxyV2 returns a PROXY header of version 2 with the given command, family and addresses.
 func proxyV2(command, family byte, body string) string {
 	return "\r\n\r\n\x00\r\nQUIT\n" + string([]byte{0x20 | command, family, byte(len(body) >> 8), byte(len(body))}) + body

@@ -21,10 +21,11 @@ import (
 	"github.com/penstock-edge/penstock/edge/requestid"
 	"github.com/penstock-edge/penstock/edge/rewrite"
 	"github.com/penstock-edge/penstock/pool"
+	"github.com/penstock-edge/penstock/ratelimit"
 )
 
-// inProcess serves conf inside the test's process, where allocations can be counted, with the features that every
-// gateway has and an access log to a file. It returns the address of {{addr}}.
+// inProcess serves conf inside the test's process, where allocations can be counted, with the features that
+// every gateway has and an access log to a file. It returns the address of {{addr}}.
 func inProcess(t testing.TB, conf string) string {
 	t.Helper()
 	addr := freeAddr(t)
@@ -36,7 +37,7 @@ func inProcess(t testing.TB, conf string) string {
 		Text:     func() (string, []byte, error) { return "test.toml", []byte(conf), nil },
 		Registry: registry, Current: current, Log: slog.Default(),
 		Features: []edge.Feature{forwarded.Feature, requestid.Feature, observe.Feature, f.Feature(), pool.Feature,
-			overload.Feature, deadline.Feature, bodylimit.Feature, rewrite.Feature, answer.Feature},
+			overload.Feature, ratelimit.Feature, deadline.Feature, bodylimit.Feature, rewrite.Feature, answer.Feature},
 	})
 	if _, err := l.Load(); err != nil {
 		t.Fatal(err)

@@ -58,7 +58,7 @@ func New(current *edge.Current, metrics *metric.Scope, inherited []*os.File, loo
 	f.drainGrace.Store(int64(drainGrace))
 	f.tunnels = metrics.Gauge("penstock_tunnels", "Upgraded connections that are open.")
 	f.acceptErrors = metrics.Counter("penstock_accept_errors_total", "Connections that could not be accepted.")
-	for _, why := range []string{"listener_full", "address_full"} {
+	for _, why := range []string{"listener_full", "address_full", "address_too_fast"} {
 		f.away[why] = metrics.Counter("penstock_connections_refused_total",
 			"Connections turned away at accept, by reason.", "reason", why)
 	}

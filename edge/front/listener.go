@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/ip"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
@@ -29,6 +30,7 @@ type settings struct {
 	maxBody       int64 // bytes
 	maxConns      int64
 	maxPerIP      int // 0: no cap
+	ratePerIP     config.Rate
 	proxyProtocol bool
 	trusted       *ip.Set
 	certificates  *certificates // nil: plain
@@ -47,6 +49,7 @@ type Listener struct {
 	accepts  sync.WaitGroup
 	conns    *lanes.Gauge
 	perIP    perIP
+	arrivals arrivals // the accepting goroutine's
 
 	mu   sync.Mutex // guards open
 	open map[*conn]struct{}
@@ -106,7 +109,12 @@ func (l *Listener) admit(a poll.Accepted) {
 		return
 	}
 	// Behind a trusted proxy all connections share its address: the cap would be on the proxy.
-	counted := set.maxPerIP > 0 && !set.trusted.Contains(peer)
+	trusted := (set.maxPerIP > 0 || set.ratePerIP.Count > 0) && set.trusted.Contains(peer)
+	if !trusted && !l.arrivals.pass(clock.Now(), peer, set.ratePerIP) {
+		l.turnAway(a, "address_too_fast", set)
+		return
+	}
+	counted := set.maxPerIP > 0 && !trusted
 	if counted && !l.perIP.enter(peer, set.maxPerIP) {
 		l.turnAway(a, "address_full", set)
 		return

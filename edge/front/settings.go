@@ -30,6 +30,7 @@ func compile(h *edge.Host, conf *config.Listener) *settings {
 		maxBody:       int64(conf.MaxBodyBytes),
 		maxConns:      int64(conf.MaxConnections),
 		maxPerIP:      conf.MaxConnectionsPerIP,
+		ratePerIP:     conf.MaxConnectionRatePerIP,
 		proxyProtocol: conf.ProxyProtocol,
 		trusted:       ip.NewSet(h.Config.Server.TrustedProxies),
 	}

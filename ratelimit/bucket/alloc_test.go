@@ -1,0 +1,29 @@
+//go:build !race
+
+package bucket
+
+import (
+	"testing"
+	"time"
+)
+
+func TestAllocTake(t *testing.T) {
+	g := NewGCRA(1000, true, Rate{100, time.Second, 10})
+	w := NewWindow(1000, false, 100, time.Second)
+	c := NewConcurrency(1000)
+	b := []byte("1.2.3.4")
+	i := 0
+	if n := testing.AllocsPerRun(1000, func() {
+		b[0] = byte(i)
+		i++
+		k := HashKey(1, b)
+		g.Take(k, int64(i), 1)
+		g.Charge(k, int64(i), -1)
+		w.Take(k, int64(i), 1)
+		if ok, _ := c.Acquire(k, 3); ok {
+			c.Release(k)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -1,0 +1,140 @@
+package ratelimit
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/header"
+	"github.com/penstock-edge/penstock/edge/lib/ip"
+	"github.com/penstock-edge/penstock/ratelimit/bucket"
+)
+
+// Config is [rate_limit.NAME].
+type Config struct {
+	// Rate is how many requests of a key may pass; none for the algorithm concurrency.
+	Rate config.Rate `toml:"rate"`
+	// Burst is how many may pass at once after a pause; 0: what comes in a second, at least 1. For gcra
+	// alone.
+	Burst int64 `toml:"burst" default:"0" min:"0" max:"1000000000"`
+	// MaxInFlight is how many requests of a key may be under way, for the algorithm concurrency.
+	MaxInFlight int64  `toml:"max_in_flight" default:"0" min:"0" max:"1000000"`
+	Algorithm   string `toml:"algorithm" default:"gcra" enum:"gcra|sliding_window|concurrency"`
+	Mode        string `toml:"mode" default:"enforce" enum:"enforce|observe"`
+	// Cost of a request, where its route has no rate_cost.
+	Cost int64 `toml:"cost" default:"1" min:"0" max:"1000000"`
+	// CostHeader is a field of the answer with what the request has cost; it is taken out.
+	CostHeader string `toml:"cost_header"`
+	Headers    bool   `toml:"headers" default:"true"` // RateLimit and RateLimit-Policy on answers
+	// MaxKeys is how many keys have their own state; the table for them is made at the start.
+	MaxKeys int  `toml:"max_keys" default:"100000" min:"1" max:"100000000"`
+	Exact   bool `toml:"exact" default:"false"` // keys are compared as a whole; twice the memory
+	// IPv6Prefix is how much of an IPv6 address makes a key: one customer has a whole network.
+	IPv6Prefix int            `toml:"ipv6_prefix" default:"64" min:"1" max:"128"`
+	IPv4Prefix int            `toml:"ipv4_prefix" default:"32" min:"1" max:"32"`
+	Allow      []netip.Prefix `toml:"allow"` // clients that are not limited
+	Deny       []netip.Prefix `toml:"deny"`  // clients that get 403
+
+	Table *config.Table `toml:"-"`
+
+	parts       []part
+	allow, deny *ip.Set // nil: nobody
+}
+
+// second is how many events of r come in a second, at least 1.
+func second(r config.Rate) int64 {
+	return max(int64(float64(r.Count)*float64(time.Second)/float64(r.Per)), 1)
+}
+
+func readConfig(t *config.Table) *Config {
+	c := &Config{}
+	t.Decode(c)
+	c.readKey(t)
+	c.check(t)
+	if c.Burst == 0 && c.Rate.Count > 0 {
+		c.Burst = second(c.Rate)
+	}
+	if c.CostHeader != "" {
+		c.CostHeader = string(fasthttp.AppendNormalizedHeaderKey(nil, c.CostHeader))
+	}
+	if len(c.Allow) > 0 {
+		c.allow = ip.NewSet(c.Allow)
+	}
+	if len(c.Deny) > 0 {
+		c.deny = ip.NewSet(c.Deny)
+	}
+	return c
+}
+
+// check records combinations that mean nothing.
+func (c *Config) check(t *config.Table) {
+	concurrent := c.Algorithm == "concurrency"
+	switch {
+	case !concurrent && c.Rate.Count == 0:
+		t.Missing("rate", "a limit needs a rate, such as rate = \"100/s\"")
+	case concurrent && c.MaxInFlight == 0:
+		t.Missing("max_in_flight", "the algorithm concurrency needs max_in_flight, such as 20")
+	}
+	for key, wrong := range map[string]bool{
+		"rate": concurrent, "max_in_flight": !concurrent, "burst": c.Algorithm != "gcra",
+		"cost": concurrent, "cost_header": concurrent,
+	} {
+		if wrong && t.Has(key) {
+			t.Errorf(key, "means nothing to the algorithm %q", c.Algorithm)
+		}
+	}
+	if c.Algorithm == "sliding_window" && c.Rate.Count > bucket.MostWindow {
+		t.Errorf("rate", "a sliding window counts at most %d; gcra has no such bound", int64(bucket.MostWindow))
+	}
+	if c.CostHeader != "" && !header.IsToken(c.CostHeader) {
+		t.Errorf("cost_header", "%q is not the name of a header field", c.CostHeader)
+	}
+}
+
+// readKey reads `key`: a name or a list of names.
+func (c *Config) readKey(t *config.Table) {
+	v, ok := t.Value("key")
+	if !ok {
+		c.parts = []part{{kind: byIP}}
+		return
+	}
+	names := []config.Value{v}
+	if list := v.List(); list != nil {
+		names = list
+	}
+	for _, n := range names {
+		text, ok := n.String()
+		if !ok {
+			n.Errorf("must be a string such as \"ip\" or a list of them")
+			continue
+		}
+		p, ok := parsePart(text)
+		if !ok {
+			n.Errorf("must be ip, route, host, method, path, global, header:NAME, cookie:NAME or query:NAME, is %q", text)
+			continue
+		}
+		c.parts = append(c.parts, p)
+	}
+}
+
+func parsePart(text string) (part, bool) {
+	kind, name, named := strings.Cut(text, ":")
+	for k, n := range partNames {
+		if n != kind {
+			continue
+		}
+		p := part{kind: partKind(k)}
+		if takesName := p.kind >= byHeader; takesName != named || named && name == "" {
+			return part{}, false
+		}
+		if p.kind == byHeader {
+			name = string(fasthttp.AppendNormalizedHeaderKey(nil, name))
+		}
+		p.name = []byte(name)
+		return p, true
+	}
+	return part{}, false
+}

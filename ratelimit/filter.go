@@ -1,0 +1,248 @@
+package ratelimit
+
+import (
+	"strconv"
+	"sync"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/ratelimit/bucket"
+)
+
+// gate asks the limits of a route.
+type gate struct {
+	route  string
+	limits []*limit
+	cost   int64 // of the route; -1: that of each limit
+	slot   int
+}
+
+var records = sync.Pool{New: func() any { return new(record) }}
+
+// Run implements edge.Filter. All limits are asked before any is charged, and who is refused by one is
+// charged by none.
+func (g *gate) Run(x *edge.Exchange) edge.Verdict {
+	r := records.Get().(*record)
+	r.uses, r.refused = r.uses[:0], nil
+	x.Slot[g.slot] = r
+	now := x.Times.Head // when the head was complete; a moment ago, and read already
+	for _, l := range g.limits {
+		switch {
+		case l.conf.deny != nil && l.conf.deny.Contains(x.Client):
+			l.say(denied, x)
+			x.Fault = banned
+			return edge.Answered
+		case l.conf.allow != nil && l.conf.allow.Contains(x.Client):
+			l.say(skipped, x)
+			continue
+		}
+		r.scratch = l.conf.appendKey(r.scratch[:0], x, g.route)
+		u := use{limit: l, key: bucket.HashKey(l.seed, r.scratch), cost: l.conf.Cost}
+		if g.cost >= 0 {
+			u.cost = g.cost
+		}
+		r.uses = append(r.uses, u)
+	}
+	if len(r.uses) > 1 {
+		if by := refusal(r, now, (*use).peek); by >= 0 {
+			return g.refuse(x, r, by)
+		}
+	}
+	if by := refusal(r, now, (*use).take); by >= 0 {
+		return g.refuse(x, r, by)
+	}
+	for i := range r.uses {
+		u := &r.uses[i]
+		if u.taken {
+			u.limit.say(allowed, x)
+		} else {
+			u.limit.say(observed, x)
+		}
+	}
+	return edge.Next
+}
+
+// refusal asks all limits and returns the one that refuses for longest; -1: none does.
+func refusal(r *record, now int64, ask func(*use, int64) bool) int {
+	by := -1
+	for i := range r.uses {
+		u := &r.uses[i]
+		if ask(u, now) || u.limit.observe {
+			continue
+		}
+		if by < 0 || u.last.Retry < 0 || r.uses[by].last.Retry >= 0 && u.last.Retry > r.uses[by].last.Retry {
+			by = i
+		}
+	}
+	return by
+}
+
+// banned is the fault of a client on a deny-list.
+var banned = &edge.Fault{Status: 403, Side: edge.SideClient, Code: "denied",
+	Detail: "This address may not come in."}
+
+func (u *use) peek(now int64) bool {
+	if u.limit.meter == nil {
+		return true // to be seen when it is taken
+	}
+	u.last = u.limit.meter.Peek(u.key, now, u.cost)
+	return u.last.OK
+}
+
+func (u *use) take(now int64) bool {
+	if u.limit.meter == nil {
+		var n int64
+		u.taken, n = u.limit.flights.Acquire(u.key, u.limit.conf.MaxInFlight)
+		u.last = bucket.Result{OK: u.taken, Remaining: max(u.limit.conf.MaxInFlight-n, 0)}
+		return u.taken
+	}
+	u.last = u.limit.meter.Take(u.key, now, u.cost)
+	u.taken = u.last.OK
+	return u.taken
+}
+
+// refuse gives back what was taken already and answers 429.
+func (g *gate) refuse(x *edge.Exchange, r *record, by int) edge.Verdict {
+	now := clock.Now()
+	for i := range r.uses {
+		u := &r.uses[i]
+		if !u.taken {
+			continue
+		}
+		if u.taken = false; u.limit.meter == nil {
+			u.limit.flights.Release(u.key)
+		} else {
+			u.limit.meter.Charge(u.key, now, -u.cost)
+		}
+	}
+	u := &r.uses[by]
+	r.refused = u
+	u.limit.say(limited, x)
+	f := x.Refuse(429, edge.SideClient, "rate_limited", "There are more requests than the limit allows.")
+	if u.last.Retry >= 0 {
+		f.RetryAfter = int(max(seconds(u.last.Retry), 1))
+	}
+	x.Fault = f
+	return edge.Answered
+}
+
+// tell adds the fields of the answer, and charges what the answer says that it has cost.
+type tell struct{ slot int }
+
+var (
+	policyKey = []byte("RateLimit-Policy")
+	limitKey  = []byte("RateLimit")
+)
+
+// Run implements edge.Filter.
+func (t tell) Run(x *edge.Exchange) edge.Verdict {
+	r, ok := x.Slot[t.slot].(*record)
+	if !ok {
+		return edge.Next
+	}
+	for i := range r.uses {
+		r.uses[i].charge(x)
+	}
+	b := r.scratch[:0]
+	for i := range r.uses {
+		if u := &r.uses[i]; u.limit.conf.Headers {
+			b = appendItem(b, u.limit.policy, u)
+		}
+	}
+	if n := len(b); n > 0 {
+		x.AddField(policyKey, b)
+		b = b[:0]
+		for i := range r.uses {
+			if u := &r.uses[i]; u.limit.conf.Headers {
+				b = u.appendState(b)
+			}
+		}
+		x.AddField(limitKey, b)
+	}
+	r.scratch = b
+	return edge.Next
+}
+
+func appendItem(b, item []byte, u *use) []byte {
+	if len(b) > 0 {
+		b = append(b, ", "...)
+	}
+	return appendPartition(append(b, item...), u.key)
+}
+
+// appendState appends what is left, and in how many seconds all of it is there again.
+func (u *use) appendState(b []byte) []byte {
+	if len(b) > 0 {
+		b = append(b, ", "...)
+	}
+	b = append(append(b, u.limit.quoted...), ";r="...)
+	b = strconv.AppendInt(b, max(u.last.Remaining, 0), 10)
+	if u.limit.meter != nil {
+		wait := u.last.Reset
+		if !u.last.OK && u.last.Retry >= 0 {
+			wait = u.last.Retry
+		}
+		b = strconv.AppendInt(append(b, ";t="...), seconds(wait), 10)
+	}
+	return appendPartition(b, u.key)
+}
+
+// charge charges what the answer says, less what was taken beforehand.
+func (u *use) charge(x *edge.Exchange) {
+	c := u.limit.conf
+	if c.CostHeader == "" || !u.taken || x.Local {
+		return
+	}
+	v := x.Resp().Peek(c.CostHeader)
+	if len(v) == 0 {
+		return
+	}
+	cost, ok := parseCost(v)
+	x.Resp().Del(c.CostHeader)
+	if !ok || cost == u.cost {
+		return
+	}
+	now := clock.Now()
+	u.limit.meter.Charge(u.key, now, cost-u.cost)
+	u.last = u.limit.meter.Peek(u.key, now, 0)
+	u.cost = cost
+}
+
+// mostCost is the most that an answer may have cost.
+const mostCost = 1_000_000_000
+
+func parseCost(v []byte) (int64, bool) {
+	n := int64(0)
+	for _, c := range v {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		if n = n*10 + int64(c-'0'); n > mostCost {
+			return 0, false
+		}
+	}
+	return n, len(v) > 0
+}
+
+// done gives places back when the exchange has ended.
+type done struct{ slot int }
+
+// Run implements edge.Filter.
+func (d done) Run(x *edge.Exchange) edge.Verdict {
+	r, ok := x.Slot[d.slot].(*record)
+	if !ok {
+		return edge.Next
+	}
+	x.Slot[d.slot] = nil
+	for i := range r.uses {
+		if u := &r.uses[i]; u.taken && u.limit.meter == nil {
+			u.limit.flights.Release(u.key)
+		}
+		r.uses[i] = use{}
+	}
+	if cap(r.scratch) > 4<<10 {
+		r.scratch = nil
+	}
+	records.Put(r)
+	return edge.Next
+}

@@ -1,0 +1,109 @@
+package ratelimit
+
+import (
+	"encoding/base64"
+	"strconv"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/lanes"
+	"github.com/penstock-edge/penstock/ratelimit/bucket"
+)
+
+// meter counts what keys spend. now is in clock nanoseconds.
+type meter interface {
+	// Peek tells what Take would say, and charges nothing.
+	Peek(k bucket.Key, now, cost int64) bucket.Result
+	// Take charges the cost when the key has as much left.
+	Take(k bucket.Key, now, cost int64) bucket.Result
+	// Charge charges the cost whatever is left; a negative one is given back.
+	Charge(k bucket.Key, now, cost int64)
+}
+
+// limit is one [rate_limit.NAME] in one generation.
+type limit struct {
+	name    string
+	conf    *Config
+	observe bool
+	kept    *state // nil: the limit is wrong
+	seed    uint64
+	meter   meter               // nil: it counts requests under way
+	flights *bucket.Concurrency // nil: it counts requests
+	policy  []byte              // the item of RateLimit-Policy, up to the partition key
+	quoted  []byte              // its name as a string of a structured field
+	window  int64               // seconds, for the policy
+	quota   int64
+
+	decisions [decisions]*lanes.Counter
+}
+
+// decision is what a limit said, for penstock_rate_limit_decisions_total.
+type decision uint8
+
+const (
+	allowed decision = iota
+	limited
+	observed // it would have been refused
+	skipped  // on the allow-list
+	denied   // on the deny-list
+	decisions
+)
+
+var decisionNames = [decisions]string{"allowed", "limited", "observed", "skipped", "denied"}
+
+// describe makes what of the fields never changes. Names of limits are letters, digits, _ and -, so they
+// need no escapes.
+func (l *limit) describe() {
+	l.quoted = []byte(`"` + l.name + `"`)
+	c := l.conf
+	switch {
+	case l.flights != nil:
+		l.quota = c.MaxInFlight
+		l.policy = append(l.quoted[:len(l.quoted):len(l.quoted)], (`;q=` + strconv.FormatInt(l.quota, 10) +
+			`;qu="concurrent-requests"`)...)
+		return
+	case c.Algorithm == "sliding_window":
+		l.quota, l.window = c.Rate.Count, int64(c.Rate.Per/time.Second)
+	default:
+		// A bucket that is full again after a while gives its burst in that while.
+		l.quota = c.Burst
+		full := float64(c.Burst) * c.Rate.Per.Seconds() / float64(c.Rate.Count)
+		l.window = max(int64(full+0.999), 1)
+	}
+	l.policy = append(l.quoted[:len(l.quoted):len(l.quoted)], (`;q=` + strconv.FormatInt(l.quota, 10) +
+		`;w=` + strconv.FormatInt(l.window, 10))...)
+}
+
+// appendPartition appends a partition key: bytes that tell keys apart and nothing of what is in them.
+func appendPartition(dst []byte, k bucket.Key) []byte {
+	raw := [8]byte{}
+	for i := range raw {
+		raw[i] = byte(k[0] >> (8 * i))
+	}
+	dst = append(dst, `;pk=:`...)
+	dst = base64.StdEncoding.AppendEncode(dst, raw[:])
+	return append(dst, ':')
+}
+
+// seconds rounds up: who waits so long is not refused again.
+func seconds(d time.Duration) int64 {
+	return int64((d + time.Second - 1) / time.Second)
+}
+
+// use is what one limit had to say about an exchange.
+type use struct {
+	limit *limit
+	key   bucket.Key
+	cost  int64
+	last  bucket.Result
+	taken bool
+}
+
+// record is what the limits of a route remember of an exchange, in its slot.
+type record struct {
+	uses    []use
+	refused *use
+	scratch []byte
+}
+
+func (l *limit) say(d decision, x *edge.Exchange) { l.decisions[d].Inc(x.Lane) }

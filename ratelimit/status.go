@@ -1,0 +1,41 @@
+package ratelimit
+
+import "github.com/penstock-edge/penstock/edge/lib/clock"
+
+// Status is a limit as /status shows it.
+type Status struct {
+	Name      string            `json:"name"`
+	Algorithm string            `json:"algorithm"`
+	Rate      string            `json:"rate,omitempty"`
+	Burst     int64             `json:"burst,omitempty"`
+	Most      int64             `json:"max_in_flight,omitempty"`
+	Mode      string            `json:"mode"`
+	Keys      int               `json:"keys"` // with something spent
+	MaxKeys   int               `json:"max_keys"`
+	Evictions uint64            `json:"evictions"` // keys that were forgotten to make room
+	Bytes     int64             `json:"bytes"`     // of its table
+	Decisions map[string]uint64 `json:"decisions"`
+}
+
+func (ls *limits) status() any {
+	all := []Status{}
+	for _, l := range ls.list {
+		c := l.conf
+		s := Status{Name: l.name, Algorithm: c.Algorithm, Mode: c.Mode, MaxKeys: c.MaxKeys,
+			Most: c.MaxInFlight, Decisions: map[string]uint64{}}
+		if c.Rate.Count > 0 {
+			s.Rate = c.Rate.String()
+		}
+		if c.Algorithm == "gcra" {
+			s.Burst = c.Burst
+		}
+		for d, name := range decisionNames {
+			s.Decisions[name] = l.decisions[d].Sum()
+		}
+		if l.kept != nil {
+			s.Keys, s.Evictions, s.Bytes = l.kept.keys(clock.Now()), l.kept.evictions(), l.kept.bytes()
+		}
+		all = append(all, s)
+	}
+	return all
+}

@@ -113,7 +113,8 @@ func (c *Config) readKey(t *config.Table) {
 		}
 		p, ok := parsePart(text)
 		if !ok {
-			n.Errorf("must be ip, route, host, method, path, global, header:NAME, cookie:NAME or query:NAME, is %q", text)
+			n.Errorf("must be ip, route, host, method, path, global, header:NAME, cookie:NAME or query:NAME, "+
+				"is %q", text)
 			continue
 		}
 		c.parts = append(c.parts, p)

@@ -39,8 +39,8 @@ func (ls *limits) read(t *config.Table) *limit {
 	c := readConfig(t)
 	l := &limit{name: t.Name(), conf: c, observe: c.Mode == "observe"}
 	for i, name := range decisionNames {
-		l.decisions[i] = ls.h.Metrics.Counter("penstock_rate_limit_decisions_total", "Requests by what a limit said.",
-			"limit", l.name, "decision", name)
+		l.decisions[i] = ls.h.Metrics.Counter("penstock_rate_limit_decisions_total",
+			"Requests by what a limit said.", "limit", l.name, "decision", name)
 	}
 	if c.Rate.Count == 0 && c.MaxInFlight == 0 {
 		return l // a mistake that has been recorded

@@ -20,6 +20,9 @@ func penstock(s Setup) string {
 	if s.Work.Guarded {
 		guards = guarded
 	}
+	if s.Work.Limited {
+		routes += "rate_limits = [\"per_ip\"]\n[rate_limit.per_ip]\nrate = \"1000000/s\"\n"
+	}
 	if s.Work.Log {
 		out = filepath.Join(s.Dir, "access.log")
 	}
@@ -62,7 +65,11 @@ admission = { k = 2 }
 `
 
 func nginx(s Setup) string {
-	log, secure, routes := "off", "", "location / { proxy_pass http://origin; }\n"
+	log, secure, routes, limit := "off", "", "location / { proxy_pass http://origin; }\n", ""
+	if s.Work.Limited {
+		limit = "limit_req_zone $binary_remote_addr zone=ip:10m rate=1000000r/s;\n" +
+			"  limit_req zone=ip burst=100000 nodelay;\n"
+	}
 	if s.Work.Log {
 		log = s.replace("@LOG@ combined buffer=64k flush=1s")
 	}
@@ -83,6 +90,7 @@ worker_rlimit_nofile 65536;
 events { worker_connections 60000; }
 http {
   access_log @TO@;
+  @LIMIT@
   client_body_temp_path @DIR@/t1; proxy_temp_path @DIR@/t2; fastcgi_temp_path @DIR@/t3;
   uwsgi_temp_path @DIR@/t4; scgi_temp_path @DIR@/t5;
   upstream origin { server @ORIGIN@; keepalive 256; keepalive_requests 1000000000; keepalive_time 24h; }
@@ -103,11 +111,16 @@ http {
     @ROUTES@
   }
 }
-`, "@TO@", log, "@SECURE@", secure, "@ROUTES@", routes)
+`, "@TO@", log, "@SECURE@", secure, "@ROUTES@", routes, "@LIMIT@", limit)
 }
 
 func haproxy(s Setup) string {
-	log, secure, route := "", "", "default_backend origin"
+	log, secure, route, limit := "", "", "default_backend origin", ""
+	if s.Work.Limited {
+		limit = "stick-table type ip size 100k expire 10s store http_req_rate(1s)\n" +
+			"  http-request track-sc0 src\n" +
+			"  http-request deny deny_status 429 if { sc_http_req_rate(0) gt 1000000 }"
+	}
 	if s.Work.Log {
 		log = "log global\n  option httplog"
 	}
@@ -134,6 +147,7 @@ defaults
 frontend f
   bind @ADDR@ backlog 4096@SECURE@
   @TO@
+  @LIMIT@
   unique-id-format %[uuid()]
   http-request set-header X-Forwarded-Proto @SCHEME@
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
@@ -144,7 +158,7 @@ frontend f
   @ROUTE@
 backend origin
   server o @ORIGIN@
-`, "@TO@", log, "@SECURE@", secure, "@ROUTE@", route, "@SCHEME@", scheme(s))
+`, "@TO@", log, "@SECURE@", secure, "@ROUTE@", route, "@SCHEME@", scheme(s), "@LIMIT@", limit)
 }
 
 func scheme(s Setup) string {

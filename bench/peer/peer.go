@@ -24,6 +24,7 @@ type Work struct {
 	Conns  int
 	// Guarded switches on all that the pool has against its target's failures; "bare" does the work without.
 	Guarded bool
+	Limited bool // a rate limit for each address, far above what comes; "bare" does without
 }
 
 // Works are the works by name.
@@ -38,6 +39,7 @@ var Works = []Work{
 	{Name: "full-128", Path: "/r/{n}/128", Routes: 10000, Log: true, Conns: 64},
 	{Name: "close-128", Path: "/128", Routes: 1, Close: true, Conns: 64},
 	{Name: "guarded-128", Path: "/128", Routes: 1, Conns: 64, Guarded: true},
+	{Name: "limited-128", Path: "/128", Routes: 1, Conns: 64, Limited: true},
 	{Name: "tls-128", Path: "/128", Routes: 1, TLS: true, Conns: 64},
 }
 
@@ -73,9 +75,15 @@ var (
 func Write(name string, s Setup) (rig.Program, error) {
 	p := rig.Program{Core: rig.ProxyCore, Err: filepath.Join(s.Dir, "stderr"), Ready: s.Addr}
 	var text, file string
+	name, bare := strings.CutSuffix(name, "-bare")
+	if bare {
+		s.Work.Guarded, s.Work.Limited = false, false
+	}
 	switch kind, program, _ := strings.Cut(name, "="); kind {
 	case "penstock", "ours", "self", "bare":
-		s.Work.Guarded = s.Work.Guarded && kind != "bare"
+		if kind == "bare" {
+			s.Work.Guarded, s.Work.Limited = false, false
+		}
 		if program == "" {
 			program = s.Ours
 		}
@@ -90,16 +98,19 @@ func Write(name string, s Setup) (rig.Program, error) {
 			return p, err
 		}
 	case "caddy":
+		if s.Work.Limited {
+			return p, ErrUnfit // without a module that is not its own
+		}
 		text, file, p.Args = caddy(s), "Caddyfile", []string{"caddy", "run", "--adapter", "caddyfile", "--config"}
 	case "varnish":
-		if s.Work.Routes > 1 || s.Work.Log || s.Work.TLS {
+		if s.Work.Routes > 1 || s.Work.Log || s.Work.TLS || s.Work.Limited {
 			return p, ErrUnfit
 		}
 		text, file = varnish(s), "default.vcl"
 		p.Args = []string{"varnishd", "-F", "-j", "none", "-n", filepath.Join(s.Dir, "work"), "-a", s.Addr,
 			"-s", "malloc,64m", "-p", "timeout_idle=75", "-f"}
 	case "relay":
-		if s.Work.Log || s.Work.TLS {
+		if s.Work.Log || s.Work.TLS || s.Work.Limited {
 			return p, ErrUnfit
 		}
 		p.Ours, p.Args = true, []string{s.Self, "relay", "-listen", s.Addr, "-target", s.Origin}

@@ -37,6 +37,7 @@ type Config struct {
 	IPv4Prefix int            `toml:"ipv4_prefix" default:"32" min:"1" max:"32"`
 	Allow      []netip.Prefix `toml:"allow"` // clients that are not limited
 	Deny       []netip.Prefix `toml:"deny"`  // clients that get 403
+	Penalty    *Penalty       `toml:"penalty"`
 
 	Table *config.Table `toml:"-"`
 
@@ -80,10 +81,10 @@ func (c *Config) check(t *config.Table) {
 	}
 	for key, wrong := range map[string]bool{
 		"rate": concurrent, "max_in_flight": !concurrent, "burst": c.Algorithm != "gcra",
-		"cost": concurrent, "cost_header": concurrent,
+		"cost": concurrent, "cost_header": concurrent, "penalty": concurrent || c.Mode == "observe",
 	} {
 		if wrong && t.Has(key) {
-			t.Errorf(key, "means nothing to the algorithm %q", c.Algorithm)
+			t.Errorf(key, "means nothing to the algorithm %q in mode %q", c.Algorithm, c.Mode)
 		}
 	}
 	if c.Algorithm == "sliding_window" && c.Rate.Count > bucket.MostWindow {

@@ -49,6 +49,9 @@ func (ls *limits) read(t *config.Table) *limit {
 	id := fmt.Sprint("rate_limit/", l.name, "/", c.Algorithm, "/", c.MaxKeys, "/", c.Exact)
 	fresh := func() (*state, error) { return newState(c), nil }
 	l.kept, _ = edge.Keep(ls.h.State, id, fresh, nil) // fresh does not fail
+	if c.Penalty != nil {
+		l.kept.penalize(c)
+	}
 	l.seed, l.meter, l.flights = l.kept.seed, l.kept.meter, l.kept.flights
 	l.describe()
 	return l
@@ -90,6 +93,9 @@ func (ls *limits) start() {
 	for _, l := range ls.list {
 		if l.kept != nil {
 			l.kept.set(l.conf)
+			if p := l.conf.Penalty; p != nil {
+				l.kept.box.set(clock.Now(), p)
+			}
 		}
 	}
 }
@@ -103,6 +109,8 @@ type state struct {
 	keys      func(now int64) int
 	evictions func() uint64
 	bytes     func() int64
+	box       *box // nil: there never was a penalty
+	worst     offenders
 }
 
 func newState(c *Config) *state {
@@ -122,6 +130,13 @@ func newState(c *Config) *state {
 		s.keys, s.evictions, s.bytes = g.Keys, g.Evictions, g.Bytes
 	}
 	return s
+}
+
+// penalize makes the box of a limit. Generations are built one after the other.
+func (s *state) penalize(c *Config) {
+	if s.box == nil {
+		s.box = newBox(c.MaxKeys, c.Penalty)
+	}
 }
 
 func rateOf(c *Config) bucket.Rate {

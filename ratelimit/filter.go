@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
@@ -30,7 +31,7 @@ func (g *gate) Run(x *edge.Exchange) edge.Verdict {
 		switch {
 		case l.conf.deny != nil && l.conf.deny.Contains(x.Client):
 			l.say(denied, x)
-			x.Fault = banned
+			x.Fault = outside
 			return edge.Answered
 		case l.conf.allow != nil && l.conf.allow.Contains(x.Client):
 			l.say(skipped, x)
@@ -42,6 +43,11 @@ func (g *gate) Run(x *edge.Exchange) edge.Verdict {
 			u.cost = g.cost
 		}
 		r.uses = append(r.uses, u)
+		if b := l.kept.box; l.conf.Penalty != nil {
+			if rest := b.banned(u.key, now); rest > 0 {
+				return g.ban(x, r, rest)
+			}
+		}
 	}
 	if len(r.uses) > 1 {
 		if by := refusal(r, now, (*use).peek); by >= 0 {
@@ -77,8 +83,20 @@ func refusal(r *record, now int64, ask func(*use, int64) bool) int {
 	return by
 }
 
-// banned is the fault of a client on a deny-list.
-var banned = &edge.Fault{Status: 403, Side: edge.SideClient, Code: "denied",
+// ban refuses the key of the last use, for what it did before.
+func (g *gate) ban(x *edge.Exchange, r *record, rest time.Duration) edge.Verdict {
+	u := &r.uses[len(r.uses)-1]
+	u.limit.say(banned, x)
+	u.last = bucket.Result{Reset: rest, Retry: rest}
+	r.uses = append(r.uses[:0], *u) // nothing is known of the others
+	f := x.Refuse(429, edge.SideClient, "rate_limited", "There were too many requests over the limit.")
+	f.RetryAfter = int(max(seconds(rest), 1))
+	x.Fault = f
+	return edge.Answered
+}
+
+// outside is the fault of a client on a deny-list.
+var outside = &edge.Fault{Status: 403, Side: edge.SideClient, Code: "denied",
 	Detail: "This address may not come in."}
 
 func (u *use) peek(now int64) bool {
@@ -117,7 +135,12 @@ func (g *gate) refuse(x *edge.Exchange, r *record, by int) edge.Verdict {
 	}
 	u := &r.uses[by]
 	r.refused = u
-	u.limit.say(limited, x)
+	l := u.limit
+	l.say(limited, x)
+	l.kept.worst.note(u.key, func() string { return l.conf.describeKey(x, g.route, u.key) })
+	if l.conf.Penalty != nil {
+		l.kept.box.strike(u.key, now)
+	}
 	f := x.Refuse(429, edge.SideClient, "rate_limited", "There are more requests than the limit allows.")
 	if u.last.Retry >= 0 {
 		f.RetryAfter = int(max(seconds(u.last.Retry), 1))

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"strconv"
 	"time"
 
@@ -46,10 +47,11 @@ const (
 	observed // it would have been refused
 	skipped  // on the allow-list
 	denied   // on the deny-list
+	banned   // refused early, for what it did before
 	decisions
 )
 
-var decisionNames = [decisions]string{"allowed", "limited", "observed", "skipped", "denied"}
+var decisionNames = [decisions]string{"allowed", "limited", "observed", "skipped", "denied", "banned"}
 
 // describe makes what of the fields never changes. Names of limits are letters, digits, _ and -, so they
 // need no escapes.
@@ -76,13 +78,15 @@ func (l *limit) describe() {
 
 // appendPartition appends a partition key: bytes that tell keys apart and nothing of what is in them.
 func appendPartition(dst []byte, k bucket.Key) []byte {
-	raw := [8]byte{}
-	for i := range raw {
-		raw[i] = byte(k[0] >> (8 * i))
-	}
+	raw := partitionOf(k)
 	dst = append(dst, `;pk=:`...)
 	dst = base64.StdEncoding.AppendEncode(dst, raw[:])
 	return append(dst, ':')
+}
+
+func partitionOf(k bucket.Key) (raw [8]byte) {
+	binary.LittleEndian.PutUint64(raw[:], k[0])
+	return raw
 }
 
 // seconds rounds up: who waits so long is not refused again.

@@ -41,6 +41,7 @@ func benchmarkGate(b *testing.B, n int) {
 	}
 }
 
-// What a request costs more, fields of the answer included, and reading the clock, which a request has done anyway.
+// What a request costs more, fields of the answer included, and reading the clock, which a request has done
+// anyway.
 func BenchmarkOneLimit(b *testing.B)    { benchmarkGate(b, 1) }
 func BenchmarkThreeLimits(b *testing.B) { benchmarkGate(b, 3) }

@@ -15,6 +15,8 @@ type Status struct {
 	Evictions uint64            `json:"evictions"` // keys that were forgotten to make room
 	Bytes     int64             `json:"bytes"`     // of its table
 	Decisions map[string]uint64 `json:"decisions"`
+	Banned    int               `json:"banned"`        // keys that pay a penalty
+	Offenders []Offender        `json:"top_offenders"` // the keys refused most often
 }
 
 func (ls *limits) status() any {
@@ -34,6 +36,10 @@ func (ls *limits) status() any {
 		}
 		if l.kept != nil {
 			s.Keys, s.Evictions, s.Bytes = l.kept.keys(clock.Now()), l.kept.evictions(), l.kept.bytes()
+			s.Offenders = l.kept.worst.top(10)
+			if l.kept.box != nil {
+				s.Banned = l.kept.box.bans.Keys(clock.Now())
+			}
 		}
 		all = append(all, s)
 	}

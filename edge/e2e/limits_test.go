@@ -286,6 +286,37 @@ func TestLimitModes(t *testing.T) {
 	want("one after the other", statuses(c, 3), "[200 200 200]")
 }
 
+// TestPenalty: a key that is refused too often is refused early, and /status names it.
+func TestPenalty(t *testing.T) {
+	t.Parallel()
+	conf := limitedTo(record(t, nil).addr, "rate = \"1/s\"\nburst = 2\npenalty = { strikes = 3, ban = \"1h\" }\n", trustLoopback)
+	g := start(t, conf)
+	c := dialRaw(t, g.addr)
+	ask := func(addr string) *reply {
+		c.send(lines("GET /x HTTP/1.1", "X-Forwarded-For: "+addr))
+		return c.answer("GET")
+	}
+	limit := func(key string) any { return dig(g.status(), "rate_limits", 0, key) }
+	eventually(t, "the key is banned", func() bool {
+		a := ask("192.0.2.7")
+		return a.StatusCode == 429 && a.Header.Get("Retry-After") > "3" && len(a.Header.Get("Retry-After")) == 4
+	})
+	if a := ask("192.0.2.8"); a.StatusCode != 200 {
+		t.Errorf("another key: %d", a.StatusCode)
+	}
+	g.write(conf + "# again\n")
+	g.reload()
+	if a := ask("192.0.2.7"); a.StatusCode != 429 {
+		t.Errorf("after a reload: %d", a.StatusCode)
+	}
+	if n := limit("banned"); n != 1.0 {
+		t.Errorf("%v keys are banned", n)
+	}
+	if name := fmt.Sprint(dig(limit("top_offenders"), 0, "key")); !strings.HasPrefix(name, "ip=192.0.2.7 pk=") {
+		t.Errorf("the first offender is %q", name)
+	}
+}
+
 // TestLimitReload: a reload forgets nobody, and another rate holds at once.
 func TestLimitReload(t *testing.T) {
 	t.Parallel()

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,41 +73,17 @@ func TestEachKeyWithinItsBound(t *testing.T) {
 	}
 	g := start(t, limitedTo(record(t, nil).addr, "rate = \"1/h\"\nburst = 2\nmax_keys = 200000\n", trustLoopback))
 	before := memoryOf(t, g.cmd.Process.Pid)
-	admitted := make([]int, keys)
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	const workers = 8
-	for w := range workers {
-		wg.Go(func() {
-			c, err := net.Dial("tcp", g.addr)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer c.Close()
-			br := bufio.NewReader(c)
-			for i := w; i < keys*each; i += workers {
-				// Multiplied by a number that is prime to it, i goes through all keys in no order.
-				k := i * 7919 % keys
-				fmt.Fprintf(c, "GET /x HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: %d.%d.%d.%d\r\n\r\n", 11, k>>16, k>>8&255, k&255)
-				resp, err := http.ReadResponse(br, nil)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				resp.Body.Close() // and reads what is left
-				if resp.StatusCode == 200 {
-					mu.Lock()
-					admitted[k]++
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	wg.Wait()
+	admitted := make([]atomic.Int64, keys)
+	fromAddresses(t, g.addr, keys*each, func(i int) int {
+		return i * 7919 % keys // multiplied by a number that is prime to it, i goes through all keys in no order
+	}, func(k, status int) {
+		if status == 200 {
+			admitted[k].Add(1)
+		}
+	})
 	wrong := 0
-	for _, n := range admitted {
-		if n != 2 {
+	for k := range admitted {
+		if admitted[k].Load() != 2 {
 			wrong++
 		}
 	}
@@ -115,6 +92,65 @@ func TestEachKeyWithinItsBound(t *testing.T) {
 		mib(before.rss), mib(after.rss))
 	if wrong > 1 { // two keys may share a place once in a million
 		t.Errorf("%d of %d keys got another number of requests than 2", wrong, keys)
+	}
+}
+
+// fromAddresses sends n requests by a few connections. The i-th is of the address with the number of(i), as a trusted
+// proxy says; seen is told of each status.
+func fromAddresses(t *testing.T, addr string, n int, of func(i int) int, seen func(k, status int)) {
+	t.Helper()
+	var wg sync.WaitGroup
+	const workers = 8
+	for w := range workers {
+		wg.Go(func() {
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			br := bufio.NewReader(c)
+			for i := w; i < n; i += workers {
+				k := of(i)
+				fmt.Fprintf(c, "GET /x HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: %d.%d.%d.%d\r\n\r\n", 11+k>>24, k>>16&255, k>>8&255, k&255)
+				resp, err := http.ReadResponse(br, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				resp.Body.Close() // and reads what is left
+				seen(k, resp.StatusCode)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestFloodOfAddresses: however many addresses come, memory is that of the table.
+func TestFloodOfAddresses(t *testing.T) {
+	n := 40_000
+	if os.Getenv("PENSTOCK_LOAD_SECONDS") != "" {
+		n = 1_000_000
+	}
+	g := start(t, limitedTo(newMoody(t).addr, "rate = \"1/h\"\nmax_keys = 10000\npenalty = {}\n", trustLoopback))
+	fromAddresses(t, g.addr, 1000, func(i int) int { return 1<<24 + i }, func(int, int) {}) // buffers are there now
+	before := memoryOf(t, g.cmd.Process.Pid)
+	refused := atomic.Int64{}
+	fromAddresses(t, g.addr, n, func(i int) int { return i }, func(_, status int) {
+		if status != 200 {
+			refused.Add(1)
+		}
+	})
+	after := memoryOf(t, g.cmd.Process.Pid)
+	table := dig(g.status(), "rate_limits", 0, "bytes").(float64)
+	t.Logf("%d addresses, %d refused; RSS %s, afterwards %s; the table has %.0f KiB, %v keys were forgotten", n,
+		refused.Load(), mib(before.rss), mib(after.rss), table/1024, dig(g.status(), "rate_limits", 0, "evictions"))
+	if grown := after.rss - before.rss; grown > 16<<20 && !raceEnabled {
+		t.Errorf("RSS has grown by %s", mib(grown))
+	}
+	// One key of a million shares its state with another one.
+	if most := int64(n/100_000 + 1); refused.Load() > most {
+		t.Errorf("%d first requests of an address were refused", refused.Load())
 	}
 }
 

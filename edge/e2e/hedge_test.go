@@ -1,7 +1,12 @@
 package e2e
 
 import (
+	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 )
 
@@ -104,6 +109,55 @@ func TestHedgeClientLeaves(t *testing.T) {
 		_, two := second.connections()
 		return one+two == 0
 	})
+	eventually(t, "nothing is in flight", func() bool {
+		st := g.poolStatus()
+		return dig(st, "targets", 0, "in_flight") == 0.0 && dig(st, "targets", 1, "in_flight") == 0.0
+	})
+}
+
+// TestPoliciesOverTLS: retries and hedges to targets that speak TLS, which no loop waits for.
+func TestPoliciesOverTLS(t *testing.T) {
+	t.Parallel()
+	var silent, sorry atomic.Bool
+	serve := func(first bool) string {
+		s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body) // a cut one shows in the answer
+			switch {
+			case first && silent.Load():
+				<-r.Context().Done() // which the server learns of when it has read the body
+				return
+			case first && sorry.Load():
+				w.WriteHeader(503)
+			}
+			fmt.Fprint(w, first, string(body))
+		}))
+		t.Cleanup(s.Close)
+		return s.Listener.Addr().String()
+	}
+	g := start(t, poolOf(`{ address = "`+serve(true)+`", weight = 1000 }, "`+serve(false)+`"`, `
+tls = { enabled = true, insecure_skip_verify = true }
+hedge = { after = "30ms" }
+retry = { budget_percent = 100 }
+`))
+	c := dialRaw(t, g.addr)
+	f := func(stands, request, want string) {
+		t.Helper()
+		c.send(request)
+		if a := c.answer("GET"); a.StatusCode != 200 || a.body != want {
+			t.Errorf("%s: %d %q, want %q", stands, a.StatusCode, a.body, want)
+		}
+	}
+	get, put := lines("GET /x HTTP/1.1"), lines("PUT /x HTTP/1.1", "Content-Length: 3")+"abc"
+	f("all is well", get, "true")
+	sorry.Store(true)
+	f("a retry", get, "false")
+	f("a retry with a body", put, "falseabc")
+	sorry.Store(false)
+	silent.Store(true)
+	f("a hedge", get, "false")
+	f("a hedge with a body", put, "falseabc")
+	silent.Store(false)
+	f("all is well again", put, "trueabc")
 	eventually(t, "nothing is in flight", func() bool {
 		st := g.poolStatus()
 		return dig(st, "targets", 0, "in_flight") == 0.0 && dig(st, "targets", 1, "in_flight") == 0.0

@@ -81,10 +81,10 @@ func (c *Config) check(t *config.Table) {
 	}
 	for key, wrong := range map[string]bool{
 		"rate": concurrent, "max_in_flight": !concurrent, "burst": c.Algorithm != "gcra",
-		"cost": concurrent, "cost_header": concurrent, "penalty": concurrent || c.Mode == "observe",
+		"cost": concurrent, "cost_header": concurrent, "penalty": concurrent,
 	} {
 		if wrong && t.Has(key) {
-			t.Errorf(key, "means nothing to the algorithm %q in mode %q", c.Algorithm, c.Mode)
+			t.Errorf(key, "means nothing to the algorithm %q", c.Algorithm)
 		}
 	}
 	if c.Algorithm == "sliding_window" && c.Rate.Count > bucket.MostWindow {

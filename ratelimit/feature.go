@@ -77,9 +77,6 @@ func (ls *limits) route(r *edge.RouteSetup) {
 		g.limits = append(g.limits, ls.list[i])
 	}
 	if len(g.limits) == 0 {
-		if r.Table.Has("rate_cost") {
-			r.Table.Errorf("rate_cost", "means nothing without rate_limits")
-		}
 		return
 	}
 	r.Note("rate_limits", strings.Join(keys.Limits, " "))

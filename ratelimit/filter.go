@@ -43,7 +43,7 @@ func (g *gate) Run(x *edge.Exchange) edge.Verdict {
 			u.cost = g.cost
 		}
 		r.uses = append(r.uses, u)
-		if b := l.kept.box; l.conf.Penalty != nil {
+		if b := l.kept.box; l.conf.Penalty != nil && !l.observe {
 			if rest := b.banned(u.key, now); rest > 0 {
 				return g.ban(x, r, rest)
 			}

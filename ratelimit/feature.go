@@ -114,9 +114,10 @@ func newState(c *Config) *state {
 	s := &state{seed: rand.Uint64()}
 	switch c.Algorithm {
 	case "concurrency":
-		f := bucket.NewConcurrency(c.MaxKeys)
+		f := bucket.NewConcurrency()
 		s.flights, s.set = f, func(*Config) {}
-		s.keys, s.evictions, s.bytes = func(int64) int { return f.Keys() }, f.Evictions, f.Bytes
+		s.keys = func(int64) int { return f.Keys() }
+		s.evictions, s.bytes = func() uint64 { return 0 }, func() int64 { return 0 }
 	case "sliding_window":
 		w := bucket.NewWindow(c.MaxKeys, c.Exact, c.Rate.Count, c.Rate.Per)
 		s.meter, s.set = w, func(c *Config) { w.SetRate(c.Rate.Count, c.Rate.Per) }

@@ -158,9 +158,11 @@ rate_limits = ["fast", "window", "flights"]
 [rate_limit.fast]
 rate = "1000000/s"
 key = ["ip", "cookie:a"]
+headers = false # what is left has not always as many digits
 [rate_limit.window]
 rate = "1000000/min"
 algorithm = "sliding_window"
+headers = false
 [rate_limit.flights]
 algorithm = "concurrency"
 max_in_flight = 100

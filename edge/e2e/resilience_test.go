@@ -219,7 +219,8 @@ func TestTotalOutage(t *testing.T) {
 	s.Wait(2 * time.Second)
 	out := storm.Between(s.Stop(), 0, time.Hour)
 	t.Logf("all targets dead: %v", out)
-	if out.Statuses["503"] != out.N || out.P50 > 5*time.Millisecond {
+	// A few try the breaker, and say what they found: 502.
+	if out.Statuses["503"]+out.Statuses["502"] != out.N || out.Statuses["502"] > out.N/20 || out.P50 > 5*time.Millisecond {
 		t.Errorf("%v, want 503 within 5 ms", out)
 	}
 	s = pour(t, g.addr, 200, 50)

@@ -10,7 +10,7 @@ import (
 func TestAllocTake(t *testing.T) {
 	g := NewGCRA(1000, true, Rate{100, time.Second, 10})
 	w := NewWindow(1000, false, 100, time.Second)
-	c := NewConcurrency(1000)
+	c := NewConcurrency()
 	b := []byte("1.2.3.4")
 	i := 0
 	if n := testing.AllocsPerRun(1000, func() {

@@ -180,7 +180,7 @@ func TestWindowForgets(t *testing.T) {
 }
 
 func TestConcurrency(t *testing.T) {
-	c := NewConcurrency(10)
+	c := NewConcurrency()
 	f := func(k int, ok bool, n int64) {
 		t.Helper()
 		if got, in := c.Acquire(key(k), 2); got != ok || in != n {
@@ -238,13 +238,13 @@ func TestConcurrentTakes(t *testing.T) {
 		w := NewWindow(keys, exact, burst, 24*time.Hour)
 		f(fmt.Sprint("window, exact ", exact), func(k Key) bool { return w.Take(k, second, 1).OK })
 	}
-	c := NewConcurrency(keys)
+	c := NewConcurrency()
 	f("concurrency", func(k Key) bool { ok, _ := c.Acquire(k, burst); return ok })
 }
 
 // Places are taken and given back on all cores; never more than allowed are taken, and none is lost.
 func TestConcurrentPlaces(t *testing.T) {
-	c := NewConcurrency(100)
+	c := NewConcurrency()
 	var under [20]atomic.Int64
 	var wg sync.WaitGroup
 	for w := range 8 {

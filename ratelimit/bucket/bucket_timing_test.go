@@ -112,7 +112,7 @@ func BenchmarkWindow(b *testing.B) {
 }
 
 func BenchmarkConcurrency(b *testing.B) {
-	c := NewConcurrency(100_000)
+	c := NewConcurrency()
 	k := key(1)
 	for b.Loop() {
 		c.Acquire(k, 10)

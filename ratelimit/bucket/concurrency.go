@@ -1,39 +1,61 @@
 package bucket
 
-// Concurrency counts how many of a key are under way. When there is no room for another key, it is let in
-// uncounted.
-type Concurrency struct{ t *table }
+import "sync"
 
-// NewConcurrency returns a limiter for as many keys at once.
-func NewConcurrency(maxKeys int) *Concurrency { return &Concurrency{newTable(maxKeys, true, 0)} }
+// Concurrency counts how many of a key are under way. There are never more keys than requests. It is made
+// of maps with a lock each: a count that is given back must find the very count that was taken, which a
+// table that lets two cores make one key known at once cannot promise.
+type Concurrency struct{ shards [64]shard }
 
-// places is the meter of one call: how many may be under way.
-type places struct{ most int64 }
-
-func (m places) add(state uint64, amount int64, force bool) (uint64, bool) {
-	n := int64(state) + amount
-	if !force && n > m.most {
-		return state, false
-	}
-	return uint64(max(n, 0)), true
+type shard struct {
+	mu sync.Mutex // guards n
+	n  map[Key]int64
+	_  [40]byte // the next one has a cache line of its own
 }
 
-func (m places) rank(state uint64) uint64 { return state }
+// NewConcurrency returns a limiter.
+func NewConcurrency() *Concurrency {
+	c := &Concurrency{}
+	for i := range c.shards {
+		c.shards[i].n = map[Key]int64{}
+	}
+	return c
+}
+
+func (c *Concurrency) shard(k Key) *shard { return &c.shards[k[0]%uint64(len(c.shards))] }
 
 // Acquire takes one of most places of a key. It returns how many are taken.
 func (c *Concurrency) Acquire(k Key, most int64) (ok bool, inFlight int64) {
-	state, ok := change(c.t, places{most}, k, 1, false)
-	return ok, int64(state)
+	s := c.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.n[k]
+	if n >= most {
+		return false, n
+	}
+	s.n[k] = n + 1
+	return true, n + 1
 }
 
 // Release gives a place back.
-func (c *Concurrency) Release(k Key) { change(c.t, places{}, k, -1, true) }
+func (c *Concurrency) Release(k Key) {
+	s := c.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.n[k]; n > 1 {
+		s.n[k] = n - 1
+	} else {
+		delete(s.n, k)
+	}
+}
 
-// Keys returns how many keys have something under way. It looks at the whole table.
-func (c *Concurrency) Keys() int { return c.t.used(places{}.rank) }
-
-// Evictions returns how often a key was forgotten to make room.
-func (c *Concurrency) Evictions() uint64 { return c.t.evictions.Load() }
-
-// Bytes returns how much memory the table takes.
-func (c *Concurrency) Bytes() int64 { return c.t.bytes() }
+// Keys returns how many keys have something under way.
+func (c *Concurrency) Keys() (n int) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		n += len(s.n)
+		s.mu.Unlock()
+	}
+	return n
+}

@@ -1,6 +1,6 @@
 package bucket
 
-// meter is what the tables of GCRA, windows and concurrency have in common: a state that is changed by
+// meter is what GCRA and windows have in common: a state that is changed by
 // amounts.
 type meter interface {
 	// add returns the state after an amount was added to it, and whether that is allowed. A state of 0 is

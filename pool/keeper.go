@@ -39,14 +39,14 @@ func (p *Pool) start() {
 	k := &keeper{p: p, done: make(chan struct{}), watches: map[*Target]context.CancelFunc{}}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	s.mu.Lock()
-	before := s.leader
-	p.keeper = k
+	before := s.keeper // not the leader's: it may be closed already, and its keeper still in a step
+	p.keeper, s.keeper = k, k
 	s.leader = p
 	s.configure(p.conf)
 	s.settle()
 	s.mu.Unlock()
 	if before != nil {
-		before.keeper.cancel()
+		before.cancel()
 	}
 	k.follow()
 	go k.run(before)
@@ -205,10 +205,10 @@ const beat = 100 * time.Millisecond
 
 // run does what is done from time to time: often where the pool has something that moves, else only closing
 // idle connections.
-func (k *keeper) run(before *Pool) {
+func (k *keeper) run(before *keeper) {
 	defer close(k.done)
 	if before != nil {
-		<-before.keeper.done // one at a time moves what is shared
+		<-before.done // one at a time moves what is shared
 	}
 	p := k.p
 	every := max(p.conf.IdleTimeout/4, beat)

@@ -36,6 +36,7 @@ type shared struct {
 	targets    map[string]*Target
 	live       []*Pool                         // of generations that have not closed, oldest first
 	leader     *Pool                           // nil before the first start
+	keeper     *keeper                         // the one started last, though its pool may be closed by now
 	found      map[string][]discovery.Endpoint // the last good answer, by source
 	foundAt    time.Time                       // when; the zero time: never
 	findFailed error                           // of the last answer; nil: it was a good one

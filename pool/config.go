@@ -1,15 +1,7 @@
 package pool
 
 import (
-	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/hex"
-	"fmt"
-	"net"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -51,7 +43,7 @@ type Config struct {
 	// ZoneMinPercent of the own zone's targets must be usable for requests to stay there.
 	ZoneMinPercent int `toml:"zone_min_percent" default:"50" min:"1" max:"100"`
 
-	TLS         TLS                    `toml:"tls"`
+	TLS         config.ClientTLS       `toml:"tls"`
 	Health      *health.Config         `toml:"health"`
 	Outlier     *outlier.Config        `toml:"outlier"`
 	Breaker     *breaker.Config        `toml:"breaker"`
@@ -78,20 +70,6 @@ type Fallback struct {
 	Table *config.Table `toml:"-"`
 }
 
-// TLS is [pool.NAME.tls].
-type TLS struct {
-	Enabled    bool   `toml:"enabled" default:"false"`
-	ServerName string `toml:"server_name"` // default: the target's host
-	CA         string `toml:"ca"`          // PEM file; default: the system's roots
-	Cert       string `toml:"cert"`        // client certificate, with Key
-	Key        string `toml:"key"`
-	MinVersion string `toml:"min_version" default:"1.2" enum:"1.2|1.3"`
-	// InsecureSkipVerify takes any certificate: only for targets that cannot be given a proper one.
-	InsecureSkipVerify bool `toml:"insecure_skip_verify" default:"false"`
-
-	base *tls.Config
-}
-
 // targetSpec is one element of `targets`.
 type targetSpec struct {
 	address string
@@ -116,7 +94,7 @@ func readConfig(t *config.Table) *Config {
 	c.checkHashKey(t)
 	c.readDiscover(t)
 	c.readTargets(t)
-	c.TLS.load(t)
+	c.TLS.Load(t.Child("tls"), "http/1.1")
 	c.checkParts(t)
 	return c
 }
@@ -227,7 +205,7 @@ func (c *Config) readTargets(t *config.Table) {
 			e.Errorf("a target is \"host:port\" or { address = \"host:port\", weight = 2 }")
 			continue
 		}
-		if err := checkAddress(spec.address); err != nil {
+		if err := config.CheckServer("target", spec.address); err != nil {
 			e.Errorf("%s", err)
 			continue
 		}
@@ -240,23 +218,6 @@ func (c *Config) readTargets(t *config.Table) {
 	}
 }
 
-func checkAddress(a string) error {
-	if path, ok := strings.CutPrefix(a, "unix:"); ok {
-		if path == "" {
-			return fmt.Errorf("target %q names no socket: want unix:/path", a)
-		}
-		return nil
-	}
-	host, port, err := net.SplitHostPort(a)
-	if err != nil || host == "" {
-		return fmt.Errorf("target %q is not host:port or unix:/path", a)
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return fmt.Errorf("target %q has no port from 1 to 65535", a)
-	}
-	return nil
-}
-
 // hostFor returns the Host toward a target for routes that do not keep the client's.
 func (c *Config) hostFor(address string) string {
 	if c.TLS.ServerName != "" {
@@ -266,64 +227,4 @@ func (c *Config) hostFor(address string) string {
 		return "localhost"
 	}
 	return address
-}
-
-// load reads the files that the section names.
-func (s *TLS) load(t *config.Table) {
-	if !s.Enabled {
-		return
-	}
-	sub := t.Child("tls")
-	s.base = &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
-		InsecureSkipVerify: s.InsecureSkipVerify, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
-	if s.MinVersion == "1.3" {
-		s.base.MinVersion = tls.VersionTLS13
-	}
-	if s.CA != "" {
-		pem, err := os.ReadFile(s.CA)
-		if err != nil {
-			sub.Errorf("ca", "cannot read the certificates of the authorities: %s", err)
-			return
-		}
-		s.base.RootCAs = x509.NewCertPool()
-		if !s.base.RootCAs.AppendCertsFromPEM(pem) {
-			sub.Errorf("ca", "%q holds no certificate in PEM form", s.CA)
-		}
-	}
-	if (s.Cert == "") != (s.Key == "") {
-		sub.Errorf("cert", "cert and key go together")
-		return
-	}
-	if s.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(s.Cert, s.Key)
-		if err != nil {
-			sub.Errorf("cert", "cannot load certificate %q with key %q: %s", s.Cert, s.Key, err)
-			return
-		}
-		s.base.Certificates = []tls.Certificate{pair}
-	}
-}
-
-// client returns the TLS configuration toward one target.
-func (s *TLS) client(address string) *tls.Config {
-	c := s.base.Clone()
-	c.ServerName = s.ServerName
-	if c.ServerName == "" {
-		c.ServerName, _, _ = net.SplitHostPort(address) // checked at load; a unix socket has no host
-	}
-	return c
-}
-
-// fingerprint tells TLS settings apart, files by content.
-func (s *TLS) fingerprint() string {
-	if !s.Enabled {
-		return "plain"
-	}
-	h := sha256.New()
-	fmt.Fprintf(h, "%q %q %v", s.ServerName, s.MinVersion, s.InsecureSkipVerify)
-	for _, f := range []string{s.CA, s.Cert, s.Key} {
-		b, _ := os.ReadFile(f) // a missing file has been reported by load
-		fmt.Fprintf(h, " %x", sha256.Sum256(b))
-	}
-	return hex.EncodeToString(h.Sum(nil)[:8])
 }

@@ -58,12 +58,3 @@ func TestHashKeyNamesAreCanonical(t *testing.T) {
 		t.Fatal("two users have one key")
 	}
 }
-
-func TestFingerprintTellsTLSApart(t *testing.T) {
-	plain := (&TLS{}).fingerprint()
-	a := (&TLS{Enabled: true, ServerName: "a"}).fingerprint()
-	b := (&TLS{Enabled: true, ServerName: "b"}).fingerprint()
-	if plain == a || a == b || a != (&TLS{Enabled: true, ServerName: "a"}).fingerprint() {
-		t.Fatalf("fingerprints %q %q %q", plain, a, b)
-	}
-}

@@ -37,7 +37,7 @@ func dial(x *edge.Exchange, t *Target, conf *Config) (*conn, *edge.Fault) {
 	}
 	socket := nc
 	if conf.TLS.Enabled {
-		client := tls.Client(nc, conf.TLS.client(t.Address))
+		client := tls.Client(nc, conf.TLS.For(t.Address))
 		_ = nc.SetDeadline(until) // a closed socket fails the handshake
 		if err := client.Handshake(); err != nil {
 			_ = nc.Close() // the handshake's error is the one that counts

@@ -173,7 +173,7 @@ func (p *Pool) newMember(spec targetSpec, m *metric.Scope, s *series) *member {
 	}
 	b := &member{pool: p, spec: spec, host: p.conf.hostFor(spec.address)}
 	// Connections made under other TLS settings must not be reused: the settings are part of the key.
-	key := spec.address + "/" + p.conf.TLS.fingerprint()
+	key := spec.address + "/" + p.conf.TLS.Fingerprint()
 	var joined bool
 	b.Target, joined = p.shared.acquire(key, spec.address, min(p.conf.MaxConnections, maxIdle))
 	if joined && p.conf.SlowStart > 0 {

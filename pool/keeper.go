@@ -146,7 +146,7 @@ func (k *keeper) watch(ctx context.Context, m *member) {
 	k.p.shared.mark(m.Target, isUnhealthy, !m.known.Usable(h), "not checked yet")
 	to := health.Target{Address: m.Address, Host: m.host}
 	if k.p.conf.TLS.Enabled {
-		to.TLS = k.p.conf.TLS.client(m.Address)
+		to.TLS = k.p.conf.TLS.For(m.Address)
 	}
 	if m.name.named() {
 		to.Dial = func(ctx context.Context) (net.Conn, error) {

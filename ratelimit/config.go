@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/ip"
 	"github.com/penstock-edge/penstock/ratelimit/bucket"
+	"github.com/penstock-edge/penstock/ratelimit/quota"
 )
 
 // Config is [rate_limit.NAME].
@@ -22,8 +24,24 @@ type Config struct {
 	Burst int64 `toml:"burst" default:"0" min:"0" max:"1000000000"`
 	// MaxInFlight is how many requests of a key may be under way, for the algorithm concurrency.
 	MaxInFlight int64  `toml:"max_in_flight" default:"0" min:"0" max:"1000000"`
-	Algorithm   string `toml:"algorithm" default:"gcra" enum:"gcra|sliding_window|concurrency"`
-	Mode        string `toml:"mode" default:"enforce" enum:"enforce|observe"`
+	Algorithm   string `toml:"algorithm" default:"gcra" enum:"gcra|sliding_window|concurrency|quota"`
+	// Quota is how many may pass in each Period of the calendar of Zone, for the algorithm quota.
+	Quota  int64  `toml:"quota" default:"0" min:"0" max:"1000000000000"`
+	Period string `toml:"period" default:"day" enum:"hour|day|month"`
+	Zone   string `toml:"zone" default:"UTC"`
+	// File is where a quota of one node is kept over restarts.
+	File string `toml:"file"`
+	// Scope node counts what this process admits, fleet what all gateways with the same [redis] do.
+	Scope string `toml:"scope" default:"node" enum:"node|fleet"`
+	// Fleet exact asks the server before each answer; fast tells it afterwards.
+	Fleet string `toml:"fleet" default:"exact" enum:"exact|fast"`
+	// FleetTimeout is how long a request waits for the server; telling it may take five times as long.
+	FleetTimeout time.Duration `toml:"fleet_timeout" default:"20ms" min:"1ms" max:"10s"`
+	// FleetLease is what a gateway may admit of a key before the server knows; 0: a quarter of the limit.
+	FleetLease int64 `toml:"fleet_lease" default:"0" min:"0" max:"1000000000"`
+	// OnFailure is what holds while the server does not answer.
+	OnFailure string `toml:"on_failure" default:"local" enum:"local|allow|deny"`
+	Mode      string `toml:"mode" default:"enforce" enum:"enforce|observe"`
 	// Cost of a request, where its route has no rate_cost.
 	Cost int64 `toml:"cost" default:"1" min:"0" max:"1000000"`
 	// CostHeader is a field of the answer with what the request has cost; it is taken out.
@@ -42,6 +60,8 @@ type Config struct {
 	Table *config.Table `toml:"-"`
 
 	parts       []part
+	period      quota.Period
+	zone        *time.Location
 	allow, deny *ip.Set // nil: nobody
 }
 
@@ -58,6 +78,9 @@ func readConfig(t *config.Table) *Config {
 	if c.Burst == 0 && c.Rate.Count > 0 {
 		c.Burst = second(c.Rate)
 	}
+	if c.FleetLease == 0 {
+		c.FleetLease = max(c.most()/4, 1)
+	}
 	if c.CostHeader != "" {
 		c.CostHeader = string(fasthttp.AppendNormalizedHeaderKey(nil, c.CostHeader))
 	}
@@ -70,18 +93,35 @@ func readConfig(t *config.Table) *Config {
 	return c
 }
 
+// most is how many events of a key may come at once.
+func (c *Config) most() int64 {
+	switch c.Algorithm {
+	case "sliding_window":
+		return c.Rate.Count
+	case "quota":
+		return c.Quota
+	}
+	return c.Burst
+}
+
+// tellTimeout is how long the server may take to be told: many keys are told in one go, and nobody waits.
+func (c *Config) tellTimeout() time.Duration { return 5 * c.FleetTimeout }
+
 // check records combinations that mean nothing.
 func (c *Config) check(t *config.Table) {
-	concurrent := c.Algorithm == "concurrency"
+	concurrent, quotas := c.Algorithm == "concurrency", c.Algorithm == "quota"
 	switch {
-	case !concurrent && c.Rate.Count == 0:
-		t.Missing("rate", "a limit needs a rate, such as rate = \"100/s\"")
 	case concurrent && c.MaxInFlight == 0:
 		t.Missing("max_in_flight", "the algorithm concurrency needs max_in_flight, such as 20")
+	case quotas && c.Quota == 0:
+		t.Missing("quota", "the algorithm quota needs a number for each period, such as quota = 100000")
+	case !concurrent && !quotas && c.Rate.Count == 0:
+		t.Missing("rate", "a limit needs a rate, such as rate = \"100/s\"")
 	}
 	for key, wrong := range map[string]bool{
-		"rate": concurrent, "max_in_flight": !concurrent, "burst": c.Algorithm != "gcra",
+		"rate": concurrent || quotas, "max_in_flight": !concurrent, "burst": c.Algorithm != "gcra",
 		"cost": concurrent, "cost_header": concurrent, "penalty": concurrent,
+		"quota": !quotas, "period": !quotas, "zone": !quotas, "file": !quotas,
 	} {
 		if wrong && t.Has(key) {
 			t.Errorf(key, "means nothing to the algorithm %q", c.Algorithm)
@@ -92,6 +132,52 @@ func (c *Config) check(t *config.Table) {
 	}
 	if c.CostHeader != "" && !header.IsToken(c.CostHeader) {
 		t.Errorf("cost_header", "%q is not the name of a header field", c.CostHeader)
+	}
+	c.checkScope(t)
+	c.checkQuota(t)
+}
+
+// checkScope looks at what says how gateways share a limit.
+func (c *Config) checkScope(t *config.Table) {
+	fleet := c.Scope == "fleet"
+	if fleet && c.Algorithm == "concurrency" {
+		t.Errorf("scope", "requests under way are counted on one node: a gateway that dies "+
+			"could not give them back")
+	}
+	for key, wrong := range map[string]bool{
+		"fleet": !fleet, "on_failure": !fleet, "fleet_timeout": !fleet,
+		"fleet_lease": !fleet || c.Fleet != "fast",
+	} {
+		switch {
+		case !wrong || !t.Has(key):
+		case !fleet:
+			t.Errorf(key, "means nothing without scope = \"fleet\"")
+		default:
+			t.Errorf(key, "means nothing to fleet = %q", c.Fleet)
+		}
+	}
+}
+
+// checkQuota looks at the calendar and the file of a quota.
+func (c *Config) checkQuota(t *config.Table) {
+	if c.Algorithm != "quota" {
+		return
+	}
+	switch {
+	case c.Scope == "fleet" && c.File != "":
+		t.Errorf("file", "a quota of the fleet is kept by the server of [redis]")
+	case c.Scope == "node" && c.File == "":
+		t.Missing("file", "a quota of one node needs a file to survive restarts, such as "+
+			"\"/var/lib/penstock/plan.quota\"; or set scope = \"fleet\"")
+	case c.File != "" && !filepath.IsAbs(c.File):
+		t.Errorf("file", "must be an absolute path, is %q", c.File)
+	}
+	var err error
+	if c.period, err = quota.ParsePeriod(c.Period); err != nil {
+		t.Errorf("period", "%s", err)
+	}
+	if c.zone, err = time.LoadLocation(c.Zone); err != nil {
+		t.Errorf("zone", "no time zone is called %q here: want a name such as \"Europe/Paris\", or \"UTC\"", c.Zone)
 	}
 }
 

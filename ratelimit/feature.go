@@ -4,14 +4,14 @@ package ratelimit
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
-	"github.com/penstock-edge/penstock/ratelimit/bucket"
+	"github.com/penstock-edge/penstock/ratelimit/fleet"
 )
 
 // Feature makes [rate_limit.NAME] and the route keys rate_limits and rate_cost work. In the list it stands
@@ -24,15 +24,42 @@ type limits struct {
 	slot  int
 	list  []*limit
 	names []string
+	link  *fleet.Link     // nil: no [redis]
+	files map[string]bool // of quotas
 }
 
 func build(h *edge.Host) *edge.Instance {
-	ls := &limits{h: h, slot: h.Slot()}
+	ls := &limits{h: h, slot: h.Slot(), files: map[string]bool{}}
+	if t := h.Config.File.Root.Child("redis"); t != nil {
+		ls.connect(t)
+	}
 	for _, t := range h.Config.File.Root.Children("rate_limit") {
 		l := ls.read(t)
 		ls.list, ls.names = append(ls.list, l), append(ls.names, l.name)
 	}
 	return &edge.Instance{Route: ls.route, Start: ls.start, Status: ls.status}
+}
+
+// connect makes the link to the server that a fleet shares. It connects when the first generation starts that
+// has a limit for it.
+func (ls *limits) connect(t *config.Table) {
+	c := fleet.ReadConfig(t)
+	if len(c.Address) == 0 {
+		return // a mistake that has been recorded
+	}
+	fresh := func() (*fleet.Link, error) { return fleet.NewLink(c, ls.h.Log), nil }
+	l, _ := edge.Keep(ls.h.State, "redis/"+c.Fingerprint(), fresh, (*fleet.Link).Close) // fresh does not fail
+	ls.link = l
+	ls.h.Metrics.GaugeFunc("penstock_redis_up", "Whether the server of [redis] answers.", func() float64 {
+		if l.Up() {
+			return 1
+		}
+		return 0
+	})
+	ls.h.Metrics.GaugeFunc("penstock_redis_nodes", "Gateways seen when the server of [redis] answered last.",
+		func() float64 { return float64(l.Nodes()) })
+	ls.h.Metrics.CounterFunc("penstock_redis_losses_total", "How often the server of [redis] ceased to answer.",
+		func() float64 { return float64(l.Broken()) })
 }
 
 func (ls *limits) read(t *config.Table) *limit {
@@ -42,19 +69,64 @@ func (ls *limits) read(t *config.Table) *limit {
 		l.decisions[i] = ls.h.Metrics.Counter("penstock_rate_limit_decisions_total",
 			"Requests by what a limit said.", "limit", l.name, "decision", name)
 	}
-	if c.Rate.Count == 0 && c.MaxInFlight == 0 {
+	l.fallbacks = ls.h.Metrics.Counter("penstock_rate_limit_fallbacks_total",
+		"Requests decided by on_failure, because the server of [redis] did not answer.", "limit", l.name)
+	if c.Rate.Count == 0 && c.MaxInFlight == 0 && c.Quota == 0 {
 		return l // a mistake that has been recorded
 	}
-	// Another algorithm or size is another table: it begins anew.
-	id := fmt.Sprint("rate_limit/", l.name, "/", c.Algorithm, "/", c.MaxKeys, "/", c.Exact)
-	fresh := func() (*state, error) { return newState(c), nil }
-	l.kept, _ = edge.Keep(ls.h.State, id, fresh, nil) // fresh does not fail
+	if l.kept = ls.keep(t, l); l.kept == nil {
+		return l
+	}
 	if c.Penalty != nil {
 		l.kept.penalize(c)
 	}
-	l.seed, l.meter, l.flights = l.kept.seed, l.kept.meter, l.kept.flights
+	l.seed, l.meter, l.flights, l.shared = l.kept.seed, l.kept.meter, l.kept.flights, l.kept.ledger
+	if f := l.kept.writeErrors; f != nil {
+		ls.h.Metrics.CounterFunc("penstock_quota_write_errors_total",
+			"How often a quota could not be written to its file.",
+			func() float64 { return float64(f()) }, "limit", l.name)
+	}
+	l.asks = l.shared != nil && c.Fleet == "exact"
 	l.describe()
 	return l
+}
+
+// keep returns what was spent of a limit so far. Another algorithm, size or scope begins anew. nil: it cannot
+// be had, which has been recorded.
+func (ls *limits) keep(t *config.Table, l *limit) *state {
+	c := l.conf
+	id := fmt.Sprint("rate_limit/", l.name, "/", c.Algorithm, "/", c.MaxKeys, "/", c.Exact)
+	fresh := func() (*state, error) { return newState(c), nil }
+	switch {
+	case c.Scope == "fleet" && ls.link == nil:
+		if ls.h.Config.File.Root.Has("redis") {
+			return nil // [redis] is wrong, and that has been recorded
+		}
+		t.Errorf("scope", "a limit of the fleet needs [redis], with the address of the server "+
+			"that its gateways share")
+		return nil
+	case c.Scope == "fleet":
+		link := ls.link
+		id = fmt.Sprintf("rate_limit/%s/%s/%d/%p", l.name, c.Algorithm, c.MaxKeys, link)
+		fresh = func() (*state, error) { return fleetState(link, l.name, c), nil }
+	case c.Algorithm == "quota":
+		if c.zone == nil || c.File == "" || ls.h.Dry {
+			return nil
+		}
+		if ls.files[c.File] {
+			t.Errorf("file", "%q is that of another limit: each needs its own", c.File)
+			return nil
+		}
+		ls.files[c.File] = true
+		id = fmt.Sprint("rate_limit/quota/", c.File) // one store a file: another max_keys needs a restart
+		fresh = func() (*state, error) { return quotaState(c, ls.h.Log) }
+	}
+	s, err := edge.Keep(ls.h.State, id, fresh, (*state).drop)
+	if err != nil {
+		t.Errorf("file", "%s", err)
+		return nil
+	}
+	return s
 }
 
 // route adds the limits that a route names.
@@ -75,68 +147,40 @@ func (ls *limits) route(r *edge.RouteSetup) {
 			continue
 		}
 		g.limits = append(g.limits, ls.list[i])
+		g.asks = g.asks || ls.list[i].asks
 	}
 	if len(g.limits) == 0 {
 		return
 	}
 	r.Note("rate_limits", strings.Join(keys.Limits, " "))
 	r.Add(edge.Access, g)
+	if g.asks {
+		r.Waits()
+	}
 	r.Add(edge.Respond, tell{ls.slot})
 	r.Add(edge.Log, done{ls.slot})
 }
 
 // start makes the rates of this generation hold.
 func (ls *limits) start() {
+	patience := time.Duration(0)
 	for _, l := range ls.list {
-		if l.kept != nil {
-			l.kept.set(l.conf)
-			if p := l.conf.Penalty; p != nil {
-				l.kept.box.set(clock.Now(), p)
+		if l.kept == nil {
+			continue
+		}
+		l.kept.set(l.conf)
+		if p := l.conf.Penalty; p != nil {
+			l.kept.box.set(clock.Now(), p)
+		}
+		if l.shared != nil {
+			if most := l.conf.FleetTimeout; patience == 0 || most < patience {
+				patience = most
 			}
+			ls.link.Start()
+			l.shared.Start()
 		}
 	}
-}
-
-// state is what outlives reloads: who has spent what.
-type state struct {
-	seed      uint64
-	meter     meter               // nil: flights
-	flights   *bucket.Concurrency // nil: meter
-	set       func(c *Config)     // makes other rates hold
-	keys      func(now int64) int
-	evictions func() uint64
-	bytes     func() int64
-	box       *box // nil: there never was a penalty
-	worst     offenders
-}
-
-func newState(c *Config) *state {
-	s := &state{seed: rand.Uint64()}
-	switch c.Algorithm {
-	case "concurrency":
-		f := bucket.NewConcurrency()
-		s.flights, s.set = f, func(*Config) {}
-		s.keys = func(int64) int { return f.Keys() }
-		s.evictions, s.bytes = func() uint64 { return 0 }, func() int64 { return 0 }
-	case "sliding_window":
-		w := bucket.NewWindow(c.MaxKeys, c.Exact, c.Rate.Count, c.Rate.Per)
-		s.meter, s.set = w, func(c *Config) { w.SetRate(c.Rate.Count, c.Rate.Per) }
-		s.keys, s.evictions, s.bytes = w.Keys, w.Evictions, w.Bytes
-	default:
-		g := bucket.NewGCRA(c.MaxKeys, c.Exact, rateOf(c))
-		s.meter, s.set = g, func(c *Config) { g.SetRate(clock.Now(), rateOf(c)) }
-		s.keys, s.evictions, s.bytes = g.Keys, g.Evictions, g.Bytes
+	if patience > 0 {
+		ls.link.SetPatience(patience)
 	}
-	return s
-}
-
-// penalize makes the box of a limit. Generations are built one after the other.
-func (s *state) penalize(c *Config) {
-	if s.box == nil {
-		s.box = newBox(c.MaxKeys, c.Penalty)
-	}
-}
-
-func rateOf(c *Config) bucket.Rate {
-	return bucket.Rate{Count: c.Rate.Count, Per: c.Rate.Per, Burst: c.Burst}
 }

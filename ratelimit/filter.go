@@ -16,6 +16,7 @@ type gate struct {
 	limits []*limit
 	cost   int64 // of the route; -1: that of each limit
 	slot   int
+	asks   bool // one of the limits asks the server of the fleet
 }
 
 var records = sync.Pool{New: func() any { return new(record) }}
@@ -38,7 +39,7 @@ func (g *gate) Run(x *edge.Exchange) edge.Verdict {
 			continue
 		}
 		r.scratch = l.conf.appendKey(r.scratch[:0], x, g.route)
-		u := use{limit: l, key: bucket.HashKey(l.seed, r.scratch), cost: l.conf.Cost}
+		u := use{limit: l, key: l.hash(r.scratch), cost: l.conf.Cost}
 		if g.cost >= 0 {
 			u.cost = g.cost
 		}
@@ -54,7 +55,11 @@ func (g *gate) Run(x *edge.Exchange) edge.Verdict {
 			return g.refuse(x, r, by)
 		}
 	}
-	if by := refusal(r, now, (*use).take); by >= 0 {
+	by := refusal(r, now, (*use).take)
+	if by < 0 && g.asks {
+		by = ask(r, now)
+	}
+	if by >= 0 {
 		return g.refuse(x, r, by)
 	}
 	for i := range r.uses {
@@ -72,15 +77,16 @@ func (g *gate) Run(x *edge.Exchange) edge.Verdict {
 func refusal(r *record, now int64, ask func(*use, int64) bool) int {
 	by := -1
 	for i := range r.uses {
-		u := &r.uses[i]
-		if ask(u, now) || u.limit.observe {
-			continue
-		}
-		if by < 0 || u.last.Retry < 0 || r.uses[by].last.Retry >= 0 && u.last.Retry > r.uses[by].last.Retry {
+		if u := &r.uses[i]; !ask(u, now) && !u.limit.observe && (by < 0 || u.waitsLonger(&r.uses[by])) {
 			by = i
 		}
 	}
 	return by
+}
+
+// waitsLonger says whether what refused u lasts longer than what refused v. Less than 0 is for ever.
+func (u *use) waitsLonger(v *use) bool {
+	return u.last.Retry < 0 || v.last.Retry >= 0 && u.last.Retry > v.last.Retry
 }
 
 // ban refuses the key of the last use, for what it did before.
@@ -100,7 +106,7 @@ var outside = &edge.Fault{Status: 403, Side: edge.SideClient, Code: "denied",
 	Detail: "This address may not come in."}
 
 func (u *use) peek(now int64) bool {
-	if u.limit.meter == nil {
+	if u.limit.meter == nil || u.limit.asks || u.limit.shared != nil && !u.limit.shared.Up() {
 		return true // to be seen when it is taken
 	}
 	u.last = u.limit.meter.Peek(u.key, now, u.cost)
@@ -108,6 +114,9 @@ func (u *use) peek(now int64) bool {
 }
 
 func (u *use) take(now int64) bool {
+	if u.limit.shared != nil {
+		return u.takeShared(now)
+	}
 	if u.limit.meter == nil {
 		var n int64
 		u.taken, n = u.limit.flights.Acquire(u.key, u.limit.conf.MaxInFlight)
@@ -136,6 +145,11 @@ func (g *gate) refuse(x *edge.Exchange, r *record, by int) edge.Verdict {
 	u := &r.uses[by]
 	r.refused = u
 	l := u.limit
+	if u.gone {
+		l.say(unknown, x)
+		x.Fault = unavailable
+		return edge.Answered
+	}
 	l.say(limited, x)
 	l.kept.worst.note(u.key, func() string { return l.conf.describeKey(x, g.route, u.key) })
 	if l.conf.Penalty != nil {
@@ -260,6 +274,9 @@ func (d done) Run(x *edge.Exchange) edge.Verdict {
 	for i := range r.uses {
 		if u := &r.uses[i]; u.taken && u.limit.meter == nil {
 			u.limit.flights.Release(u.key)
+		}
+		if r.uses[i].fellBack {
+			r.uses[i].limit.fallbacks.Inc(x.Lane)
 		}
 		r.uses[i] = use{}
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/ratelimit/bucket"
+	"github.com/penstock-edge/penstock/ratelimit/fleet"
+	"github.com/penstock-edge/penstock/ratelimit/quota"
 )
 
 // meter counts what keys spend. now is in clock nanoseconds.
@@ -30,12 +32,15 @@ type limit struct {
 	seed    uint64
 	meter   meter               // nil: it counts requests under way
 	flights *bucket.Concurrency // nil: it counts requests
+	shared  *fleet.Ledger       // the meter, when gateways share it
+	asks    bool                // the server is asked before an answer
 	policy  []byte              // the item of RateLimit-Policy, up to the partition key
 	quoted  []byte              // its name as a string of a structured field
 	window  int64               // seconds, for the policy
 	quota   int64
 
 	decisions [decisions]*lanes.Counter
+	fallbacks *lanes.Counter
 }
 
 // decision is what a limit said, for penstock_rate_limit_decisions_total.
@@ -48,10 +53,12 @@ const (
 	skipped  // on the allow-list
 	denied   // on the deny-list
 	banned   // refused early, for what it did before
+	unknown  // refused, as the server of the fleet did not answer
 	decisions
 )
 
-var decisionNames = [decisions]string{"allowed", "limited", "observed", "skipped", "denied", "banned"}
+var decisionNames = [decisions]string{"allowed", "limited", "observed", "skipped", "denied", "banned",
+	"unknown"}
 
 // describe makes what of the fields never changes. Names of limits are letters, digits, _ and -, so they
 // need no escapes.
@@ -64,6 +71,8 @@ func (l *limit) describe() {
 		l.policy = append(l.quoted[:len(l.quoted):len(l.quoted)], (`;q=` + strconv.FormatInt(l.quota, 10) +
 			`;qu="concurrent-requests"`)...)
 		return
+	case c.Algorithm == "quota":
+		l.quota, l.window = c.Quota, quotaWindow[c.period]
 	case c.Algorithm == "sliding_window":
 		l.quota, l.window = c.Rate.Count, int64(c.Rate.Per/time.Second)
 	default:
@@ -74,6 +83,17 @@ func (l *limit) describe() {
 	}
 	l.policy = append(l.quoted[:len(l.quoted):len(l.quoted)], (`;q=` + strconv.FormatInt(l.quota, 10) +
 		`;w=` + strconv.FormatInt(l.window, 10))...)
+}
+
+// quotaWindow is what a policy says of a period. Months differ, and the field has room for one number.
+var quotaWindow = [...]int64{quota.Hour: 3600, quota.Day: 24 * 3600, quota.Month: 30 * 24 * 3600}
+
+// hash returns the key of some bytes. Those that leave this process, or outlive it, are the same anywhere.
+func (l *limit) hash(b []byte) bucket.Key {
+	if l.shared != nil || l.conf.Algorithm == "quota" {
+		return fleet.HashKey(b)
+	}
+	return bucket.HashKey(l.seed, b)
 }
 
 // appendPartition appends a partition key: bytes that tell keys apart and nothing of what is in them.
@@ -101,6 +121,9 @@ type use struct {
 	cost  int64
 	last  bucket.Result
 	taken bool
+	// decided without the server of the fleet
+	fellBack bool
+	gone     bool // refused, because the server did not answer and on_failure is deny
 }
 
 // record is what the limits of a route remember of an exchange, in its slot.

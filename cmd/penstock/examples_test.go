@@ -30,6 +30,7 @@ import (
 	"github.com/penstock-edge/penstock/pool/discovery"
 	"github.com/penstock-edge/penstock/pool/limit"
 	"github.com/penstock-edge/penstock/pool/outlier"
+	"github.com/penstock-edge/penstock/ratelimit/fleet"
 )
 
 const root = "../.."
@@ -184,7 +185,7 @@ func TestFullNamesEveryKey(t *testing.T) {
 	f("[[listener.certificate]]", reflect.TypeFor[config.Certificate]())
 	f("[[route]]", reflect.TypeFor[config.Route]())
 	f("[pool.users]", reflect.TypeFor[pool.Config]())
-	f("[pool.users.tls]", reflect.TypeFor[pool.TLS]())
+	f("[pool.users.tls]", reflect.TypeFor[config.ClientTLS]())
 	f("[pool.users.outlier]", reflect.TypeFor[outlier.Config]())
 	f("[pool.users.breaker]", reflect.TypeFor[breaker.Config]())
 	f("[pool.users.retry]", reflect.TypeFor[pool.Retry]())
@@ -192,6 +193,8 @@ func TestFullNamesEveryKey(t *testing.T) {
 	f("[pool.users.concurrency]", reflect.TypeFor[limit.Config]())
 	f("[pool.users.admission]", reflect.TypeFor[limit.AdmissionConfig]())
 	f("[pool.users.sticky]", reflect.TypeFor[pool.Sticky]())
+	f("[redis]", reflect.TypeFor[fleet.Config]())
+	f("[redis.tls]", reflect.TypeFor[config.ClientTLS]())
 	f("[pool.by-consul.discover.consul]", reflect.TypeFor[discovery.Consul]())
 	f("[pool.by-kubernetes.discover.kubernetes]", reflect.TypeFor[discovery.Kubernetes]())
 	f("[pool.by-etcd.discover.etcd]", reflect.TypeFor[discovery.Etcd]())

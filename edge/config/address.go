@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"path"
@@ -83,4 +84,23 @@ func (e endpoint) clashes(other endpoint) bool {
 		return false
 	}
 	return e.host == other.host || e.host == "" || other.host == ""
+}
+
+// CheckServer says what is wrong with the address of a server to connect to, host:port or unix:/path. What it
+// is called in the message is the first argument.
+func CheckServer(what, address string) error {
+	if socket, ok := strings.CutPrefix(address, "unix:"); ok {
+		if socket == "" {
+			return fmt.Errorf("%s %q names no socket: want unix:/path", what, address)
+		}
+		return nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return fmt.Errorf("%s %q is not host:port or unix:/path", what, address)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("%s %q has no port from 1 to 65535", what, address)
+	}
+	return nil
 }

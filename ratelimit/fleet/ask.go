@@ -1,0 +1,265 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/ratelimit/bucket"
+)
+
+const (
+	workers   = 8    // goroutines that send questions; each sends what has come meanwhile in one go
+	mostBatch = 128  // questions in one go
+	mostAsks  = 4096 // that wait to be sent; more are not asked
+)
+
+// Question is one limit of a request.
+type Question struct {
+	Ledger  *Ledger
+	Key     bucket.Key
+	Cost    int64
+	Observe bool // the answer binds nobody
+	Result  bucket.Result
+}
+
+// Ask is what a request wants to know of the server: all of its limits at once. It is charged to all of them
+// or to none.
+type Ask struct {
+	Questions []Question
+
+	state   atomic.Uint32
+	answer  chan error // of size 1
+	refused bool       // a limit that binds has said no: nothing is charged
+	timer   *time.Timer
+	sent    []command
+}
+
+// States of an Ask. Whoever changes it from waiting decides what becomes of it.
+const (
+	waiting   uint32 = iota
+	answered         // Do has it, or will take it from the channel
+	abandoned        // Do has gone; the worker puts it away
+)
+
+var asks = sync.Pool{New: func() any {
+	a := &Ask{answer: make(chan error, 1), timer: time.NewTimer(time.Hour)}
+	a.timer.Stop()
+	return a
+}}
+
+// AcquireAsk returns an Ask without questions.
+func AcquireAsk() *Ask { return asks.Get().(*Ask) }
+
+// ReleaseAsk puts an Ask away whose Do has returned nil, or that was never asked. Not to be used afterwards.
+func ReleaseAsk(a *Ask) {
+	clear(a.Questions)
+	a.Questions, a.sent = a.Questions[:0], a.sent[:0]
+	a.state.Store(waiting)
+	asks.Put(a)
+}
+
+// Errors of Do.
+var (
+	ErrDown = errors.New("redis does not answer")
+	ErrLate = errors.New("redis did not answer in time")
+	ErrBusy = errors.New("too many questions wait for redis")
+)
+
+// Do asks the server and waits for at most timeout. The Ask is gone when it returns an error: what came
+// too late may have been charged nevertheless.
+func (l *Link) Do(a *Ask, timeout time.Duration) error {
+	if !l.up.Load() {
+		ReleaseAsk(a)
+		return ErrDown
+	}
+	select {
+	case l.asks <- a:
+	default:
+		ReleaseAsk(a)
+		return ErrBusy
+	}
+	a.timer.Reset(timeout)
+	select {
+	case err := <-a.answer:
+		a.timer.Stop()
+		if err != nil {
+			ReleaseAsk(a)
+		}
+		return err
+	case <-a.timer.C:
+	}
+	if a.state.CompareAndSwap(waiting, abandoned) {
+		l.failed(ErrLate)
+		return ErrLate
+	}
+	err := <-a.answer // it is just being answered
+	if err != nil {
+		ReleaseAsk(a)
+	}
+	return err
+}
+
+// work sends what is asked.
+func (l *Link) work() {
+	batch := make([]*Ask, 0, mostBatch)
+	for {
+		select {
+		case <-l.ctx.Done():
+			l.refuseRest()
+			return
+		case a := <-l.asks:
+			batch = append(batch[:0], a)
+		}
+	more:
+		for len(batch) < mostBatch {
+			select {
+			case a := <-l.asks:
+				batch = append(batch, a)
+			default:
+				break more
+			}
+		}
+		l.send(batch)
+	}
+}
+
+// refuseRest answers what nobody will send any more.
+func (l *Link) refuseRest() {
+	for {
+		select {
+		case a := <-l.asks:
+			a.settle(ErrDown)
+		default:
+			return
+		}
+	}
+}
+
+// settle gives the Ask back to who asked. When that one has gone, what was charged is given back, since it
+// was decided otherwise, and the Ask put away.
+func (a *Ask) settle(err error) (inTime bool) {
+	if a.state.CompareAndSwap(waiting, answered) {
+		a.answer <- err
+		return true
+	}
+	if err == nil && !a.refused {
+		a.giveBack()
+	}
+	ReleaseAsk(a)
+	return false
+}
+
+func (a *Ask) giveBack() {
+	now := clock.Now()
+	for i := range a.Questions {
+		if q := &a.Questions[i]; q.Result.OK {
+			q.Ledger.Charge(q.Key, now, -q.Cost)
+		}
+	}
+}
+
+// send asks the server a batch. Who has gone is not asked for any more. A cluster is asked for each limit
+// by itself, since the keys are on several nodes.
+func (l *Link) send(batch []*Ask) {
+	c := l.client.Load()
+	if c == nil {
+		for _, a := range batch {
+			a.settle(ErrDown)
+		}
+		return
+	}
+	var all []command
+	live, now := batch[:0], time.Now()
+	for _, a := range batch {
+		if a.state.Load() == abandoned {
+			ReleaseAsk(a)
+			continue
+		}
+		a.compose(now, l.conf.Cluster)
+		live, all = append(live, a), append(all, a.sent...)
+	}
+	if len(live) == 0 {
+		return
+	}
+	inTime, err := l.exchange(*c, all, live)
+	switch {
+	case err != nil:
+		l.failed(err)
+	case inTime:
+		l.fails.Store(0)
+	}
+}
+
+// exchange runs the commands of asks and settles each with its answer. It says whether one of them was still
+// waited for.
+func (l *Link) exchange(c rueidis.Client, all []command, live []*Ask) (inTime bool, failure error) {
+	ctx, cancel := context.WithTimeout(l.ctx, l.conf.ConnectTimeout)
+	defer cancel()
+	answers, errs := make([][]said, len(all)), make([]error, len(all))
+	run(ctx, c, all, func(i int, s []said, err error) { answers[i], errs[i] = s, err })
+	for i, at := 0, 0; i < len(live); i++ {
+		a := live[i]
+		n := len(a.sent)
+		if err := errors.Join(errs[at : at+n]...); err != nil {
+			failure = err
+			a.settle(err)
+		} else {
+			a.conclude(answers[at:at+n], l.conf.Cluster)
+			inTime = a.settle(nil) || inTime
+		}
+		at += n
+	}
+	return inTime, failure
+}
+
+// compose makes the commands of a.
+func (a *Ask) compose(now time.Time, apart bool) {
+	a.sent = a.sent[:0]
+	for i := range a.Questions {
+		q := &a.Questions[i]
+		if i == 0 || apart {
+			a.sent = append(a.sent, command{})
+		}
+		how := enforce
+		if q.Observe {
+			how = observe
+		}
+		c := &a.sent[len(a.sent)-1]
+		c.add(q.Ledger.name(q.Key), q.Ledger.rule.Load(), how, float64(q.Cost), now)
+	}
+}
+
+// conclude turns answers into results. Where limits were asked apart, those that have charged a request which
+// another one refuses give it back.
+func (a *Ask) conclude(answers [][]said, apart bool) {
+	a.refused = false
+	for i := range a.Questions {
+		q := &a.Questions[i]
+		s := answers[0]
+		if apart {
+			s = answers[i]
+		} else {
+			s = s[i:]
+		}
+		a.refused = a.refused || !s[0].ok && !q.Observe
+		q.Result = s[0].result()
+		q.Ledger.learn(q.Key, s[0])
+	}
+	if !a.refused {
+		return
+	}
+	if apart {
+		a.giveBack()
+	}
+	for i := range a.Questions {
+		if q := &a.Questions[i]; q.Result.OK {
+			q.Result.Remaining += q.Cost
+		}
+	}
+}

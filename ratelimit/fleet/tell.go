@@ -1,0 +1,179 @@
+package fleet
+
+import (
+	"context"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/ratelimit/bucket"
+)
+
+const (
+	pace     = 5 * time.Millisecond // between two tellings, unless a key has spent half of its lease
+	mostTold = 512                  // keys in one telling
+	tidyEach = time.Second          // between two looks for keys with nothing left to know
+)
+
+// report is what one key has spent.
+type report struct {
+	key  bucket.Key
+	used float64
+}
+
+// run tells the server what was spent.
+func (w *Ledger) run() {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	tidied := clock.Now()
+	for {
+		select {
+		case <-w.stop:
+			return
+		case <-w.wake:
+		case <-w.urgent:
+		}
+		pause.Reset(pace)
+		select {
+		case <-w.stop:
+			return
+		case <-w.urgent:
+		case <-pause.C:
+		}
+		if w.back.Swap(false) {
+			w.recall()
+		}
+		w.tellAll()
+		if now := clock.Now(); now-tidied >= int64(tidyEach) {
+			tidied = now
+			w.tidy(now)
+		}
+	}
+}
+
+// returned has all keys looked at: the server is there again.
+func (w *Ledger) returned() {
+	w.back.Store(true)
+	ring(w.urgent)
+	ring(w.wake)
+}
+
+// recall makes every key that has spent something one to be told.
+func (w *Ledger) recall() {
+	for i := range w.shards {
+		s := &w.shards[i]
+		s.mu.Lock()
+		for j := range s.entries {
+			if e := &s.entries[j]; e.live {
+				w.note(s, e, uint32(j))
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+// tellAll tells the server until there is nothing to tell, or it does not answer.
+func (w *Ledger) tellAll() {
+	for w.link.Up() {
+		batch := w.collect(clock.Now())
+		if len(batch) == 0 {
+			return
+		}
+		if err := w.tell(batch); err != nil {
+			w.link.lost(err)
+			ring(w.wake) // what has failed is told again, the next time round
+			return
+		}
+	}
+}
+
+// collect takes keys that have something to tell.
+func (w *Ledger) collect(now int64) []report {
+	var batch []report
+	up, nodes, r := w.link.Up(), w.link.Nodes(), w.rule.Load()
+	for i := range w.shards {
+		s := &w.shards[i]
+		s.mu.Lock()
+		for len(s.dirty) > 0 && len(batch) < mostTold {
+			last := len(s.dirty) - 1
+			e := &s.entries[s.dirty[last]]
+			s.dirty = s.dirty[:last]
+			e.told = false
+			e.advance(r, up, nodes, now)
+			if e.used == 0 {
+				continue
+			}
+			e.sent = e.used
+			batch = append(batch, report{e.key, e.used})
+		}
+		s.mu.Unlock()
+	}
+	return batch
+}
+
+// tell charges on the server what keys have spent, and learns what is left to them. What got no answer is
+// told again, though the server may have charged it: a key may so be charged too much by one lease, never too
+// little.
+func (w *Ledger) tell(batch []report) error {
+	c := w.link.client.Load()
+	if c == nil {
+		return ErrDown
+	}
+	r, now := w.rule.Load(), time.Now()
+	all := make([]command, len(batch))
+	for i, b := range batch {
+		all[i].add(w.name(b.key), r, charge, b.used, now)
+	}
+	ctx, cancel := context.WithTimeout(w.link.ctx, time.Duration(w.timeout.Load()))
+	defer cancel()
+	var failure error
+	run(ctx, *c, all, func(i int, s []said, err error) {
+		if err != nil {
+			failure = err
+			w.heard(batch[i], nil, clock.Now())
+			return
+		}
+		w.heard(batch[i], &s[0], clock.Now())
+	})
+	return failure
+}
+
+// heard takes in the answer about one key; nil: there was none.
+func (w *Ledger) heard(b report, what *said, now int64) {
+	r := w.rule.Load()
+	s := w.shard(b.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, ok := s.index[b.key]
+	if !ok {
+		return // forgotten meanwhile
+	}
+	e := &s.entries[i]
+	if what == nil {
+		e.sent = 0
+		w.note(s, e, i)
+		return
+	}
+	e.used -= e.sent
+	e.sent = 0
+	if e.used < epsilon && e.used > -epsilon {
+		e.used = 0
+	}
+	e.hear(r, *what, now)
+	w.note(s, e, i)
+}
+
+// tidy forgets keys with nothing to know.
+func (w *Ledger) tidy(now int64) {
+	for i := range w.shards {
+		s := &w.shards[i]
+		s.mu.Lock()
+		for j := range s.entries {
+			if e := &s.entries[j]; e.live && !e.told && e.used == 0 && e.full <= now {
+				delete(s.index, e.key)
+				*e = entry{}
+				s.free = append(s.free, uint32(j))
+			}
+		}
+		s.mu.Unlock()
+	}
+}

@@ -1,0 +1,100 @@
+package ratelimit
+
+import (
+	"time"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/ratelimit/bucket"
+	"github.com/penstock-edge/penstock/ratelimit/fleet"
+)
+
+// unavailable is the fault of requests that nobody can decide about.
+var unavailable = &edge.Fault{Status: 503, Side: edge.SideGateway, Code: "rate_limit_unavailable",
+	Detail: "Whether this request is within its limit cannot be told now.", RetryAfter: 1}
+
+// takeShared takes from a limit of the fleet: at once when it is fast. An exact one is asked later, together
+// with the others.
+func (u *use) takeShared(now int64) bool {
+	l := u.limit
+	switch {
+	case l.asks:
+		u.last = bucket.Result{OK: true}
+	case l.shared.Up():
+		u.last = l.shared.Take(u.key, now, u.cost)
+		u.taken = u.last.OK
+	default:
+		u.fallBack(now)
+	}
+	return u.last.OK
+}
+
+// fallBack decides without the server.
+func (u *use) fallBack(now int64) {
+	l := u.limit
+	u.fellBack = true
+	switch l.conf.OnFailure {
+	case "deny":
+		u.last, u.gone = bucket.Result{Retry: time.Second}, true
+	case "allow":
+		l.shared.Allow(u.key, now, u.cost)
+		u.last = l.shared.Peek(u.key, now, 0)
+		u.last.OK, u.taken = true, true
+	default:
+		u.last = l.shared.Take(u.key, now, u.cost)
+		u.taken = u.last.OK
+	}
+}
+
+// ask asks the server about all exact limits of a request at once, and returns the one that refuses for
+// longest; -1: none does.
+func ask(r *record, now int64) int {
+	a := fleet.AcquireAsk()
+	wait := time.Duration(0)
+	var link *fleet.Link
+	for i := range r.uses {
+		u := &r.uses[i]
+		if !u.limit.asks {
+			continue
+		}
+		a.Questions = append(a.Questions, fleet.Question{Ledger: u.limit.shared, Key: u.key, Cost: u.cost,
+			Observe: u.limit.observe})
+		link = u.limit.shared.Link()
+		if t := u.limit.conf.FleetTimeout; wait == 0 || t < wait {
+			wait = t
+		}
+	}
+	if link == nil {
+		fleet.ReleaseAsk(a) // this client is on the allow-list of all of them
+		return -1
+	}
+	err := link.Do(a, wait)
+	by, q := -1, 0
+	for i := range r.uses {
+		u := &r.uses[i]
+		if !u.limit.asks {
+			continue
+		}
+		if err != nil {
+			u.fallBack(now)
+		} else {
+			u.last = a.Questions[q].Result
+			u.taken = u.last.OK
+		}
+		q++
+		if !u.last.OK && !u.limit.observe && (by < 0 || u.waitsLonger(&r.uses[by])) {
+			by = i
+		}
+	}
+	if err != nil {
+		return by
+	}
+	fleet.ReleaseAsk(a)
+	if by >= 0 {
+		for i := range r.uses {
+			if u := &r.uses[i]; u.limit.asks {
+				u.taken = false // the server charges all or none
+			}
+		}
+	}
+	return by
+}

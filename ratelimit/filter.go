@@ -204,7 +204,7 @@ func appendItem(b, item []byte, u *use) []byte {
 	if len(b) > 0 {
 		b = append(b, ", "...)
 	}
-	return appendPartition(append(b, item...), u.key)
+	return u.appendPartition(append(b, item...))
 }
 
 // appendState appends what is left, and in how many seconds all of it is there again.
@@ -221,7 +221,7 @@ func (u *use) appendState(b []byte) []byte {
 		}
 		b = strconv.AppendInt(append(b, ";t="...), seconds(wait), 10)
 	}
-	return appendPartition(b, u.key)
+	return u.appendPartition(b)
 }
 
 // charge charges what the answer says, less what was taken beforehand.

@@ -96,12 +96,14 @@ func (l *limit) hash(b []byte) bucket.Key {
 	return bucket.HashKey(l.seed, b)
 }
 
-// appendPartition appends a partition key: bytes that tell keys apart and nothing of what is in them.
-func appendPartition(dst []byte, k bucket.Key) []byte {
-	raw := partitionOf(k)
-	dst = append(dst, `;pk=:`...)
-	dst = base64.StdEncoding.AppendEncode(dst, raw[:])
-	return append(dst, ':')
+// appendPartition appends a partition key: bytes that tell keys apart and nothing of what is in them. It is
+// written twice, and encoded once.
+func (u *use) appendPartition(dst []byte) []byte {
+	if u.partition[0] == 0 {
+		raw := partitionOf(u.key)
+		base64.StdEncoding.Encode(u.partition[:], raw[:])
+	}
+	return append(append(append(dst, `;pk=:`...), u.partition[:]...), ':')
 }
 
 func partitionOf(k bucket.Key) (raw [8]byte) {
@@ -121,6 +123,8 @@ type use struct {
 	cost  int64
 	last  bucket.Result
 	taken bool
+	// partition is the key as clients are told it; all 0 before it is needed.
+	partition [12]byte
 	// decided without the server of the fleet
 	fellBack bool
 	gone     bool // refused, because the server did not answer and on_failure is deny

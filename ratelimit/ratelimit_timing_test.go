@@ -8,11 +8,12 @@ import (
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
+	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
 // newGate returns a gate with as many limits, which refuse nobody.
 func newGate(n int) *gate {
-	file := config.Parse("test.toml", []byte("[rate_limit.main]\nrate = \"1000000/s\"\n"), config.Options{})
+	file := config.Parse("test.toml", []byte("[rate_limit.main]\nrate = \"1000000000/s\"\n"), config.Options{})
 	g := &gate{route: "r", cost: -1}
 	for range n {
 		c := readConfig(file.Root.Children("rate_limit")[0])
@@ -32,8 +33,11 @@ func benchmarkGate(b *testing.B, n int) {
 	x := &edge.Exchange{}
 	x.Slot = make([]any, 1)
 	x.Client = netip.MustParseAddr("192.0.2.7")
+	head := []byte("HTTP/1.1 200 OK\r\nDate: Thu, 26 Nov 2026 10:00:00 GMT\r\n\r\n")
+	came := &wire.Response{Status: 200, Fields: len("HTTP/1.1 200 OK\r\n"), HasDate: true}
 	for b.Loop() {
 		x.Times.Head = clock.Now()
+		x.TakeHead(came, head)
 		g.Run(x)
 		tell{}.Run(x)
 		done{}.Run(x)

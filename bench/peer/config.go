@@ -22,6 +22,7 @@ func penstock(s Setup) string {
 	}
 	if s.Work.Limited {
 		routes += "rate_limits = [\"per_ip\"]\n[rate_limit.per_ip]\nrate = \"1000000/s\"\n"
+		routes += fmt.Sprintf("headers = %v\n", s.Work.Told)
 	}
 	if s.Work.Log {
 		out = filepath.Join(s.Dir, "access.log")
@@ -120,6 +121,10 @@ func haproxy(s Setup) string {
 		limit = "stick-table type ip size 100k expire 10s store http_req_rate(1s)\n" +
 			"  http-request track-sc0 src\n" +
 			"  http-request deny deny_status 429 if { sc_http_req_rate(0) gt 1000000 }"
+	}
+	if s.Work.Told {
+		limit += "\n  http-response set-header RateLimit-Policy '\"per_ip\";q=1000000;w=1'\n" +
+			"  http-response set-header RateLimit '\"per_ip\";r=%[sc_http_req_rate(0)];t=1'"
 	}
 	if s.Work.Log {
 		log = "log global\n  option httplog"

@@ -25,6 +25,7 @@ type Work struct {
 	// Guarded switches on all that the pool has against its target's failures; "bare" does the work without.
 	Guarded bool
 	Limited bool // a rate limit for each address, far above what comes; "bare" does without
+	Told    bool // and clients are told what is left, in fields of the answer
 }
 
 // Works are the works by name.
@@ -40,6 +41,7 @@ var Works = []Work{
 	{Name: "close-128", Path: "/128", Routes: 1, Close: true, Conns: 64},
 	{Name: "guarded-128", Path: "/128", Routes: 1, Conns: 64, Guarded: true},
 	{Name: "limited-128", Path: "/128", Routes: 1, Conns: 64, Limited: true},
+	{Name: "told-128", Path: "/128", Routes: 1, Conns: 64, Limited: true, Told: true},
 	{Name: "tls-128", Path: "/128", Routes: 1, TLS: true, Conns: 64},
 }
 
@@ -89,6 +91,9 @@ func Write(name string, s Setup) (rig.Program, error) {
 		}
 		text, file, p.Args = penstock(s), "penstock.toml", []string{program, "run", "--config"}
 	case "nginx":
+		if s.Work.Told {
+			return p, ErrUnfit // limit_req keeps to itself what is left
+		}
 		text, file, p.Args = nginx(s), "nginx.conf", []string{"nginx", "-p", s.Dir, "-c"}
 	case "haproxy":
 		p.Out = filepath.Join(s.Dir, "access.log")

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -244,4 +245,33 @@ func TestFleetQuota(t *testing.T) {
 	if r := startFleet(t, 1, conf)[0].get("/x"); r.StatusCode != 429 {
 		t.Errorf("after a restart: %d", r.StatusCode)
 	}
+}
+
+// TestFleetSlowServer: a server that answers later than requests wait is not asked, until it is quick again.
+func TestFleetSlowServer(t *testing.T) {
+	redis, delay := startRedis(t), &atomic.Int64{}
+	conf := sharedBy(record(t, nil).addr, slowly(t, redis.addr, delay), "rate = \"1000/s\"\nfleet_timeout = \"100ms\"\n")
+	g := startFleet(t, 1, conf)[0]
+	shots, _ := flood(t, []*gateway{g}, 300, func() {
+		delay.Store(int64(150 * time.Millisecond))
+		eventually(t, "the server counts as gone", func() bool { return g.metric("penstock_redis_up") == 0 })
+		eventually(t, "it was asked again, and was too slow", func() bool {
+			return g.metric(`penstock_rate_limit_fallbacks_total{limit="main"}`) > 100
+		})
+		if up := g.metric("penstock_redis_losses_total"); up != 1 {
+			t.Errorf("it was lost %v times", up)
+		}
+		delay.Store(0)
+		eventually(t, "it is asked again", func() bool { return g.metric("penstock_redis_up") == 1 })
+	})
+	if n := tally(t, shots); len(n) != 1 || n[200] != len(shots) {
+		t.Errorf("%v", n)
+	}
+	late := 0
+	for _, s := range shots {
+		if s.Took > 90*time.Millisecond {
+			late++
+		}
+	}
+	t.Logf("of %d requests %d waited for the server as long as they may", len(shots), late)
 }

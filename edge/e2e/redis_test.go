@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -152,4 +153,42 @@ func startSentinel(t testing.TB, master *redisServer) *redisServer {
 	s.launch()
 	t.Cleanup(s.kill)
 	return s
+}
+
+// slowly relays connections to an address, and passes each piece of data on after a delay.
+func slowly(t testing.TB, to string, delay *atomic.Int64) string {
+	t.Helper()
+	pass := func(dst, src net.Conn) {
+		defer dst.Close()
+		type piece struct {
+			at   time.Time
+			text []byte
+		}
+		pieces := make(chan piece, 1000)
+		go func() {
+			defer close(pieces)
+			for {
+				b := make([]byte, 32<<10)
+				n, err := src.Read(b)
+				pieces <- piece{time.Now().Add(time.Duration(delay.Load())), b[:n]}
+				if err != nil {
+					return
+				}
+			}
+		}()
+		for p := range pieces {
+			time.Sleep(time.Until(p.at)) // the delay is what this is for
+			if _, err := dst.Write(p.text); err != nil {
+				_ = src.Close() // ends the reader
+			}
+		}
+	}
+	return origin(t, func(c net.Conn) {
+		s, err := net.Dial("tcp", to)
+		if err != nil {
+			return
+		}
+		go pass(s, c)
+		pass(c, s)
+	})
 }

@@ -6,6 +6,28 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
+// Fetch asks the upstream of x's route as Serve does, with its policies about other attempts and the filters
+// of Admit and Receive, for who has made x himself (CopyTo). It waits for the head of the answer; the body is
+// in x.Out. Finish has to follow in any case.
+func Fetch(x *Exchange) *Fault {
+	x.MayWait = true
+	guarded(x, nil, fetch)
+	return x.Fault
+}
+
+func fetch(x *Exchange, _ Sender) Verdict {
+	if v := run(x.Plan.filters[Admit], x); v != Next {
+		return v
+	}
+	return ask(x, nil)
+}
+
+// Finish ends an exchange that Fetch was called with; f tells how it went.
+func (x *Exchange) Finish(f *Fault) {
+	x.letGo(f)
+	x.End()
+}
+
 // ask asks the upstream until one attempt succeeds or none may follow.
 func ask(x *Exchange, _ Sender) Verdict {
 	if g, ok := x.In.(Gatherer); ok && x.peer == nil {

@@ -39,3 +39,22 @@ func (x *Exchange) Adopt(y *Exchange) {
 	x.Call.Status = y.Call.Status
 	y.Out, y.Held = nil, nil
 }
+
+// TakeOver makes the answer that Fetch has brought into y that of x, with its body, its peer, and what the
+// upstream remembers. Finish of y has nothing left to do then.
+func (x *Exchange) TakeOver(y *Exchange) {
+	h, o := &x.head, &y.head
+	x.ResetHead()
+	if o.asCame {
+		h.status, h.dated, h.claims, h.asCame = o.status, o.dated, o.claims, true
+		h.reason, o.reason = o.reason, h.reason
+		h.lines, o.lines = o.lines, h.lines
+	} else {
+		o.form.CopyTo(&h.form)
+	}
+	y.ResetHead()
+	x.Out, x.OutLen, x.Held, x.peer, x.Call = y.Out, y.OutLen, y.Held, y.peer, y.Call
+	y.Out, y.Held, y.peer, y.Call = nil, nil, nil, Call{}
+	x.PoolName, x.TargetName, x.Cause, x.Attempts = y.PoolName, y.TargetName, y.Cause, y.Attempts
+	x.Times.Sent, x.Times.Answer, x.Times.Connect = y.Times.Sent, y.Times.Answer, y.Times.Connect
+}

@@ -60,6 +60,7 @@ type stage uint8
 
 const (
 	policing  stage = iota // its route is known
+	looking                // the client may ask
 	asking                 // the upstream is to be asked, or has been
 	answering              // what to answer is known
 	sending                // the answer's head is complete
@@ -81,11 +82,15 @@ func begin(g *Generation, x *Exchange) bool {
 
 // advance takes x from where it stands to its end; without wait only as far as nobody has to be waited for.
 func advance(x *Exchange, front Sender, wait bool) Progress {
-	if x.stage == policing {
+	if x.stage <= looking {
 		if x.Plan.waits && !wait {
 			return Blocked
 		}
+		x.MayWait = wait
 		v := guarded(x, nil, policies)
+		if v == Wait {
+			return Blocked
+		}
 		x.Times.Policy = clock.Now()
 		if dropped(x, v) {
 			return Ended
@@ -211,9 +216,18 @@ func findRoute(x *Exchange) Verdict {
 	return Next
 }
 
-// policies runs the request phases of the route.
+// policies runs the request phases of the route. Those of Lookup and Admit are run again when one of them has
+// to wait.
 func policies(x *Exchange, _ Sender) Verdict {
-	for _, ph := range [...]Phase{Access, Rewrite, Lookup, Admit} {
+	phases := [...]Phase{Access, Rewrite, Lookup, Admit}
+	from := 0
+	if x.stage == looking {
+		from = 2
+	}
+	for _, ph := range phases[from:] {
+		if ph == Lookup {
+			x.stage = looking
+		}
 		if v := run(x.Plan.filters[ph], x); v != Next {
 			return v
 		}

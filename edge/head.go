@@ -52,6 +52,15 @@ func (x *Exchange) TakeHead(m *wire.Response, clean []byte) {
 
 var contentLength = []byte("\r\nContent-Length: ")
 
+// SetHead makes a head that was kept that of the answer: lines are checked fields with CRLF behind each,
+// without framing fields. dated tells that Date is among them.
+func (x *Exchange) SetHead(status int, reason, lines []byte, dated bool) {
+	h := &x.head
+	h.status, h.dated, h.claims, h.asCame = status, dated, false, true
+	h.reason = append(h.reason[:0], reason...)
+	h.lines = append(h.lines[:0], lines...)
+}
+
 // Status returns the status of the answer.
 func (x *Exchange) Status() int {
 	if x.head.asCame {

@@ -109,3 +109,35 @@ func TestLoopLeavesWaitingFilters(t *testing.T) {
 	Proceed(x, &h.front)
 	h.expect("access", "pick", "try", "respond", "release", "log")
 }
+
+// TestLoopLookupWaits: a filter of Lookup that has to wait is run again by a goroutine, and those before it are not.
+func TestLoopLookupWaits(t *testing.T) {
+	h := newHouse(t)
+	h.add(Access, "access", Next, nil)
+	h.add(Lookup, "lookup", Next, nil)
+	h.plan.filters[Lookup] = append(h.plan.filters[Lookup], patient{h})
+	h.add(Admit, "admit", Next, nil)
+	h.plan.Upstream = &upstream{h: h, faults: []*Fault{nil}}
+	x := &Exchange{}
+	x.Reset()
+	x.Conn = client{}
+	x.Method, x.Path = []byte("GET"), []byte("/x")
+	if got := Try(h.g, x, &h.front); got != Blocked {
+		t.Fatalf("%v, want it blocked", got)
+	}
+	h.expect("access", "lookup", "wait")
+	Proceed(x, &h.front)
+	h.expect("access", "lookup", "wait", "lookup", "waited", "admit", "pick", "try", "respond", "release", "log")
+}
+
+// patient is a filter that may wait only where it is allowed to.
+type patient struct{ h *house }
+
+func (p patient) Run(x *Exchange) Verdict {
+	if !x.MayWait {
+		p.h.told = append(p.h.told, "wait")
+		return Wait
+	}
+	p.h.told = append(p.h.told, "waited")
+	return Next
+}

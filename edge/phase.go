@@ -42,13 +42,18 @@ const (
 	Answered
 	// Drop closes the client's connection without an answer.
 	Drop
+	// Wait tells that a filter of Lookup would have to wait for something, which it may not do in a loop. A
+	// goroutine runs the phase again, with Exchange.MayWait set; a filter says so before it has done anything
+	// that must not be done twice.
+	Wait
 	pending // the upstream has been asked
 	blocked // going on may take waiting
 )
 
 // Filter is one feature at one phase of one route. Run is called by many goroutines at once. It runs in the
 // loop that serves the other connections too: it must not wait. Filters of Access to Admit that have to
-// (for a file, another server, a lock that is held for long) say so with RouteSetup.Waits.
+// (for a file, another server, a lock that is held for long) say so with RouteSetup.Waits; those of Lookup
+// that have to now and then return Wait.
 type Filter interface {
 	Run(x *Exchange) Verdict
 }

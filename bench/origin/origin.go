@@ -229,7 +229,7 @@ func (s *Server) answer(size int) []byte {
 		return p
 	}
 	head := fmt.Sprintf("HTTP/1.1 200 OK\r\nServer: origin\r\nContent-Type: text/plain\r\n"+
-		"Content-Length: %d\r\nCache-Control: no-store\r\n\r\n", size)
+		"Content-Length: %d\r\nCache-Control: max-age=3600\r\n\r\n", size)
 	p := append(make([]byte, 0, len(head)+size), head...)
 	p = append(p, bytes.Repeat([]byte("0123456789abcde\n"), size/16+1)[:size]...)
 	s.answers[size] = p

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -23,6 +24,9 @@ func penstock(s Setup) string {
 	if s.Work.Limited {
 		routes += "rate_limits = [\"per_ip\"]\n[rate_limit.per_ip]\nrate = \"1000000/s\"\n"
 		routes += fmt.Sprintf("headers = %v\n", s.Work.Told)
+	}
+	if s.Work.Cached {
+		routes += "cache = \"main\"\n[cache.main]\nsize = \"64MiB\"\ncookies = \"ignore\"\n"
 	}
 	if s.Work.Log {
 		out = filepath.Join(s.Dir, "access.log")
@@ -71,6 +75,10 @@ func nginx(s Setup) string {
 		limit = "limit_req_zone $binary_remote_addr zone=ip:10m rate=1000000r/s;\n" +
 			"  limit_req zone=ip burst=100000 nodelay;\n"
 	}
+	if s.Work.Cached {
+		limit += "proxy_cache_path " + memoryFolder(s) + " keys_zone=main:10m inactive=1h use_temp_path=off;\n" +
+			"  proxy_cache main; proxy_cache_valid 200 1h;\n"
+	}
 	if s.Work.Log {
 		log = s.replace("@LOG@ combined buffer=64k flush=1s")
 	}
@@ -113,6 +121,14 @@ http {
   }
 }
 `, "@TO@", log, "@SECURE@", secure, "@ROUTES@", routes, "@LIMIT@", limit)
+}
+
+// memoryFolder is where nginx keeps its files: in memory, where there is such a place.
+func memoryFolder(s Setup) string {
+	if _, err := os.Stat("/dev/shm"); err != nil {
+		return filepath.Join(s.Dir, "cache")
+	}
+	return filepath.Join("/dev/shm", "penstock-bench-nginx-"+filepath.Base(s.Dir))
 }
 
 func haproxy(s Setup) string {
@@ -214,14 +230,18 @@ func caddy(s Setup) string {
 
 func varnish(s Setup) string {
 	host, port, _ := strings.Cut(s.Origin, ":")
+	then := "return (pass);"
+	if s.Work.Cached {
+		then = "return (hash);\n}\nsub vcl_backend_response {\n  set beresp.ttl = 1h;\n  return (deliver);"
+	}
 	return fmt.Sprintf(`vcl 4.1;
 backend default { .host = "%s"; .port = "%s"; .connect_timeout = 1s; .first_byte_timeout = 15s; }
 sub vcl_recv {
   set req.http.X-Forwarded-Proto = "http";
   set req.http.X-Forwarded-Host = req.http.Host;
   set req.http.X-Request-Id = req.xid;
-  return (pass);
+  %s
 }
 sub vcl_deliver { set resp.http.X-Request-Id = req.http.X-Request-Id; }
-`, host, port)
+`, host, port, then)
 }

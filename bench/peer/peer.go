@@ -25,6 +25,7 @@ type Work struct {
 	// Guarded switches on all that the pool has against its target's failures; "bare" does the work without.
 	Guarded bool
 	Limited bool // a rate limit for each address, far above what comes; "bare" does without
+	Cached  bool // the answer is in a cache; "bare" does without
 	Told    bool // and clients are told what is left, in fields of the answer
 }
 
@@ -42,6 +43,9 @@ var Works = []Work{
 	{Name: "guarded-128", Path: "/128", Routes: 1, Conns: 64, Guarded: true},
 	{Name: "limited-128", Path: "/128", Routes: 1, Conns: 64, Limited: true},
 	{Name: "told-128", Path: "/128", Routes: 1, Conns: 64, Limited: true, Told: true},
+	{Name: "cached-128", Path: "/128", Routes: 1, Conns: 64, Cached: true},
+	{Name: "cached-10k", Path: "/10240", Routes: 1, Conns: 64, Cached: true},
+	{Name: "cached-1m", Path: "/1048576", Routes: 1, Conns: 16, Cached: true},
 	{Name: "tls-128", Path: "/128", Routes: 1, TLS: true, Conns: 64},
 }
 
@@ -79,12 +83,12 @@ func Write(name string, s Setup) (rig.Program, error) {
 	var text, file string
 	name, bare := strings.CutSuffix(name, "-bare")
 	if bare {
-		s.Work.Guarded, s.Work.Limited = false, false
+		s.Work.Guarded, s.Work.Limited, s.Work.Cached = false, false, false
 	}
 	switch kind, program, _ := strings.Cut(name, "="); kind {
 	case "penstock", "ours", "self", "bare":
 		if kind == "bare" {
-			s.Work.Guarded, s.Work.Limited = false, false
+			s.Work.Guarded, s.Work.Limited, s.Work.Cached = false, false, false
 		}
 		if program == "" {
 			program = s.Ours
@@ -96,6 +100,9 @@ func Write(name string, s Setup) (rig.Program, error) {
 		}
 		text, file, p.Args = nginx(s), "nginx.conf", []string{"nginx", "-p", s.Dir, "-c"}
 	case "haproxy":
+		if s.Work.Cached {
+			return p, ErrUnfit // its cache keeps no answer without freshness of its own
+		}
 		p.Out = filepath.Join(s.Dir, "access.log")
 		text, file, p.Args = haproxy(s), "haproxy.cfg", []string{"haproxy", "-db", "-f"}
 		lines := numbered(s.Work, "%s origin\n")
@@ -103,7 +110,7 @@ func Write(name string, s Setup) (rig.Program, error) {
 			return p, err
 		}
 	case "caddy":
-		if s.Work.Limited {
+		if s.Work.Limited || s.Work.Cached {
 			return p, ErrUnfit // without a module that is not its own
 		}
 		text, file, p.Args = caddy(s), "Caddyfile", []string{"caddy", "run", "--adapter", "caddyfile", "--config"}
@@ -115,7 +122,7 @@ func Write(name string, s Setup) (rig.Program, error) {
 		p.Args = []string{"varnishd", "-F", "-j", "none", "-n", filepath.Join(s.Dir, "work"), "-a", s.Addr,
 			"-s", "malloc,64m", "-p", "timeout_idle=75", "-f"}
 	case "relay":
-		if s.Work.Log || s.Work.TLS || s.Work.Limited {
+		if s.Work.Log || s.Work.TLS || s.Work.Limited || s.Work.Cached {
 			return p, ErrUnfit
 		}
 		p.Ours, p.Args = true, []string{s.Self, "relay", "-listen", s.Addr, "-target", s.Origin}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/penstock-edge/penstock/cache"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/answer"
 	"github.com/penstock-edge/penstock/edge/bodylimit"
@@ -48,6 +49,8 @@ func features(process edge.Feature, f *front.Front) []edge.Feature {
 		bodylimit.Feature,
 		// What the target will see. mirror copies the request as this leaves it.
 		rewrite.Feature,
+		// Behind what decides what the target will see: that is what is stored under a key.
+		cache.Feature,
 		// Answers in Admit, so before mirror, which would copy a request that nobody forwards.
 		answer.Feature,
 		// Chooses among pools.

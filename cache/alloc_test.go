@@ -1,0 +1,59 @@
+//go:build !race
+
+package cache
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+)
+
+func TestAllocHit(t *testing.T) {
+	c := newCache(t, "")
+	l, r, d := &lookup{cache: c, route: "r"}, &tell{cache: c}, &done{cache: c}
+	c.put(t, newRequest("/small"), strings.Repeat("a", 1000), 100_000)
+	f := func(name string, x *edge.Exchange) {
+		t.Helper()
+		buf := make([]byte, 64<<10)
+		if n := testing.AllocsPerRun(1000, func() {
+			x.ResetHead()
+			x.Times.Head = clock.Now()
+			if l.Run(x) != edge.Answered {
+				t.Fatal("no hit")
+			}
+			r.Run(x)
+			for x.Out != nil {
+				if _, err := x.Out.Read(buf); err != nil {
+					break
+				}
+			}
+			x.Out = nil
+			d.Run(x)
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+	f("a hit", newRequest("/small", "Cache-Control: max-stale=5", "Accept-Encoding: gzip"))
+	f("a conditional hit", newRequest("/small", `If-None-Match: "x", "e"`))
+	f("a part", newRequest("/small", "Range: bytes=10-19"))
+	head := newRequest("/small")
+	head.Method = []byte("HEAD")
+	f("HEAD", head)
+}
+
+func BenchmarkHit(b *testing.B) {
+	c := newCache(b, "")
+	l, r, d := &lookup{cache: c, route: "r"}, &tell{cache: c}, &done{cache: c}
+	c.put(b, newRequest("/small"), strings.Repeat("a", 128), 100_000_000)
+	x := newRequest("/small")
+	for b.Loop() {
+		x.ResetHead()
+		x.Times.Head = clock.Now()
+		l.Run(x)
+		r.Run(x)
+		x.Out = nil
+		d.Run(x)
+	}
+}

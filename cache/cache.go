@@ -1,0 +1,73 @@
+package cache
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/store"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+)
+
+// shared is what of a cache outlives a reload.
+type shared struct {
+	store   *store.Store
+	seed    uint64 // of keys, lest outsiders choose two that meet
+	purges  purges
+	flights flights
+	wall    clock.Coarse
+	fetches atomic.Int64 // under way
+}
+
+func newShared(size int64) *shared { return &shared{store: store.New(size), seed: rand.Uint64()} }
+
+// hash returns what the object with a whole key is found by.
+func (s *shared) hash(text []byte) (k key) {
+	h := xxh3.Hash128Seed(text, s.seed)
+	binary.LittleEndian.PutUint64(k[:], h.Hi)
+	binary.LittleEndian.PutUint64(k[8:], h.Lo)
+	return k
+}
+
+// cache is one [cache.NAME] in one generation.
+type cache struct {
+	*shared
+	name string
+	conf *Config
+	opts fresh.Options
+	counters
+}
+
+func (c *cache) configure() {
+	o := &c.opts
+	o.Default = c.conf.DefaultTTL.Milliseconds()
+	o.Min, o.Max = c.conf.MinTTL.Milliseconds(), c.conf.MaxTTL.Milliseconds()
+	o.Revive, o.Rescue = c.conf.StaleWhileRevalidate.Milliseconds(), c.conf.StaleIfError.Milliseconds()
+}
+
+// millis returns a moment of the clock in milliseconds since 1970.
+func (c *cache) millis(now int64) int64 { return c.wall.UnixNano(now) / int64(time.Millisecond) }
+
+// status is what the cache did for a request, for Cache-Status and penstock_cache_requests_total.
+type status uint8
+
+const (
+	bypass      status = iota // the request is none for a cache
+	hit                       // from the cache, fresh
+	hitStale                  // from the cache, stale, as the client or the answer allows
+	rescued                   // from the cache, stale, since the target failed
+	revalidated               // from the cache, after the target said that nothing has changed
+	miss                      // nothing was stored
+	expired                   // what was stored was no longer good
+	collapsed                 // from the fetch of another request
+	passed                    // the answer is not to be stored, as is known from one before
+	notCached                 // 504 for only-if-cached
+	statuses
+)
+
+var statusNames = [statuses]string{"bypass", "hit", "stale", "rescued", "revalidated", "miss", "expired",
+	"collapsed", "pass", "not_cached"}

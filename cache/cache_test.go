@@ -1,0 +1,282 @@
+package cache
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/lanes"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// newCache returns a cache with these keys.
+func newCache(t testing.TB, keys string) *cache {
+	t.Helper()
+	file := config.Parse("test.toml", []byte("[cache.main]\nsize = \"16MiB\"\n"+keys), config.Options{})
+	c := &cache{name: "main", conf: readConfig(file.Root.Children("cache")[0]), shared: newShared(16 << 20)}
+	if errs := file.Finish(); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	for i := range c.requests {
+		c.requests[i] = lanes.NewCounter()
+	}
+	c.configure()
+	return c
+}
+
+// newRequest returns a GET for a path and query of h.example, with fields as "Name: value".
+func newRequest(target string, fields ...string) *edge.Exchange {
+	x := &edge.Exchange{}
+	x.Reset()
+	path, query, has := strings.Cut(target, "?")
+	x.Method, x.Scheme, x.Path = []byte("GET"), "http", []byte(path)
+	x.Authority, x.Host = []byte("H.example"), []byte("h.example")
+	x.KeepRaw([]byte(query), has, nil, nil)
+	for _, f := range fields {
+		name, value, _ := strings.Cut(f, ": ")
+		x.Req.Add(name, value)
+	}
+	x.Slot = make([]any, 1)
+	x.Times.Head = clock.Now()
+	return x
+}
+
+// put stores an answer for a request, as a fetch does.
+func (c *cache) put(t testing.TB, x *edge.Exchange, body string, life int64) {
+	t.Helper()
+	text, url := c.conf.appendKey(nil, x, "r")
+	e := &entry{at: c.millis(clock.Now()), lifetime: life, status: 200, key: text, etag: []byte(`"e"`),
+		lines: []byte("Content-Type: text/plain\r\nETag: \"e\"\r\n")}
+	e.hashes = c.appendHashes(nil, url, nil)
+	if err := c.store.Put(c.hash(text), e.append(nil), [][]byte{[]byte(body)}, 100); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestKey(t *testing.T) {
+	f := func(keys, target, want string, fields ...string) {
+		t.Helper()
+		c := newCache(t, keys)
+		text, url := c.conf.appendKey(nil, newRequest(target, fields...), "r")
+		if got := strings.ReplaceAll(string(text), "\x00", "|"); got != want || !bytes.Contains(text, url) {
+			t.Errorf("%s %s: %q, want %q", keys, target, got, want)
+		}
+	}
+	f("", "/a/B?x=1&X=2", "r|http://h.example/a/B?x=1&X=2")
+	f("", "/a?", "r|http://h.example/a?")
+	f("sort_query = true", "/a?b=1&a=2&b=0", "r|http://h.example/a?a=2&b=1&b=0")
+	f("query_drop = [\"b\"]", "/a?b=1&a=2&b=0", "r|http://h.example/a?a=2")
+	f("query_drop = [\"b\"]", "/a?b=1", "r|http://h.example/a")
+	f("query_keep = [\"b\"]", "/a?b=1&a=2&&b", "r|http://h.example/a?b=1&b")
+	f("key_headers = [\"x-tenant\"]", "/a", "r|http://h.example/a|t1", "X-Tenant: t1")
+}
+
+func TestPurges(t *testing.T) {
+	p := &purges{}
+	url, other := []byte("http://h/a"), []byte("http://h/b")
+	c := &cache{}
+	hashes := c.appendHashes(nil, url, [][]byte{[]byte("one"), []byte("two")})
+	f := func(what string, number int64, want verdict) {
+		t.Helper()
+		if got := p.judge(number, url, hashes); got != want {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	f("before all", 0, kept)
+	p.byHash(hashURL(other), false)
+	p.byHash(hashTag([]byte("three")), false)
+	f("what others have", 0, kept)
+	p.byHash(hashTag([]byte("two")), true) // 3
+	f("softly", 2, stale)
+	f("asked for later", 3, kept)
+	p.byHash(hashTag([]byte("two")), false) // 4
+	f("hard", 3, purged)
+	p.byPrefix([]byte("http://h/a/b"), 0, 100, false) // 5
+	f("another prefix", 4, kept)
+	p.byPrefix([]byte("http://h/"), 0, 100, true) // 6
+	f("prefix, softly", 5, stale)
+	p.byPrefix([]byte("http://h/"), 0, 100, false) // 7
+	f("prefix", 6, purged)
+	p.everything(true) // 8
+	f("all, softly", 7, stale)
+	p.everything(false) // 9
+	f("all", 8, purged)
+	f("later", 9, kept)
+	p.byHash(hashURL(url), false)
+	f("url", 9, purged)
+	for range mostBans {
+		p.byPrefix([]byte("http://x/"), 0, 100, false)
+	}
+	if f("too many prefixes are all", p.latest.Load()-1, kept); len(p.prefix) > mostBans {
+		t.Errorf("%d prefixes", len(p.prefix))
+	}
+}
+
+// TestEntry: what is appended is parsed again, and nothing else makes an entry that panics.
+func TestEntry(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		part := func(name string) []byte { return rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, name) }
+		number := func(name string) int64 { return rapid.Int64().Draw(t, name) }
+		e := &entry{number("at"), number("age"), number("number"), number("lifetime"), number("revive"), number("rescue"),
+			number("modified"), int(rapid.Uint16().Draw(t, "status")), rapid.Uint16().Draw(t, "flags"), part("key"), part("etag"),
+			part("hashes"), part("vary"), part("reason"), part("lines")}
+		b := e.append(nil)
+		var back entry
+		if err := back.parse(b); err != nil || fmt.Sprint(back) != fmt.Sprint(*e) {
+			t.Fatalf("%v: %v, want %v", err, back, *e)
+		}
+		cut := rapid.IntRange(0, len(b)-1).Draw(t, "cut")
+		if back.parse(b[:cut]) == nil {
+			t.Fatalf("%d of %d bytes are an entry", cut, len(b))
+		}
+	})
+}
+
+func FuzzEntry(f *testing.F) {
+	f.Add((&entry{key: []byte("k"), lines: []byte("A: b\r\n")}).append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var e entry
+		if e.parse(b) == nil && !bytes.Equal(e.append(nil), b) {
+			t.Error("another entry would have these bytes")
+		}
+	})
+}
+
+// TestFlightOver: a body that is too large to be kept goes through as fast as its slowest reader reads.
+func TestFlightOver(t *testing.T) {
+	f := newFlight(1000)
+	const pieces, size = 50, 100
+	readers := make([]*body, 3)
+	for i := range readers {
+		readers[i] = f.read()
+	}
+	var wg sync.WaitGroup
+	for i, r := range readers {
+		wg.Go(func() {
+			if i == 2 { // one that leaves in the middle
+				_, _ = io.CopyN(io.Discard, r, 700) // what it reads is the others' business
+				_ = r.Close()                       // never fails
+				return
+			}
+			b, err := io.ReadAll(r)
+			if err != nil || len(b) != pieces*size {
+				t.Errorf("%d bytes, %v", len(b), err)
+			}
+			for j := range b {
+				if b[j] != byte(j/size) {
+					t.Errorf("byte %d is %d", j, b[j])
+					break
+				}
+			}
+			_ = r.Close() // never fails
+		})
+	}
+	for i := range pieces {
+		if !f.add(bytes.Repeat([]byte{byte(i)}, size)) {
+			t.Error("nobody reads any more")
+		}
+		if f.length > 1000+size {
+			t.Errorf("%d bytes are kept", f.length)
+		}
+	}
+	f.end(nil)
+	wg.Wait()
+	if f.read() != nil {
+		t.Error("somebody may read from the beginning, which is gone")
+	}
+	if f.length = 1001; f.add([]byte("x")) {
+		t.Error("more is kept for nobody")
+	}
+	g := newFlight(1000)
+	r := g.read()
+	g.add([]byte("half"))
+	g.end(edge.UpstreamTruncated)
+	if b, err := io.ReadAll(r); string(b) != "half" || !errors.Is(err, errCut) {
+		t.Errorf("%q %v", b, err)
+	}
+}
+
+// describeText is describe of an answer with these fields.
+func describeText(fields ...string) *description {
+	y := newRequest("/")
+	lines := strings.Join(fields, "\r\n") + "\r\n"
+	y.SetHead(200, nil, []byte(lines), strings.Contains(lines, "Date:"))
+	return describe(y)
+}
+
+func TestDescribe(t *testing.T) {
+	f := func(want string, fields ...string) {
+		t.Helper()
+		d := describeText(fields...)
+		life, ok := d.Lifetime(&fresh.Options{})
+		got := fmt.Sprintf("%v %v %q %q %q", life/1000, ok, d.vary, d.tags, d.lines)
+		if got != want {
+			t.Errorf("%q:\n%s, want\n%s", fields, got, want)
+		}
+	}
+	f(`5 true [] [] "Cache-Control: max-age=5\r\n"`, "Cache-Control: max-age=5")
+	f(`5 true [] [] "Cache-Control: max-age=5\r\nX: 1\r\n"`, "Cache-Control: max-age=5", "Age: 3", "X-Request-Id: 1", "X: 1")
+	// RFC 9213 section 2.2: the most specific field counts alone, and Expires does not.
+	f(`7 true [] [] "CDN-Cache-Control: max-age=7\r\nCache-Control: max-age=5\r\n"`, "CDN-Cache-Control: max-age=7", "Cache-Control: max-age=5")
+	f(`9 true [] [] "CDN-Cache-Control: max-age=7\r\n"`, "Penstock-Cache-Control: max-age=9", "CDN-Cache-Control: max-age=7")
+	f(`0 false [] [] "CDN-Cache-Control: public\r\nExpires: Sun, 06 Nov 2050 08:49:37 GMT\r\n"`, "CDN-Cache-Control: public", "Expires: Sun, 06 Nov 2050 08:49:37 GMT")
+	f(`0 false ["Accept" "X-A"] [] "Vary: x-a, accept\r\nVary: X-A\r\n"`, "Vary: x-a, accept", "Vary: X-A")
+	f(`0 false ["Accept-Encoding"] [] "Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n"`, "Content-Encoding: gzip")
+	f(`0 false [] ["a" "b" "c" "d"] "Surrogate-Key: a b\r\nCache-Tag: c, d\r\n"`, "Surrogate-Key: a b", "Cache-Tag: c, d")
+	// RFC 9111 sections 5.2.2.4 and 5.2.2.7: the fields that are named are not stored.
+	f(`1 true [] [] "Cache-Control: max-age=1, private=\"X-A, set-cookie\"\r\nX-B: 2\r\n"`, `Cache-Control: max-age=1, private="X-A, set-cookie"`,
+		"X-A: 1", "X-B: 2", "Set-Cookie: a=b")
+}
+
+func TestMerge(t *testing.T) {
+	got := merge([]byte("A: 1\r\nETag: old\r\nContent-Type: a/b\r\nB: 2\r\nB: 3\r\n"), []byte("B: 4\r\nEtag: new\r\nContent-Type: x/y\r\nContent-Length: 0\r\nB: 5\r\n"))
+	if want := "A: 1\r\nContent-Type: a/b\r\nB: 4\r\nEtag: new\r\nB: 5\r\n"; string(got) != want {
+		t.Errorf("%q, want %q", got, want) // RFC 9111 section 3.2
+	}
+}
+
+func TestEncodingOf(t *testing.T) {
+	for accept, want := range map[string]string{"": "", "gzip": "gzip", "br, gzip": "br", "gzip, br": "br", "zstd, br, gzip": "zstd",
+		"gzip;q=0": "", "gzip; q=0.0, br;q=0.1": "br", "deflate, x-gzip": "", "GZIP": "gzip", "identity": ""} {
+		if got := encodingOf([]byte(accept)); got != want {
+			t.Errorf("%q: %q, want %q", accept, got, want)
+		}
+	}
+}
+
+// TestHitInTheLoop: a hit never waits, and a miss says so before it has begun.
+func TestHitInTheLoop(t *testing.T) {
+	c := newCache(t, "")
+	l := &lookup{cache: c, route: "r"}
+	x := newRequest("/a")
+	if v := l.Run(x); v != edge.Wait || len(c.flights.by) != 0 {
+		t.Fatalf("a miss: %v", v)
+	}
+	(&done{cache: c}).Run(x)
+	c.put(t, newRequest("/a"), "hello", 10_000)
+	x = newRequest("/a")
+	if v := l.Run(x); v != edge.Answered || x.OutLen != 5 {
+		t.Fatalf("a hit: %v, %d bytes", v, x.OutLen)
+	}
+	(&tell{cache: c}).Run(x)
+	if _, lines, _, ok := x.AsCame(); !ok || string(lines) != "Content-Type: text/plain\r\nETag: \"e\"\r\nAge: 0\r\nCache-Status: penstock; hit; ttl=9\r\n" &&
+		string(lines) != "Content-Type: text/plain\r\nETag: \"e\"\r\nAge: 0\r\nCache-Status: penstock; hit; ttl=10\r\n" {
+		t.Errorf("%q", lines)
+	}
+	(&done{cache: c}).Run(x)
+	if c.requests[hit].Sum() != 1 {
+		t.Error("the hit was not counted")
+	}
+}

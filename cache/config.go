@@ -1,0 +1,65 @@
+package cache
+
+import (
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/penstock-edge/penstock/cache/store"
+	"github.com/penstock-edge/penstock/edge/config"
+)
+
+// Config is [cache.NAME].
+type Config struct {
+	// Size is the memory that the cache takes, at the start and always.
+	Size config.Size `toml:"size" default:"256MiB" min:"4MiB"`
+	// MaxObject is the largest body that is stored; at most a quarter of Size.
+	MaxObject config.Size   `toml:"max_object" default:"8MiB" min:"1KiB"`
+	MinTTL    time.Duration `toml:"min_ttl" default:"0s" min:"0s" max:"8760h"`
+	// DefaultTTL is for answers that carry no freshness of their own; 0: they are not stored.
+	DefaultTTL time.Duration `toml:"default_ttl" default:"0s" min:"0s" max:"8760h"`
+	MaxTTL     time.Duration `toml:"max_ttl" default:"0s" min:"0s" max:"8760h"` // 0: no bound
+	// StaleWhileRevalidate and StaleIfError are for answers that do not say it themselves.
+	StaleWhileRevalidate time.Duration `toml:"stale_while_revalidate" default:"0s" min:"0s" max:"8760h"`
+	StaleIfError         time.Duration `toml:"stale_if_error" default:"0s" min:"0s" max:"8760h"`
+	// QueryKeep are the parameters that belong to the key, empty: all; QueryDrop those that do not.
+	// What does not belong to it does not reach the target.
+	SortQuery bool     `toml:"sort_query" default:"false"`
+	QueryKeep []string `toml:"query_keep"`
+	QueryDrop []string `toml:"query_drop"`
+	// Cookies says what becomes of requests with cookies: they are passed on uncached, or their cookies
+	// are taken out, or some of these are a part of the key.
+	Cookies    string   `toml:"cookies" default:"pass" enum:"pass|ignore"`
+	KeyCookies []string `toml:"key_cookies"`
+	KeyHeaders []string `toml:"key_headers"`
+	// WaitTimeout is how long a request waits for another one's fetch.
+	WaitTimeout time.Duration `toml:"wait_timeout" default:"5s" min:"10ms" max:"10m"`
+
+	Table *config.Table `toml:"-"`
+
+	keyHeaders, keyCookies [][]byte
+}
+
+func readConfig(t *config.Table) *Config {
+	c := &Config{}
+	t.Decode(c)
+	if c.Size < store.MinSize {
+		return c // recorded already
+	}
+	if c.MaxObject > c.Size/4 {
+		if t.Has("max_object") {
+			t.Errorf("max_object", "must be at most a quarter of size, %s", c.Size/4)
+		}
+		c.MaxObject = c.Size / 4
+	}
+	if c.MaxTTL > 0 && c.MinTTL > c.MaxTTL {
+		t.Errorf("min_ttl", "is more than max_ttl, %s", c.MaxTTL)
+	}
+	for _, name := range c.KeyHeaders {
+		c.keyHeaders = append(c.keyHeaders, fasthttp.AppendNormalizedHeaderKey(nil, name))
+	}
+	for _, name := range c.KeyCookies {
+		c.keyCookies = append(c.keyCookies, []byte(name))
+	}
+	return c
+}

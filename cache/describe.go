@@ -1,0 +1,269 @@
+package cache
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+)
+
+// description is what an answer says of itself.
+type description struct {
+	fresh.Response
+	reason, lines []byte // lines as they are stored
+	dated         bool
+	etag          []byte
+	vary          [][]byte // names of fields, in canonical form, in order
+	tags          [][]byte
+}
+
+func (d *description) validates() bool { return len(d.etag) > 0 || d.Modified != 0 }
+
+// describe reads the head of an answer. What it returns has copies of all that is kept.
+func describe(y *edge.Exchange) *description {
+	d := &description{}
+	d.Reset()
+	d.Status = y.Status()
+	reason, lines, dated, ok := y.AsCame()
+	if !ok {
+		reason, lines, dated = nil, linesOf(y.Resp()), len(y.Resp().Peek("Date")) > 0
+	}
+	d.reason, d.dated = bytes.Clone(reason), dated
+	var general, cdn, own fresh.Directives
+	general.Reset()
+	cdn.Reset()
+	own.Reset()
+	encoded := false
+	kept := make([]byte, 0, len(lines))
+	for rest := lines; len(rest) > 0; {
+		end := bytes.IndexByte(rest, '\n') + 1
+		line := rest[:end]
+		rest = rest[end:]
+		name, value, _ := bytes.Cut(line, colon)
+		value = bytes.TrimSpace(value)
+		switch {
+		case is(name, "cache-control"):
+			general.Add(value)
+		case is(name, "cdn-cache-control"):
+			cdn.Add(value)
+		case is(name, "penstock-cache-control"):
+			own.Add(value)
+			continue // it is for us alone
+		case is(name, "age"):
+			d.Age = max(d.Age, age(value))
+			continue // it is written anew
+		case is(name, "x-request-id"), is(name, "set-cookie2"):
+			continue // of one client
+		case is(name, "set-cookie"):
+			d.SetCookie = true
+		case is(name, "date"):
+			d.Date, _ = fresh.Date(value)
+		case is(name, "expires"):
+			at, good := fresh.Date(value)
+			d.Expires, d.ExpiresBad = at, !good
+		case is(name, "last-modified"):
+			d.Modified, _ = fresh.Date(value)
+		case is(name, "etag"):
+			d.etag = bytes.Clone(value)
+		case is(name, "vary"):
+			d.addVary(value)
+		case is(name, "content-encoding"):
+			encoded = true
+		case is(name, "content-range"):
+			d.Partial = true
+		case is(name, "surrogate-key"):
+			d.addTags(bytes.Fields(value))
+		case is(name, "cache-tag"):
+			d.addTags(bytes.Split(value, comma))
+		}
+		kept = append(kept, line...)
+	}
+	d.choose(&own, &cdn, &general)
+	if encoded && !slices.ContainsFunc(d.vary, isAcceptEncoding) {
+		d.addVary(acceptEncodingKey) // a target that forgets to say so would serve it to all
+		kept = append(kept, "Vary: Accept-Encoding\r\n"...)
+	}
+	d.lines = d.without(kept)
+	return d
+}
+
+func isAcceptEncoding(name []byte) bool { return bytes.Equal(name, acceptEncodingKey) }
+
+// choose takes the directives of the field that is most about us (RFC 9213 section 2.2). What the
+// general fields say does not count then.
+func (d *description) choose(own, cdn, general *fresh.Directives) {
+	switch {
+	case own.Present:
+		d.Directives = *own
+	case cdn.Present:
+		d.Directives = *cdn
+	default:
+		d.Directives = *general
+		return
+	}
+	d.Expires, d.ExpiresBad = 0, false
+}
+
+// without takes out the fields that private and no-cache name (RFC 9111 sections 5.2.2.4 and 5.2.2.7).
+func (d *description) without(lines []byte) []byte {
+	for _, list := range slices.Concat(d.PrivateFields[:], d.NoCacheFields[:]) {
+		for _, name := range bytes.Split(list, comma) {
+			if name = bytes.ToLower(bytes.TrimSpace(name)); len(name) > 0 {
+				_, lines = takeField(nil, lines, string(name))
+				if string(name) == "set-cookie" {
+					d.SetCookie = false // it is not stored
+				}
+			}
+		}
+	}
+	return lines
+}
+
+func (d *description) addVary(value []byte) {
+	for _, name := range bytes.Split(value, comma) {
+		name = bytes.TrimSpace(name)
+		switch {
+		case len(name) == 1 && name[0] == '*':
+			d.VaryAny = true
+		case len(name) > 0:
+			d.vary = append(d.vary, fasthttp.AppendNormalizedHeaderKeyBytes(nil, name))
+		}
+	}
+	slices.SortFunc(d.vary, bytes.Compare)
+	d.vary = slices.CompactFunc(d.vary, bytes.Equal)
+}
+
+// mostTags bounds how many tags of an answer are known.
+const mostTags = 128
+
+func (d *description) addTags(tags [][]byte) {
+	for _, t := range tags {
+		if t = bytes.TrimSpace(t); len(t) > 0 && len(d.tags) < mostTags {
+			d.tags = append(d.tags, bytes.Clone(t))
+		}
+	}
+}
+
+// entry returns what is stored. It lacks key and hashes.
+func (d *description) entry(o *fresh.Options) *entry {
+	e := &entry{at: d.Asked, age: max(d.InitialAge()-max(d.Came-d.Asked, 0), 0), status: d.Status,
+		modified: d.Modified, etag: d.etag, reason: d.reason, lines: d.lines}
+	e.lifetime, _ = d.Lifetime(o)
+	e.revive, e.rescue = d.Stale(o)
+	e.vary = bytes.Join(d.vary, comma)
+	if d.Strict() {
+		e.flags |= mustRevalidate
+	}
+	if d.MustRevalidate || d.ProxyRevalidate {
+		e.rescue, e.revive = 0, 0
+	}
+	if d.NoCache {
+		e.flags |= alwaysAsk
+	}
+	if d.dated {
+		e.flags |= isDated
+	}
+	return e
+}
+
+// keepFor is how much longer an answer is kept that can be asked about.
+const keepFor = 3600
+
+// seconds returns for how long an entry is worth keeping.
+func (e *entry) seconds() int {
+	n := (e.lifetime-e.age+max(e.revive, e.rescue, 0))/1000 + 1
+	if len(e.etag) > 0 || e.modified != 0 {
+		n += keepFor
+	}
+	return int(min(n, 1<<30))
+}
+
+// age reads an Age field; what is none counts as 0.
+func age(b []byte) (n int64) {
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0
+		}
+		n = min(n*10+int64(c-'0'), 1<<31)
+	}
+	return n
+}
+
+// linesOf writes a head that somebody has changed as lines.
+func linesOf(h *fasthttp.ResponseHeader) (lines []byte) {
+	for k, v := range h.All() {
+		if is(k, "content-length") || is(k, "connection") || is(k, "transfer-encoding") {
+			continue
+		}
+		lines = append(append(append(append(lines, k...), ": "...), v...), "\r\n"...)
+	}
+	return lines
+}
+
+// appendHashes appends the hashes of a URL and of tags, by which purges find them.
+func (c *cache) appendHashes(dst, url []byte, tags [][]byte) []byte {
+	dst = binary.LittleEndian.AppendUint64(dst, hashURL(url))
+	for _, t := range tags {
+		dst = binary.LittleEndian.AppendUint64(dst, hashTag(t))
+	}
+	return dst
+}
+
+func hashURL(url []byte) uint64 { return xxh3.HashSeed(url, 1) }
+func hashTag(tag []byte) uint64 { return xxh3.HashSeed(tag, 2) }
+
+// renew makes what is stored fresh again, after the target said that nothing has changed (RFC 9111
+// section 4.3.4). It returns false when what the target speaks of is not what is stored.
+func (t *fetching) renew() bool {
+	y, c, old := t.y, t.c, t.old
+	d := describe(y)
+	if len(d.etag) > 0 && len(old.etag) > 0 && !fresh.HasTag(old.etag, d.etag) {
+		return false
+	}
+	o, _, ok := c.store.Get(t.k, nil)
+	if !ok || !o.Complete() {
+		return false
+	}
+	merged := merge(old.lines, d.lines)
+	y.SetHead(old.status, old.reason, merged, old.flags&isDated != 0 || d.dated)
+	full := describe(y)
+	full.Asked, full.Came, full.Authorization, full.Age = t.asked, c.millis(clock.Now()), t.auth, d.Age
+	if full.Storable(&c.opts, true) != fresh.Storable {
+		c.store.Delete(t.k)
+		return false
+	}
+	e := full.entry(&c.opts)
+	e.key, e.vary = old.key, old.vary
+	e.number, e.hashes = t.number, c.appendHashes(nil, t.url, full.tags)
+	_ = c.store.Renew(t.k, &o, e.append(nil), e.seconds()) // else it stays as it was, and is asked about again
+	t.flight.usesOld, t.flight.as, t.flight.upside = true, revalidated, 304
+	t.open(true)
+	y.Finish(nil)
+	return true
+}
+
+// merge replaces lines by those of a 304, but what is about the body stays (RFC 9111 section 3.2).
+func merge(old, lines []byte) []byte {
+	out := bytes.Clone(old)
+	var added []byte
+	for rest := lines; len(rest) > 0; {
+		end := bytes.IndexByte(rest, '\n') + 1
+		line := rest[:end]
+		rest = rest[end:]
+		name, _, _ := bytes.Cut(line, colon)
+		if name = bytes.ToLower(name); !bytes.HasPrefix(name, content) {
+			_, out = takeField(nil, out, string(name))
+			added = append(added, line...)
+		}
+	}
+	return append(out, added...)
+}
+
+var content = []byte("content-")

@@ -1,0 +1,87 @@
+package cache
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// entry is what is stored of an answer besides its body. Times are milliseconds; those of the day are
+// since 1970. Slices of one that was parsed point into what it was parsed from.
+type entry struct {
+	at       int64 // when the answer was asked for
+	age      int64 // how old it would have been then
+	number   int64 // of the latest purge then
+	lifetime int64 // for how long it is fresh, its age included
+	revive   int64 // for how long after that it is used while it is fetched anew (stale-while-revalidate)
+	rescue   int64 // for how long after that it is used when that fails (stale-if-error)
+	modified int64 // Last-Modified; 0: none
+	status   int
+	flags    uint16
+
+	key    []byte // the whole key, since hashes may meet
+	etag   []byte // as sent, quotes included; empty: none
+	hashes []byte // of its URL and its tags, eight bytes each
+	vary   []byte // names of the request's fields that it depends on, with a comma between them
+	reason []byte
+	lines  []byte // its fields, each with CRLF behind it
+}
+
+// Flags of an entry.
+const (
+	mustRevalidate uint16 = 1 << iota // it is not used stale, whatever happens
+	alwaysAsk                         // no-cache: it is not used without asking
+	isDated                           // lines have Date
+	isSign                            // no answer: where answers differ by fields of the request, their names
+	isPass                            // no answer: what comes is not to be stored, for a while
+)
+
+const entryHead = 7*8 + 2 + 2 + 6*4
+
+// append appends the form that parse reads.
+func (e *entry) append(dst []byte) []byte {
+	le := binary.LittleEndian
+	for _, n := range [...]int64{e.at, e.age, e.number, e.lifetime, e.revive, e.rescue, e.modified} {
+		dst = le.AppendUint64(dst, uint64(n))
+	}
+	dst = le.AppendUint16(dst, uint16(e.status))
+	dst = le.AppendUint16(dst, e.flags)
+	parts := [...][]byte{e.key, e.etag, e.hashes, e.vary, e.reason, e.lines}
+	for _, p := range parts {
+		dst = le.AppendUint32(dst, uint32(len(p)))
+	}
+	for _, p := range parts {
+		dst = append(dst, p...)
+	}
+	return dst
+}
+
+var errEntry = errors.New("no entry of a cache")
+
+// parse reads an entry from b, which must not be changed as long as it is used.
+func (e *entry) parse(b []byte) error {
+	if len(b) < entryHead {
+		return errEntry
+	}
+	le := binary.LittleEndian
+	for i, n := range [...]*int64{&e.at, &e.age, &e.number, &e.lifetime, &e.revive, &e.rescue, &e.modified} {
+		*n = int64(le.Uint64(b[8*i:]))
+	}
+	e.status, e.flags = int(le.Uint16(b[56:])), le.Uint16(b[58:])
+	rest := b[entryHead:]
+	for i, p := range [...]*[]byte{&e.key, &e.etag, &e.hashes, &e.vary, &e.reason, &e.lines} {
+		n := uint64(le.Uint32(b[60+4*i:]))
+		if n > uint64(len(rest)) {
+			return errEntry
+		}
+		*p, rest = rest[:n:n], rest[n:]
+	}
+	if len(rest) > 0 {
+		return errEntry
+	}
+	return nil
+}
+
+// ageAt returns how old the answer is, RFC 9111 section 4.2.3.
+func (e *entry) ageAt(now int64) int64 { return e.age + max(now-e.at, 0) }
+
+func hashAt(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }

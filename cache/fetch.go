@@ -1,0 +1,469 @@
+package cache
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+)
+
+// fetching is one fetch: an exchange of its own, since the client that it began for may leave while
+// others wait for it too.
+type fetching struct {
+	c      *cache
+	y      *edge.Exchange
+	flight *flight
+	landed key    // where the flight is known
+	base   []byte // the key without what Vary adds
+	url    []byte // in base
+	auth   bool   // the request has Authorization
+	text   []byte // the whole key, as the request had it
+	old    *entry // what was found and is to be asked about; nil: nothing
+	k      key    // of text, and of old
+	reader *body  // of who leads
+	opened bool
+	asked  int64 // milliseconds since 1970
+	number int64 // of the latest purge then
+}
+
+// fetchFor has the answer fetched, or waits for who is fetching it already.
+func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
+	if len(x.Req.PeekCanonical(authorizationKey)) > 0 {
+		t := c.newFetch(x, r, newFlight(int64(c.conf.MaxObject))) // shared with nobody: the answer may be its own
+		t.auth = true
+		return t.lead(x, r)
+	}
+	f, first := c.flights.join(r.k, int64(c.conf.MaxObject))
+	if first {
+		return c.newFetch(x, r, f).lead(x, r)
+	}
+	return c.follow(x, r, f)
+}
+
+// follow waits for the fetch of another request.
+func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
+	r.status, r.why = miss, "collapsed-wait"
+	if !f.await(x, c.conf.WaitTimeout) {
+		if x.Conn.Gone() {
+			x.Fault = edge.ClientGone
+			return edge.Answered
+		}
+		return edge.Next
+	}
+	switch {
+	case f.fault != nil:
+		x.Fault, x.Cause = f.fault, f.cause
+		return edge.Answered
+	case f.usesOld:
+		return c.serveOld(x, r, f)
+	case f.what == nil:
+		r.status, r.why = passed, "not-for-all"
+		return edge.Next
+	}
+	text := r.text[:r.base]
+	if len(f.what.vary) > 0 {
+		text = appendVariant(text, f.what.vary, x)
+	}
+	b := f.read()
+	if !bytes.Equal(text, f.what.key) || b == nil {
+		r.why = "other-variant"
+		return edge.Next
+	}
+	r.why = ""
+	return c.serveFlight(x, r, f, b, collapsed)
+}
+
+// serveFlight makes what a fetch brings the answer.
+func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight, b *body, as status) edge.Verdict {
+	e := f.what
+	r.status = as
+	r.age = e.ageAt(c.millis(clock.Now()))
+	r.ttl = e.lifetime - r.age
+	if c.unmodified(x, r, e) {
+		_ = b.Close() // it is not read
+		return edge.Answered
+	}
+	x.SetHead(e.status, e.reason, e.lines, e.flags&isDated != 0)
+	x.Out, x.OutLen = b, f.size
+	if f.size == 0 {
+		_ = b.Close() // there is nothing to read
+		x.Out = nil
+	}
+	return edge.Answered
+}
+
+// newFetch prepares a fetch for what r asks.
+func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
+	t := &fetching{c: c, flight: f, landed: r.k, text: bytes.Clone(r.text), k: r.k}
+	t.base = t.text[:r.base:r.base]
+	t.url = t.base[r.url[0]:r.url[1]]
+	y := new(edge.Exchange)
+	x.CopyTo(y)
+	y.Conn = nobody{}
+	y.Times.Start = clock.Now()
+	y.Times.Head = y.Times.Start
+	if d := x.Plan.Timeout; d > 0 {
+		y.Deadline = y.Times.Start + int64(d)
+	}
+	t.y = y
+	c.strip(y)
+	if r.found && r.entry.flags&(isPass|isSign) == 0 && r.object.Complete() {
+		old := new(entry)
+		if old.parse(bytes.Clone(r.object.Meta)) == nil {
+			t.old = old
+			t.condition()
+		}
+	}
+	return t
+}
+
+// strip takes out of a request what the key does not have, and what would make the answer one for this
+// client alone.
+func (c *cache) strip(y *edge.Exchange) {
+	for _, name := range unkeyed {
+		y.Req.Del(name)
+	}
+	if a := encodingOf(y.Req.PeekCanonical(acceptEncodingKey)); a != "" {
+		y.Req.Set("Accept-Encoding", a)
+	} else {
+		y.Req.Del("Accept-Encoding")
+	}
+	if len(y.Cookie) > 0 {
+		var kept []byte
+		for _, name := range c.conf.keyCookies {
+			if v := edge.CookieValue(y.Cookie, name); v != nil {
+				if len(kept) > 0 {
+					kept = append(kept, "; "...)
+				}
+				kept = append(append(append(kept, name...), '='), v...)
+			}
+		}
+		y.Req.Del("Cookie")
+		if len(kept) > 0 {
+			y.Req.Set("Cookie", string(kept))
+		}
+		y.Cookie = kept
+	}
+	if y.HasQuery {
+		q := c.conf.appendQuery(nil, y.Query)
+		y.KeepRaw(q, len(q) > 0 || len(y.Query) == 0, y.Cookie, nil)
+	}
+}
+
+// unkeyed are fields that targets are known to look at, and that are no part of a key, besides those
+// that ask for a part or under a condition.
+var unkeyed = []string{
+	"Range", "If-Range", "If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since",
+	"X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
+	"X-Forwarded-Scheme", "X-Forwarded-Server", "X-Forwarded-Prefix", "X-Forwarded-Path", "X-Host",
+	"X-Original-Host", "X-Forwarded-Ssl", "Front-End-Https",
+}
+
+// condition makes the request one that asks whether what was found still holds (RFC 9111 section 4.3.1).
+func (t *fetching) condition() {
+	if len(t.old.etag) > 0 {
+		t.y.Req.Set("If-None-Match", string(t.old.etag))
+	}
+	if t.old.modified != 0 {
+		t.y.Req.Set("If-Modified-Since", time.UnixMilli(t.old.modified).UTC().Format(http.TimeFormat))
+	}
+}
+
+// lead fetches for x and for whoever follows.
+func (t *fetching) lead(x *edge.Exchange, r *record) edge.Verdict {
+	first := miss
+	if t.old != nil {
+		first = expired
+	}
+	r.status, r.why = first, ""
+	t.reader = t.flight.read()
+	done := t.run()
+	r.upside = t.y.Status()
+	switch done {
+	case failed:
+		r.upside = 0
+		x.Fault, x.Cause = t.flight.fault, t.flight.cause
+		x.PoolName, x.TargetName = t.y.PoolName, t.y.TargetName
+		return edge.Answered
+	case unfit:
+		r.why = t.flight.why
+		x.TakeOver(t.y)
+		return edge.Answered
+	case usesOld:
+		return t.c.serveOld(x, r, t.flight)
+	}
+	r.stored = true
+	return t.c.serveFlight(x, r, t.flight, t.reader, first)
+}
+
+// serveOld answers with what was stored before the fetch.
+func (c *cache) serveOld(x *edge.Exchange, r *record, f *flight) edge.Verdict {
+	c.find(x, r)
+	if !r.found || r.entry.flags&isPass != 0 || !r.object.Complete() {
+		r.why = "forgotten"
+		return edge.Next
+	}
+	r.upside = f.upside
+	r.age = r.entry.ageAt(c.millis(clock.Now()))
+	return c.serve(x, r, f.as)
+}
+
+// refresh has an answer fetched anew that is served stale meanwhile, once.
+func (c *cache) refresh(x *edge.Exchange, r *record) {
+	if c.fetches.Load() >= mostRefreshes || len(x.Req.PeekCanonical(authorizationKey)) > 0 {
+		return
+	}
+	f, first := c.flights.join(r.k, int64(c.conf.MaxObject))
+	if !first {
+		return
+	}
+	t := c.newFetch(x, r, f)
+	go t.alone()
+}
+
+// mostRefreshes bounds how many fetches nobody waits for.
+const mostRefreshes = 1000
+
+// alone fetches for nobody but the cache.
+func (t *fetching) alone() {
+	var f *edge.Fault // written to the log by Contain
+	defer edge.Contain(&f)
+	if t.run() == unfit {
+		t.c.store.Delete(t.k) // what is there now is not to be stored: what was there is no longer right
+		t.y.Finish(nil)
+	}
+}
+
+// outcome is what a fetch has come to.
+type outcome uint8
+
+const (
+	fetched outcome = iota // there is a new answer, in the flight
+	usesOld                // what is stored is the answer
+	unfit                  // the answer, which is in y, is not to be stored
+	failed                 // there is none
+)
+
+// run fetches up to the head of the answer and says what is to be made of it. The body is collected and
+// stored from then on.
+func (t *fetching) run() outcome {
+	c := t.c
+	c.fetches.Add(1)
+	defer c.fetches.Add(-1)
+	defer func() {
+		if !t.opened { // after a panic
+			t.flight.fault = edge.Internal
+			t.open(true)
+		}
+	}()
+	for {
+		t.asked, t.number = c.millis(clock.Now()), c.purges.latest.Load()
+		f := edge.Fetch(t.y)
+		switch {
+		case f != nil:
+			return t.fail(f)
+		case t.y.Local:
+			return t.pass("local", false)
+		case t.y.Status() == 304 && t.old != nil:
+			if t.renew() {
+				return usesOld
+			}
+			t.again()
+		case t.y.Status() >= 500 && t.rescues():
+			return t.keepOld(rescued)
+		default:
+			return t.take()
+		}
+	}
+}
+
+// open lets those go on who wait for the head; land tells that nobody can join any more.
+func (t *fetching) open(land bool) {
+	t.opened = true
+	close(t.flight.head)
+	if land {
+		t.c.flights.land(t.landed, t.flight)
+	}
+}
+
+// fail ends a fetch without an answer.
+func (t *fetching) fail(f *edge.Fault) outcome {
+	if f.Status >= 500 && t.rescues() {
+		return t.keepOld(rescued)
+	}
+	own := *f // one that belongs to y is gone soon
+	t.flight.fault, t.flight.cause = &own, t.y.Cause
+	t.open(true)
+	t.y.Finish(f)
+	return failed
+}
+
+// keepOld makes what is stored the answer for all.
+func (t *fetching) keepOld(as status) outcome {
+	t.flight.usesOld, t.flight.as = true, as
+	if t.y.Fault == nil {
+		t.flight.upside = t.y.Status()
+	}
+	t.open(true)
+	t.y.Finish(t.y.Fault)
+	return usesOld
+}
+
+// rescues tells that what was found may be used since the target fails (RFC 5861 section 4).
+func (t *fetching) rescues() bool {
+	e := t.old
+	if e == nil || e.flags&(mustRevalidate|alwaysAsk) != 0 {
+		return false
+	}
+	return e.ageAt(t.c.millis(clock.Now()))-e.lifetime <= e.rescue && e.rescue > 0
+}
+
+// pass leaves the answer to who leads; the others ask for themselves, and those that come in the next
+// seconds as well, if that is to be remembered.
+func (t *fetching) pass(why string, remember bool) outcome {
+	t.flight.why = why
+	if remember && !t.auth {
+		e := entry{at: t.asked, lifetime: passFor.Milliseconds(), flags: isPass, key: t.text}
+		_ = t.c.store.Put(t.k, e.append(nil), nil, int(passFor.Seconds())) // else the next one finds out again
+	}
+	t.open(true)
+	return unfit
+}
+
+// passFor is how long it is remembered that an answer was not to be stored.
+const passFor = 30 * time.Second
+
+// again prepares a request without conditions: the target has confirmed another answer than ours.
+func (t *fetching) again() {
+	t.y.Finish(nil)
+	y := new(edge.Exchange)
+	t.y.CopyTo(y)
+	y.Conn, y.Deadline = nobody{}, t.y.Deadline
+	y.Times.Start, y.Times.Head = t.y.Times.Start, t.y.Times.Head
+	y.Req.Del("If-None-Match")
+	y.Req.Del("If-Modified-Since")
+	t.c.store.Delete(t.k)
+	t.y, t.old = y, nil
+}
+
+// take stores the answer, if that may be.
+func (t *fetching) take() outcome {
+	y, c := t.y, t.c
+	d := describe(y)
+	d.Asked, d.Came = t.asked, c.millis(clock.Now())
+	d.Authorization = t.auth
+	if why := d.Storable(&c.opts, d.validates()); why != fresh.Storable {
+		return t.pass(why.String(), why.Lasts())
+	}
+	if y.OutLen > int64(c.conf.MaxObject) {
+		return t.pass("too-large", true)
+	}
+	e := d.entry(&c.opts)
+	k := t.address(e)
+	e.number, e.hashes = t.number, c.appendHashes(nil, t.url, d.tags)
+	f := t.flight
+	f.what, f.size = e, y.OutLen
+	if y.Out == nil {
+		f.size = 0
+	}
+	t.open(false)
+	if w, ok := y.Out.(edge.Whole); ok {
+		if _, ok = w.Whole(); ok {
+			t.collect(k)
+			return fetched
+		}
+	}
+	if y.Out == nil {
+		t.collect(k)
+	} else {
+		go t.collect(k)
+	}
+	return fetched
+}
+
+// address gives an entry its whole key and returns what it is found by. Where answers differ, it puts
+// up a sign that says by what.
+func (t *fetching) address(e *entry) key {
+	c := t.c
+	if len(e.vary) == 0 {
+		e.key = t.base
+		return c.hash(t.base)
+	}
+	sign := entry{at: e.at, flags: isSign, vary: e.vary, key: t.base}
+	_ = c.store.Put(c.hash(t.base), sign.append(nil), nil, int(signFor.Seconds())) // else it is not found
+	e.key = appendVariant(bytes.Clone(t.base), e.vary, t.y)
+	return c.hash(e.key)
+}
+
+// signFor is how long it is remembered which fields a URL's answers depend on.
+const signFor = 7 * 24 * time.Hour
+
+// pieceSize is how much of a body is read at once.
+const pieceSize = 32 << 10
+
+// collect reads the body for the readers of the flight, and stores it when all of it is there.
+func (t *fetching) collect(k key) {
+	var panicked *edge.Fault
+	defer func() {
+		if panicked != nil {
+			t.end(panicked)
+		}
+	}()
+	defer edge.Contain(&panicked)
+	f, y := t.flight, t.y
+	room := pieceSize
+	if f.size >= 0 {
+		room = int(min(f.size+1, pieceSize)) // one more, that the end is seen at once
+	}
+	for buf := []byte(nil); y.Out != nil; {
+		if len(buf) == 0 {
+			buf = make([]byte, room)
+		}
+		n, err := y.Out.Read(buf)
+		if n > 0 && !f.add(buf[:n:n]) {
+			t.end(edge.ClientGone) // too large to be stored, and nobody reads it
+			return
+		}
+		buf = buf[n:]
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			var fault *edge.Fault
+			if !errors.As(err, &fault) {
+				fault = edge.UpstreamTruncated
+			}
+			t.end(fault)
+			return
+		}
+	}
+	if !f.over {
+		e := f.what
+		_ = t.c.store.Put(k, e.append(nil), f.pieces, e.seconds()) // else the next one fetches it again
+	}
+	t.end(nil)
+}
+
+// end ends the fetch; what is stored is stored by now.
+func (t *fetching) end(fault *edge.Fault) {
+	t.c.flights.land(t.landed, t.flight)
+	if fault != nil {
+		t.flight.end(fault)
+	} else {
+		t.flight.end(nil)
+	}
+	t.y.Finish(fault)
+}
+
+// nobody is the client of a fetch: it neither leaves nor waits.
+type nobody struct{}
+
+func (nobody) Gone() bool { return false }
+func (nobody) Abort()     {}
+
+var authorizationKey = []byte("Authorization")

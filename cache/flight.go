@@ -1,0 +1,206 @@
+package cache
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge"
+)
+
+// flight is one fetch that several requests wait for. Its body is collected in memory while it comes, and
+// they read it from there at their own pace.
+//
+// A body that turns out to be larger than what is stored is not kept: what all readers have read is
+// dropped, and the fetch waits for the slowest of them.
+type flight struct {
+	head chan struct{} // closed when what follows is set
+	// what is the answer for all whose key is the same; nil: each has to ask for itself, unless there
+	// is fault.
+	what  *entry
+	fault *edge.Fault
+	cause error
+	why   string // there is neither
+	size  int64  // of the body; -1: not known yet
+	// usesOld tells that what is stored is the answer, as as says; upside is the status that the target
+	// gave.
+	usesOld bool
+	as      status
+	upside  int
+
+	most int64 // bytes of a body that are kept
+
+	mu      sync.Mutex
+	more    *sync.Cond
+	pieces  [][]byte // of the body, from the one with the number dropped on
+	dropped int
+	length  int64 // of all pieces that are kept
+	over    bool  // the body is larger than most
+	ended   bool
+	failure error // why the body did not come to its end; nil otherwise
+	readers map[*body]struct{}
+}
+
+func newFlight(most int64) *flight {
+	f := &flight{head: make(chan struct{}), most: most, readers: map[*body]struct{}{}}
+	f.more = sync.NewCond(&f.mu)
+	return f
+}
+
+// add appends a piece of the body, which is kept. When there is too much of it, it waits for the
+// readers, and returns false when there are none.
+func (f *flight) add(b []byte) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pieces = append(f.pieces, b)
+	f.length += int64(len(b))
+	f.more.Broadcast()
+	for f.length > f.most {
+		f.over = true
+		if len(f.readers) == 0 {
+			return false
+		}
+		if !f.forget() {
+			f.more.Wait()
+		}
+	}
+	return true
+}
+
+// forget drops the pieces that all readers have read. f.mu is held.
+func (f *flight) forget() bool {
+	slowest := f.dropped + len(f.pieces)
+	for r := range f.readers {
+		slowest = min(slowest, r.piece)
+	}
+	n := slowest - f.dropped
+	for _, p := range f.pieces[:n] {
+		f.length -= int64(len(p))
+	}
+	f.pieces, f.dropped = f.pieces[n:], slowest
+	return n > 0
+}
+
+// end tells the readers that there is no more.
+func (f *flight) end(failure error) {
+	f.mu.Lock()
+	f.ended, f.failure = true, failure
+	f.mu.Unlock()
+	f.more.Broadcast()
+}
+
+// await waits for the head. It returns false when the client has left or the time is over.
+func (f *flight) await(x *edge.Exchange, timeout time.Duration) bool {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	look := time.NewTicker(lookEach)
+	defer look.Stop()
+	for {
+		select {
+		case <-f.head:
+			return true
+		case <-timer.C:
+			return false
+		case <-look.C:
+			if x.Conn.Gone() {
+				return false
+			}
+		}
+	}
+}
+
+// lookEach is how often it is looked whether a waiting client is still there.
+const lookEach = 100 * time.Millisecond
+
+// body reads the body of a flight.
+type body struct {
+	f      *flight
+	piece  int // the number of the one it stands in
+	offset int
+}
+
+// read returns a reader of the body from its beginning; nil: that has been dropped already.
+func (f *flight) read() *body {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dropped > 0 {
+		return nil
+	}
+	b := &body{f: f}
+	f.readers[b] = struct{}{}
+	return b
+}
+
+var errCut = errors.New("the fetch that this answer came from has broken off")
+
+// Read implements io.Reader: it waits for more of the body.
+func (b *body) Read(p []byte) (int, error) {
+	f := b.f
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for b.piece == f.dropped+len(f.pieces) {
+		switch {
+		case f.ended && f.failure == nil:
+			return 0, io.EOF
+		case f.ended:
+			return 0, errCut
+		}
+		f.more.Wait()
+	}
+	piece := f.pieces[b.piece-f.dropped]
+	n := copy(p, piece[b.offset:])
+	if b.offset += n; b.offset == len(piece) {
+		b.piece, b.offset = b.piece+1, 0
+		if f.over {
+			f.more.Broadcast()
+		}
+	}
+	return n, nil
+}
+
+// Close implements io.Closer. The fetch goes on, as long as what comes is kept or read.
+func (b *body) Close() error {
+	b.f.mu.Lock()
+	delete(b.f.readers, b)
+	b.f.mu.Unlock()
+	b.f.more.Broadcast()
+	return nil
+}
+
+// flights are the fetches under way, by what is fetched.
+type flights struct {
+	mu sync.Mutex
+	by map[key]*flight
+}
+
+// join returns the flight for a key; first tells that it is new, and the caller has to fetch.
+func (fs *flights) join(k key, most int64) (f *flight, first bool) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if f = fs.by[k]; f != nil {
+		return f, false
+	}
+	f = newFlight(most)
+	if fs.by == nil {
+		fs.by = map[key]*flight{}
+	}
+	fs.by[k] = f
+	return f, true
+}
+
+// scatter removes all flights: what they bring was asked for before something was purged.
+func (fs *flights) scatter() {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	clear(fs.by)
+}
+
+// land removes a flight: who comes from now on finds its answer stored, or begins another.
+func (fs *flights) land(k key, f *flight) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.by[k] == f {
+		delete(fs.by, k)
+	}
+}

@@ -1,0 +1,203 @@
+package fresh
+
+// Response is what a cache has to know of an answer and of the request that it came for.
+type Response struct {
+	Directives       // of the most specific field that the answer has for us
+	Status     int   //
+	Date       int64 // 0: none, or not a date
+	Expires    int64 // 0: none
+	ExpiresBad bool  // there is an Expires that is no date: it has passed (section 5.3)
+	Modified   int64 // Last-Modified; 0: none
+	Age        int64 // the Age field in seconds; 0: none
+	Came       int64 // when the answer's head was there
+	Asked      int64 // when the request was sent
+
+	SetCookie     bool // the answer has Set-Cookie
+	VaryAny       bool // it has Vary: *
+	Authorization bool // the request had Authorization
+	NoStore       bool // the request has Cache-Control: no-store
+	Partial       bool // 206, or it has Content-Range
+}
+
+// Options are what the owner of a cache adds.
+type Options struct {
+	Default, Min, Max int64 // of lifetimes in milliseconds; Max 0: no bound
+	Heuristic         bool  // a tenth of the time since Last-Modified, where nothing else is said
+	Revive, Rescue    int64 // stale-while-revalidate and stale-if-error, where the answer does not say it
+}
+
+// Reason is why an answer is not stored.
+type Reason uint8
+
+// The reasons.
+const (
+	Storable      Reason = iota
+	NotStatus            // its status is not one that this cache understands
+	NotPartial           // it is a part
+	NoStore              // no-store, of the answer or of the request
+	Private              // private
+	Authorization        // the request had Authorization, and the answer does not say that others may have it
+	SetCookie            // it sets a cookie
+	VaryAny              // Vary: *
+	NoFreshness          // nothing says for how long it is fresh, and it has nothing to ask by
+	reasons
+)
+
+var names = [reasons]string{"storable", "status", "partial", "no_store", "private", "authorization",
+	"set_cookie", "vary_any", "no_freshness"}
+
+// String returns a word for logs, metrics and explanations.
+func (r Reason) String() string { return names[r] }
+
+// Lasts tells that the reason holds for the next request as well, so that it need not wait for this one.
+func (r Reason) Lasts() bool { return r != Storable && r != Authorization }
+
+// understood are the final statuses whose caching rules are known here, which are those of RFC 9110
+// section 15.1 without 206 and 414. Answers with other statuses are not stored, which section 3 leaves
+// to caches.
+func understood(status int) bool {
+	switch status {
+	case 200, 203, 204, 300, 301, 302, 307, 308, 404, 405, 410, 421, 451, 501:
+		return true
+	}
+	return false
+}
+
+// heuristic tells that a status may be stored without explicit freshness (RFC 9110 section 15.1).
+func heuristic(status int) bool {
+	switch status {
+	case 200, 203, 204, 300, 301, 308, 404, 405, 410, 501:
+		return true
+	}
+	return false
+}
+
+// Storable says whether a shared cache may store an answer to GET (sections 3 and 3.5), and with the
+// options will.
+func (r *Response) Storable(o *Options, validator bool) Reason {
+	switch {
+	case r.Partial || r.Status == 206:
+		return NotPartial
+	case !understood(r.Status):
+		return NotStatus
+	case r.NoStore || r.Directives.NoStore && !r.MustUnderstand: // section 5.2.2.3: the status is understood
+		return NoStore
+	case r.Private:
+		return Private
+	case r.VaryAny:
+		return VaryAny
+	case r.SetCookie:
+		return SetCookie
+	case r.Authorization && !r.Public && !r.MustRevalidate && r.SMaxAge < 0:
+		return Authorization
+	}
+	if life, ok := r.Lifetime(o); (!ok || life <= 0) && !validator {
+		return NoFreshness
+	} else if !ok && !r.explicitly() {
+		return NoFreshness
+	}
+	return Storable
+}
+
+// explicitly tells that the answer itself says something about being stored.
+func (r *Response) explicitly() bool {
+	return r.Public || r.MaxAge >= 0 || r.SMaxAge >= 0 || r.Expires != 0 || r.ExpiresBad || r.NoCache
+}
+
+// Lifetime returns for how long the answer is fresh from when it was made (section 4.2.1); ok is false
+// when nothing says so.
+func (r *Response) Lifetime(o *Options) (life int64, ok bool) {
+	switch {
+	case r.SMaxAge >= 0:
+		life = r.SMaxAge * 1000
+	case r.MaxAge >= 0:
+		life = r.MaxAge * 1000
+	case r.ExpiresBad:
+		return 0, true
+	case r.Expires != 0:
+		date := r.Date
+		if date == 0 {
+			date = r.Came
+		}
+		life = max(r.Expires-date, 0)
+	case o.Heuristic && r.Modified != 0 && heuristic(r.Status):
+		date := r.Date
+		if date == 0 {
+			date = r.Came
+		}
+		life = max(date-r.Modified, 0) / 10
+	case o.Default > 0 && heuristic(r.Status):
+		life = o.Default
+	default:
+		return 0, false
+	}
+	life = max(life, o.Min)
+	if o.Max > 0 {
+		life = min(life, o.Max)
+	}
+	return life, true
+}
+
+// InitialAge returns how old the answer was when it came (section 4.2.3).
+func (r *Response) InitialAge() int64 {
+	apparent := int64(0)
+	if r.Date != 0 {
+		apparent = max(r.Came-r.Date, 0)
+	}
+	return max(apparent, r.Age*1000+max(r.Came-r.Asked, 0))
+}
+
+// Strict tells that the answer is never used stale (sections 5.2.2.2, 5.2.2.8 and 5.2.2.10).
+func (r *Response) Strict() bool {
+	return r.MustRevalidate || r.ProxyRevalidate || r.SMaxAge >= 0
+}
+
+// Stale returns for how long after its lifetime the answer is used while it is fetched anew, and when
+// that fails (RFC 5861). With s-maxage, which forbids it by itself, the answer has to say so.
+func (r *Response) Stale(o *Options) (revive, rescue int64) {
+	if r.MustRevalidate || r.ProxyRevalidate {
+		return 0, 0
+	}
+	if r.SMaxAge < 0 {
+		revive, rescue = o.Revive, o.Rescue
+	}
+	if r.StaleWhileRevalidate >= 0 {
+		revive = r.StaleWhileRevalidate * 1000
+	}
+	if r.StaleIfError >= 0 {
+		rescue = r.StaleIfError * 1000
+	}
+	return revive, rescue
+}
+
+// Use is what may be done with a stored answer.
+type Use uint8
+
+// The uses.
+const (
+	Fresh  Use = iota // it is the answer
+	Stale             // so it is, since the client takes it stale
+	Revive            // so it is, and it is fetched anew meanwhile
+	Ask               // the target has to be asked first
+)
+
+// Decide says what may be done with an answer of an age, given its lifetime and revive; strict and ask
+// are of the answer: never stale, and never without asking. q are the directives of the request
+// (section 5.2.1).
+func Decide(age, lifetime, revive int64, strict, ask bool, q *Directives) Use {
+	if ask || q.NoCache || q.MaxAge >= 0 && age > q.MaxAge*1000 {
+		return Ask
+	}
+	if q.MinFresh >= 0 && lifetime-age < q.MinFresh*1000 {
+		return Ask
+	}
+	switch over := age - lifetime; {
+	case over < 0:
+		return Fresh
+	case !strict && q.MaxStale >= 0 && over <= q.MaxStale*1000:
+		return Stale
+	case over <= revive && revive > 0 && q.MaxAge < 0 && q.MinFresh < 0:
+		return Revive
+	}
+	return Ask
+}

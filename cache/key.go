@@ -1,0 +1,106 @@
+package cache
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/penstock-edge/penstock/cache/store"
+	"github.com/penstock-edge/penstock/edge"
+)
+
+type key = store.Key
+
+// appendURL appends what a request asks for, in the one form that the cache knows it in.
+func (c *Config) appendURL(dst []byte, x *edge.Exchange) []byte {
+	dst = append(append(dst, x.Scheme...), "://"...)
+	at := len(dst)
+	dst = append(dst, x.Authority...)
+	lower(dst[at:])
+	dst = append(dst, x.Path...)
+	if !x.HasQuery {
+		return dst
+	}
+	at = len(dst)
+	dst = c.appendQuery(append(dst, '?'), x.Query)
+	if len(dst) == at+1 && len(x.Query) > 0 {
+		return dst[:at] // nothing of it is left
+	}
+	return dst
+}
+
+func lower(b []byte) {
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+}
+
+// appendQuery appends the parameters of a query that belong to the key. They are not decoded: two that a
+// target may tell apart stay apart.
+func (c *Config) appendQuery(dst, query []byte) []byte {
+	if len(c.QueryKeep) == 0 && len(c.QueryDrop) == 0 && !c.SortQuery {
+		return append(dst, query...)
+	}
+	var room [16][]byte
+	pairs := room[:0]
+	for len(query) > 0 {
+		var pair []byte
+		pair, query, _ = bytes.Cut(query, ampersand)
+		name, _, _ := bytes.Cut(pair, equals)
+		if c.keeps(name) && len(pair) > 0 {
+			pairs = append(pairs, pair)
+		}
+	}
+	if c.SortQuery {
+		slices.SortStableFunc(pairs, byName) // values of one name stay in their order, which may mean something
+	}
+	for i, p := range pairs {
+		if i > 0 {
+			dst = append(dst, '&')
+		}
+		dst = append(dst, p...)
+	}
+	return dst
+}
+
+func byName(a, b []byte) int {
+	x, _, _ := bytes.Cut(a, equals)
+	y, _, _ := bytes.Cut(b, equals)
+	return bytes.Compare(x, y)
+}
+
+func (c *Config) keeps(name []byte) bool {
+	return (len(c.QueryKeep) == 0 || contains(c.QueryKeep, name)) && !contains(c.QueryDrop, name)
+}
+
+func contains(list []string, b []byte) bool {
+	for _, s := range list {
+		if s == string(b) {
+			return true
+		}
+	}
+	return false
+}
+
+// appendKey appends the whole key of a request: the URL, what else tells requests apart by
+// configuration, and the route, since routes tell requests apart by more than the URL. url is where in
+// the key the URL is.
+func (c *Config) appendKey(dst []byte, x *edge.Exchange, route string) (text []byte, url []byte) {
+	dst = append(append(dst, route...), 0)
+	at := len(dst)
+	dst = c.appendURL(dst, x)
+	end := len(dst)
+	for _, name := range c.keyHeaders {
+		dst = append(append(dst, 0), x.Req.PeekCanonical(name)...)
+	}
+	for _, name := range c.keyCookies {
+		dst = append(append(dst, 0), edge.CookieValue(x.Cookie, name)...)
+	}
+	return dst, dst[at:end]
+}
+
+var (
+	ampersand = []byte("&")
+	equals    = []byte("=")
+)

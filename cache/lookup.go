@@ -1,0 +1,252 @@
+package cache
+
+import (
+	"bytes"
+	"sync"
+
+	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/store"
+	"github.com/penstock-edge/penstock/edge"
+)
+
+// lookup answers from the cache, or fetches.
+type lookup struct {
+	cache *cache
+	route string
+	slot  int
+}
+
+// record is what the cache remembers of an exchange, in its slot.
+type record struct {
+	status status
+	why    string // in a word, for Cache-Status; empty: nothing to say
+	stored bool   // the answer is being stored
+	age    int64  // milliseconds; less than 0: the answer is not from the cache
+	ttl    int64  // milliseconds that it is fresh for; less than 0: stale
+	upside int    // status of the target's answer; 0: it was not asked
+
+	now    int64
+	q      fresh.Directives // of the request
+	begun  bool
+	text   []byte // the whole key
+	base   int    // of text without what Vary adds
+	url    [2]int // where in text the URL is
+	k      key    // of text
+	found  bool
+	entry  entry
+	object store.Object
+	buf    []byte // entry and object point into it
+	spare  []byte
+	whole  edge.BytesBody
+	chunks chunks
+	spans  [16]fresh.Span
+}
+
+var records = sync.Pool{New: func() any { return new(record) }}
+
+// kept is the memory that a record keeps when it is put away.
+const keptBuffer = 256 << 10
+
+func (r *record) release() {
+	if cap(r.buf) > keptBuffer {
+		r.buf = nil
+	}
+	*r = record{text: r.text[:0], buf: r.buf[:0], spare: r.spare[:0]}
+	records.Put(r)
+}
+
+// Run implements edge.Filter.
+func (l *lookup) Run(x *edge.Exchange) edge.Verdict {
+	r, ok := x.Slot[l.slot].(*record)
+	if !ok {
+		r = records.Get().(*record)
+		r.age = -1
+		x.Slot[l.slot] = r
+	}
+	if !r.begun {
+		r.begun = true
+		if r.why = l.begin(x, r); r.why != "" {
+			return edge.Next
+		}
+	}
+	c := l.cache
+	r.now = c.millis(x.Times.Head)
+	use := c.find(x, r)
+	switch {
+	case use == fresh.Fresh:
+		return c.serve(x, r, hit)
+	case use == fresh.Stale:
+		return c.serve(x, r, hitStale)
+	case use == fresh.Revive:
+		c.refresh(x, r)
+		return c.serve(x, r, hitStale)
+	case r.q.OnlyIfCached: // RFC 9111 section 5.2.1.7
+		r.status, r.why = notCached, ""
+		x.Fault = onlyIfCached
+		return edge.Answered
+	case r.found && r.entry.flags&isPass != 0:
+		r.status, r.why = passed, "known"
+		return edge.Next
+	case string(x.Method) == "HEAD" || len(x.Req.PeekCanonical(rangeKey)) > 0:
+		r.status, r.why = miss, "not-fetched-whole"
+		return edge.Next
+	case !x.MayWait:
+		return edge.Wait
+	}
+	return c.fetchFor(x, r)
+}
+
+var onlyIfCached = &edge.Fault{Status: 504, Side: edge.SideClient, Code: "not_cached",
+	Detail: "There is no stored answer that may be used, and the request forbids to fetch one."}
+
+// begin reads the request and makes its key. It returns why the request is none for a cache, in a word.
+func (l *lookup) begin(x *edge.Exchange, r *record) string {
+	c := l.cache
+	switch m := string(x.Method); {
+	case m != "GET" && m != "HEAD":
+		return "method"
+	case x.In != nil:
+		return "body" // what a body changes is not in the key
+	case len(x.Upgrade) > 0:
+		return "upgrade"
+	}
+	r.q.Reset()
+	for _, v := range x.Req.PeekAll("Cache-Control") {
+		r.q.Add(v)
+	}
+	if !r.q.Present && is(x.Req.PeekCanonical(pragmaKey), "no-cache") { // RFC 9111 section 5.4
+		r.q.NoCache = true
+	}
+	switch {
+	case r.q.NoStore:
+		return "no-store"
+	case len(x.Cookie) > 0 && c.conf.Cookies == "pass" && len(c.conf.KeyCookies) == 0:
+		return "cookie"
+	}
+	var url []byte
+	r.text, url = c.conf.appendKey(r.text[:0], x, l.route)
+	r.base = len(r.text)
+	r.url[0] = len(l.route) + 1
+	r.url[1] = r.url[0] + len(url)
+	return ""
+}
+
+// find looks for the answer to a request and says what it may be used for.
+func (c *cache) find(x *edge.Exchange, r *record) fresh.Use {
+	r.text = r.text[:r.base]
+	r.k = c.hash(r.text)
+	if !c.get(r) {
+		return fresh.Ask
+	}
+	if r.entry.flags&isSign != 0 {
+		r.text = appendVariant(r.text, r.entry.vary, x)
+		r.k = c.hash(r.text)
+		if !c.get(r) {
+			return fresh.Ask
+		}
+	}
+	e := &r.entry
+	if e.flags&isPass != 0 {
+		if r.now >= e.at+e.lifetime {
+			r.found = false
+		}
+		return fresh.Ask
+	}
+	r.age = e.ageAt(r.now)
+	use := fresh.Decide(r.age, e.lifetime, e.revive, e.flags&mustRevalidate != 0, e.flags&alwaysAsk != 0, &r.q)
+	switch c.purges.judge(e.number, r.text[r.url[0]:r.url[1]], e.hashes) {
+	case purged:
+		r.found, use = false, fresh.Ask
+	case stale:
+		if use == fresh.Fresh {
+			use = fresh.Ask
+			if e.revive > 0 {
+				use = fresh.Revive
+			}
+		}
+	}
+	if use != fresh.Ask && !r.object.Complete() {
+		r.found, use = false, fresh.Ask
+	}
+	if use == fresh.Ask {
+		r.age = -1
+	}
+	return use
+}
+
+// get reads the entry under r.k into r.
+func (c *cache) get(r *record) bool {
+	r.object, r.buf, r.found = c.store.Get(r.k, r.buf[:0])
+	if r.found {
+		r.found = r.entry.parse(r.object.Meta) == nil && bytes.Equal(r.entry.key, r.text)
+	}
+	return r.found
+}
+
+// appendVariant appends the values that a request has for the fields that an answer depends on (RFC 9111
+// section 4.1). Each has a byte before it that tells an empty field from none.
+func appendVariant(dst, vary []byte, x *edge.Exchange) []byte {
+	for len(vary) > 0 {
+		var name []byte
+		name, vary, _ = bytes.Cut(vary, comma)
+		dst = append(dst, 1)
+		if bytes.Equal(name, acceptEncodingKey) {
+			dst = append(dst, encodingOf(x.Req.PeekCanonical(acceptEncodingKey))...)
+			continue
+		}
+		for i, v := range x.Req.PeekAll(string(name)) {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(append(dst, 2), v...)
+		}
+	}
+	return dst
+}
+
+// encodingOf is the one content coding that a request is taken to want: the best of those that it
+// accepts.
+func encodingOf(accept []byte) string {
+	best := ""
+	for len(accept) > 0 {
+		var one []byte
+		one, accept, _ = bytes.Cut(accept, comma)
+		name, weight, _ := bytes.Cut(one, semicolon)
+		if w := bytes.TrimSpace(weight); bytes.HasPrefix(w, []byte("q=0")) && len(bytes.Trim(w[3:], ".0")) == 0 {
+			continue // q=0: not at all
+		}
+		switch name = bytes.TrimSpace(name); {
+		case is(name, "zstd"):
+			return "zstd"
+		case is(name, "br"):
+			best = "br"
+		case is(name, "gzip") && best == "":
+			best = "gzip"
+		}
+	}
+	return best
+}
+
+// is compares without regard to case; want is lower-case.
+func is(b []byte, want string) bool {
+	if len(b) != len(want) {
+		return false
+	}
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != want[i] {
+			return false
+		}
+	}
+	return true
+}
+
+var (
+	comma             = []byte(",")
+	semicolon         = []byte(";")
+	acceptEncodingKey = []byte("Accept-Encoding")
+	rangeKey          = []byte("Range")
+	pragmaKey         = []byte("Pragma")
+)

@@ -1,0 +1,135 @@
+package cache
+
+import (
+	"bytes"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// purges are the answers that must not be used any more. Nothing is deleted: an answer that was asked for
+// before a purge of something it belongs to is passed over, and its room is taken by others in time. So a
+// purge costs the same whatever it concerns.
+//
+// Purges are numbered. An answer has the number of the latest one at the time when it was asked for.
+type purges struct {
+	latest atomic.Int64
+	all    atomic.Int64 // the latest purge of everything
+	soft   atomic.Int64 // the same, softly
+
+	mu     sync.RWMutex    // guards what follows, and the order of numbers
+	marks  map[uint64]mark // by hash of a URL or a tag
+	prefix []ban
+}
+
+// mark is the number of the latest purge of something; 0: none.
+type mark struct{ hard, soft int64 }
+
+// ban is a purge of all URLs with a beginning.
+type ban struct {
+	prefix []byte
+	number int64
+	soft   bool
+	until  int64 // milliseconds since 1970; nothing from before it is kept any more
+}
+
+const (
+	mostMarks = 1 << 20
+	mostBans  = 1000
+)
+
+// verdict is what purges say of an answer.
+type verdict uint8
+
+const (
+	kept  verdict = iota
+	stale         // it may be used after it was asked for, or when that fails
+	purged
+)
+
+// judge says whether an answer with a number may be used, given its URL and the hashes of that and of
+// its tags.
+func (p *purges) judge(number int64, url []byte, hashes []byte) verdict {
+	if number >= p.latest.Load() {
+		return kept
+	}
+	if number < p.all.Load() {
+		return purged
+	}
+	v := kept
+	if number < p.soft.Load() {
+		v = stale
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for ; len(hashes) >= 8; hashes = hashes[8:] {
+		m := p.marks[hashAt(hashes)]
+		if number < m.hard {
+			return purged
+		}
+		if number < m.soft {
+			v = stale
+		}
+	}
+	for i := range p.prefix {
+		b := &p.prefix[i]
+		if number >= b.number || !bytes.HasPrefix(url, b.prefix) {
+			continue
+		}
+		if !b.soft {
+			return purged
+		}
+		v = stale
+	}
+	return v
+}
+
+// byHash purges what has a URL or a tag with this hash.
+func (p *purges) byHash(h uint64, soft bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.latest.Load() + 1
+	if p.marks == nil {
+		p.marks = map[uint64]mark{}
+	}
+	if len(p.marks) >= mostMarks {
+		// Better too much is fetched anew than something used that was purged.
+		clear(p.marks)
+		p.all.Store(n)
+	}
+	m := p.marks[h]
+	if soft {
+		m.soft = n
+	} else {
+		m.hard = n
+	}
+	p.marks[h] = m
+	p.latest.Store(n)
+}
+
+// byPrefix purges all URLs with a beginning. now and until are milliseconds since 1970.
+func (p *purges) byPrefix(prefix []byte, now, until int64, soft bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.latest.Load() + 1
+	p.prefix = slices.DeleteFunc(p.prefix, func(b ban) bool { return b.until <= now })
+	if len(p.prefix) >= mostBans {
+		p.prefix = nil
+		p.all.Store(n)
+	}
+	p.prefix = append(p.prefix, ban{slices.Clone(prefix), n, soft, until})
+	p.latest.Store(n)
+}
+
+// everything purges all.
+func (p *purges) everything(soft bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.latest.Load() + 1
+	if soft {
+		p.soft.Store(n)
+	} else {
+		p.all.Store(n)
+	}
+	p.latest.Store(n)
+}

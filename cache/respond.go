@@ -1,0 +1,162 @@
+package cache
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+)
+
+// tell adds to an answer what the cache has to say of it, and forgets what a request has changed.
+type tell struct {
+	cache *cache
+	slot  int
+}
+
+// Run implements edge.Filter.
+func (t *tell) Run(x *edge.Exchange) edge.Verdict {
+	r, ok := x.Slot[t.slot].(*record)
+	if !ok {
+		return edge.Next
+	}
+	if r.why == "method" {
+		t.cache.invalidate(x, r)
+	}
+	if r.age >= 0 && x.Fault == nil { // RFC 9111 section 5.1
+		r.spare = strconv.AppendInt(r.spare[:0], r.age/1000, 10)
+		x.AddField(ageKey, r.spare)
+	}
+	r.spare = r.appendStatus(r.spare[:0])
+	x.AddField(cacheStatusKey, r.spare)
+	return edge.Next
+}
+
+// appendStatus appends the member of Cache-Status, RFC 9211.
+func (r *record) appendStatus(b []byte) []byte {
+	b = append(b, "penstock"...)
+	switch r.status {
+	case hit, hitStale, rescued:
+		b = append(b, "; hit"...)
+	case revalidated, expired:
+		b = append(b, "; fwd=stale"...)
+	case bypass:
+		switch r.why {
+		case "method":
+			return append(b, "; fwd=method"...)
+		case "no-store":
+			return append(b, "; fwd=request"...)
+		}
+		b = append(b, "; fwd=bypass"...)
+	case notCached:
+		return append(b, "; detail=only-if-cached"...)
+	case passed:
+		b = append(b, "; fwd=miss"...)
+	default:
+		b = append(b, "; fwd=uri-miss"...)
+	}
+	if r.upside > 0 {
+		b = strconv.AppendInt(append(b, "; fwd-status="...), int64(r.upside), 10)
+	}
+	if r.age >= 0 {
+		b = strconv.AppendInt(append(b, "; ttl="...), floor(r.ttl), 10)
+	}
+	if r.stored {
+		b = append(b, "; stored"...)
+	}
+	if r.status == collapsed {
+		b = append(b, "; collapsed"...)
+	}
+	if r.status == rescued {
+		return append(b, "; detail=stale-if-error"...)
+	}
+	if r.why != "" {
+		b = append(append(b, "; detail="...), r.why...)
+	}
+	return b
+}
+
+// floor returns seconds, rounded down.
+func floor(ms int64) int64 {
+	if ms < 0 {
+		return (ms - 999) / 1000
+	}
+	return ms / 1000
+}
+
+// invalidate forgets what a request that is not safe may have changed, when it went well (RFC 9111
+// section 4.4): its URL, and those that the answer names on the same host.
+func (c *cache) invalidate(x *edge.Exchange, r *record) {
+	switch string(x.Method) {
+	case "OPTIONS", "TRACE", "PROPFIND":
+		return // safe
+	}
+	if s := x.Status(); x.Fault != nil || s < 200 || s >= 400 {
+		return
+	}
+	r.text = c.conf.appendURL(r.text[:0], x)
+	c.purges.byHash(hashURL(r.text), false)
+	host := len(x.Scheme) + len("://") + len(x.Authority)
+	for _, name := range [...]string{"Location", "Content-Location"} {
+		where := x.Resp().Peek(name)
+		switch {
+		case len(where) == 0:
+		case bytes.HasPrefix(where, r.text[:host]) && len(where) > host && where[host] == '/':
+			c.purges.byHash(hashURL(where), false)
+		case where[0] == '/' && (len(where) == 1 || where[1] != '/'):
+			c.purges.byHash(hashURL(append(bytes.Clone(r.text[:host]), where...)), false)
+		}
+	}
+	c.flights.scatter()
+}
+
+// done counts, and puts the record away.
+type done struct {
+	cache *cache
+	slot  int
+}
+
+// Run implements edge.Filter.
+func (d *done) Run(x *edge.Exchange) edge.Verdict {
+	if r, ok := x.Slot[d.slot].(*record); ok {
+		x.Slot[d.slot] = nil
+		d.cache.requests[r.status].Inc(x.Lane)
+		r.release()
+	}
+	return edge.Next
+}
+
+// purge forgets what the arguments name and returns it; empty: they name nothing.
+func (c *cache) purge(args *fasthttp.Args) string {
+	soft := args.GetBool("soft")
+	what := ""
+	switch {
+	case args.Has("url"):
+		c.purges.byHash(hashURL(args.Peek("url")), soft)
+		what = "url " + string(args.Peek("url"))
+	case args.Has("tag"):
+		c.purges.byHash(hashTag(args.Peek("tag")), soft)
+		what = "tag " + string(args.Peek("tag"))
+	case args.Has("prefix") && len(args.Peek("prefix")) > 0:
+		now := c.millis(clock.Now())
+		c.purges.byPrefix(args.Peek("prefix"), now, now+banFor, soft)
+		what = "prefix " + string(args.Peek("prefix"))
+	case args.GetBool("all"):
+		c.purges.everything(soft)
+		what = "all"
+	}
+	if what != "" {
+		c.flights.scatter()
+	}
+	return what
+}
+
+// banFor is longer than any answer is kept that somebody would still use, in milliseconds.
+const banFor = 366 * 24 * 3600 * 1000
+
+var (
+	ageKey         = []byte("Age")
+	cacheStatusKey = []byte("Cache-Status")
+)

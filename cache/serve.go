@@ -1,0 +1,184 @@
+package cache
+
+import (
+	"bytes"
+	"crypto/rand"
+	"io"
+	"strconv"
+
+	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/store"
+	"github.com/penstock-edge/penstock/edge"
+)
+
+// serve makes what was found the answer: all of it, a part, or that the client has it.
+func (c *cache) serve(x *edge.Exchange, r *record, as status) edge.Verdict {
+	e, o := &r.entry, &r.object
+	r.status, r.ttl = as, e.lifetime-r.age
+	if c.unmodified(x, r, e) {
+		return edge.Answered
+	}
+	x.SetHead(e.status, e.reason, e.lines, e.flags&isDated != 0)
+	x.OutLen, x.Out = o.Len, nil
+	if spans, ok := r.asked(x, e, o.Len); ok {
+		return c.serveParts(x, r, spans)
+	}
+	if o.Len > 0 && string(x.Method) != "HEAD" {
+		x.Out = r.bodyOf(0, o.Len)
+	}
+	return edge.Answered
+}
+
+// unmodified answers 304 when the client has the answer already.
+func (c *cache) unmodified(x *edge.Exchange, r *record, e *entry) bool {
+	none, since := x.Req.PeekCanonical(noneMatchKey), x.Req.PeekCanonical(modifiedSinceKey)
+	if len(none) == 0 && len(since) == 0 || e.status != 200 ||
+		!fresh.NotModified(none, since, e.etag, e.modified) {
+		return false
+	}
+	r.spare = appendNotModified(r.spare[:0], e.lines)
+	x.SetHead(304, nil, r.spare, e.flags&isDated != 0)
+	x.Out, x.OutLen = nil, 0
+	return true
+}
+
+// appendNotModified appends those lines that a 304 has (RFC 9110 section 15.4.5).
+func appendNotModified(dst, lines []byte) []byte {
+	for len(lines) > 0 {
+		end := bytes.IndexByte(lines, '\n') + 1
+		name, _, _ := bytes.Cut(lines[:end], colon)
+		switch {
+		case is(name, "cache-control"), is(name, "content-location"), is(name, "date"), is(name, "etag"),
+			is(name, "expires"), is(name, "vary"), is(name, "last-modified"):
+			dst = append(dst, lines[:end]...)
+		}
+		lines = lines[end:]
+	}
+	return dst
+}
+
+// asked returns the parts of the body that the request asks for; false: it asks for all of it.
+func (r *record) asked(x *edge.Exchange, e *entry, length int64) ([]fresh.Span, bool) {
+	field := x.Req.PeekCanonical(rangeKey)
+	if len(field) == 0 || e.status != 200 || string(x.Method) != "GET" {
+		return nil, false
+	}
+	if !fresh.RangeHolds(x.Req.PeekCanonical(ifRangeKey), e.etag, e.modified, e.at-e.age) {
+		return nil, false
+	}
+	spans, ok := fresh.Ranges(field, length, r.spans[:0])
+	if len(spans) > 1 && !r.object.Whole() {
+		return nil, false // many parts of what is not in one piece: the whole is simpler, and allowed
+	}
+	return spans, ok
+}
+
+// serveParts answers 206 or 416 in place of the 200 that stands in the head.
+func (c *cache) serveParts(x *edge.Exchange, r *record, spans []fresh.Span) edge.Verdict {
+	e, length := &r.entry, r.object.Len
+	switch len(spans) {
+	case 0:
+		x.SetHead(416, nil, nil, false)
+		r.spare = strconv.AppendInt(append(r.spare[:0], "bytes */"...), length, 10)
+		x.AddField(contentRangeKey, r.spare)
+		x.OutLen = 0
+	case 1:
+		x.SetHead(206, nil, e.lines, e.flags&isDated != 0)
+		r.spare = appendContentRange(r.spare[:0], spans[0], length)
+		x.AddField(contentRangeKey, r.spare)
+		x.OutLen = spans[0].To - spans[0].From
+		x.Out = r.bodyOf(spans[0].From, spans[0].To)
+	default:
+		c.serveMultipart(x, r, spans)
+	}
+	return edge.Answered
+}
+
+// serveMultipart answers with several parts of a body that is in memory (RFC 9110 section 15.3.7.2).
+func (c *cache) serveMultipart(x *edge.Exchange, r *record, spans []fresh.Span) {
+	e := &r.entry
+	boundary := rand.Text()
+	kind, rest := takeField(r.spare[:0], e.lines, "content-type")
+	kind = bytes.Clone(kind)
+	var out []byte
+	for _, s := range spans {
+		out = append(append(append(out, "--"...), boundary...), "\r\n"...)
+		out = append(out, kind...)
+		out = append(appendContentRange(append(out, "Content-Range: "...), s, r.object.Len), "\r\n\r\n"...)
+		out = append(append(out, r.object.Body[s.From:s.To]...), "\r\n"...)
+	}
+	out = append(append(append(out, "--"...), boundary...), "--\r\n"...)
+	x.SetHead(206, nil, rest, e.flags&isDated != 0)
+	x.AddField(contentTypeKey, append([]byte("multipart/byteranges; boundary="), boundary...))
+	r.whole = *edge.NewBytesBody(out)
+	x.Out, x.OutLen = &r.whole, int64(len(out))
+}
+
+// takeField returns the line of a field, and appends all other lines to dst.
+func takeField(dst, lines []byte, name string) (line, rest []byte) {
+	for len(lines) > 0 {
+		end := bytes.IndexByte(lines, '\n') + 1
+		if field, _, _ := bytes.Cut(lines[:end], colon); is(field, name) {
+			line = lines[:end]
+		} else {
+			dst = append(dst, lines[:end]...)
+		}
+		lines = lines[end:]
+	}
+	return line, dst
+}
+
+func appendContentRange(dst []byte, s fresh.Span, length int64) []byte {
+	dst = strconv.AppendInt(append(dst, "bytes "...), s.From, 10)
+	dst = strconv.AppendInt(append(dst, '-'), s.To-1, 10)
+	return strconv.AppendInt(append(dst, '/'), length, 10)
+}
+
+// bodyOf returns a part of the body that was found.
+func (r *record) bodyOf(from, to int64) io.ReadCloser {
+	if r.object.Whole() {
+		r.whole = *edge.NewBytesBody(r.object.Body[from:to])
+		return &r.whole
+	}
+	r.chunks = chunks{o: &r.object, at: from, to: to, buf: r.chunks.buf[:0]}
+	return &r.chunks
+}
+
+// chunks reads a part of a body that is not in one piece.
+type chunks struct {
+	o      *store.Object
+	at, to int64  // what is still to be read from the store
+	buf    []byte // a chunk, of which rest is still to be given out
+	rest   []byte
+}
+
+// Read implements io.Reader.
+func (b *chunks) Read(p []byte) (int, error) {
+	if len(b.rest) == 0 {
+		if b.at == b.to {
+			return 0, io.EOF
+		}
+		buf, err := b.o.ChunkAt(b.at, b.buf[:0])
+		if err != nil {
+			return 0, err // the connection is cut: the head with the length is on its way
+		}
+		b.buf = buf
+		b.rest = buf[:min(int64(len(buf)), b.to-b.at)]
+		b.at += int64(len(b.rest))
+	}
+	n := copy(p, b.rest)
+	b.rest = b.rest[n:]
+	return n, nil
+}
+
+// Close implements io.Closer.
+func (b *chunks) Close() error { return nil }
+
+var (
+	colon            = []byte(":")
+	noneMatchKey     = []byte("If-None-Match")
+	modifiedSinceKey = []byte("If-Modified-Since")
+	ifRangeKey       = []byte("If-Range")
+	contentRangeKey  = []byte("Content-Range")
+	contentTypeKey   = []byte("Content-Type")
+)

@@ -1,0 +1,234 @@
+// Package store keeps objects of any size in a fixed amount of memory, which the garbage collector need
+// not look at. Each object is one block of bytes, its meta, and a body. README.md says how.
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+
+	"github.com/coocood/freecache"
+)
+
+// Store is a cache with a fixed size. It may be used by many goroutines at once.
+//
+// The engine takes entries of up to a thousandth of its size, so a body is one entry together with its
+// meta when it is small, and otherwise chunks. Chunks are found by a random number that each object has
+// of its own: those of an object that was replaced meanwhile are never found in its place.
+type Store struct {
+	engine *freecache.Cache
+	most   int // bytes of the largest entry, its key included
+	chunk  int // bytes of a chunk
+}
+
+// MinSize is the smallest size of a store in bytes.
+const MinSize = 4 << 20
+
+const (
+	mostChunk = 64 << 10
+	entryHead = 24 // what the engine needs of an entry's room
+	slack     = 64 // for the key of a chunk, and what the engine rounds
+)
+
+// New returns a store that takes size bytes, at least MinSize.
+func New(size int64) *Store {
+	size = max(size, MinSize)
+	s := &Store{engine: freecache.NewCache(int(size))}
+	s.most = int(size/1024) - entryHead
+	s.chunk = min(s.most-slack, mostChunk)
+	return s
+}
+
+// Key is what an object is found by: a hash of what it is, that outsiders cannot foresee.
+type Key [16]byte
+
+// The head of an entry: how many chunks there are (0: the body follows the meta), the length of the
+// body, that of the meta, and the number that the chunks go by.
+const headSize = 4 + 8 + 4 + 8
+
+// Object is one that was found.
+type Object struct {
+	Meta []byte // of the buffer that Get was given
+	Body []byte // of the buffer; nil: the body is in chunks
+	Len  int64  // of the body
+
+	store  *Store
+	number uint64
+	chunks int
+}
+
+// Whole tells that the body is in Body.
+func (o *Object) Whole() bool { return o.chunks == 0 }
+
+// Get finds an object. It appends its entry to buf and returns the buffer, which Meta and Body point
+// into. ok is false when there is none, or not all of it any more.
+func (s *Store) Get(k Key, buf []byte) (o Object, _ []byte, ok bool) {
+	from := len(buf)
+	err := s.engine.GetFn(k[:], func(v []byte) error {
+		buf = append(buf, v...)
+		return nil
+	})
+	v := buf[from:]
+	if err != nil || len(v) < headSize {
+		return o, buf[:from], false
+	}
+	o.store = s
+	o.chunks = int(binary.LittleEndian.Uint32(v))
+	o.Len = int64(binary.LittleEndian.Uint64(v[4:]))
+	meta := int(binary.LittleEndian.Uint32(v[12:]))
+	o.number = binary.LittleEndian.Uint64(v[16:])
+	rest := v[headSize:]
+	if len(rest) < meta {
+		return o, buf[:from], false
+	}
+	o.Meta = rest[:meta:meta]
+	if o.chunks == 0 {
+		o.Body = rest[meta:]
+		return o, buf, int64(len(o.Body)) == o.Len
+	}
+	return o, buf, true
+}
+
+// Complete tells that all chunks are there at the moment.
+func (o *Object) Complete() bool {
+	for i := range o.chunks {
+		k := chunkKey(o.number, i)
+		if _, err := o.store.engine.TTL(k[:]); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// ErrGone says that a part of the body was forgotten meanwhile.
+var ErrGone = errors.New("a part of the object is no longer in the cache")
+
+// ChunkAt appends the part of the body from offset to the end of its chunk to buf.
+func (o *Object) ChunkAt(offset int64, buf []byte) ([]byte, error) {
+	i := int(offset / int64(o.store.chunk))
+	skip := int(offset % int64(o.store.chunk))
+	from := len(buf)
+	k := chunkKey(o.number, i)
+	err := o.store.engine.GetFn(k[:], func(v []byte) error {
+		if skip < len(v) {
+			buf = append(buf, v[skip:]...)
+		}
+		return nil
+	})
+	want := min(int64(o.store.chunk)*int64(i+1), o.Len) - offset
+	if err != nil || int64(len(buf)-from) != want {
+		return buf[:from], ErrGone
+	}
+	return buf, nil
+}
+
+// chunkKey is what chunk i of the object with the number is found by.
+func chunkKey(number uint64, i int) (k [12]byte) {
+	binary.LittleEndian.PutUint64(k[:], number)
+	binary.LittleEndian.PutUint32(k[8:], uint32(i))
+	return k
+}
+
+// ErrLarge says that an object does not fit.
+var ErrLarge = errors.New("the object is too large for the cache")
+
+// Put stores an object in place of what is stored under its key, for at most seconds. The body is given
+// in pieces. Meta must fit into one entry.
+func (s *Store) Put(k Key, meta []byte, body [][]byte, seconds int) error {
+	length := int64(0)
+	for _, b := range body {
+		length += int64(len(b))
+	}
+	entry := make([]byte, headSize, headSize+len(meta)+int(min(length, int64(s.chunk))))
+	entry = append(entry, meta...)
+	if len(entry)+len(k) > s.most || length > int64(s.engineSize())/4 {
+		return ErrLarge
+	}
+	number, chunks := rand.Uint64(), 0
+	if int64(len(entry)+len(k))+length <= int64(min(s.most, mostChunk)) {
+		for _, b := range body {
+			entry = append(entry, b...)
+		}
+	} else {
+		n, err := s.putChunks(number, body, seconds)
+		if err != nil {
+			return err
+		}
+		chunks = n
+	}
+	return s.setEntry(k, entry, chunks, length, len(meta), number, seconds)
+}
+
+// putChunks stores a body and returns the number of its chunks. They outlive the entry by a second.
+func (s *Store) putChunks(number uint64, body [][]byte, seconds int) (int, error) {
+	n := 0
+	chunk := make([]byte, 0, s.chunk)
+	flush := func() error {
+		k := chunkKey(number, n)
+		n++
+		err := s.engine.Set(k[:], chunk, max(seconds, 1)+1)
+		chunk = chunk[:0]
+		return err
+	}
+	for _, b := range body {
+		for len(b) > 0 {
+			take := min(s.chunk-len(chunk), len(b))
+			chunk = append(chunk, b[:take]...)
+			b = b[take:]
+			if len(chunk) == s.chunk {
+				if err := flush(); err != nil {
+					return n, err
+				}
+			}
+		}
+	}
+	if len(chunk) > 0 {
+		if err := flush(); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func (s *Store) engineSize() int { return (s.most + entryHead) * 1024 }
+
+// Delete forgets an object.
+func (s *Store) Delete(k Key) { s.engine.Del(k[:]) }
+
+// Clear forgets all objects.
+func (s *Store) Clear() { s.engine.Clear() }
+
+// Entries returns how many entries there are: objects, and chunks of large ones.
+func (s *Store) Entries() int64 { return s.engine.EntryCount() }
+
+// Evictions returns how many entries had to go before their time.
+func (s *Store) Evictions() int64 { return s.engine.EvacuateCount() }
+
+// Bytes returns how much memory the store has taken.
+func (s *Store) Bytes() int64 { return int64(s.engineSize()) }
+
+// Renew replaces the meta of an object that Get has found, and keeps its body for another time in
+// seconds.
+func (s *Store) Renew(k Key, o *Object, meta []byte, seconds int) error {
+	entry := make([]byte, headSize, headSize+len(meta)+len(o.Body))
+	entry = append(append(entry, meta...), o.Body...)
+	if len(entry)+len(k) > s.most {
+		return ErrLarge
+	}
+	for i := range o.chunks {
+		k := chunkKey(o.number, i)
+		if err := s.engine.Touch(k[:], max(seconds, 1)+1); err != nil {
+			return ErrGone
+		}
+	}
+	return s.setEntry(k, entry, o.chunks, o.Len, len(meta), o.number, seconds)
+}
+
+func (s *Store) setEntry(k Key, entry []byte, chunks int, length int64, meta int, number uint64,
+	seconds int) error {
+	binary.LittleEndian.PutUint32(entry, uint32(chunks))
+	binary.LittleEndian.PutUint64(entry[4:], uint64(length))
+	binary.LittleEndian.PutUint32(entry[12:], uint32(meta))
+	binary.LittleEndian.PutUint64(entry[16:], number)
+	return s.engine.Set(k[:], entry, max(seconds, 1))
+}

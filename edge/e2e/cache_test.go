@@ -1,0 +1,535 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// cached is a configuration whose route has a cache; keys are those of [cache.main].
+func cached(target, keys string, more ...string) string {
+	return simple(target, `cache = "main"`, "[cache.main]\nsize = \"16MiB\"\n", keys, strings.Join(more, "\n"))
+}
+
+// scripted is an origin whose answers a test sets by path, and which counts requests.
+type scripted struct {
+	addr  string
+	mu    sync.Mutex
+	by    map[string]http.HandlerFunc
+	asked map[string]int
+	last  *http.Request
+}
+
+func newScripted(t testing.TB) *scripted {
+	s := &scripted{by: map[string]http.HandlerFunc{}, asked: map[string]int{}}
+	s.addr = strings.TrimPrefix(httpOrigin(t, func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.asked[r.URL.Path]++
+		h := s.by[r.URL.Path]
+		s.last = r.Clone(r.Context())
+		s.mu.Unlock()
+		if h == nil {
+			http.NotFound(w, r)
+			return
+		}
+		h(w, r)
+	}), "http://")
+	return s
+}
+
+// on sets the answer for a path: fields as "Name: value", and a body.
+func (s *scripted) on(path string, status int, body string, fields ...string) {
+	s.do(path, func(w http.ResponseWriter, _ *http.Request) {
+		for _, f := range fields {
+			name, value, _ := strings.Cut(f, ": ")
+			w.Header().Add(name, value)
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body) // the gateway may have gone
+	})
+}
+
+func (s *scripted) do(path string, h http.HandlerFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.by[path] = h
+}
+
+func (s *scripted) count(path string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked[path]
+}
+
+// got is an answer as a client sees it.
+type got struct {
+	status int
+	body   string
+	http.Header
+}
+
+// ask sends one request; fields as for on.
+func (g *gateway) ask(method, path string, fields ...string) got {
+	g.t.Helper()
+	req, err := http.NewRequest(method, "http://"+g.addr+path, nil)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	for _, f := range fields {
+		name, value, _ := strings.Cut(f, ": ")
+		if name == "Host" {
+			req.Host = value
+			continue
+		}
+		req.Header.Add(name, value)
+	}
+	resp, err := plainTransport.RoundTrip(req)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		g.t.Errorf("%s %s: the body ends with %v after %d bytes", method, path, err, len(b))
+	}
+	return got{resp.StatusCode, string(b), resp.Header}
+}
+
+// plainTransport sends what it is told, and asks for no encoding by itself.
+var plainTransport = &http.Transport{DisableCompression: true}
+
+// TestCacheHit: what is fresh is not fetched again, and says how old it is (RFC 9111 sections 3, 4, 4.2 and 5.1).
+func TestCacheHit(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, ""))
+	o.on("/a", 200, "hello", "Cache-Control: max-age=100", "Age: 7", "ETag: \"v1\"", "X-Thing: 1")
+	first := g.ask("GET", "/a")
+	if first.status != 200 || first.body != "hello" || !strings.HasPrefix(first.Get("Cache-Status"), "penstock; fwd=uri-miss; fwd-status=200; ttl=9") ||
+		!strings.HasSuffix(first.Get("Cache-Status"), "; stored") {
+		t.Errorf("%+v", first)
+	}
+	for range 3 {
+		a := g.ask("GET", "/a")
+		if a.status != 200 || a.body != "hello" || a.Get("X-Thing") != "1" || !strings.HasPrefix(a.Get("Cache-Status"), "penstock; hit; ttl=9") ||
+			a.Get("Age") != "7" && a.Get("Age") != "8" {
+			t.Errorf("%+v", a)
+		}
+	}
+	if h := g.ask("HEAD", "/a"); h.status != 200 || h.body != "" || h.Get("Content-Length") != "5" {
+		t.Errorf("HEAD: %+v", h)
+	}
+	if n := g.ask("GET", "/a", "If-None-Match: \"v1\""); n.status != 304 || n.body != "" || n.Get("ETag") != `"v1"` || n.Get("X-Thing") != "" {
+		t.Errorf("304: %+v", n)
+	}
+	if n := o.count("/a"); n != 1 {
+		t.Errorf("the target was asked %d times", n)
+	}
+	if n := g.metric(`penstock_cache_requests_total{cache="main",status="hit"}`); n != 5 {
+		t.Errorf("%v hits counted", n)
+	}
+}
+
+// TestCacheNotStored: what RFC 9111 section 3 forbids, and what is not safe, is asked for each time.
+func TestCacheNotStored(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, ""))
+	f := func(name string, request []string, answer ...string) {
+		t.Helper()
+		path := "/" + strings.ReplaceAll(name, " ", "-")
+		o.on(path, 200, name, answer...)
+		for range 2 {
+			if a := g.ask("GET", path, request...); a.status != 200 || a.body != name {
+				t.Errorf("%s: %+v", name, a)
+			}
+		}
+		if n := o.count(path); n != 2 {
+			t.Errorf("%s: the target was asked %d times", name, n)
+		}
+	}
+	f("nothing said", nil)
+	f("no-store", nil, "Cache-Control: no-store, max-age=10")
+	f("private", nil, "Cache-Control: private, max-age=10")
+	f("stale already", nil, "Cache-Control: max-age=0")
+	f("expires invalid", nil, "Expires: 0")
+	f("set-cookie", nil, "Cache-Control: max-age=10", "Set-Cookie: a=b")
+	f("vary any", nil, "Cache-Control: max-age=10", "Vary: *")
+	f("authorization", []string{"Authorization: Basic eA=="}, "Cache-Control: max-age=10")
+	f("cookie", []string{"Cookie: a=b"}, "Cache-Control: max-age=10")
+	f("request no-store", []string{"Cache-Control: no-store"}, "Cache-Control: max-age=10")
+	f("request no-cache", []string{"Cache-Control: no-cache"}, "Cache-Control: max-age=10")
+	f("request max-age", []string{"Cache-Control: max-age=0"}, "Cache-Control: max-age=0, public")
+	f("content-range", nil, "Cache-Control: max-age=10", "Content-Range: bytes 0-1/2")
+	o.on("/500", 500, "x", "Cache-Control: max-age=10")
+	g.ask("GET", "/500")
+	if g.ask("GET", "/500"); o.count("/500") != 2 {
+		t.Error("a 500 was stored")
+	}
+	o.on("/auth", 200, "public", "Cache-Control: public, max-age=10")
+	for range 2 { // RFC 9111 section 3.5
+		g.ask("GET", "/auth", "Authorization: Basic eA==")
+	}
+	if o.count("/auth") != 1 {
+		t.Error("a public answer to an authorized request was not stored")
+	}
+}
+
+// TestCacheRevalidation: a stale answer is asked about, and a 304 makes it fresh (sections 4.3.1 to 4.3.4).
+func TestCacheRevalidation(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, ""))
+	var asked atomic.Int64
+	o.do("/a", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-cache")
+		w.Header().Set("ETag", `"v1"`)
+		w.Header().Set("X-Count", fmt.Sprint(asked.Add(1)))
+		if r.Header.Get("If-None-Match") == `"v1"` {
+			w.WriteHeader(304)
+			return
+		}
+		fmt.Fprint(w, strings.Repeat("body ", 2000))
+	})
+	for i := range 3 {
+		a := g.ask("GET", "/a")
+		if a.status != 200 || len(a.body) != 10_000 || a.Get("X-Count") != fmt.Sprint(i+1) {
+			t.Errorf("%d: %d, %d bytes, %v", i, a.status, len(a.body), a.Header)
+		}
+		if i > 0 && !strings.HasPrefix(a.Get("Cache-Status"), "penstock; fwd=stale; fwd-status=304") {
+			t.Error(a.Get("Cache-Status"))
+		}
+	}
+	// A 304 about something else than what is stored does not make that fresh.
+	o.do("/a", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-cache")
+		w.Header().Set("ETag", `"v2"`)
+		if r.Header.Get("If-None-Match") != "" {
+			w.WriteHeader(304)
+			return
+		}
+		fmt.Fprint(w, "new")
+	})
+	if a := g.ask("GET", "/a"); a.body != "new" || a.Get("ETag") != `"v2"` {
+		t.Errorf("%+v", a)
+	}
+}
+
+// TestCacheVary: answers that depend on fields are given out for the same fields alone (section 4.1).
+func TestCacheVary(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, ""))
+	o.do("/a", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=100")
+		w.Header().Set("Vary", "accept-language, Accept-Encoding")
+		fmt.Fprint(w, r.Header.Get("Accept-Language")+"/"+r.Header.Get("Accept-Encoding"))
+	})
+	for range 2 {
+		for _, c := range [][3]string{{"en", "gzip", "en/gzip"}, {"de", "gzip", "de/gzip"}, {"en", "deflate, gzip;q=0.5", "en/gzip"}, {"en", "", "en/"},
+			{"en", "br, gzip", "en/br"}, {"", "gzip;q=0", "/"}} {
+			a := g.ask("GET", "/a", "Accept-Language: "+c[0], "Accept-Encoding: "+c[1])
+			if a.body != c[2] {
+				t.Errorf("%v: %q", c, a.body)
+			}
+		}
+	}
+	if n := o.count("/a"); n != 5 {
+		t.Errorf("the target was asked %d times, want 5", n)
+	}
+}
+
+// TestCacheCollapse: many who ask for what is not there wait for one fetch, and read it while it comes.
+func TestCacheCollapse(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, ""))
+	begun, finish := make(chan struct{}, 100), make(chan struct{})
+	o.do("/a", func(w http.ResponseWriter, _ *http.Request) {
+		begun <- struct{}{}
+		w.Header().Set("Cache-Control", "max-age=100")
+		fmt.Fprint(w, strings.Repeat("a", 50_000))
+		w.(http.Flusher).Flush()
+		<-finish
+		fmt.Fprint(w, strings.Repeat("b", 50_000))
+	})
+	n := 200
+	var wg sync.WaitGroup
+	halves := atomic.Int64{}
+	for range n {
+		wg.Go(func() {
+			c := dialRaw(t, g.addr)
+			c.send(lines("GET /a HTTP/1.1"))
+			resp, err := http.ReadResponse(c.r, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			half := make([]byte, 50_000)
+			if _, err := io.ReadFull(resp.Body, half); err != nil {
+				t.Error(err)
+			}
+			halves.Add(1)
+			rest, err := io.ReadAll(resp.Body)
+			if string(half)+string(rest) != strings.Repeat("a", 50_000)+strings.Repeat("b", 50_000) || err != nil {
+				t.Errorf("%d bytes and %d, %v", len(half), len(rest), err)
+			}
+		})
+	}
+	<-begun
+	eventually(t, "all have the first half", func() bool { return halves.Load() == int64(n) })
+	close(finish)
+	wg.Wait()
+	if k := o.count("/a"); k != 1 {
+		t.Errorf("%d fetches", k)
+	}
+	if a := g.ask("GET", "/a", "Host: example.com"); !strings.HasPrefix(a.Get("Cache-Status"), "penstock; hit") || len(a.body) != 100_000 {
+		t.Errorf("%d bytes, %s", len(a.body), a.Get("Cache-Status"))
+	}
+}
+
+// TestCacheCutFetch: an answer that breaks off is not stored, and nobody takes it for whole.
+func TestCacheCutFetch(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, ""))
+	for _, framing := range []string{"length", "chunked"} {
+		o.do("/"+framing, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Cache-Control", "max-age=100")
+			if framing == "length" {
+				w.Header().Set("Content-Length", "100000")
+			}
+			fmt.Fprint(w, strings.Repeat("a", 50_000))
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		})
+		for range 2 {
+			req, _ := http.NewRequest("GET", "http://"+g.addr+"/"+framing, nil)
+			resp, err := plainTransport.RoundTrip(req)
+			if err != nil {
+				continue // no head came, since the end was there before it
+			}
+			if b, err := io.ReadAll(resp.Body); err == nil && resp.StatusCode == 200 {
+				t.Errorf("%s: %d bytes as a whole answer", framing, len(b))
+			}
+			resp.Body.Close()
+		}
+		if n := o.count("/" + framing); n != 2 {
+			t.Errorf("%s: %d fetches", framing, n)
+		}
+	}
+}
+
+// TestCacheStale: stale answers are used as they say, and in no other case (RFC 5861, RFC 9111 section 5.2.2.2).
+func TestCacheStale(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, ""))
+	version := atomic.Int64{}
+	fails := atomic.Bool{}
+	set := func(path, cc string) {
+		o.do(path, func(w http.ResponseWriter, _ *http.Request) {
+			if fails.Load() {
+				w.WriteHeader(503)
+				return
+			}
+			w.Header().Set("Cache-Control", cc)
+			w.Header().Set("Age", "10")
+			fmt.Fprint(w, version.Add(1))
+		})
+	}
+	set("/swr", "max-age=9, stale-while-revalidate=100")
+	if a := g.ask("GET", "/swr"); a.body != "1" {
+		t.Errorf("%+v", a)
+	}
+	if a := g.ask("GET", "/swr"); a.body != "1" || !strings.Contains(a.Get("Cache-Status"), "hit; ttl=-") {
+		t.Errorf("%+v", a)
+	}
+	eventually(t, "it was fetched anew", func() bool { return o.count("/swr") == 2 })
+	eventually(t, "the new one is served", func() bool { return g.ask("GET", "/swr").body != "1" })
+
+	version.Store(0)
+	set("/sie", "max-age=9, stale-if-error=100")
+	set("/strict", "max-age=9, must-revalidate, stale-if-error=100")
+	g.ask("GET", "/sie")
+	g.ask("GET", "/strict")
+	fails.Store(true)
+	if a := g.ask("GET", "/sie"); a.status != 200 || !strings.HasSuffix(a.Get("Cache-Status"), "detail=stale-if-error") {
+		t.Errorf("%+v", a)
+	}
+	if a := g.ask("GET", "/strict"); a.status != 503 {
+		t.Errorf("%+v", a)
+	}
+	if a := g.ask("GET", "/never", "Cache-Control: only-if-cached"); a.status != 504 { // RFC 9111 section 5.2.1.7
+		t.Errorf("%+v", a)
+	}
+	if a := g.ask("GET", "/sie", "Cache-Control: max-stale"); a.status != 200 || !strings.Contains(a.Get("Cache-Status"), "hit; ttl=-") {
+		t.Errorf("%+v", a)
+	}
+}
+
+// TestCacheRanges: parts of what is stored (RFC 9110 sections 14 and 15.3.7).
+func TestCacheRanges(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, ""))
+	text := make([]byte, 200_000)
+	for i := range text {
+		text[i] = 'a' + byte(i%26)
+	}
+	o.on("/small", 200, string(text[:1000]), "Cache-Control: max-age=100", "ETag: \"e\"", "Content-Type: text/plain")
+	o.on("/large", 200, string(text), "Cache-Control: max-age=100", "ETag: \"e\"")
+	for path, size := range map[string]int{"/small": 1000, "/large": 200_000} {
+		g.ask("GET", path)
+		f := func(field string, status int, want string, more ...string) {
+			t.Helper()
+			a := g.ask("GET", path, append(more, "Range: "+field)...)
+			if a.status != status || a.body != want {
+				t.Errorf("%s %s: %d, %d bytes, %v", path, field, a.status, len(a.body), a.Header)
+			}
+			if status == 206 && a.Get("Content-Range") == "" && !strings.HasPrefix(a.Get("Content-Type"), "multipart/") {
+				t.Errorf("%s %s: %v", path, field, a.Header)
+			}
+		}
+		f("bytes=0-4", 206, string(text[:5]))
+		f("bytes=-5", 206, string(text[size-5:size]))
+		f(fmt.Sprintf("bytes=%d-", size-700), 206, string(text[size-700:size]))
+		f("bytes=100-899", 206, string(text[100:900]))
+		f(fmt.Sprintf("bytes=%d-", size), 416, "")
+		f("bytes=0-4", 206, string(text[:5]), `If-Range: "e"`)
+		f("bytes=0-4", 200, string(text[:size]), `If-Range: "x"`)
+		f("lines=0-4", 200, string(text[:size]))
+		if o.count(path) != 1 {
+			t.Errorf("%s: asked %d times", path, o.count(path))
+		}
+	}
+	a := g.ask("GET", "/small", "Range: bytes=0-1,10-12")
+	if a.status != 206 || !strings.Contains(a.body, "Content-Range: bytes 10-12/1000\r\n\r\nklm\r\n--") ||
+		!strings.Contains(a.body, "Content-Type: text/plain\r\nContent-Range: bytes 0-1/1000\r\n\r\nab\r\n--") {
+		t.Errorf("%d %q %v", a.status, a.body, a.Header)
+	}
+}
+
+// TestCachePurge: what is purged is not used any more, by URL, prefix, tag, or all.
+func TestCachePurge(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, ""))
+	o.on("/p/a", 200, "a", "Cache-Control: max-age=100", "Surrogate-Key: one two")
+	o.on("/p/b", 200, "b", "Cache-Control: max-age=100, stale-while-revalidate=100", "Cache-Tag: two, three")
+	base := "http://" + g.addr
+	f := func(query string, a, b int) {
+		t.Helper()
+		resp, err := http.Post("http://"+g.admin+"/cache/main/purge?"+query, "", nil)
+		if err != nil || resp.StatusCode != 204 {
+			t.Fatal(query, err, resp)
+		}
+		resp.Body.Close()
+		na, nb := o.count("/p/a"), o.count("/p/b")
+		g.ask("GET", "/p/a")
+		g.ask("GET", "/p/b")
+		eventually(t, query, func() bool { return o.count("/p/a") == na+a && o.count("/p/b") == nb+b })
+	}
+	g.ask("GET", "/p/a")
+	g.ask("GET", "/p/b")
+	f("url="+base+"/p/a", 1, 0)
+	f("tag=three", 0, 1)
+	f("tag=two", 1, 1)
+	f("tag=nothing", 0, 0)
+	f("prefix="+base+"/p/", 1, 1)
+	f("prefix="+base+"/q/", 0, 0)
+	f("all=1", 1, 1)
+	f("tag=two&soft=1", 1, 1)
+	// RFC 9111 section 4.4: an unsafe request that went well.
+	o.do("/p/a", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=100")
+		w.Header().Set("Location", "/p/b")
+	})
+	g.ask("GET", "/p/a")
+	n, b := o.count("/p/a"), o.count("/p/b")
+	g.ask("POST", "/p/a")
+	g.ask("GET", "/p/a")
+	g.ask("GET", "/p/b")
+	if o.count("/p/a") != n+2 || o.count("/p/b") != b+1 {
+		t.Errorf("after a POST: %d and %d requests more", o.count("/p/a")-n, o.count("/p/b")-b)
+	}
+}
+
+// TestCachePoisoning: what is not in the key does not reach the target of what is stored.
+func TestCachePoisoning(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, "query_drop = [\"utm_source\"]\nsort_query = true\ncookies = \"ignore\"\n"))
+	o.do("/a", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=100")
+		var seen []string
+		for _, name := range []string{"X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override", "X-Forwarded-Scheme", "X-Host", "Range", "Cookie"} {
+			if v := r.Header.Get(name); v != "" {
+				seen = append(seen, name+"="+v)
+			}
+		}
+		fmt.Fprint(w, r.URL.RawQuery, " ", seen, " ", r.Header.Get("X-Forwarded-Host"), " ", r.Method)
+	})
+	a := g.ask("GET", "/a?b=2&utm_source=evil&a=1", "X-Original-Url: /admin", "X-Rewrite-Url: /admin", "X-Http-Method-Override: POST",
+		"X-Forwarded-Scheme: nothttps", "X-Host: evil", "X-Forwarded-Host: evil", "Cookie: id=1", "Host: h")
+	if a.body != "a=1&b=2 [] h GET" {
+		t.Errorf("%q", a.body)
+	}
+	if b := g.ask("GET", "/a?a=1&b=2&utm_source=x", "Host: H"); b.body != a.body || o.count("/a") != 1 {
+		t.Errorf("%q, asked %d times", b.body, o.count("/a"))
+	}
+	for _, other := range []string{"/a?a=1&b=3", "/a?a=1&b=%32", "/a", "/a?a=1"} {
+		n := o.count("/a")
+		if g.ask("GET", other, "Host: h"); o.count("/a") != n+1 {
+			t.Errorf("%s was answered by what is stored for something else", other)
+		}
+	}
+	if n := o.count("/a"); true {
+		if g.ask("GET", "/a?a=1&b=2", "Host: other"); o.count("/a") != n+1 {
+			t.Error("another host got this one's answer")
+		}
+	}
+	c := dialRaw(t, g.addr) // a GET with a body
+	n := o.count("/a")
+	c.send("GET /a?a=1&b=2 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nx=y")
+	if r := c.answer("GET"); r.StatusCode != 200 || o.count("/a") != n+1 {
+		t.Error("a GET with a body was answered from the cache")
+	}
+}
+
+// TestCacheReload: a reload keeps what is stored.
+func TestCacheReload(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, ""))
+	o.on("/a", 200, "a", "Cache-Control: max-age=100")
+	g.ask("GET", "/a")
+	g.write(cached(o.addr, "default_ttl = \"5s\"\n"))
+	g.reload()
+	if g.ask("GET", "/a"); o.count("/a") != 1 {
+		t.Error("the cache is empty after a reload")
+	}
+	o.on("/d", 200, "d")
+	g.ask("GET", "/d")
+	if g.ask("GET", "/d"); o.count("/d") != 1 {
+		t.Error("default_ttl does not hold")
+	}
+}
+
+// TestCacheLarge: what is too large is passed on whole, and is not stored; its length need not be known.
+func TestCacheLarge(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, "max_object = \"100KiB\"\n"))
+	body := strings.Repeat("0123456789abcdef", 100_000)
+	o.on("/length", 200, body, "Cache-Control: max-age=100", fmt.Sprint("Content-Length: ", len(body)))
+	o.do("/chunked", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=100")
+		for i := 0; i < len(body); i += 10_000 {
+			fmt.Fprint(w, body[i:i+10_000])
+			w.(http.Flusher).Flush()
+		}
+	})
+	for _, path := range []string{"/length", "/chunked"} {
+		for range 2 {
+			if a := g.ask("GET", path); a.body != body {
+				t.Errorf("%s: %d bytes of %d", path, len(a.body), len(body))
+			}
+		}
+		if o.count(path) != 2 {
+			t.Errorf("%s: asked %d times", path, o.count(path))
+		}
+	}
+}

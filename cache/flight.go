@@ -139,24 +139,49 @@ func (b *body) Read(p []byte) (int, error) {
 	f := b.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	piece, err := b.wait()
+	n := copy(p, piece)
+	b.advance(n)
+	return n, err
+}
+
+// Piece implements edge.Pieced.
+func (b *body) Piece() ([]byte, error) {
+	f := b.f
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	piece, err := b.wait()
+	b.advance(len(piece))
+	return piece, err
+}
+
+// wait returns what is there, when there is something. f.mu is held.
+func (b *body) wait() ([]byte, error) {
+	f := b.f
 	for b.piece == f.dropped+len(f.pieces) {
 		switch {
 		case f.ended && f.failure == nil:
-			return 0, io.EOF
+			return nil, io.EOF
 		case f.ended:
-			return 0, errCut
+			return nil, errCut
 		}
 		f.more.Wait()
 	}
-	piece := f.pieces[b.piece-f.dropped]
-	n := copy(p, piece[b.offset:])
-	if b.offset += n; b.offset == len(piece) {
+	return f.pieces[b.piece-f.dropped][b.offset:], nil
+}
+
+// advance goes on by n bytes, which are there. f.mu is held.
+func (b *body) advance(n int) {
+	f := b.f
+	if n == 0 {
+		return
+	}
+	if b.offset += n; b.offset == len(f.pieces[b.piece-f.dropped]) {
 		b.piece, b.offset = b.piece+1, 0
 		if f.over {
 			f.more.Broadcast()
 		}
 	}
-	return n, nil
 }
 
 // Close implements io.Closer. The fetch goes on, as long as what comes is kept or read.

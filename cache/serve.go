@@ -155,20 +155,40 @@ type chunks struct {
 // Read implements io.Reader.
 func (b *chunks) Read(p []byte) (int, error) {
 	if len(b.rest) == 0 {
-		if b.at == b.to {
-			return 0, io.EOF
+		if err := b.next(); err != nil {
+			return 0, err
 		}
-		buf, err := b.o.ChunkAt(b.at, b.buf[:0])
-		if err != nil {
-			return 0, err // the connection is cut: the head with the length is on its way
-		}
-		b.buf = buf
-		b.rest = buf[:min(int64(len(buf)), b.to-b.at)]
-		b.at += int64(len(b.rest))
 	}
 	n := copy(p, b.rest)
 	b.rest = b.rest[n:]
 	return n, nil
+}
+
+// Piece implements edge.Pieced.
+func (b *chunks) Piece() ([]byte, error) {
+	if len(b.rest) == 0 {
+		if err := b.next(); err != nil {
+			return nil, err
+		}
+	}
+	piece := b.rest
+	b.rest = nil
+	return piece, nil
+}
+
+// next fills rest. When a part is gone, the connection is cut: the head with the length is on its way.
+func (b *chunks) next() error {
+	if b.at == b.to {
+		return io.EOF
+	}
+	buf, err := b.o.ChunkAt(b.at, b.buf[:0])
+	if err != nil {
+		return err
+	}
+	b.buf = buf
+	b.rest = buf[:min(int64(len(buf)), b.to-b.at)]
+	b.at += int64(len(b.rest))
+	return nil
 }
 
 // Close implements io.Closer.

@@ -208,6 +208,13 @@ type Whole interface {
 	Whole() ([]byte, bool)
 }
 
+// Pieced is a body whose bytes are in memory, piece by piece: who sends it on need not copy them.
+type Pieced interface {
+	// Piece returns the next bytes, which are valid until the next call, waiting for them as Read does. It
+	// returns io.EOF after the last ones.
+	Piece() ([]byte, error)
+}
+
 // Rewinder is a body that may be able to begin anew.
 type Rewinder interface {
 	// Rewind lets the next Read return the first bytes again; false: they are gone.

@@ -45,6 +45,9 @@ func (w *work) Send(x *edge.Exchange) *edge.Fault {
 			return w.sendWhole(x, b)
 		}
 	}
+	if p, ok := x.Out.(edge.Pieced); ok {
+		return w.sendPieces(x, p, framing == untilClose)
+	}
 	return w.sendStream(x, framing == untilClose)
 }
 
@@ -222,6 +225,25 @@ func (w *work) sendStream(x *edge.Exchange, cutByReset bool) *edge.Fault {
 		}
 		buf = w.out[:0]
 	}
+}
+
+// sendPieces is sendStream for a body that is in memory.
+func (w *work) sendPieces(x *edge.Exchange, body edge.Pieced, cutByReset bool) *edge.Fault {
+	c := w.c
+	werr := c.write(w.out)
+	for werr == nil {
+		b, err := body.Piece()
+		if errors.Is(err, io.EOF) && x.OutLen >= 0 && x.OutBytes != x.OutLen {
+			err = edge.UpstreamTruncated // a filter changed the length and not the body
+		}
+		if err != nil {
+			c.reset = c.reset || (cutByReset && !errors.Is(err, io.EOF))
+			return c.sent(x, nil, err)
+		}
+		x.OutBytes += int64(len(b))
+		werr = c.write(b)
+	}
+	return c.sent(x, werr, nil)
 }
 
 // room returns where the next piece of a body goes: behind what buf holds already.

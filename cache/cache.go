@@ -20,10 +20,18 @@ type shared struct {
 	purges  purges
 	flights flights
 	wall    clock.Coarse
+	// tick and wallAt are the clock and what it makes of its readings; tests have others.
+	tick    func() int64
+	wallAt  func(now int64) int64
 	fetches atomic.Int64 // under way
+	held    atomic.Int64 // bytes of bodies that are being fetched
 }
 
-func newShared(size int64) *shared { return &shared{store: store.New(size), seed: rand.Uint64()} }
+func newShared(size int64) *shared {
+	s := &shared{store: store.New(size), seed: rand.Uint64(), tick: clock.Now}
+	s.wallAt = s.wall.UnixNano
+	return s
+}
 
 // hash returns what the object with a whole key is found by.
 func (s *shared) hash(text []byte) (k key) {
@@ -50,7 +58,7 @@ func (c *cache) configure() {
 }
 
 // millis returns a moment of the clock in milliseconds since 1970.
-func (c *cache) millis(now int64) int64 { return c.wall.UnixNano(now) / int64(time.Millisecond) }
+func (c *cache) millis(now int64) int64 { return c.wallAt(now) / int64(time.Millisecond) }
 
 // status is what the cache did for a request, for Cache-Status and penstock_cache_requests_total.
 type status uint8

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -22,8 +23,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // newCache returns a cache with these keys.
-func newCache(t testing.TB, keys string) *cache {
-	t.Helper()
+func newCache(t interface{ Fatal(...any) }, keys string) *cache {
 	file := config.Parse("test.toml", []byte("[cache.main]\nsize = \"16MiB\"\n"+keys), config.Options{})
 	c := &cache{name: "main", conf: readConfig(file.Root.Children("cache")[0]), shared: newShared(16 << 20)}
 	if errs := file.Finish(); len(errs) > 0 {
@@ -156,8 +156,10 @@ func FuzzEntry(f *testing.F) {
 
 // TestFlightOver: a body that is too large to be kept goes through as fast as its slowest reader reads.
 func TestFlightOver(t *testing.T) {
-	f := newFlight(1000)
+	var held atomic.Int64
+	f := newFlight(1000, &held)
 	const pieces, size = 50, 100
+	f.size = -1
 	readers := make([]*body, 3)
 	for i := range readers {
 		readers[i] = f.read()
@@ -193,13 +195,16 @@ func TestFlightOver(t *testing.T) {
 	}
 	f.end(nil)
 	wg.Wait()
+	if n := held.Load(); n != 0 {
+		t.Errorf("%d bytes are kept for nobody", n)
+	}
 	if f.read() != nil {
 		t.Error("somebody may read from the beginning, which is gone")
 	}
 	if f.length = 1001; f.add([]byte("x")) {
 		t.Error("more is kept for nobody")
 	}
-	g := newFlight(1000)
+	g := newFlight(1000, &held)
 	r := g.read()
 	g.add([]byte("half"))
 	g.end(edge.UpstreamTruncated)
@@ -231,6 +236,7 @@ func TestDescribe(t *testing.T) {
 	// RFC 9213 section 2.2: the most specific field counts alone, and Expires does not.
 	f(`7 true [] [] "CDN-Cache-Control: max-age=7\r\nCache-Control: max-age=5\r\n"`, "CDN-Cache-Control: max-age=7", "Cache-Control: max-age=5")
 	f(`9 true [] [] "CDN-Cache-Control: max-age=7\r\n"`, "Penstock-Cache-Control: max-age=9", "CDN-Cache-Control: max-age=7")
+	f(`5 true [] [] "CDN-Cache-Control: max-age=7,,\r\nCache-Control: max-age=5\r\n"`, "CDN-Cache-Control: max-age=7,,", "Cache-Control: max-age=5")
 	f(`0 false [] [] "CDN-Cache-Control: public\r\nExpires: Sun, 06 Nov 2050 08:49:37 GMT\r\n"`, "CDN-Cache-Control: public", "Expires: Sun, 06 Nov 2050 08:49:37 GMT")
 	f(`0 false ["Accept" "X-A"] [] "Vary: x-a, accept\r\nVary: X-A\r\n"`, "Vary: x-a, accept", "Vary: X-A")
 	f(`0 false ["Accept-Encoding"] [] "Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n"`, "Content-Encoding: gzip")

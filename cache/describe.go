@@ -11,7 +11,6 @@ import (
 
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
 // description is what an answer says of itself.
@@ -52,9 +51,9 @@ func describe(y *edge.Exchange) *description {
 		case is(name, "cache-control"):
 			general.Add(value)
 		case is(name, "cdn-cache-control"):
-			cdn.Add(value)
+			addTargeted(&cdn, value)
 		case is(name, "penstock-cache-control"):
-			own.Add(value)
+			addTargeted(&own, value)
 			continue // it is for us alone
 		case is(name, "age"):
 			d.Age = max(d.Age, age(value))
@@ -92,6 +91,13 @@ func describe(y *edge.Exchange) *description {
 	}
 	d.lines = d.without(kept)
 	return d
+}
+
+// addTargeted takes in a line of a targeted field, if it is one (RFC 9213 section 2.1).
+func addTargeted(d *fresh.Directives, value []byte) {
+	if fresh.IsDictionary(value) {
+		d.Add(value)
+	}
 }
 
 func isAcceptEncoding(name []byte) bool { return bytes.Equal(name, acceptEncodingKey) }
@@ -234,7 +240,7 @@ func (t *fetching) renew() bool {
 	merged := merge(old.lines, d.lines)
 	y.SetHead(old.status, old.reason, merged, old.flags&isDated != 0 || d.dated)
 	full := describe(y)
-	full.Asked, full.Came, full.Authorization, full.Age = t.asked, c.millis(clock.Now()), t.auth, d.Age
+	full.Asked, full.Came, full.Authorization, full.Age = t.asked, c.millis(c.tick()), t.auth, d.Age
 	if full.Storable(&c.opts, true) != fresh.Storable {
 		c.store.Delete(t.k)
 		return false

@@ -70,6 +70,9 @@ func (c *cache) measure(m *metric.Scope) {
 		func() float64 { return float64(s.store.Entries()) }, "cache", c.name)
 	m.CounterFunc("penstock_cache_evictions_total", "Entries of a cache that had to go before their time.",
 		func() float64 { return float64(s.store.Evictions()) }, "cache", c.name)
+	m.GaugeFunc("penstock_cache_fetch_bytes",
+		"Bytes of bodies that are being fetched for a cache, and read by clients.",
+		func() float64 { return float64(s.held.Load()) }, "cache", c.name)
 	m.GaugeFunc("penstock_cache_fetches", "Fetches of a cache under way.",
 		func() float64 { return float64(s.fetches.Load()) }, "cache", c.name)
 }

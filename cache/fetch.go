@@ -33,12 +33,16 @@ type fetching struct {
 
 // fetchFor has the answer fetched, or waits for who is fetching it already.
 func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
+	if c.held.Load() > int64(c.conf.Size)/4 { // what is fetched is beside what is stored
+		r.status, r.why = miss, "too-many-fetches"
+		return edge.Next
+	}
 	if len(x.Req.PeekCanonical(authorizationKey)) > 0 {
-		t := c.newFetch(x, r, newFlight(int64(c.conf.MaxObject))) // shared with nobody: the answer may be its own
-		t.auth = true
+		t := c.newFetch(x, r, newFlight(int64(c.conf.MaxObject), &c.held))
+		t.auth = true // shared with nobody: the answer may be its own
 		return t.lead(x, r)
 	}
-	f, first := c.flights.join(r.k, int64(c.conf.MaxObject))
+	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.held)
 	if first {
 		return c.newFetch(x, r, f).lead(x, r)
 	}
@@ -48,7 +52,11 @@ func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 // follow waits for the fetch of another request.
 func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 	r.status, r.why = miss, "collapsed-wait"
-	if !f.await(x, c.conf.WaitTimeout) {
+	timeout := c.conf.WaitTimeout
+	if x.Deadline > 0 {
+		timeout = min(timeout, time.Duration(x.Deadline-clock.Now()))
+	}
+	if !f.await(x, timeout) {
 		if x.Conn.Gone() {
 			x.Fault = edge.ClientGone
 			return edge.Answered
@@ -69,20 +77,26 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 	if len(f.what.vary) > 0 {
 		text = appendVariant(text, f.what.vary, x)
 	}
-	b := f.read()
-	if !bytes.Equal(text, f.what.key) || b == nil {
+	if !bytes.Equal(text, f.what.key) {
 		r.why = "other-variant"
 		return edge.Next
 	}
 	r.why = ""
-	return c.serveFlight(x, r, f, b, collapsed)
+	if b := f.read(); b != nil {
+		return c.serveFlight(x, r, f, b, collapsed)
+	}
+	// All others have read it, and it is stored by now; or it was too large, and each fetches it.
+	if use := c.find(x, r); use != fresh.Ask {
+		return c.serve(x, r, collapsed)
+	}
+	return edge.Next
 }
 
 // serveFlight makes what a fetch brings the answer.
 func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight, b *body, as status) edge.Verdict {
 	e := f.what
 	r.status = as
-	r.age = e.ageAt(c.millis(clock.Now()))
+	r.age = e.ageAt(c.millis(c.tick()))
 	r.ttl = e.lifetime - r.age
 	if c.unmodified(x, r, e) {
 		_ = b.Close() // it is not read
@@ -209,16 +223,17 @@ func (c *cache) serveOld(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 		return edge.Next
 	}
 	r.upside = f.upside
-	r.age = r.entry.ageAt(c.millis(clock.Now()))
+	r.age = r.entry.ageAt(c.millis(c.tick()))
 	return c.serve(x, r, f.as)
 }
 
 // refresh has an answer fetched anew that is served stale meanwhile, once.
 func (c *cache) refresh(x *edge.Exchange, r *record) {
-	if c.fetches.Load() >= mostRefreshes || len(x.Req.PeekCanonical(authorizationKey)) > 0 {
+	if c.fetches.Load() >= mostRefreshes || c.held.Load() > int64(c.conf.Size)/4 ||
+		len(x.Req.PeekCanonical(authorizationKey)) > 0 {
 		return
 	}
-	f, first := c.flights.join(r.k, int64(c.conf.MaxObject))
+	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.held)
 	if !first {
 		return
 	}
@@ -262,7 +277,7 @@ func (t *fetching) run() outcome {
 		}
 	}()
 	for {
-		t.asked, t.number = c.millis(clock.Now()), c.purges.latest.Load()
+		t.asked, t.number = c.millis(c.tick()), c.purges.latest.Load()
 		f := edge.Fetch(t.y)
 		switch {
 		case f != nil:
@@ -320,7 +335,7 @@ func (t *fetching) rescues() bool {
 	if e == nil || e.flags&(mustRevalidate|alwaysAsk) != 0 {
 		return false
 	}
-	return e.ageAt(t.c.millis(clock.Now()))-e.lifetime <= e.rescue && e.rescue > 0
+	return e.ageAt(t.c.millis(t.c.tick()))-e.lifetime <= e.rescue && e.rescue > 0
 }
 
 // pass leaves the answer to who leads; the others ask for themselves, and those that come in the next
@@ -355,7 +370,7 @@ func (t *fetching) again() {
 func (t *fetching) take() outcome {
 	y, c := t.y, t.c
 	d := describe(y)
-	d.Asked, d.Came = t.asked, c.millis(clock.Now())
+	d.Asked, d.Came = t.asked, c.millis(c.tick())
 	d.Authorization = t.auth
 	if why := d.Storable(&c.opts, d.validates()); why != fresh.Storable {
 		return t.pass(why.String(), why.Lasts())

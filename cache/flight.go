@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
@@ -29,7 +30,8 @@ type flight struct {
 	as      status
 	upside  int
 
-	most int64 // bytes of a body that are kept
+	most int64         // bytes of a body that are kept
+	held *atomic.Int64 // bytes that all flights of the cache keep
 
 	mu      sync.Mutex
 	more    *sync.Cond
@@ -42,8 +44,8 @@ type flight struct {
 	readers map[*body]struct{}
 }
 
-func newFlight(most int64) *flight {
-	f := &flight{head: make(chan struct{}), most: most, readers: map[*body]struct{}{}}
+func newFlight(most int64, held *atomic.Int64) *flight {
+	f := &flight{head: make(chan struct{}), most: most, held: held, readers: map[*body]struct{}{}}
 	f.more = sync.NewCond(&f.mu)
 	return f
 }
@@ -54,7 +56,7 @@ func (f *flight) add(b []byte) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.pieces = append(f.pieces, b)
-	f.length += int64(len(b))
+	f.keep(int64(len(b)))
 	f.more.Broadcast()
 	for f.length > f.most {
 		f.over = true
@@ -76,18 +78,34 @@ func (f *flight) forget() bool {
 	}
 	n := slowest - f.dropped
 	for _, p := range f.pieces[:n] {
-		f.length -= int64(len(p))
+		f.keep(-int64(len(p)))
 	}
 	f.pieces, f.dropped = f.pieces[n:], slowest
 	return n > 0
+}
+
+// keep accounts for bytes that are kept from now on. f.mu is held.
+func (f *flight) keep(n int64) {
+	f.length += n
+	f.held.Add(n)
 }
 
 // end tells the readers that there is no more.
 func (f *flight) end(failure error) {
 	f.mu.Lock()
 	f.ended, f.failure = true, failure
+	f.letGo()
 	f.mu.Unlock()
 	f.more.Broadcast()
+}
+
+// letGo drops the body when nobody reads it any more. f.mu is held.
+func (f *flight) letGo() {
+	if f.ended && len(f.readers) == 0 {
+		f.dropped += len(f.pieces)
+		f.pieces = nil
+		f.keep(-f.length)
+	}
 }
 
 // await waits for the head. It returns false when the client has left or the time is over.
@@ -188,6 +206,7 @@ func (b *body) advance(n int) {
 func (b *body) Close() error {
 	b.f.mu.Lock()
 	delete(b.f.readers, b)
+	b.f.letGo()
 	b.f.mu.Unlock()
 	b.f.more.Broadcast()
 	return nil
@@ -200,13 +219,13 @@ type flights struct {
 }
 
 // join returns the flight for a key; first tells that it is new, and the caller has to fetch.
-func (fs *flights) join(k key, most int64) (f *flight, first bool) {
+func (fs *flights) join(k key, most int64, held *atomic.Int64) (f *flight, first bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if f = fs.by[k]; f != nil {
 		return f, false
 	}
-	f = newFlight(most)
+	f = newFlight(most, held)
 	if fs.by == nil {
 		fs.by = map[key]*flight{}
 	}

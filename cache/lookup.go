@@ -189,6 +189,9 @@ func appendVariant(dst, vary []byte, x *edge.Exchange) []byte {
 	for len(vary) > 0 {
 		var name []byte
 		name, vary, _ = bytes.Cut(vary, comma)
+		if bytes.Equal(name, cookieKey) {
+			continue // those that count are in the key already
+		}
 		dst = append(dst, 1)
 		if bytes.Equal(name, acceptEncodingKey) {
 			dst = append(dst, encodingOf(x.Req.PeekCanonical(acceptEncodingKey))...)
@@ -248,5 +251,6 @@ var (
 	semicolon         = []byte(";")
 	acceptEncodingKey = []byte("Accept-Encoding")
 	rangeKey          = []byte("Range")
+	cookieKey         = []byte("Cookie")
 	pragmaKey         = []byte("Pragma")
 )

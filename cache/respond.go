@@ -7,7 +7,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
 // tell adds to an answer what the cache has to say of it, and forgets what a request has changed.
@@ -140,7 +139,7 @@ func (c *cache) purge(args *fasthttp.Args) string {
 		c.purges.byHash(hashTag(args.Peek("tag")), soft)
 		what = "tag " + string(args.Peek("tag"))
 	case args.Has("prefix") && len(args.Peek("prefix")) > 0:
-		now := c.millis(clock.Now())
+		now := c.millis(c.tick())
 		c.purges.byPrefix(args.Peek("prefix"), now, now+banFor, soft)
 		what = "prefix " + string(args.Peek("prefix"))
 	case args.GetBool("all"):

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dunglas/httpsfv"
 	"pgregory.net/rapid"
 )
 
@@ -285,6 +286,30 @@ func TestRanges(t *testing.T) {
 	f("bytes=0-9,0-9", 10, "ignored") // 14.2: overlapping ranges
 	f("bytes="+strings.Repeat("0-0,", 17), 100, "ignored")
 	f("bytes=99999999999999999999-", 10, "[]")
+}
+
+// TestIsDictionary compares with a parser by another hand.
+func TestIsDictionary(t *testing.T) {
+	f := func(text string) {
+		t.Helper()
+		d, err := httpsfv.UnmarshalDictionary([]string{text})
+		want := err == nil && len(d.Names()) > 0
+		if got := IsDictionary([]byte(text)); got != want {
+			t.Errorf("%q: %v, want %v (%v)", text, got, want, err)
+		}
+	}
+	for _, text := range []string{"", " ", "max-age=60", "max-age=60, public", "max-age=60,public ;a=1", "a,", ",a", "a,,b", "A=1", "a=1.5",
+		"a=1.", "a=1.2345", "a=-1", "a=--1", "a=1234567890123456", "a=\"x\"", "a=\"x", "a=\"\\x\"", "a=\"\\\"\"", "a=:YQ==:", "a=:YQ", "a=?1", "a=?2",
+		"a=(1 2)", "a=(1  \"b\";c=1 );d", "a=(1,2)", "a=(", "a=tok/en:*", "a=@1", "a=", "a;b;c=?0", "a ;b", "*a=1", "a\t,\tb", "1=2"} {
+		f(text)
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		text := rapid.StringMatching(`([a-z*][a-z0-9]?(=(-?[0-9]{1,3}(\.[0-9])?|"[a-z\\]?"|\?[01]|\([ 1a]{0,4}\)|:[aQ=]{0,3}:|[a-z]))?[ ;,=a]{0,3}){1,3}`).Draw(r, "text")
+		if strings.Contains(text, ":") {
+			return // what is base64 and what is not is of no interest here
+		}
+		f(text)
+	})
 }
 
 func FuzzFields(f *testing.F) {

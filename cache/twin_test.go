@@ -1,0 +1,253 @@
+package cache
+
+import (
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/penstock-edge/penstock/edge"
+)
+
+// world is a cache with a target and a clock of the test's own, and a slow twin beside it that knows what each
+// answer has to be.
+type world struct {
+	t   *rapid.T
+	c   *cache
+	l   *lookup
+	now int64 // milliseconds
+
+	targets map[string]*target
+	asked   int // requests that reached the target
+	want    int
+
+	stored  map[string]*twinEntry // by path and variant
+	purges  []twinPurge
+	varying map[string]bool // paths whose answers are known to differ
+}
+
+// target is how the target answers for one path.
+type target struct {
+	version           int
+	life, revive, sie int64 // seconds
+	noCache, must     bool
+	etag, vary        bool
+	down              bool
+}
+
+// twinEntry is what the twin remembers of an answer.
+type twinEntry struct {
+	body      string
+	version   int
+	at        int64
+	of        target // as it was then
+	purgesOld int    // how many purges there were when it was asked for
+}
+
+type twinPurge struct {
+	path string // empty: all
+	soft bool
+}
+
+// The world is the upstream of its exchanges.
+func (w *world) Pick(*edge.Exchange) (edge.Peer, *edge.Fault) { return w, nil }
+func (w *world) Release(*edge.Exchange, *edge.Fault)          {}
+
+func (w *world) RoundTrip(x *edge.Exchange) *edge.Fault {
+	w.asked++
+	tg := w.targets[string(x.OutPath)]
+	if tg.down {
+		return edge.UpstreamTimeout
+	}
+	etag := fmt.Sprintf("%q", fmt.Sprint("v", tg.version))
+	head := "Cache-Control: " + tg.directives() + "\r\n"
+	if tg.etag {
+		head += "ETag: " + etag + "\r\n"
+	}
+	if tg.vary {
+		head += "Vary: X-Lang\r\n"
+	}
+	if tg.etag && string(x.Req.Peek("If-None-Match")) == etag {
+		x.SetHead(304, nil, []byte(head), false)
+		x.Out, x.OutLen = nil, 0
+		return nil
+	}
+	body := tg.body(string(x.OutPath), string(x.Req.Peek("X-Lang")))
+	x.SetHead(200, nil, []byte(head), false)
+	x.Out, x.OutLen = edge.NewBytesBody([]byte(body)), int64(len(body))
+	return nil
+}
+
+func (tg *target) body(path, lang string) string {
+	if !tg.vary {
+		lang = ""
+	}
+	return fmt.Sprint(path, " ", lang, " version ", tg.version)
+}
+
+func (tg *target) directives() string {
+	s := fmt.Sprint("max-age=", tg.life)
+	if tg.revive > 0 {
+		s += fmt.Sprint(", stale-while-revalidate=", tg.revive)
+	}
+	if tg.sie > 0 {
+		s += fmt.Sprint(", stale-if-error=", tg.sie)
+	}
+	if tg.noCache {
+		s += ", no-cache"
+	}
+	if tg.must {
+		s += ", must-revalidate"
+	}
+	return s
+}
+
+// ask sends a request through the cache and returns status and body.
+func (w *world) ask(path, lang, cc string) (int, string) {
+	x := newRequest(path)
+	if lang != "" {
+		x.Req.Set("X-Lang", lang)
+	}
+	if cc != "" {
+		x.Req.Set("Cache-Control", cc)
+	}
+	x.MayWait, x.Plan, x.Conn = true, &edge.Plan{Upstream: w}, nobody{}
+	x.SetOutPath(x.Path)
+	x.Times.Head = w.now * int64(time.Millisecond)
+	v := w.l.Run(x)
+	status, body := 0, ""
+	switch {
+	case v == edge.Next:
+		w.t.Fatalf("%s: passed on", path)
+	case x.Fault != nil:
+		status = x.Fault.Status
+	default:
+		status = x.Status()
+		if x.Out != nil {
+			b, err := io.ReadAll(x.Out)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			body = string(b)
+			_ = x.Out.Close() // a body in memory
+		}
+	}
+	(&done{cache: w.c}).Run(x)
+	for w.c.fetches.Load() > 0 || w.flying() {
+		time.Sleep(time.Microsecond) // a refresh ends by itself
+	}
+	return status, body
+}
+
+func (w *world) flying() bool {
+	w.c.flights.mu.Lock()
+	defer w.c.flights.mu.Unlock()
+	return len(w.c.flights.by) > 0
+}
+
+// judge is what the purges say of an entry.
+func (w *world) judge(e *twinEntry, path string) (gone, soft bool) {
+	for _, p := range w.purges[e.purgesOld:] {
+		if p.path == "" || p.path == path {
+			gone, soft = gone || !p.soft, soft || p.soft
+		}
+	}
+	return gone, soft
+}
+
+// expect says what the answer to a request has to be, and does to the twin what it does to the cache.
+func (w *world) expect(path, lang, cc string) (int, string) {
+	tg := w.targets[path]
+	key := path
+	if tg.vary {
+		key += " " + lang
+	}
+	e := w.stored[key]
+	gone, soft := false, false
+	if e != nil {
+		if gone, soft = w.judge(e, path); gone {
+			e = nil
+		}
+	}
+	if e != nil {
+		age, life := w.now-e.at, e.of.life*1000
+		over := age - life
+		switch {
+		case e.of.noCache || cc == "no-cache":
+		case over < 0 && !soft:
+			return 200, e.body
+		case over >= 0 && cc == "max-stale=20" && !e.of.must && over <= 20_000 && !soft:
+			return 200, e.body
+		case over >= 0 && cc == "max-stale=20" && !e.of.must && over <= 20_000 && soft:
+			return 200, e.body // the client takes it, however it has become stale
+		case (over < 0 && soft || over >= 0 && over <= e.of.revive*1000) && e.of.revive > 0 && !e.of.must:
+			w.fetch(key, path, lang, e)
+			return 200, e.body
+		}
+	}
+	return w.fetch(key, path, lang, e)
+}
+
+// fetch is one request to the target, about old when that has a tag.
+func (w *world) fetch(key, path, lang string, old *twinEntry) (int, string) {
+	tg := w.targets[path]
+	w.want++
+	if tg.down {
+		if old != nil && !old.of.must && !old.of.noCache && old.of.sie > 0 && w.now-old.at-old.of.life*1000 <= old.of.sie*1000 {
+			return 200, old.body
+		}
+		return 504, ""
+	}
+	fresh := &twinEntry{tg.body(path, lang), tg.version, w.now, *tg, len(w.purges)}
+	w.stored[key] = fresh
+	return 200, fresh.body
+}
+
+// TestAgainstTwin sends requests in any order, while targets change, fail and come back, answers are purged and time
+// passes. Each answer, and how often the target was asked, is what the twin says.
+func TestAgainstTwin(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := &world{t: t, c: newCache(t, ""), now: 1_790_000_000_000, targets: map[string]*target{},
+			stored: map[string]*twinEntry{}, varying: map[string]bool{}}
+		w.c.tick = func() int64 { return w.now * int64(time.Millisecond) }
+		w.c.wallAt = func(now int64) int64 { return now }
+		w.l = &lookup{cache: w.c, route: "r"}
+		for i := range 3 {
+			seconds := func(name string) int64 { return rapid.SampledFrom([]int64{0, 5, 60}).Draw(t, name) }
+			w.targets[fmt.Sprint("/", i)] = &target{life: 5 + seconds("life"), revive: seconds("revive"), sie: seconds("sie"),
+				noCache: rapid.IntRange(0, 4).Draw(t, "no-cache") == 0, must: rapid.IntRange(0, 4).Draw(t, "must") == 0,
+				etag: true, vary: i == 2}
+		}
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			path := fmt.Sprint("/", rapid.IntRange(0, 2).Draw(t, "path"))
+			tg := w.targets[path]
+			switch rapid.SampledFrom([]string{"ask", "ask", "ask", "ask", "change", "down", "wait", "purge", "all"}).Draw(t, "step") {
+			case "ask":
+				lang := rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "lang")
+				cc := rapid.SampledFrom([]string{"", "", "", "no-cache", "max-stale=20"}).Draw(t, "cc")
+				status, body := w.expect(path, lang, cc)
+				gotStatus, got := w.ask(path, lang, cc)
+				if gotStatus != status || got != body || w.asked != w.want {
+					t.Fatalf("%s %q %q: %d %q after %d requests to the target, want %d %q after %d", path, lang, cc, gotStatus, got,
+						w.asked, status, body, w.want)
+				}
+			case "change":
+				tg.version++
+			case "down":
+				tg.down = !tg.down
+			case "wait":
+				w.now += rapid.SampledFrom([]int64{1, 4999, 5000, 5001, 20_000, 61_000}).Draw(t, "milliseconds")
+			case "purge":
+				soft := rapid.Bool().Draw(t, "soft")
+				w.c.purges.byHash(hashURL([]byte("http://h.example"+path)), soft)
+				w.purges = append(w.purges, twinPurge{path, soft})
+			case "all":
+				soft := rapid.Bool().Draw(t, "soft")
+				w.c.purges.everything(soft)
+				w.purges = append(w.purges, twinPurge{"", soft})
+			}
+		}
+	})
+}

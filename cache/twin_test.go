@@ -23,9 +23,8 @@ type world struct {
 	asked   int // requests that reached the target
 	want    int
 
-	stored  map[string]*twinEntry // by path and variant
-	purges  []twinPurge
-	varying map[string]bool // paths whose answers are known to differ
+	stored map[string]*twinEntry // by path and variant
+	purges []twinPurge
 }
 
 // target is how the target answers for one path.
@@ -165,8 +164,9 @@ func (w *world) expect(path, lang, cc string) (int, string) {
 		key += " " + lang
 	}
 	e := w.stored[key]
-	gone, soft := false, false
+	soft := false
 	if e != nil {
+		var gone bool
 		if gone, soft = w.judge(e, path); gone {
 			e = nil
 		}
@@ -210,7 +210,7 @@ func (w *world) fetch(key, path, lang string, old *twinEntry) (int, string) {
 func TestAgainstTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{t: t, c: newCache(t, ""), now: 1_790_000_000_000, targets: map[string]*target{},
-			stored: map[string]*twinEntry{}, varying: map[string]bool{}}
+			stored: map[string]*twinEntry{}}
 		w.c.tick = func() int64 { return w.now * int64(time.Millisecond) }
 		w.c.wallAt = func(now int64) int64 { return now }
 		w.l = &lookup{cache: w.c, route: "r"}

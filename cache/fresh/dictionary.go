@@ -1,7 +1,7 @@
 package fresh
 
-// IsDictionary says whether the value of a field is a dictionary with a member at least (RFC 9651 section 3.2): a
-// targeted field that is none does not count (RFC 9213 section 2.1).
+// IsDictionary says whether the value of a field is a dictionary with a member at least (RFC 9651 section
+// 3.2): a targeted field that is none does not count (RFC 9213 section 2.1).
 func IsDictionary(b []byte) bool {
 	p := &parser{b: b}
 	p.skip(" ")

@@ -421,6 +421,9 @@ const signFor = 7 * 24 * time.Hour
 // pieceSize is how much of a body is read at once.
 const pieceSize = 32 << 10
 
+// leastRoom is how little room is not worth another read, unless what is left of the body fits into it.
+const leastRoom = 2 << 10
+
 // collect reads the body for the readers of the flight, and stores it when all of it is there.
 func (t *fetching) collect(k key) {
 	var panicked *edge.Fault
@@ -435,8 +438,9 @@ func (t *fetching) collect(k key) {
 	if f.size >= 0 {
 		room = int(min(f.size+1, pieceSize)) // one more, that the end is seen at once
 	}
+	got := int64(0)
 	for buf := []byte(nil); y.Out != nil; {
-		if len(buf) == 0 {
+		if len(buf) < leastRoom && (len(buf) == 0 || f.size < 0 || f.size-got >= int64(len(buf))) {
 			buf = make([]byte, room)
 		}
 		n, err := y.Out.Read(buf)
@@ -444,7 +448,7 @@ func (t *fetching) collect(k key) {
 			t.end(edge.ClientGone) // too large to be stored, and nobody reads it
 			return
 		}
-		buf = buf[n:]
+		buf, got = buf[n:], got+int64(n)
 		if err == io.EOF {
 			break
 		}

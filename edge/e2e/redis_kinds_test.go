@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -56,8 +57,11 @@ func spentOn(r *redisServer, kind string) float64 {
 
 // TestFleetCluster spreads the limits of a request over the nodes of a cluster.
 func TestFleetCluster(t *testing.T) {
-	a := startRedis(t, "--cluster-enabled", "yes")
-	b := startRedis(t, "--cluster-enabled", "yes")
+	// The bus is otherwise 10,000 ports higher, where other tests have theirs.
+	_, busOfA, _ := net.SplitHostPort(freeAddr(t))
+	_, busOfB, _ := net.SplitHostPort(freeAddr(t))
+	a := startRedis(t, "--cluster-enabled", "yes", "--cluster-port", busOfA)
+	b := startRedis(t, "--cluster-enabled", "yes", "--cluster-port", busOfB)
 	for r, slots := range map[*redisServer][2]string{a: {"0", "8191"}, b: {"8192", "16383"}} {
 		if out := r.do("CLUSTER", "ADDSLOTSRANGE", slots[0], slots[1]); out != "+OK" {
 			t.Skip("this redis-server has no such cluster commands: " + out)
@@ -65,7 +69,7 @@ func TestFleetCluster(t *testing.T) {
 	}
 	a.do("CLUSTER", "SET-CONFIG-EPOCH", "1")
 	b.do("CLUSTER", "SET-CONFIG-EPOCH", "2")
-	a.do("CLUSTER", "MEET", "127.0.0.1", b.port())
+	a.do("CLUSTER", "MEET", "127.0.0.1", b.port(), busOfB)
 	eventually(t, "the cluster is whole", func() bool {
 		return strings.Contains(a.do("CLUSTER", "INFO"), "cluster_state:ok") && strings.Contains(b.do("CLUSTER", "INFO"), "cluster_state:ok")
 	})

@@ -17,9 +17,9 @@ import (
 type shared struct {
 	store   *store.Store
 	seed    uint64 // of keys, lest outsiders choose two that meet
-	purges  purges
 	flights flights
-	wall    clock.Coarse
+	*second
+	wall clock.Coarse
 	// tick and wallAt are the clock and what it makes of its readings; tests have others.
 	tick    func() int64
 	wallAt  func(now int64) int64
@@ -27,8 +27,9 @@ type shared struct {
 	held    atomic.Int64 // bytes of bodies that are being fetched
 }
 
-func newShared(size int64) *shared {
-	s := &shared{store: store.New(size), seed: rand.Uint64(), tick: clock.Now}
+func newShared(size int64, below *second) *shared {
+	s := &shared{store: store.New(size), seed: rand.Uint64(), second: below, tick: clock.Now}
+	below.memory.Store(s)
 	s.wallAt = s.wall.UnixNano
 	return s
 }

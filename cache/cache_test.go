@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // newCache returns a cache with these keys.
 func newCache(t interface{ Fatal(...any) }, keys string) *cache {
 	file := config.Parse("test.toml", []byte("[cache.main]\nsize = \"16MiB\"\n"+keys), config.Options{})
-	c := &cache{name: "main", conf: readConfig(file.Root.Children("cache")[0]), shared: newShared(16 << 20)}
+	c := &cache{name: "main", conf: readConfig(file.Root.Children("cache")[0]), shared: newShared(16<<20, &second{})}
 	if errs := file.Finish(); len(errs) > 0 {
 		t.Fatal(errs)
 	}

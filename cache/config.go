@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"path/filepath"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -22,6 +23,10 @@ type Config struct {
 	// StaleWhileRevalidate and StaleIfError are for answers that do not say it themselves.
 	StaleWhileRevalidate time.Duration `toml:"stale_while_revalidate" default:"0s" min:"0s" max:"8760h"`
 	StaleIfError         time.Duration `toml:"stale_if_error" default:"0s" min:"0s" max:"8760h"`
+	// Disk is the folder of a second tier, which survives restarts; empty: there is none. DiskSize is what
+	// its files take; objects of up to an eighth of it go there.
+	Disk     string      `toml:"disk"`
+	DiskSize config.Size `toml:"disk_size" default:"1GiB" min:"64MiB"`
 	// QueryKeep are the parameters that belong to the key, empty: all; QueryDrop those that do not.
 	// What does not belong to it does not reach the target.
 	SortQuery bool     `toml:"sort_query" default:"false"`
@@ -51,6 +56,10 @@ func readConfig(t *config.Table) *Config {
 			t.Errorf("max_object", "must be at most a quarter of size, %s", c.Size/4)
 		}
 		c.MaxObject = c.Size / 4
+	}
+	if c.Disk != "" && !filepath.IsAbs(c.Disk) {
+		t.Errorf("disk", "must be an absolute path, is %q", c.Disk)
+		c.Disk = ""
 	}
 	if c.MaxTTL > 0 && c.MinTTL > c.MaxTTL {
 		t.Errorf("min_ttl", "is more than max_ttl, %s", c.MaxTTL)

@@ -242,13 +242,13 @@ func (t *fetching) renew() bool {
 	full := describe(y)
 	full.Asked, full.Came, full.Authorization, full.Age = t.asked, c.millis(c.tick()), t.auth, d.Age
 	if full.Storable(&c.opts, true) != fresh.Storable {
-		c.store.Delete(t.k)
+		c.forget(t.k, t.text)
 		return false
 	}
 	e := full.entry(&c.opts)
 	e.key, e.vary = old.key, old.vary
 	e.number, e.hashes = t.number, c.appendHashes(nil, t.url, full.tags)
-	_ = c.store.Renew(t.k, &o, e.append(nil), e.seconds()) // else it stays as it was, and is asked about again
+	c.renewKept(t.k, &o, e)
 	t.flight.usesOld, t.flight.as, t.flight.upside = true, revalidated, 304
 	t.open(true)
 	y.Finish(nil)

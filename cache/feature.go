@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 
 	"github.com/valyala/fasthttp"
 
@@ -48,16 +49,39 @@ func (cs *caches) read(t *config.Table) {
 	conf := readConfig(t)
 	c := &cache{name: t.Name(), conf: conf}
 	c.configure()
-	size := int64(conf.Size)
-	if cs.h.Dry {
-		size = store.MinSize // nothing is stored
+	if !cs.open(c, t) {
+		return
 	}
-	// Another size is another cache, which begins empty.
-	id := fmt.Sprint("cache/", c.name, "/", conf.Size)
-	fresh := func() (*shared, error) { return newShared(size), nil }
-	c.shared, _ = edge.Keep(cs.h.State, id, fresh, nil) // fresh does not fail
 	c.measure(cs.h.Metrics)
 	cs.list, cs.names = append(cs.list, c), append(cs.names, c.name)
+}
+
+// open takes up what of a cache outlives a reload. It returns false when its folder cannot be had.
+func (cs *caches) open(c *cache, t *config.Table) bool {
+	conf := *c.conf
+	if cs.h.Dry {
+		conf.Size, conf.Disk = store.MinSize, "" // nothing is stored
+	}
+	if conf.Disk != "" && slices.ContainsFunc(cs.list, func(o *cache) bool { return o.conf.Disk == conf.Disk }) {
+		t.Errorf("disk", "%q is the folder of another cache: each needs its own", conf.Disk)
+		return false
+	}
+	below := &second{}
+	if conf.Disk != "" {
+		var err error
+		fresh := func() (*second, error) { return openSecond(&conf, cs.h.Log) }
+		id := fmt.Sprint("cache/", c.name, "/disk/", conf.Disk)
+		below, err = edge.Keep(cs.h.State, id, fresh, (*second).close)
+		if err != nil {
+			t.Errorf("disk", "%s", err)
+			return false
+		}
+	}
+	// Another size, or another folder, is another cache, which begins empty in memory.
+	id := fmt.Sprint("cache/", c.name, "/", conf.Size, "/", conf.Disk)
+	fresh := func() (*shared, error) { return newShared(int64(conf.Size), below), nil }
+	c.shared, _ = edge.Keep(cs.h.State, id, fresh, nil) // fresh does not fail
+	return true
 }
 
 func (c *cache) measure(m *metric.Scope) {
@@ -73,8 +97,39 @@ func (c *cache) measure(m *metric.Scope) {
 	m.GaugeFunc("penstock_cache_fetch_bytes",
 		"Bytes of bodies that are being fetched for a cache, and read by clients.",
 		func() float64 { return float64(s.held.Load()) }, "cache", c.name)
+	c.measureDisk(m)
 	m.GaugeFunc("penstock_cache_fetches", "Fetches of a cache under way.",
 		func() float64 { return float64(s.fetches.Load()) }, "cache", c.name)
+}
+
+// measureDisk shows the tier on disk, if there is one.
+func (c *cache) measureDisk(m *metric.Scope) {
+	t := c.tier
+	if t == nil {
+		return
+	}
+	m.GaugeFunc("penstock_cache_disk_loaded", "1 when what was on disk at the start is known.", func() float64 {
+		if t.Loaded() {
+			return 1
+		}
+		return 0
+	}, "cache", c.name)
+	m.GaugeFunc("penstock_cache_disk_entries", "Objects of a cache that are on disk.",
+		func() float64 { return float64(t.Len()) }, "cache", c.name)
+	m.GaugeFunc("penstock_cache_disk_bytes", "Bytes of the files of a cache.",
+		func() float64 { return float64(t.Bytes()) }, "cache", c.name)
+	for _, one := range []struct {
+		name, help string
+		value      *atomic.Uint64
+	}{
+		{"penstock_cache_disk_hits_total", "Objects that were read from disk into memory.", &t.Hits},
+		{"penstock_cache_disk_errors_total", "Reads and writes of a cache's files that failed.", &t.Errors},
+		{"penstock_cache_disk_broken_total", "Objects on disk whose checksum was wrong.", &t.Broken},
+		{"penstock_cache_disk_dropped_total",
+			"Objects that were not written, since the disk was too slow or they are too large.", &t.Dropped},
+	} {
+		m.CounterFunc(one.name, one.help, func() float64 { return float64(one.value.Load()) }, "cache", c.name)
+	}
 }
 
 // route adds the cache that a route names.
@@ -110,6 +165,9 @@ func (cs *caches) start() {
 	total := int64(0)
 	for _, c := range cs.list {
 		total += int64(c.conf.Size)
+		if c.tier != nil {
+			c.tier.Resize(int64(c.conf.DiskSize))
+		}
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(int(max(100*spare/(total+spare), 5)))
@@ -123,15 +181,39 @@ type Status struct {
 	Entries   int64             `json:"entries"`
 	Evictions int64             `json:"evictions"`
 	Fetches   int64             `json:"fetches"` // under way
+	Disk      *DiskStatus       `json:"disk,omitempty"`
 	Requests  map[string]uint64 `json:"requests"`
 	HitRatio  float64           `json:"hit_ratio"` // of all requests that were for a cache
+}
+
+// DiskStatus is the tier on disk as /status shows it.
+type DiskStatus struct {
+	Folder  string `json:"folder"`
+	Loaded  bool   `json:"loaded"` // false: another process has the folder, or it is being read
+	Size    int64  `json:"size"`
+	Bytes   int64  `json:"bytes"`
+	Entries int    `json:"entries"`
+	Hits    uint64 `json:"hits"`
+	Errors  uint64 `json:"errors"`
+	Broken  uint64 `json:"broken"`
+	Dropped uint64 `json:"dropped"`
+}
+
+func (c *cache) diskStatus() *DiskStatus {
+	t := c.tier
+	if t == nil {
+		return nil
+	}
+	return &DiskStatus{c.conf.Disk, t.Loaded(), int64(c.conf.DiskSize), t.Bytes(), t.Len(), t.Hits.Load(),
+		t.Errors.Load(), t.Broken.Load(), t.Dropped.Load()}
 }
 
 func (cs *caches) status() any {
 	all := []Status{}
 	for _, c := range cs.list {
 		s := Status{Name: c.name, Size: int64(c.conf.Size), Entries: c.store.Entries(),
-			Evictions: c.store.Evictions(), Fetches: c.fetches.Load(), Requests: map[string]uint64{}}
+			Evictions: c.store.Evictions(), Fetches: c.fetches.Load(), Disk: c.diskStatus(),
+			Requests: map[string]uint64{}}
 		hits, total := uint64(0), uint64(0)
 		for i, name := range statusNames {
 			n := c.requests[i].Sum()

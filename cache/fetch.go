@@ -249,7 +249,7 @@ func (t *fetching) alone() {
 	var f *edge.Fault // written to the log by Contain
 	defer edge.Contain(&f)
 	if t.run() == unfit {
-		t.c.store.Delete(t.k) // what is there now is not to be stored: what was there is no longer right
+		t.c.forget(t.k, t.text) // what is there now is not to be stored: what was there is no longer right
 		t.y.Finish(nil)
 	}
 }
@@ -344,6 +344,7 @@ func (t *fetching) pass(why string, remember bool) outcome {
 	t.flight.why = why
 	if remember && !t.auth {
 		e := entry{at: t.asked, lifetime: passFor.Milliseconds(), flags: isPass, key: t.text}
+		t.c.forget(t.k, t.text)
 		_ = t.c.store.Put(t.k, e.append(nil), nil, int(passFor.Seconds())) // else the next one finds out again
 	}
 	t.open(true)
@@ -362,7 +363,7 @@ func (t *fetching) again() {
 	y.Times.Start, y.Times.Head = t.y.Times.Start, t.y.Times.Head
 	y.Req.Del("If-None-Match")
 	y.Req.Del("If-Modified-Since")
-	t.c.store.Delete(t.k)
+	t.c.forget(t.k, t.text)
 	t.y, t.old = y, nil
 }
 
@@ -409,8 +410,8 @@ func (t *fetching) address(e *entry) key {
 		e.key = t.base
 		return c.hash(t.base)
 	}
-	sign := entry{at: e.at, flags: isSign, vary: e.vary, key: t.base}
-	_ = c.store.Put(c.hash(t.base), sign.append(nil), nil, int(signFor.Seconds())) // else it is not found
+	sign := &entry{at: e.at, lifetime: signFor.Milliseconds(), flags: isSign, vary: e.vary, key: t.base}
+	c.keep(c.hash(t.base), sign, nil)
 	e.key = appendVariant(bytes.Clone(t.base), e.vary, t.y)
 	return c.hash(e.key)
 }
@@ -462,8 +463,7 @@ func (t *fetching) collect(k key) {
 		}
 	}
 	if !f.over {
-		e := f.what
-		_ = t.c.store.Put(k, e.append(nil), f.pieces, e.seconds()) // else the next one fetches it again
+		t.c.keep(k, f.what, f.pieces)
 	}
 	t.end(nil)
 }

@@ -28,11 +28,13 @@ type record struct {
 	now    int64
 	q      fresh.Directives // of the request
 	begun  bool
+	absent bool   // it is not in memory
 	text   []byte // the whole key
 	base   int    // of text without what Vary adds
 	url    [2]int // where in text the URL is
 	k      key    // of text
 	found  bool
+	onDisk bool // it was looked for there
 	entry  entry
 	object store.Object
 	buf    []byte // entry and object point into it
@@ -72,6 +74,18 @@ func (l *lookup) Run(x *edge.Exchange) edge.Verdict {
 	c := l.cache
 	r.now = c.millis(x.Times.Head)
 	use := c.find(x, r)
+	if r.absent && c.tier != nil && !r.onDisk {
+		if !x.MayWait && c.tier.Has(r.text) {
+			return edge.Wait
+		}
+		r.onDisk = true
+		for range 2 { // what says by which fields answers differ, and the answer
+			if !r.absent || !c.tier.Has(r.text) || !c.promote(r) {
+				break
+			}
+			use = c.find(x, r)
+		}
+	}
 	switch {
 	case use == fresh.Fresh:
 		return c.serve(x, r, hit)
@@ -165,8 +179,8 @@ func (c *cache) find(x *edge.Exchange, r *record) fresh.Use {
 			}
 		}
 	}
-	if use != fresh.Ask && !r.object.Complete() {
-		r.found, use = false, fresh.Ask
+	if !r.object.Complete() {
+		r.found, r.absent, use = false, true, fresh.Ask
 	}
 	if use == fresh.Ask {
 		r.age = -1
@@ -180,6 +194,7 @@ func (c *cache) get(r *record) bool {
 	if r.found {
 		r.found = r.entry.parse(r.object.Meta) == nil && bytes.Equal(r.entry.key, r.text)
 	}
+	r.absent = !r.found
 	return r.found
 }
 

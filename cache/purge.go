@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -84,31 +85,41 @@ func (p *purges) judge(number int64, url []byte, hashes []byte) verdict {
 	return v
 }
 
-// byHash purges what has a URL or a tag with this hash.
-func (p *purges) byHash(h uint64, soft bool) {
+// byHash purges what has a URL or a tag with this hash. Like those that follow, it returns what is to be
+// written down of it.
+func (p *purges) byHash(h uint64, soft bool) (note []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := p.latest.Load() + 1
-	if p.marks == nil {
-		p.marks = map[uint64]mark{}
-	}
 	if len(p.marks) >= mostMarks {
 		// Better too much is fetched anew than something used that was purged.
 		clear(p.marks)
 		p.all.Store(n)
+		note = purge{kind: purgeAll, number: n}.note()
+	} else {
+		note = purge{kind: purgeHash, soft: soft, number: n, what: binary.LittleEndian.AppendUint64(nil, h)}.note()
+	}
+	p.mark(h, n, soft)
+	p.latest.Store(n)
+	return note
+}
+
+// mark gives a hash a number. p.mu is held.
+func (p *purges) mark(h uint64, n int64, soft bool) {
+	if p.marks == nil {
+		p.marks = map[uint64]mark{}
 	}
 	m := p.marks[h]
 	if soft {
-		m.soft = n
+		m.soft = max(m.soft, n)
 	} else {
-		m.hard = n
+		m.hard = max(m.hard, n)
 	}
 	p.marks[h] = m
-	p.latest.Store(n)
 }
 
 // byPrefix purges all URLs with a beginning. now and until are milliseconds since 1970.
-func (p *purges) byPrefix(prefix []byte, now, until int64, soft bool) {
+func (p *purges) byPrefix(prefix []byte, now, until int64, soft bool) (note []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := p.latest.Load() + 1
@@ -116,13 +127,17 @@ func (p *purges) byPrefix(prefix []byte, now, until int64, soft bool) {
 	if len(p.prefix) >= mostBans {
 		p.prefix = nil
 		p.all.Store(n)
+		note = purge{kind: purgeAll, number: n}.note()
+	} else {
+		note = purge{purgePrefix, soft, n, until, prefix}.note()
 	}
 	p.prefix = append(p.prefix, ban{slices.Clone(prefix), n, soft, until})
 	p.latest.Store(n)
+	return note
 }
 
 // everything purges all.
-func (p *purges) everything(soft bool) {
+func (p *purges) everything(soft bool) (note []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := p.latest.Load() + 1
@@ -132,4 +147,5 @@ func (p *purges) everything(soft bool) {
 		p.all.Store(n)
 	}
 	p.latest.Store(n)
+	return purge{kind: purgeAll, soft: soft, number: n}.note()
 }

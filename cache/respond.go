@@ -96,16 +96,16 @@ func (c *cache) invalidate(x *edge.Exchange, r *record) {
 		return
 	}
 	r.text = c.conf.appendURL(r.text[:0], x)
-	c.purges.byHash(hashURL(r.text), false)
+	c.writeDown(c.purges.byHash(hashURL(r.text), false))
 	host := len(x.Scheme) + len("://") + len(x.Authority)
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		where := x.Resp().Peek(name)
 		switch {
 		case len(where) == 0:
 		case bytes.HasPrefix(where, r.text[:host]) && len(where) > host && where[host] == '/':
-			c.purges.byHash(hashURL(where), false)
+			c.writeDown(c.purges.byHash(hashURL(where), false))
 		case where[0] == '/' && (len(where) == 1 || where[1] != '/'):
-			c.purges.byHash(hashURL(append(bytes.Clone(r.text[:host]), where...)), false)
+			c.writeDown(c.purges.byHash(hashURL(append(bytes.Clone(r.text[:host]), where...)), false))
 		}
 	}
 	c.flights.scatter()
@@ -131,22 +131,24 @@ func (d *done) Run(x *edge.Exchange) edge.Verdict {
 func (c *cache) purge(args *fasthttp.Args) string {
 	soft := args.GetBool("soft")
 	what := ""
+	var note []byte
 	switch {
 	case args.Has("url"):
-		c.purges.byHash(hashURL(args.Peek("url")), soft)
+		note = c.purges.byHash(hashURL(args.Peek("url")), soft)
 		what = "url " + string(args.Peek("url"))
 	case args.Has("tag"):
-		c.purges.byHash(hashTag(args.Peek("tag")), soft)
+		note = c.purges.byHash(hashTag(args.Peek("tag")), soft)
 		what = "tag " + string(args.Peek("tag"))
 	case args.Has("prefix") && len(args.Peek("prefix")) > 0:
 		now := c.millis(c.tick())
-		c.purges.byPrefix(args.Peek("prefix"), now, now+banFor, soft)
+		note = c.purges.byPrefix(args.Peek("prefix"), now, now+banFor, soft)
 		what = "prefix " + string(args.Peek("prefix"))
 	case args.GetBool("all"):
-		c.purges.everything(soft)
+		note = c.purges.everything(soft)
 		what = "all"
 	}
 	if what != "" {
+		c.writeDown(note)
 		c.flights.scatter()
 	}
 	return what

@@ -192,6 +192,12 @@ func (s *Store) putChunks(number uint64, body [][]byte, seconds int) (int, error
 
 func (s *Store) engineSize() int { return (s.most + entryHead) * 1024 }
 
+// Has tells that there is an object, maybe not all of it.
+func (s *Store) Has(k Key) bool {
+	_, err := s.engine.TTL(k[:])
+	return err == nil
+}
+
 // Delete forgets an object.
 func (s *Store) Delete(k Key) { s.engine.Del(k[:]) }
 

@@ -30,6 +30,7 @@ var arrows = []arrow{
 	{"ratelimit/bucket", []string{"edge/lib"}},
 	{"cache/fresh", []string{"edge/lib"}},
 	{"cache/store", []string{"edge/lib"}},
+	{"cache/disk", []string{"edge/lib"}},
 	{"edge/e2e", []string{"edge", "pool", "ratelimit", "cache", "configs"}},
 	{"edge/live", append([]string{"edge/front"}, core...)},
 	{"edge/*", core},
@@ -45,6 +46,7 @@ var arrows = []arrow{
 // leaves are the folders that import nothing of ours but edge/lib, and at most one engine of somebody else.
 var leaves = []string{
 	"edge/lib", "edge/route", "edge/config", "pool/balance", "ratelimit/bucket", "cache/fresh", "cache/store",
+	"cache/disk",
 }
 
 // topLevel is what may stand at the top of the repository, besides dot files.

@@ -1,0 +1,112 @@
+package cache
+
+import (
+	"bytes"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/penstock-edge/penstock/cache/disk"
+	"github.com/penstock-edge/penstock/cache/store"
+)
+
+// second is the part of a cache that survives restarts: the tier on disk, and the purges. Without a disk
+// there are the purges alone.
+type second struct {
+	purges  purges
+	tier    *disk.Tier // nil: none
+	journal *disk.Journal
+	log     *slog.Logger
+	memory  atomic.Pointer[shared] // of the cache that has it now
+}
+
+// openSecond begins to read what is on disk, if the configuration names a folder.
+func openSecond(c *Config, log *slog.Logger) (*second, error) {
+	s := &second{log: log}
+	if c.Disk == "" {
+		return s, nil
+	}
+	if err := disk.Probe(c.Disk); err != nil {
+		return nil, err
+	}
+	s.journal = s.purges.journal()
+	s.tier = disk.Open(disk.Options{Dir: c.Disk, Size: int64(c.DiskSize), Largest: int64(c.DiskSize) / 8,
+		Log: log, Wanted: s.wanted, Journal: s.journal})
+	return s, nil
+}
+
+func (s *second) close() {
+	if s.tier != nil {
+		s.tier.Close()
+	}
+}
+
+// wanted says of an object that is to go whether it is in memory still: it is asked for then.
+func (s *second) wanted(meta []byte) bool {
+	shared := s.memory.Load()
+	var e entry
+	return shared != nil && e.parse(meta) == nil && shared.store.Has(shared.hash(e.key))
+}
+
+// writeDown writes down a purge that was made. Where that is not possible, all that is on disk goes, lest
+// what was purged come back with a restart.
+func (s *second) writeDown(note []byte) {
+	if s.tier == nil {
+		return
+	}
+	if err := s.journal.Append(note); err != nil {
+		s.log.Error("a purge cannot be written to disk; all that is cached there is forgotten instead",
+			"error", err)
+		s.tier.Clear()
+	}
+}
+
+// keep stores an entry that is found by k and its body. On disk first: promote relies on it.
+func (c *cache) keep(k key, e *entry, body [][]byte) {
+	meta, n := e.append(nil), e.seconds()
+	if t := c.tier; t != nil {
+		t.Put(e.key, meta, body, c.until(n))
+	}
+	_ = c.store.Put(k, meta, body, n) // else the next one fetches it again
+}
+
+// until returns the time n seconds from now in seconds since 1970.
+func (c *cache) until(n int) int64 { return c.millis(c.tick())/1000 + int64(n) }
+
+// forget forgets what is stored under a whole key, which is found by k.
+func (c *cache) forget(k key, text []byte) {
+	if t := c.tier; t != nil {
+		t.Delete(text)
+	}
+	c.store.Delete(k)
+}
+
+// promote reads from disk what is asked for and not in memory. It returns false when it is not there.
+func (c *cache) promote(r *record) bool {
+	t := c.tier
+	o := t.Get(r.text)
+	if o == nil {
+		return false
+	}
+	var e entry
+	left := o.Until - c.until(0)
+	if e.parse(o.Meta) != nil || !bytes.Equal(e.key, r.text) || left <= 0 {
+		return false
+	}
+	if err := c.store.Put(r.k, o.Meta, [][]byte{o.Body}, int(min(left, 1<<30))); err != nil {
+		return false
+	}
+	if !t.Current(r.text, o) {
+		c.store.Delete(r.k) // it was replaced meanwhile, here as well maybe
+		return false
+	}
+	return true
+}
+
+// renewKept gives what is stored as o another meta.
+func (c *cache) renewKept(k key, o *store.Object, e *entry) {
+	meta, n := e.append(nil), e.seconds()
+	if t := c.tier; t != nil {
+		t.Renew(e.key, meta, c.until(n))
+	}
+	_ = c.store.Renew(k, o, meta, n) // else it stays as it was, and is asked about again
+}

@@ -12,7 +12,7 @@ import (
 
 func TestAllocHit(t *testing.T) {
 	c := newCache(t, "")
-	l, r, d := &lookup{cache: c, route: "r"}, &tell{cache: c}, &done{cache: c}
+	l, r, d := &lookup{cache: c, route: "r"}, &tell{cache: c}, &done{cache: c, route: uncounted}
 	c.put(t, newRequest("/small"), strings.Repeat("a", 1000), 100_000)
 	f := func(name string, x *edge.Exchange) {
 		t.Helper()
@@ -45,7 +45,7 @@ func TestAllocHit(t *testing.T) {
 
 func BenchmarkHit(b *testing.B) {
 	c := newCache(b, "")
-	l, r, d := &lookup{cache: c, route: "r"}, &tell{cache: c}, &done{cache: c}
+	l, r, d := &lookup{cache: c, route: "r"}, &tell{cache: c}, &done{cache: c, route: uncounted}
 	c.put(b, newRequest("/small"), strings.Repeat("a", 128), 100_000_000)
 	x := newRequest("/small")
 	for b.Loop() {

@@ -78,5 +78,29 @@ const (
 	statuses
 )
 
+// result is a status as far as a route is concerned.
+type result uint8
+
+const (
+	fromCache result = iota
+	notFromCache
+	passedBy // the request was none for a cache
+	results
+)
+
+var resultNames = [results]string{"hit", "miss", "bypass"}
+
+// result says whether the target was spared all but a question.
+func (s status) result() result {
+	switch s {
+	case bypass:
+		return passedBy
+	case hit, hitStale, rescued, revalidated, collapsed:
+		return fromCache
+	default:
+		return notFromCache
+	}
+}
+
 var statusNames = [statuses]string{"bypass", "hit", "stale", "rescued", "revalidated", "miss", "expired",
 	"collapsed", "pass", "not_cached"}

@@ -32,9 +32,15 @@ func newCache(t interface{ Fatal(...any) }, keys string) *cache {
 	for i := range c.requests {
 		c.requests[i] = lanes.NewCounter()
 	}
+	for i := range c.misses {
+		c.misses[i] = lanes.NewCounter()
+	}
 	c.configure()
 	return c
 }
+
+// uncounted are the counters of a route whose requests nobody looks at.
+var uncounted = &routeCounters{lanes.NewCounter(), lanes.NewCounter(), lanes.NewCounter()}
 
 // newRequest returns a GET for a path and query of h.example, with fields as "Name: value".
 func newRequest(target string, fields ...string) *edge.Exchange {
@@ -81,6 +87,21 @@ func TestKey(t *testing.T) {
 	f("query_drop = [\"b\"]", "/a?b=1", "r|http://h.example/a")
 	f("query_keep = [\"b\"]", "/a?b=1&a=2&&b", "r|http://h.example/a?b=1&b")
 	f("key_headers = [\"x-tenant\"]", "/a", "r|http://h.example/a|t1", "X-Tenant: t1")
+}
+
+// TestReasons: each reason has a word of its own, fit for a label and a token, and a sentence.
+func TestReasons(t *testing.T) {
+	seen := map[string]bool{}
+	for r := noReason + 1; r < reasons; r++ {
+		if r == notStorable {
+			continue
+		}
+		w := r.word()
+		if w == "" || strings.Trim(w, "abcdefghijklmnopqrstuvwxyz_") != "" || seen[w] || r.text() == "" {
+			t.Errorf("%d: %q, %q", r, w, r.text())
+		}
+		seen[w] = true
+	}
 }
 
 func TestPurges(t *testing.T) {
@@ -270,7 +291,7 @@ func TestHitInTheLoop(t *testing.T) {
 	if v := l.Run(x); v != edge.Wait || len(c.flights.by) != 0 {
 		t.Fatalf("a miss: %v", v)
 	}
-	(&done{cache: c}).Run(x)
+	(&done{cache: c, route: uncounted}).Run(x)
 	c.put(t, newRequest("/a"), "hello", 10_000)
 	x = newRequest("/a")
 	if v := l.Run(x); v != edge.Answered || x.OutLen != 5 {
@@ -281,7 +302,7 @@ func TestHitInTheLoop(t *testing.T) {
 		string(lines) != "Content-Type: text/plain\r\nETag: \"e\"\r\nAge: 0\r\nCache-Status: penstock; hit; ttl=10\r\n" {
 		t.Errorf("%q", lines)
 	}
-	(&done{cache: c}).Run(x)
+	(&done{cache: c, route: uncounted}).Run(x)
 	if c.requests[hit].Sum() != 1 {
 		t.Error("the hit was not counted")
 	}

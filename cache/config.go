@@ -27,6 +27,9 @@ type Config struct {
 	// its files take; objects of up to an eighth of it go there.
 	Disk     string      `toml:"disk"`
 	DiskSize config.Size `toml:"disk_size" default:"1GiB" min:"64MiB"`
+	// FetchWhole has all of an answer fetched when a part of it, or its head, is asked for and not stored. Else
+	// such requests are passed on, and what they bring is not stored.
+	FetchWhole bool `toml:"fetch_whole" default:"true"`
 	// QueryKeep are the parameters that belong to the key, empty: all; QueryDrop those that do not.
 	// What does not belong to it does not reach the target.
 	SortQuery bool     `toml:"sort_query" default:"false"`

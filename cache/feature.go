@@ -32,6 +32,16 @@ type caches struct {
 // counters are the metrics of one cache.
 type counters struct {
 	requests [statuses]*lanes.Counter
+	misses   [reasons]*lanes.Counter
+	routes   []routeRequests
+}
+
+// routeCounters are those of one route.
+type routeCounters [results]*lanes.Counter
+
+type routeRequests struct {
+	route string
+	*routeCounters
 }
 
 func build(h *edge.Host) *edge.Instance {
@@ -88,6 +98,12 @@ func (c *cache) measure(m *metric.Scope) {
 	for i, name := range statusNames {
 		c.requests[i] = m.Counter("penstock_cache_requests_total", "Requests by what a cache did for them.",
 			"cache", c.name, "status", name)
+	}
+	for i := noReason + 1; i < reasons; i++ {
+		if i != notStorable { // storable is no reason
+			c.misses[i] = m.Counter("penstock_cache_misses_total",
+				"Requests that the cache did not answer, by the reason.", "cache", c.name, "reason", i.word())
+		}
 	}
 	s := c.shared
 	m.GaugeFunc("penstock_cache_entries", "Entries of a cache: objects, and parts of large ones.",
@@ -153,7 +169,14 @@ func (cs *caches) route(r *edge.RouteSetup) {
 	r.Note("cache", c.name)
 	r.Add(edge.Lookup, &lookup{cache: c, route: r.Name, slot: cs.slot})
 	r.Add(edge.Respond, &tell{cache: c, slot: cs.slot})
-	r.Add(edge.Log, &done{cache: c, slot: cs.slot})
+	by := &routeCounters{}
+	for i, name := range resultNames {
+		by[i] = cs.h.Metrics.Counter("penstock_cache_route_requests_total",
+			"Requests of a route that a cache answered (hit), had to ask for (miss), or was not asked about (bypass).",
+			"cache", c.name, "route", r.Name, "result", name)
+	}
+	c.routes = append(c.routes, routeRequests{r.Name, by})
+	r.Add(edge.Log, &done{cache: c, slot: cs.slot, route: by})
 }
 
 // spare is how much garbage there may be beside what is cached.
@@ -176,14 +199,31 @@ func (cs *caches) start() {
 
 // Status is a cache as /status shows it.
 type Status struct {
-	Name      string            `json:"name"`
-	Size      int64             `json:"size"`
-	Entries   int64             `json:"entries"`
-	Evictions int64             `json:"evictions"`
-	Fetches   int64             `json:"fetches"` // under way
-	Disk      *DiskStatus       `json:"disk,omitempty"`
-	Requests  map[string]uint64 `json:"requests"`
-	HitRatio  float64           `json:"hit_ratio"` // of all requests that were for a cache
+	Name      string                 `json:"name"`
+	Size      int64                  `json:"size"`
+	Entries   int64                  `json:"entries"`
+	Evictions int64                  `json:"evictions"`
+	Fetches   int64                  `json:"fetches"` // under way
+	Disk      *DiskStatus            `json:"disk,omitempty"`
+	Requests  map[string]uint64      `json:"requests"`
+	HitRatio  float64                `json:"hit_ratio"` // of all requests that were for a cache
+	Misses    map[string]uint64      `json:"misses"`    // by reason
+	Routes    map[string]RouteStatus `json:"routes"`
+}
+
+// RouteStatus are the requests of one route.
+type RouteStatus struct {
+	Hits     uint64  `json:"hits"`
+	Misses   uint64  `json:"misses"`
+	Bypassed uint64  `json:"bypassed"`
+	HitRatio float64 `json:"hit_ratio"`
+}
+
+func ratio(hits, misses uint64) float64 {
+	if hits == 0 {
+		return 0
+	}
+	return float64(hits) / float64(hits+misses)
 }
 
 // DiskStatus is the tier on disk as /status shows it.
@@ -213,20 +253,22 @@ func (cs *caches) status() any {
 	for _, c := range cs.list {
 		s := Status{Name: c.name, Size: int64(c.conf.Size), Entries: c.store.Entries(),
 			Evictions: c.store.Evictions(), Fetches: c.fetches.Load(), Disk: c.diskStatus(),
-			Requests: map[string]uint64{}}
-		hits, total := uint64(0), uint64(0)
+			Requests: map[string]uint64{}, Misses: map[string]uint64{}, Routes: map[string]RouteStatus{}}
+		var by [results]uint64
 		for i, name := range statusNames {
 			n := c.requests[i].Sum()
 			s.Requests[name] = n
-			if status(i) != bypass {
-				total += n
-			}
-			if served := status(i); served >= hit && served <= revalidated || served == collapsed {
-				hits += n
+			by[status(i).result()] += n
+		}
+		s.HitRatio = ratio(by[fromCache], by[notFromCache])
+		for i := noReason + 1; i < reasons; i++ {
+			if i != notStorable && c.misses[i].Sum() > 0 {
+				s.Misses[i.word()] += c.misses[i].Sum()
 			}
 		}
-		if total > 0 {
-			s.HitRatio = float64(hits) / float64(total)
+		for _, r := range c.routes {
+			hits, misses := r.routeCounters[fromCache].Sum(), r.routeCounters[notFromCache].Sum()
+			s.Routes[r.route] = RouteStatus{hits, misses, r.routeCounters[passedBy].Sum(), ratio(hits, misses)}
 		}
 		all = append(all, s)
 	}

@@ -34,10 +34,14 @@ type fetching struct {
 // fetchFor has the answer fetched, or waits for who is fetching it already.
 func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 	if c.held.Load() > int64(c.conf.Size)/4 { // what is fetched is beside what is stored
-		r.status, r.why = miss, "too-many-fetches"
+		r.status, r.why = miss, tooManyFetches
 		return edge.Next
 	}
 	if len(x.Req.PeekCanonical(authorizationKey)) > 0 {
+		if asksForPart(x) {
+			r.status, r.why = miss, authorizedPart
+			return edge.Next // what it brings is rarely stored
+		}
 		t := c.newFetch(x, r, newFlight(int64(c.conf.MaxObject), &c.held))
 		t.auth = true // shared with nobody: the answer may be its own
 		return t.lead(x, r)
@@ -51,7 +55,7 @@ func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 
 // follow waits for the fetch of another request.
 func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
-	r.status, r.why = miss, "collapsed-wait"
+	r.status, r.why = miss, waitedTooLong
 	timeout := c.conf.WaitTimeout
 	if x.Deadline > 0 {
 		timeout = min(timeout, time.Duration(x.Deadline-clock.Now()))
@@ -70,7 +74,7 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 	case f.usesOld:
 		return c.serveOld(x, r, f)
 	case f.what == nil:
-		r.status, r.why = passed, "not-for-all"
+		r.status, r.why = passed, notForAll
 		return edge.Next
 	}
 	text := r.text[:r.base]
@@ -78,10 +82,10 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 		text = appendVariant(text, f.what.vary, x)
 	}
 	if !bytes.Equal(text, f.what.key) {
-		r.why = "other-variant"
+		r.why = otherVariant
 		return edge.Next
 	}
-	r.why = ""
+	r.why = noReason
 	if b := f.read(); b != nil {
 		return c.serveFlight(x, r, f, b, collapsed)
 	}
@@ -104,11 +108,29 @@ func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight, b *body, as 
 	}
 	x.SetHead(e.status, e.reason, e.lines, e.flags&isDated != 0)
 	x.Out, x.OutLen = b, f.size
-	if f.size == 0 {
-		_ = b.Close() // there is nothing to read
+	switch {
+	case f.size == 0 || string(x.Method) == "HEAD":
+		_ = b.Close() // it is not read
 		x.Out = nil
+	case f.size > 0:
+		if spans, ok := r.asked(x, e, f.size); ok && len(spans) < 2 {
+			c.serveFlightPart(x, r, e, b, f.size, spans)
+		}
 	}
 	return edge.Answered
+}
+
+// serveFlightPart makes one part of what a fetch brings the answer, or 416 if there is none.
+func (c *cache) serveFlightPart(x *edge.Exchange, r *record, e *entry, b *body, length int64,
+	spans []fresh.Span) {
+	if len(spans) == 0 {
+		_ = b.Close() // it is not read
+		x.Out = nil
+		r.serveNoPart(x, length)
+		return
+	}
+	r.servePart(x, e, spans[0], length)
+	x.Out = &part{b: b, skip: spans[0].From, left: spans[0].To - spans[0].From}
 }
 
 // newFetch prepares a fetch for what r asks.
@@ -118,6 +140,8 @@ func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
 	t.url = t.base[r.url[0]:r.url[1]]
 	y := new(edge.Exchange)
 	x.CopyTo(y)
+	y.Req.SetMethod("GET")
+	y.Method = y.Req.Method()
 	y.Conn = nobody{}
 	y.Times.Start = clock.Now()
 	y.Times.Head = y.Times.Start
@@ -194,7 +218,7 @@ func (t *fetching) lead(x *edge.Exchange, r *record) edge.Verdict {
 	if t.old != nil {
 		first = expired
 	}
-	r.status, r.why = first, ""
+	r.status, r.why = first, r.lack
 	t.reader = t.flight.read()
 	done := t.run()
 	r.upside = t.y.Status()
@@ -206,6 +230,11 @@ func (t *fetching) lead(x *edge.Exchange, r *record) edge.Verdict {
 		return edge.Answered
 	case unfit:
 		r.why = t.flight.why
+		if asksForPart(x) {
+			t.y.Finish(edge.ClientGone) // all of it is more than is wanted
+			r.upside = 0
+			return edge.Next
+		}
 		x.TakeOver(t.y)
 		return edge.Answered
 	case usesOld:
@@ -219,7 +248,7 @@ func (t *fetching) lead(x *edge.Exchange, r *record) edge.Verdict {
 func (c *cache) serveOld(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 	c.find(x, r)
 	if !r.found || r.entry.flags&isPass != 0 || !r.object.Complete() {
-		r.why = "forgotten"
+		r.why = forgotten
 		return edge.Next
 	}
 	r.upside = f.upside
@@ -283,7 +312,7 @@ func (t *fetching) run() outcome {
 		case f != nil:
 			return t.fail(f)
 		case t.y.Local:
-			return t.pass("local", false)
+			return t.pass(local, false)
 		case t.y.Status() == 304 && t.old != nil:
 			if t.renew() {
 				return usesOld
@@ -340,7 +369,7 @@ func (t *fetching) rescues() bool {
 
 // pass leaves the answer to who leads; the others ask for themselves, and those that come in the next
 // seconds as well, if that is to be remembered.
-func (t *fetching) pass(why string, remember bool) outcome {
+func (t *fetching) pass(why reason, remember bool) outcome {
 	t.flight.why = why
 	if remember && !t.auth {
 		e := entry{at: t.asked, lifetime: passFor.Milliseconds(), flags: isPass, key: t.text}
@@ -374,10 +403,10 @@ func (t *fetching) take() outcome {
 	d.Asked, d.Came = t.asked, c.millis(c.tick())
 	d.Authorization = t.auth
 	if why := d.Storable(&c.opts, d.validates()); why != fresh.Storable {
-		return t.pass(why.String(), why.Lasts())
+		return t.pass(notStorable+reason(why), why.Lasts())
 	}
 	if y.OutLen > int64(c.conf.MaxObject) {
-		return t.pass("too-large", true)
+		return t.pass(tooLarge, true)
 	}
 	e := d.entry(&c.opts)
 	k := t.address(e)

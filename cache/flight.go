@@ -22,7 +22,7 @@ type flight struct {
 	what  *entry
 	fault *edge.Fault
 	cause error
-	why   string // there is neither
+	why   reason // there is neither
 	size  int64  // of the body; -1: not known yet
 	// usesOld tells that what is stored is the answer, as as says; upside is the status that the target
 	// gave.
@@ -173,6 +173,17 @@ func (b *body) Piece() ([]byte, error) {
 	return piece, err
 }
 
+// discard goes on by what is there, up to n bytes.
+func (b *body) discard(n int64) (int64, error) {
+	f := b.f
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	piece, err := b.wait()
+	n = min(n, int64(len(piece)))
+	b.advance(int(n))
+	return n, err
+}
+
 // wait returns what is there, when there is something. f.mu is held.
 func (b *body) wait() ([]byte, error) {
 	f := b.f
@@ -211,6 +222,32 @@ func (b *body) Close() error {
 	b.f.more.Broadcast()
 	return nil
 }
+
+// part is a part of the body of a flight.
+type part struct {
+	b          *body
+	skip, left int64
+}
+
+// Read implements io.Reader.
+func (p *part) Read(into []byte) (int, error) {
+	for p.skip > 0 {
+		n, err := p.b.discard(p.skip)
+		if err != nil {
+			return 0, err
+		}
+		p.skip -= n
+	}
+	if p.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := p.b.Read(into[:min(int64(len(into)), p.left)])
+	p.left -= int64(n)
+	return n, err
+}
+
+// Close implements io.Closer.
+func (p *part) Close() error { return p.b.Close() }
 
 // flights are the fetches under way, by what is fetched.
 type flights struct {

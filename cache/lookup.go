@@ -19,16 +19,17 @@ type lookup struct {
 // record is what the cache remembers of an exchange, in its slot.
 type record struct {
 	status status
-	why    string // in a word, for Cache-Status; empty: nothing to say
-	stored bool   // the answer is being stored
-	age    int64  // milliseconds; less than 0: the answer is not from the cache
-	ttl    int64  // milliseconds that it is fresh for; less than 0: stale
-	upside int    // status of the target's answer; 0: it was not asked
+	why    reason
+	stored bool  // the answer is being stored
+	age    int64 // milliseconds; less than 0: the answer is not from the cache
+	ttl    int64 // milliseconds that it is fresh for; less than 0: stale
+	upside int   // status of the target's answer; 0: it was not asked
 
 	now    int64
 	q      fresh.Directives // of the request
 	begun  bool
 	absent bool   // it is not in memory
+	lack   reason // why what was found, if anything, is not the answer
 	text   []byte // the whole key
 	base   int    // of text without what Vary adds
 	url    [2]int // where in text the URL is
@@ -67,7 +68,7 @@ func (l *lookup) Run(x *edge.Exchange) edge.Verdict {
 	}
 	if !r.begun {
 		r.begun = true
-		if r.why = l.begin(x, r); r.why != "" {
+		if r.why = l.begin(x, r); r.why != noReason {
 			return edge.Next
 		}
 	}
@@ -95,14 +96,14 @@ func (l *lookup) Run(x *edge.Exchange) edge.Verdict {
 		c.refresh(x, r)
 		return c.serve(x, r, hitStale)
 	case r.q.OnlyIfCached: // RFC 9111 section 5.2.1.7
-		r.status, r.why = notCached, ""
+		r.status = notCached
 		x.Fault = onlyIfCached
 		return edge.Answered
 	case r.found && r.entry.flags&isPass != 0:
-		r.status, r.why = passed, "known"
+		r.status, r.why = passed, known
 		return edge.Next
-	case string(x.Method) == "HEAD" || len(x.Req.PeekCanonical(rangeKey)) > 0:
-		r.status, r.why = miss, "not-fetched-whole"
+	case asksForPart(x) && !c.conf.FetchWhole:
+		r.status, r.why = miss, partOnly
 		return edge.Next
 	case !x.MayWait:
 		return edge.Wait
@@ -110,19 +111,24 @@ func (l *lookup) Run(x *edge.Exchange) edge.Verdict {
 	return c.fetchFor(x, r)
 }
 
+// asksForPart tells that the request wants less than the answer that would be stored.
+func asksForPart(x *edge.Exchange) bool {
+	return string(x.Method) == "HEAD" || len(x.Req.PeekCanonical(rangeKey)) > 0
+}
+
 var onlyIfCached = &edge.Fault{Status: 504, Side: edge.SideClient, Code: "not_cached",
 	Detail: "There is no stored answer that may be used, and the request forbids to fetch one."}
 
-// begin reads the request and makes its key. It returns why the request is none for a cache, in a word.
-func (l *lookup) begin(x *edge.Exchange, r *record) string {
+// begin reads the request and makes its key. It returns why the request is none for a cache.
+func (l *lookup) begin(x *edge.Exchange, r *record) reason {
 	c := l.cache
 	switch m := string(x.Method); {
 	case m != "GET" && m != "HEAD":
-		return "method"
+		return method
 	case x.In != nil:
-		return "body" // what a body changes is not in the key
+		return withBody // what a body changes is not in the key
 	case len(x.Upgrade) > 0:
-		return "upgrade"
+		return upgrade
 	}
 	r.q.Reset()
 	for _, v := range x.Req.PeekAll("Cache-Control") {
@@ -133,22 +139,22 @@ func (l *lookup) begin(x *edge.Exchange, r *record) string {
 	}
 	switch {
 	case r.q.NoStore:
-		return "no-store"
+		return requestNoStore
 	case len(x.Cookie) > 0 && c.conf.Cookies == "pass" && len(c.conf.KeyCookies) == 0:
-		return "cookie"
+		return withCookie
 	}
 	var url []byte
 	r.text, url = c.conf.appendKey(r.text[:0], x, l.route)
 	r.base = len(r.text)
 	r.url[0] = len(l.route) + 1
 	r.url[1] = r.url[0] + len(url)
-	return ""
+	return noReason
 }
 
 // find looks for the answer to a request and says what it may be used for.
 func (c *cache) find(x *edge.Exchange, r *record) fresh.Use {
 	r.text = r.text[:r.base]
-	r.k = c.hash(r.text)
+	r.k, r.lack = c.hash(r.text), absent
 	if !c.get(r) {
 		return fresh.Ask
 	}
@@ -166,21 +172,25 @@ func (c *cache) find(x *edge.Exchange, r *record) fresh.Use {
 		}
 		return fresh.Ask
 	}
-	r.age = e.ageAt(r.now)
+	r.age, r.lack = e.ageAt(r.now), tooOld
+	if r.age < e.lifetime && e.flags&alwaysAsk == 0 {
+		r.lack = askedAnew
+	}
 	use := fresh.Decide(r.age, e.lifetime, e.revive, e.flags&mustRevalidate != 0, e.flags&alwaysAsk != 0, &r.q)
 	switch c.purges.judge(e.number, r.text[r.url[0]:r.url[1]], e.hashes) {
 	case purged:
-		r.found, use = false, fresh.Ask
+		r.found, r.lack, r.age = false, wasPurged, -1
+		return fresh.Ask
 	case stale:
 		if use == fresh.Fresh {
-			use = fresh.Ask
+			use, r.lack = fresh.Ask, wasPurged
 			if e.revive > 0 {
 				use = fresh.Revive
 			}
 		}
 	}
 	if !r.object.Complete() {
-		r.found, r.absent, use = false, true, fresh.Ask
+		r.found, r.absent, r.lack, use = false, true, absent, fresh.Ask
 	}
 	if use == fresh.Ask {
 		r.age = -1

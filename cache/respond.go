@@ -21,7 +21,7 @@ func (t *tell) Run(x *edge.Exchange) edge.Verdict {
 	if !ok {
 		return edge.Next
 	}
-	if r.why == "method" {
+	if r.why == method {
 		t.cache.invalidate(x, r)
 	}
 	if r.age >= 0 && x.Fault == nil { // RFC 9111 section 5.1
@@ -43,9 +43,9 @@ func (r *record) appendStatus(b []byte) []byte {
 		b = append(b, "; fwd=stale"...)
 	case bypass:
 		switch r.why {
-		case "method":
+		case method:
 			return append(b, "; fwd=method"...)
-		case "no-store":
+		case requestNoStore:
 			return append(b, "; fwd=request"...)
 		}
 		b = append(b, "; fwd=bypass"...)
@@ -71,8 +71,8 @@ func (r *record) appendStatus(b []byte) []byte {
 	if r.status == rescued {
 		return append(b, "; detail=stale-if-error"...)
 	}
-	if r.why != "" {
-		b = append(append(b, "; detail="...), r.why...)
+	if r.why > askedAnew { // what is up to that is said by fwd
+		b = append(append(b, "; detail="...), r.why.word()...)
 	}
 	return b
 }
@@ -115,6 +115,7 @@ func (c *cache) invalidate(x *edge.Exchange, r *record) {
 type done struct {
 	cache *cache
 	slot  int
+	route *routeCounters
 }
 
 // Run implements edge.Filter.
@@ -122,6 +123,10 @@ func (d *done) Run(x *edge.Exchange) edge.Verdict {
 	if r, ok := x.Slot[d.slot].(*record); ok {
 		x.Slot[d.slot] = nil
 		d.cache.requests[r.status].Inc(x.Lane)
+		d.route[r.status.result()].Inc(x.Lane)
+		if r.why != noReason {
+			d.cache.misses[r.why].Inc(x.Lane)
+		}
 		r.release()
 	}
 	return edge.Next

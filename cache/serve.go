@@ -78,20 +78,30 @@ func (c *cache) serveParts(x *edge.Exchange, r *record, spans []fresh.Span) edge
 	e, length := &r.entry, r.object.Len
 	switch len(spans) {
 	case 0:
-		x.SetHead(416, nil, nil, false)
-		r.spare = strconv.AppendInt(append(r.spare[:0], "bytes */"...), length, 10)
-		x.AddField(contentRangeKey, r.spare)
-		x.OutLen = 0
+		r.serveNoPart(x, length)
 	case 1:
-		x.SetHead(206, nil, e.lines, e.flags&isDated != 0)
-		r.spare = appendContentRange(r.spare[:0], spans[0], length)
-		x.AddField(contentRangeKey, r.spare)
-		x.OutLen = spans[0].To - spans[0].From
+		r.servePart(x, e, spans[0], length)
 		x.Out = r.bodyOf(spans[0].From, spans[0].To)
 	default:
 		c.serveMultipart(x, r, spans)
 	}
 	return edge.Answered
+}
+
+// serveNoPart answers 416: the body has nothing of what was asked for.
+func (r *record) serveNoPart(x *edge.Exchange, length int64) {
+	x.SetHead(416, nil, nil, false)
+	r.spare = strconv.AppendInt(append(r.spare[:0], "bytes */"...), length, 10)
+	x.AddField(contentRangeKey, r.spare)
+	x.OutLen = 0
+}
+
+// servePart sets the head of an answer with one part.
+func (r *record) servePart(x *edge.Exchange, e *entry, s fresh.Span, length int64) {
+	x.SetHead(206, nil, e.lines, e.flags&isDated != 0)
+	r.spare = appendContentRange(r.spare[:0], s, length)
+	x.AddField(contentRangeKey, r.spare)
+	x.OutLen = s.To - s.From
 }
 
 // serveMultipart answers with several parts of a body that is in memory (RFC 9110 section 15.3.7.2).

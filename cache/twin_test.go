@@ -133,7 +133,7 @@ func (w *world) ask(path, lang, cc string) (int, string) {
 			_ = x.Out.Close() // a body in memory
 		}
 	}
-	(&done{cache: w.c}).Run(x)
+	(&done{cache: w.c, route: uncounted}).Run(x)
 	for w.c.fetches.Load() > 0 || w.flying() {
 		time.Sleep(time.Microsecond) // a refresh ends by itself
 	}

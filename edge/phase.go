@@ -58,6 +58,13 @@ type Filter interface {
 	Run(x *Exchange) Verdict
 }
 
+// Explainer is a filter that can say what it would do with a request, for `penstock explain`. Nothing is sent
+// or changed.
+type Explainer interface {
+	// Explain returns lines about x, and about an answer that is supposed; nil: none is.
+	Explain(x, answer *Exchange) []string
+}
+
 // Upstream is whom a route asks: a pool, a split over pools, later a composition or a function.
 type Upstream interface {
 	// Pick chooses a peer for the next attempt; a Fault when there is nobody to ask. Unless x.MayWait it

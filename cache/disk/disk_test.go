@@ -73,12 +73,10 @@ func (t *Tier) kill() {
 // TestAgainstMap: what is found is what was stored last under the name, whole, also after the tier was closed, or
 // killed, and opened again; what was written by then is found.
 func TestAgainstMap(t *testing.T) {
-	dir := t.TempDir()
+	dir, folders := t.TempDir(), 0
 	rapid.Check(t, func(rt *rapid.T) {
-		d, err := os.MkdirTemp(dir, "")
-		if err != nil {
-			rt.Fatal(err)
-		}
+		folders++
+		d := filepath.Join(dir, fmt.Sprint(folders))
 		tier := begin(rt, Options{Dir: d}, createFile)
 		defer func() { tier.Close() }()
 		type object struct{ meta, body string }

@@ -13,7 +13,7 @@ import (
 )
 
 // file is what a segment needs of its file.
-type file interface {
+type file interface { //nolint:interfacebloat // an *os.File is one
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
@@ -104,7 +104,7 @@ func (s *segment) scan(length int64, each func(r *record, offset uint32)) (offse
 		for {
 			if from := offset - at; from+int64(need) <= int64(len(window)) && from >= 0 {
 				if need, err = r.parse(window[from:], s.number, uint32(offset)); err != nil {
-					return offset, nil // what follows was never finished, or is not ours
+					return offset, nil //nolint:nilerr // what follows was never finished, or is not ours
 				}
 				if need == 0 {
 					break

@@ -40,14 +40,29 @@ const (
 	SetCookie            // it sets a cookie
 	VaryAny              // Vary: *
 	NoFreshness          // nothing says for how long it is fresh, and it has nothing to ask by
-	reasons
+	Reasons              // how many there are
 )
 
-var names = [reasons]string{"storable", "status", "partial", "no_store", "private", "authorization",
+var names = [Reasons]string{"storable", "status", "partial", "no_store", "private", "authorization",
 	"set_cookie", "vary_any", "no_freshness"}
 
-// String returns a word for logs, metrics and explanations.
+var texts = [Reasons]string{
+	Storable:      "it may be stored",
+	NotStatus:     "its status is not one that is stored",
+	NotPartial:    "it is a part of something",
+	NoStore:       "it has no-store",
+	Private:       "it has private: it is for one client",
+	Authorization: "the request has Authorization, and the answer none of public, must-revalidate and s-maxage",
+	SetCookie:     "it sets a cookie",
+	VaryAny:       "it has Vary: *",
+	NoFreshness:   "nothing says for how long it is fresh, nor is there an ETag or Last-Modified to ask by",
+}
+
+// String returns a word for logs and metrics.
 func (r Reason) String() string { return names[r] }
+
+// Text returns a sentence for explanations.
+func (r Reason) Text() string { return texts[r] }
 
 // Lasts tells that the reason holds for the next request as well, so that it need not wait for this one.
 func (r Reason) Lasts() bool { return r != Storable && r != Authorization }

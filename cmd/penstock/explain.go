@@ -19,6 +19,8 @@ type explainCmd struct {
 	Method string   `arg:"" help:"Method of the request." placeholder:"METHOD"`
 	URL    string   `arg:"" help:"URL of the request." placeholder:"URL"`
 	Header []string `short:"H" sep:"none" help:"A field of the request; repeatable." placeholder:"'K: V'"`
+	Answer []string `short:"A" sep:"none" help:"A field of a supposed answer; repeatable." placeholder:"'K: V'"`
+	Status int      `default:"200" help:"Its status." placeholder:"STATUS"`
 	From   string   `default:"192.0.2.1" help:"Address of the client (192.0.2.1)." placeholder:"ADDR"`
 }
 
@@ -29,7 +31,8 @@ when the configuration has mistakes.
 
 Example:
 
-  penstock explain configs/full.toml GET http://api.example.com/v1/users/7 -H 'X-Beta: yes'`
+  penstock explain configs/full.toml GET http://api.example.com/v1/users/7 -H 'X-Beta: yes'
+  penstock explain configs/cache.toml GET http://x/a -A 'Cache-Control: max-age=60'`
 }
 
 // Run explains one request.
@@ -53,7 +56,29 @@ func (k *explainCmd) Run(c *console) error {
 		c.printf("refused    %s\n", refusal)
 		return exit(2)
 	}
-	return explain(c, b, x)
+	answer, err := k.answer()
+	if err != nil {
+		return err
+	}
+	return explain(c, b, x, answer)
+}
+
+// answer returns the answer that is supposed; nil: none is.
+func (k *explainCmd) answer() (*edge.Exchange, error) {
+	if len(k.Answer) == 0 {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	var lines []byte
+	for _, field := range k.Answer {
+		if strings.ContainsAny(field, "\r\n") || strings.IndexByte(field, ':') < 1 {
+			return nil, fmt.Errorf("cannot read the field %q of the answer: want 'Name: value'", field)
+		}
+		lines = append(append(lines, field...), "\r\n"...)
+	}
+	y := &edge.Exchange{}
+	y.Reset()
+	y.SetHead(k.Status, nil, lines, false)
+	return y, nil
 }
 
 // head writes the request as a client would that does not tidy its URL first.
@@ -128,7 +153,7 @@ func (k *explainCmd) fill(x *edge.Exchange) (refusal string, err error) {
 
 // explain prints the way of x through the routes. Only filters that look at nothing but the request are run:
 // those before the route and those that rewrite it.
-func explain(c *console, b *live.Built, x *edge.Exchange) error {
+func explain(c *console, b *live.Built, x, supposed *edge.Exchange) error {
 	x.Slot = make([]any, b.Slots)
 	x.Plan = b.Nowhere
 	runAll(b.Early, x)
@@ -157,6 +182,13 @@ func explain(c *console, b *live.Built, x *edge.Exchange) error {
 	}
 	for _, line := range rest {
 		c.printf("applies    %s\n", line)
+	}
+	for _, f := range x.Plan.Filters(edge.Lookup) {
+		if e, ok := f.(edge.Explainer); ok {
+			for _, line := range e.Explain(x, supposed) {
+				c.printf("cache      %s\n", line)
+			}
+		}
 	}
 	return nil
 }

@@ -63,6 +63,12 @@ func TestPrints(t *testing.T) {
 	f("explain-refused", 2, "explain", good, "GET", "http://x/a/%zz")
 	f("explain-field", 2, "explain", good, "GET", "http://x/", "-H", "No colon")
 	f("explain-scheme", 1, "explain", good, "GET", "ftp://x/")
+	const pages = "../../configs/cache.toml"
+	f("explain-cache", 0, "explain", pages, "GET", "http://X.example/assets/a?b=1", "-H", "X-Request-Id: 1", "--from", "127.0.0.1",
+		"-A", "Cache-Control: max-age=60, stale-while-revalidate=5, stale-if-error=10", "-A", "Vary: accept-language")
+	f("explain-cache-cookie", 0, "explain", pages, "GET", "http://x/?fbclid=1", "-H", "Cookie: a=b")
+	f("explain-cache-private", 0, "explain", pages, "GET", "http://x/?fbclid=1", "-A", "Cache-Control: private, max-age=9")
+	f("explain-cache-field", 1, "explain", pages, "GET", "http://x/", "-A", "no colon")
 	f("explain-bad", 1, "explain", bad, "GET", "/")
 }
 

@@ -378,44 +378,63 @@ func TestCacheStale(t *testing.T) {
 	}
 }
 
-// TestCacheRanges: parts of what is stored (RFC 9110 sections 14 and 15.3.7).
-func TestCacheRanges(t *testing.T) {
+// TestCacheBreakerOpen: when the breaker lets nobody through, what is stored is served as stale-if-error allows.
+func TestCacheBreakerOpen(t *testing.T) {
 	o := newScripted(t)
-	g := start(t, cached(o.addr, ""))
-	text := make([]byte, 200_000)
-	for i := range text {
-		text[i] = 'a' + byte(i%26)
+	g := start(t, cached(o.addr, "", "[pool.app.breaker]\nconsecutive_errors = 2\n"))
+	o.on("/a", 200, "kept", "Cache-Control: max-age=9, stale-if-error=1000", "Age: 10")
+	o.on("/b", 200, "kept", "Cache-Control: max-age=9", "Age: 10", "ETag: \"b\"")
+	o.on("/fails", 503, "")
+	g.ask("GET", "/a")
+	g.ask("GET", "/b")
+	for range 3 {
+		g.ask("GET", "/fails")
 	}
-	o.on("/small", 200, string(text[:1000]), "Cache-Control: max-age=100", "ETag: \"e\"", "Content-Type: text/plain")
-	o.on("/large", 200, string(text), "Cache-Control: max-age=100", "ETag: \"e\"")
-	for path, size := range map[string]int{"/small": 1000, "/large": 200_000} {
+	n := o.count("/a")
+	if a := g.ask("GET", "/a"); a.status != 200 || a.body != "kept" || o.count("/a") != n || !strings.Contains(a.Get("Cache-Status"), "stale-if-error") {
+		t.Errorf("%+v, the target was asked %d times", a, o.count("/a"))
+	}
+	if b := g.ask("GET", "/b"); b.status != 503 || !strings.Contains(b.body, "breaker_open") {
+		t.Errorf("%+v", b)
+	}
+	if n := g.metric(`penstock_cache_requests_total{cache="main",status="rescued"}`); n != 1 {
+		t.Errorf("%v were rescued", n)
+	}
+}
+
+// TestCacheSeen: what the cache did is counted by route and by reason.
+func TestCacheSeen(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, "", "[[route]]\nname = \"other\"\nprefix = \"/other/\"\npool = \"app\"\ncache = \"main\"\n"))
+	for _, path := range []string{"/a", "/other/a"} {
+		o.on(path, 200, "a", "Cache-Control: max-age=100")
+	}
+	o.on("/private", 200, "a", "Cache-Control: private")
+	for _, path := range []string{"/a", "/a", "/a", "/other/a", "/private", "/private"} {
 		g.ask("GET", path)
-		f := func(field string, status int, want string, more ...string) {
-			t.Helper()
-			a := g.ask("GET", path, append(more, "Range: "+field)...)
-			if a.status != status || a.body != want {
-				t.Errorf("%s %s: %d, %d bytes, %v", path, field, a.status, len(a.body), a.Header)
-			}
-			if status == 206 && a.Get("Content-Range") == "" && !strings.HasPrefix(a.Get("Content-Type"), "multipart/") {
-				t.Errorf("%s %s: %v", path, field, a.Header)
-			}
-		}
-		f("bytes=0-4", 206, string(text[:5]))
-		f("bytes=-5", 206, string(text[size-5:size]))
-		f(fmt.Sprintf("bytes=%d-", size-700), 206, string(text[size-700:size]))
-		f("bytes=100-899", 206, string(text[100:900]))
-		f(fmt.Sprintf("bytes=%d-", size), 416, "")
-		f("bytes=0-4", 206, string(text[:5]), `If-Range: "e"`)
-		f("bytes=0-4", 200, string(text[:size]), `If-Range: "x"`)
-		f("lines=0-4", 200, string(text[:size]))
-		if o.count(path) != 1 {
-			t.Errorf("%s: asked %d times", path, o.count(path))
+	}
+	g.ask("GET", "/a", "Cookie: a=b")
+	g.ask("GET", "/a", "Cache-Control: no-cache")
+	for series, want := range map[string]float64{
+		`penstock_cache_route_requests_total{cache="main",result="hit",route="all"}`:    2,
+		`penstock_cache_route_requests_total{cache="main",result="miss",route="all"}`:   4,
+		`penstock_cache_route_requests_total{cache="main",result="bypass",route="all"}`: 1,
+		`penstock_cache_route_requests_total{cache="main",result="miss",route="other"}`: 1,
+		`penstock_cache_misses_total{cache="main",reason="absent"}`:                     2,
+		`penstock_cache_misses_total{cache="main",reason="private"}`:                    1,
+		`penstock_cache_misses_total{cache="main",reason="known"}`:                      1,
+		`penstock_cache_misses_total{cache="main",reason="cookie"}`:                     1,
+		`penstock_cache_misses_total{cache="main",reason="request"}`:                    1,
+	} {
+		if got := g.metric(series); got != want {
+			t.Errorf("%s is %v, want %v", series, got, want)
 		}
 	}
-	a := g.ask("GET", "/small", "Range: bytes=0-1,10-12")
-	if a.status != 206 || !strings.Contains(a.body, "Content-Range: bytes 10-12/1000\r\n\r\nklm\r\n--") ||
-		!strings.Contains(a.body, "Content-Type: text/plain\r\nContent-Range: bytes 0-1/1000\r\n\r\nab\r\n--") {
-		t.Errorf("%d %q %v", a.status, a.body, a.Header)
+	list, _ := g.status()["caches"].([]any)
+	main, _ := list[0].(map[string]any)
+	routes, _ := main["routes"].(map[string]any)
+	if all, _ := routes["all"].(map[string]any); all["hit_ratio"] != 2.0/6 || all["bypassed"] != 1.0 {
+		t.Errorf("%v", main)
 	}
 }
 

@@ -1,0 +1,63 @@
+package cache
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/edge"
+)
+
+// Explain implements edge.Explainer.
+func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
+	c := l.cache
+	say := func(format string, args ...any) { lines = append(lines, c.name+": "+fmt.Sprintf(format, args...)) }
+	r := &record{}
+	if why := l.begin(x, r); why != noReason {
+		say("passed by (%s): %s", why.word(), why.text())
+		return lines
+	}
+	key := strings.ReplaceAll(string(r.text[len(l.route)+1:]), "\x00", " + ")
+	say("looked up as %s", key)
+	if r.q.NoCache || r.q.MaxAge == 0 {
+		say("the request wants the target to be asked")
+	}
+	if asksForPart(x) && !c.conf.FetchWhole {
+		say("%s", partOnly.text())
+	}
+	if answer == nil {
+		say("whether an answer is stored depends on it: -A 'Cache-Control: max-age=60' supposes one")
+		return lines
+	}
+	d := describe(answer)
+	d.Asked = time.Now().UnixMilli()
+	d.Came = d.Asked
+	d.Authorization = len(x.Req.PeekCanonical(authorizationKey)) > 0
+	if why := d.Storable(&c.opts, d.validates()); why != fresh.Storable {
+		say("the answer is not stored (%s): %s", why, why.Text())
+		return lines
+	}
+	e := d.entry(&c.opts)
+	say("the answer is stored, and fresh for %s", seconds(e.lifetime-e.age))
+	switch {
+	case e.flags&alwaysAsk != 0:
+		say("the target is asked each time whether it still holds (no-cache)")
+	case e.flags&mustRevalidate != 0 && e.revive == 0 && e.rescue == 0:
+		say("it is never used stale")
+	}
+	if e.revive > 0 {
+		say("it is used for %s more while it is fetched anew", seconds(e.revive))
+	}
+	if e.rescue > 0 {
+		say("it is used for %s more when the target fails", seconds(e.rescue))
+	}
+	if len(d.vary) > 0 {
+		say("requests with other values of these fields have answers of their own: %s",
+			bytes.Join(d.vary, []byte(", ")))
+	}
+	return lines
+}
+
+func seconds(ms int64) time.Duration { return max(time.Duration(ms)*time.Millisecond, 0) }

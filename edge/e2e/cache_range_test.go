@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestCacheRanges: parts of what is stored (RFC 9110 sections 14 and 15.3.7).
+func TestCacheRanges(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, ""))
+	text := make([]byte, 200_000)
+	for i := range text {
+		text[i] = 'a' + byte(i%26)
+	}
+	o.on("/small", 200, string(text[:1000]), "Cache-Control: max-age=100", "ETag: \"e\"", "Content-Type: text/plain")
+	o.on("/large", 200, string(text), "Cache-Control: max-age=100", "ETag: \"e\"")
+	for path, size := range map[string]int{"/small": 1000, "/large": 200_000} {
+		g.ask("GET", path)
+		f := func(field string, status int, want string, more ...string) {
+			t.Helper()
+			a := g.ask("GET", path, append(more, "Range: "+field)...)
+			if a.status != status || a.body != want {
+				t.Errorf("%s %s: %d, %d bytes, %v", path, field, a.status, len(a.body), a.Header)
+			}
+			if status == 206 && a.Get("Content-Range") == "" && !strings.HasPrefix(a.Get("Content-Type"), "multipart/") {
+				t.Errorf("%s %s: %v", path, field, a.Header)
+			}
+		}
+		f("bytes=0-4", 206, string(text[:5]))
+		f("bytes=-5", 206, string(text[size-5:size]))
+		f(fmt.Sprintf("bytes=%d-", size-700), 206, string(text[size-700:size]))
+		f("bytes=100-899", 206, string(text[100:900]))
+		f(fmt.Sprintf("bytes=%d-", size), 416, "")
+		f("bytes=0-4", 206, string(text[:5]), `If-Range: "e"`)
+		f("bytes=0-4", 200, string(text[:size]), `If-Range: "x"`)
+		f("lines=0-4", 200, string(text[:size]))
+		if o.count(path) != 1 {
+			t.Errorf("%s: asked %d times", path, o.count(path))
+		}
+	}
+	a := g.ask("GET", "/small", "Range: bytes=0-1,10-12")
+	if a.status != 206 || !strings.Contains(a.body, "Content-Range: bytes 10-12/1000\r\n\r\nklm\r\n--") ||
+		!strings.Contains(a.body, "Content-Type: text/plain\r\nContent-Range: bytes 0-1/1000\r\n\r\nab\r\n--") {
+		t.Errorf("%d %q %v", a.status, a.body, a.Header)
+	}
+}
+
+// TestCacheFetchWhole: what asks for a part, or for the head, of what is not stored has all of it fetched, or is passed on.
+func TestCacheFetchWhole(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, "max_object = \"100KiB\"\n"))
+	text := strings.Repeat("0123456789", 5000)
+	serve := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=100")
+		w.Header().Set("ETag", `"e"`)
+		if r.URL.Path == "/chunked" {
+			fmt.Fprint(w, text[:25_000])
+			w.(http.Flusher).Flush()
+			fmt.Fprint(w, text[25_000:])
+			return
+		}
+		body := text
+		if r.URL.Path == "/large" {
+			body = strings.Repeat(text, 3)
+		}
+		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(body))
+	}
+	f := func(path, method, field string, status int, want string, stored bool) {
+		t.Helper()
+		o.do(path, serve)
+		n := o.count(path)
+		fields := []string{}
+		if field != "" {
+			fields = []string{"Range: " + field}
+		}
+		if a := g.ask(method, path, fields...); a.status != status || a.body != want {
+			t.Errorf("%s %s %s: %d, %d bytes, %v", method, path, field, a.status, len(a.body), a.Header)
+		}
+		if !stored {
+			return
+		}
+		if a := g.ask("GET", path); a.body != text { // from the fetch, or from what it has stored
+			t.Errorf("GET %s: %d bytes, %s", path, len(a.body), a.Get("Cache-Status"))
+		}
+		if got := o.count(path); got != n+1 {
+			t.Errorf("%s %s: the target was asked %d times", method, path, got)
+		}
+	}
+	f("/range", "GET", "bytes=30001-30003", 206, "123", true)
+	f("/suffix", "GET", "bytes=-2", 206, "89", true)
+	f("/none", "GET", "bytes=50000-", 416, "", true)
+	f("/two", "GET", "bytes=0-1,5-6", 200, text, true)
+	f("/head", "HEAD", "", 200, "", true)
+	f("/chunked", "GET", "bytes=1-2", 200, text, true) // its length is not known when the head is sent
+	f("/large", "GET", "bytes=20-22", 206, "012", false)
+	f("/large", "HEAD", "", 200, "", false)
+	g.write(cached(o.addr, "fetch_whole = false\n"))
+	g.reload()
+	f("/range2", "GET", "bytes=30001-30003", 206, "123", false)
+	f("/head2", "HEAD", "", 200, "", false)
+	for _, path := range []string{"/range2", "/head2"} {
+		if a := g.ask("GET", path); !strings.Contains(a.Get("Cache-Status"), "uri-miss") || a.body != text {
+			t.Errorf("%s: %s", path, a.Get("Cache-Status"))
+		}
+	}
+}

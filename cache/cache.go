@@ -25,10 +25,13 @@ type shared struct {
 	wallAt  func(now int64) int64
 	fetches atomic.Int64 // under way
 	held    atomic.Int64 // bytes of bodies that are being fetched
+	warmer  warmer
+	isNew   atomic.Bool // nothing of it was asked for yet
 }
 
 func newShared(size int64, below *second) *shared {
 	s := &shared{store: store.New(size), seed: rand.Uint64(), second: below, tick: clock.Now}
+	s.isNew.Store(true)
 	below.memory.Store(s)
 	s.wallAt = s.wall.UnixNano
 	return s

@@ -23,6 +23,9 @@ type Config struct {
 	// StaleWhileRevalidate and StaleIfError are for answers that do not say it themselves.
 	StaleWhileRevalidate time.Duration `toml:"stale_while_revalidate" default:"0s" min:"0s" max:"8760h"`
 	StaleIfError         time.Duration `toml:"stale_if_error" default:"0s" min:"0s" max:"8760h"`
+	// Warm is a list of URLs, one a line, that are asked for when the gateway starts, by WarmWorkers at once.
+	Warm        string `toml:"warm"`
+	WarmWorkers int    `toml:"warm_workers" default:"4" min:"1" max:"256"`
 	// Disk is the folder of a second tier, which survives restarts; empty: there is none. DiskSize is what
 	// its files take; objects of up to an eighth of it go there.
 	Disk     string      `toml:"disk"`

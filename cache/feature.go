@@ -51,6 +51,7 @@ func build(h *edge.Host) *edge.Instance {
 	}
 	if len(cs.list) > 0 {
 		h.Handle("POST", "/cache/{name}/purge", cs.purge)
+		h.Handle("POST", "/cache/{name}/warm", cs.warm)
 	}
 	return &edge.Instance{Route: cs.route, Start: cs.start, Status: cs.status}
 }
@@ -89,8 +90,13 @@ func (cs *caches) open(c *cache, t *config.Table) bool {
 	}
 	// Another size, or another folder, is another cache, which begins empty in memory.
 	id := fmt.Sprint("cache/", c.name, "/", conf.Size, "/", conf.Disk)
-	fresh := func() (*shared, error) { return newShared(int64(conf.Size), below), nil }
-	c.shared, _ = edge.Keep(cs.h.State, id, fresh, nil) // fresh does not fail
+	fresh := func() (*shared, error) {
+		s := newShared(int64(conf.Size), below)
+		s.warmer.cache, s.warmer.log = c.name, cs.h.Log
+		return s, nil
+	}
+	drop := func(s *shared) { s.warmer.close() }
+	c.shared, _ = edge.Keep(cs.h.State, id, fresh, drop) // fresh does not fail
 	return true
 }
 
@@ -108,8 +114,15 @@ func (c *cache) measure(m *metric.Scope) {
 	s := c.shared
 	m.GaugeFunc("penstock_cache_entries", "Entries of a cache: objects, and parts of large ones.",
 		func() float64 { return float64(s.store.Entries()) }, "cache", c.name)
-	m.CounterFunc("penstock_cache_evictions_total", "Entries of a cache that had to go before their time.",
+	m.CounterFunc("penstock_cache_evictions_total",
+		"Entries of a cache that had to go, or be moved, to make room.",
 		func() float64 { return float64(s.store.Evictions()) }, "cache", c.name)
+	m.GaugeFunc("penstock_cache_warm_waiting", "URLs that are yet to be asked for, to fill a cache.",
+		func() float64 { return float64(s.warmer.waiting()) }, "cache", c.name)
+	for result, n := range map[string]*atomic.Uint64{"answered": &s.warmer.done, "failed": &s.warmer.failed} {
+		m.CounterFunc("penstock_cache_warm_total", "URLs that were asked for to fill a cache.",
+			func() float64 { return float64(n.Load()) }, "cache", c.name, "result", result)
+	}
 	m.GaugeFunc("penstock_cache_fetch_bytes",
 		"Bytes of bodies that are being fetched for a cache, and read by clients.",
 		func() float64 { return float64(s.held.Load()) }, "cache", c.name)
@@ -191,6 +204,7 @@ func (cs *caches) start() {
 		if c.tier != nil {
 			c.tier.Resize(int64(c.conf.DiskSize))
 		}
+		c.warmAtStart(cs.h.Current, cs.h.Log)
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(int(max(100*spare/(total+spare), 5)))
@@ -204,6 +218,7 @@ type Status struct {
 	Entries   int64                  `json:"entries"`
 	Evictions int64                  `json:"evictions"`
 	Fetches   int64                  `json:"fetches"` // under way
+	Warming   WarmStatus             `json:"warming"`
 	Disk      *DiskStatus            `json:"disk,omitempty"`
 	Requests  map[string]uint64      `json:"requests"`
 	HitRatio  float64                `json:"hit_ratio"` // of all requests that were for a cache
@@ -224,6 +239,13 @@ func ratio(hits, misses uint64) float64 {
 		return 0
 	}
 	return float64(hits) / float64(hits+misses)
+}
+
+// WarmStatus says how far a list of URLs has come.
+type WarmStatus struct {
+	Waiting  int    `json:"waiting"`
+	Answered uint64 `json:"answered"`
+	Failed   uint64 `json:"failed"`
 }
 
 // DiskStatus is the tier on disk as /status shows it.
@@ -253,6 +275,7 @@ func (cs *caches) status() any {
 	for _, c := range cs.list {
 		s := Status{Name: c.name, Size: int64(c.conf.Size), Entries: c.store.Entries(),
 			Evictions: c.store.Evictions(), Fetches: c.fetches.Load(), Disk: c.diskStatus(),
+			Warming:  WarmStatus{c.warmer.waiting(), c.warmer.done.Load(), c.warmer.failed.Load()},
 			Requests: map[string]uint64{}, Misses: map[string]uint64{}, Routes: map[string]RouteStatus{}}
 		var by [results]uint64
 		for i, name := range statusNames {
@@ -275,20 +298,29 @@ func (cs *caches) status() any {
 	return all
 }
 
-// purge serves POST /cache/{name}/purge.
-func (cs *caches) purge(ctx *fasthttp.RequestCtx) {
+// named returns the cache that the path names, or answers that there is none.
+func (cs *caches) named(ctx *fasthttp.RequestCtx) *cache {
 	name, _ := ctx.UserValue("name").(string)
 	i := slices.Index(cs.names, name)
 	if i < 0 {
 		ctx.Error("no such cache; GET /status lists them\n", fasthttp.StatusNotFound)
+		return nil
+	}
+	return cs.list[i]
+}
+
+// purge serves POST /cache/{name}/purge.
+func (cs *caches) purge(ctx *fasthttp.RequestCtx) {
+	c := cs.named(ctx)
+	if c == nil {
 		return
 	}
-	what := cs.list[i].purge(ctx.QueryArgs())
+	what := c.purge(ctx.QueryArgs())
 	if what == "" {
 		ctx.Error("want one of url=https://host/path?query, prefix=https://host/path, tag=NAME and all=1; "+
 			"with soft=1 what is purged may be served while it is fetched anew\n", fasthttp.StatusBadRequest)
 		return
 	}
-	cs.h.Log.Info("cache purged by the admin interface", "cache", name, "what", what)
+	cs.h.Log.Info("cache purged by the admin interface", "cache", c.name, "what", what)
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
 }

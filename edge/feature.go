@@ -87,6 +87,8 @@ type Host struct {
 	Log     *slog.Logger
 	Metrics *metric.Scope
 	State   *Holder // what outlives the generation
+	// Current has the generation that serves, for requests of a feature's own; nil when Dry.
+	Current *Current
 
 	upstreams map[string]Upstream
 	names     []string // of upstreams, in order

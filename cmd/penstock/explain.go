@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"net"
 	"net/netip"
 	"strings"
 
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/lib/wire"
 	"github.com/penstock-edge/penstock/edge/live"
 	"github.com/penstock-edge/penstock/edge/route"
 )
@@ -47,9 +44,10 @@ func (k *explainCmd) Run(c *console) error {
 		return fmt.Errorf("cannot read the address of --from: %w", err)
 	}
 	x := &edge.Exchange{Facts: edge.Facts{Conn: nobody{}, Peer: peer, Client: peer}}
-	refusal, err := k.fill(x)
+	x.Listener = "explain"
+	refusal, err := x.Own(k.Method, k.URL, k.Header)
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot explain this: %w", err)
 	}
 	c.printf("%s %s\n", k.Method, k.URL)
 	if refusal != "" {
@@ -79,76 +77,6 @@ func (k *explainCmd) answer() (*edge.Exchange, error) {
 	y.Reset()
 	y.SetHead(k.Status, nil, lines, false)
 	return y, nil
-}
-
-// head writes the request as a client would that does not tidy its URL first.
-func (k *explainCmd) head() (head []byte, scheme string, err error) {
-	target, host, scheme := k.URL, "localhost", "http"
-	if before, rest, ok := strings.Cut(k.URL, "://"); ok {
-		scheme = strings.ToLower(before)
-		i := strings.IndexAny(rest, "/?#")
-		if i < 0 {
-			i, rest = len(rest), rest+"/"
-		}
-		target, host = rest[i:], rest[:i]
-		if target[0] != '/' {
-			target = "/" + target
-		}
-	}
-	if scheme != "http" && scheme != "https" {
-		return nil, "", fmt.Errorf("cannot explain a URL of scheme %q: it must be http or https", scheme)
-	}
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\n", k.Method, target)
-	if !k.hasHost() {
-		fmt.Fprintf(&b, "Host: %s\r\n", host)
-	}
-	for _, field := range k.Header {
-		fmt.Fprintf(&b, "%s\r\n", field)
-	}
-	b.WriteString("\r\n")
-	return b.Bytes(), scheme, nil
-}
-
-func (k *explainCmd) hasHost() bool {
-	for _, field := range k.Header {
-		name, _, _ := strings.Cut(field, ":")
-		if strings.EqualFold(name, "host") {
-			return true
-		}
-	}
-	return false
-}
-
-// fill makes x the request, checked as one from a client is; refusal says why it would not be looked at.
-func (k *explainCmd) fill(x *edge.Exchange) (refusal string, err error) {
-	head, scheme, err := k.head()
-	if err != nil {
-		return "", err
-	}
-	var m wire.Request
-	clean, v := wire.ScanRequest(nil, head, &m)
-	if v != nil {
-		return fmt.Sprintf("%d %s: %s", v.Status, v.Code, v.Detail), nil //nolint:nilerr // it is what is explained
-	}
-	var bad *route.PathError
-	if m.Form == wire.AsteriskForm {
-		return "", fmt.Errorf("OPTIONS * is about the gateway itself, which answers it; no route takes it")
-	}
-	if x.Path, bad = route.Canonical(nil, m.Path); bad != nil {
-		return "400 bad_request: " + bad.Reason, nil //nolint:nilerr // as above
-	}
-	x.Req.SetNoDefaultContentType(true)
-	if err := x.Req.Read(bufio.NewReader(bytes.NewReader(clean))); err != nil {
-		return "", fmt.Errorf("cannot read the request: %w", err)
-	}
-	x.Scheme, x.Listener = scheme, "explain"
-	x.Method, x.Minor, x.TETrailers, x.HeadBytes = x.Req.Method(), m.Minor, m.TETrailers, m.Len
-	x.Host = route.NormalHost(nil, m.Host)
-	x.Authority = append([]byte(nil), m.Host...)
-	x.KeepRaw(m.Query, m.HasQuery, m.Cookie, m.Upgrade)
-	x.OutPath = x.Path
-	return "", nil
 }
 
 // explain prints the way of x through the routes. Only filters that look at nothing but the request are run:

@@ -132,6 +132,53 @@ func TestCacheDisk(t *testing.T) {
 	}
 }
 
+// TestCacheWarm: the URLs of a list are stored before anybody asks, at the start and when the admin interface is told
+// to.
+func TestCacheWarm(t *testing.T) {
+	o := newScripted(t)
+	list := filepath.Join(t.TempDir(), "list")
+	if err := os.WriteFile(list, []byte("# pages\nhttp://h.example/a\n\nhttp://h.example/b?c=1\nhttp://h.example/none\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/a", "/b", "/c"} {
+		o.on(path, 200, strings.Repeat(path, 50_000), "Cache-Control: max-age=100")
+	}
+	g := start(t, cached(o.addr, fmt.Sprintf("warm = %q\n", list)))
+	eventually(t, "the list has been asked for", func() bool {
+		return g.metric(`penstock_cache_warm_total{cache="main",result="answered"}`) == 2 &&
+			g.metric(`penstock_cache_warm_total{cache="main",result="failed"}`) == 1
+	})
+	g.write(cached(o.addr, fmt.Sprintf("warm = %q\nmax_object = \"1MiB\"\n", list)))
+	g.reload()
+	post := func(body string) int {
+		resp, err := http.Post("http://"+g.admin+"/cache/main/warm", "text/plain", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	if s := post("http://h.example/c\n"); s != 202 {
+		t.Error(s)
+	}
+	for _, wrong := range []string{"", "/c", "ftp://h.example/c"} {
+		if s := post(wrong); s != 400 {
+			t.Errorf("%q: %d", wrong, s)
+		}
+	}
+	eventually(t, "it has been asked for", func() bool {
+		return g.metric(`penstock_cache_warm_total{cache="main",result="answered"}`) == 3
+	})
+	for _, path := range []string{"/a", "/b?c=1", "/c"} {
+		if a := g.ask("GET", path, "Host: h.example"); !strings.Contains(a.Get("Cache-Status"), "; hit") {
+			t.Errorf("%s: %s", path, a.Get("Cache-Status"))
+		}
+		if n := o.count(path[:2]); n != 1 {
+			t.Errorf("%s: asked %d times", path, n)
+		}
+	}
+}
+
 // versioned is an origin whose bodies tell their path and version, and can be checked from the first to the last byte.
 type versioned struct {
 	of [200]atomic.Int64

@@ -144,7 +144,7 @@ func (l *Live) read() (*Built, config.Errors) {
 			Message: fmt.Sprintf("cannot read the configuration: %s", err)}}
 	}
 	return build(name, text, l.o.Features, &edge.Host{
-		Log: l.o.Log, Metrics: l.o.Registry.Scope(), State: l.keeper.Hold(),
+		Log: l.o.Log, Metrics: l.o.Registry.Scope(), State: l.keeper.Hold(), Current: l.o.Current,
 	})
 }
 

@@ -1,0 +1,202 @@
+package cache
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/penstock-edge/penstock/edge"
+)
+
+// warmer asks for URLs as a client would, so that what they answer is stored. It goes on over reloads.
+type warmer struct {
+	cache string
+	log   *slog.Logger
+
+	mu      sync.Mutex
+	queue   []string
+	working int // goroutines
+	begun   time.Time
+	closed  bool
+
+	done, failed atomic.Uint64
+}
+
+// mostWarm bounds how many URLs wait.
+const mostWarm = 1 << 20
+
+// add has URLs asked for, by so many goroutines at once. It returns false when too many wait already.
+func (w *warmer) add(urls []string, workers int, current *edge.Current) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.queue)+len(urls) > mostWarm || w.closed {
+		return false
+	}
+	if w.working == 0 {
+		w.begun = time.Now()
+	}
+	w.queue = append(w.queue, urls...)
+	for w.working < min(workers, len(w.queue)) {
+		w.working++
+		go w.work(current)
+	}
+	return true
+}
+
+// next returns the URL that is asked for next; false: there is none, and who asks is to end.
+func (w *warmer) next() (string, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.queue) == 0 {
+		if w.working--; w.working == 0 && !w.closed {
+			w.log.Info("cache warmed", "cache", w.cache, "answered", w.done.Load(), "failed", w.failed.Load(),
+				"seconds", time.Since(w.begun).Seconds())
+		}
+		return "", false
+	}
+	url := w.queue[0]
+	w.queue = w.queue[1:]
+	if n := w.done.Load() + w.failed.Load(); n%1000 == 999 {
+		w.log.Info("warming the cache", "cache", w.cache, "asked", n+1, "waiting", len(w.queue))
+	}
+	return url, true
+}
+
+func (w *warmer) work(current *edge.Current) {
+	for {
+		url, ok := w.next()
+		if !ok {
+			return
+		}
+		g := w.pin(current)
+		if g == nil {
+			continue // the process ends, and so has the queue
+		}
+		status, why := get(g, url)
+		g.Unpin(0)
+		if status/100 == 2 || status/100 == 3 {
+			w.done.Add(1)
+			continue
+		}
+		if w.failed.Add(1) <= 10 { // of many that fail the first ones tell enough
+			w.log.Warn("a URL of the list cannot be had", "cache", w.cache, "url", url, "status", status, "why", why)
+		}
+	}
+}
+
+// pin waits until there is a generation, which may not have begun to serve yet; nil: there will be none.
+func (w *warmer) pin(current *edge.Current) *edge.Generation {
+	tick := time.NewTicker(lookEach)
+	defer tick.Stop()
+	for {
+		if g := current.Pin(0); g != nil {
+			return g
+		}
+		w.mu.Lock()
+		closed := w.closed
+		w.mu.Unlock()
+		if closed {
+			return nil
+		}
+		<-tick.C
+	}
+}
+
+// get asks for a URL under generation g and returns the status of the answer.
+func get(g *edge.Generation, url string) (status int, why string) {
+	x := new(edge.Exchange)
+	x.Reset()
+	x.Conn, x.Listener = edge.Discard{}, "cache"
+	x.Peer = netip.IPv6Loopback()
+	x.Client = x.Peer
+	refusal, err := x.Own("GET", url, nil)
+	switch {
+	case err != nil:
+		return 0, err.Error()
+	case refusal != "":
+		return 400, refusal
+	}
+	edge.Serve(g, x, edge.Discard{})
+	if x.Fault != nil {
+		why = x.Fault.Code
+	}
+	return x.Status(), why
+}
+
+// close forgets what waits.
+func (w *warmer) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.queue, w.closed = nil, true
+}
+
+func (w *warmer) waiting() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.queue)
+}
+
+// readList returns the URLs of a list: one a line, without empty lines and those that begin with #.
+func readList(b []byte) (urls []string, err error) {
+	lines := bufio.NewScanner(bytes.NewReader(b))
+	lines.Buffer(nil, 64<<10)
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if !strings.HasPrefix(line, "http://") && !strings.HasPrefix(line, "https://") {
+			return nil, fmt.Errorf("line %d must be a URL like http://host/path, it is %.100q", n, line)
+		}
+		urls = append(urls, line)
+	}
+	return urls, lines.Err()
+}
+
+// warmAtStart asks for what the list of the configuration names, if the cache begins empty in memory.
+func (c *cache) warmAtStart(current *edge.Current, log *slog.Logger) {
+	if c.conf.Warm == "" || !c.isNew.CompareAndSwap(true, false) {
+		return
+	}
+	b, err := os.ReadFile(c.conf.Warm)
+	var urls []string
+	if err == nil {
+		urls, err = readList(b)
+	}
+	if err == nil && !c.warmer.add(urls, c.conf.WarmWorkers, current) {
+		err = fmt.Errorf("it has more than %d URLs", mostWarm)
+	}
+	if err != nil {
+		log.Error("the cache is not warmed", "cache", c.name, "list", c.conf.Warm, "error", err)
+	}
+}
+
+// warm serves POST /cache/{name}/warm.
+func (cs *caches) warm(ctx *fasthttp.RequestCtx) {
+	c := cs.named(ctx)
+	if c == nil {
+		return
+	}
+	urls, err := readList(ctx.PostBody())
+	switch {
+	case err != nil:
+		ctx.Error(err.Error()+"\n", fasthttp.StatusBadRequest)
+	case len(urls) == 0:
+		ctx.Error("want URLs in the body, one a line\n", fasthttp.StatusBadRequest)
+	case !c.warmer.add(urls, c.conf.WarmWorkers, cs.h.Current):
+		ctx.Error("too many URLs wait already\n", fasthttp.StatusServiceUnavailable)
+	default:
+		cs.h.Log.Info("cache is warmed by the admin interface", "cache", c.name, "urls", len(urls))
+		ctx.SetStatusCode(fasthttp.StatusAccepted)
+		fmt.Fprintf(ctx, "%d URLs are asked for; GET /status has the progress\n", len(urls))
+	}
+}

@@ -1,0 +1,4 @@
+package conform
+
+// staleness are the rows of RFC 5861.
+var staleness = []Check{}

@@ -1,0 +1,4 @@
+package conform
+
+// telling are the rows of RFC 9211.
+var telling = []Check{}

@@ -1,0 +1,25 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/penstock-edge/penstock/bench/conform"
+)
+
+// TestCacheRFC: what RFC 9111, 9211, 9213 and 5861 ask of a shared cache, a subtest for each requirement, which names its
+// section.
+func TestCacheRFC(t *testing.T) {
+	o, err := conform.NewOrigin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(o.Close)
+	g := start(t, cached(o.Addr(), ""))
+	for i, c := range conform.Checks() {
+		t.Run(c.Name(), func(t *testing.T) {
+			if err := conform.One(g.addr, o, i, c); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -26,7 +26,9 @@ type shared struct {
 	fetches atomic.Int64 // under way
 	held    atomic.Int64 // bytes of bodies that are being fetched
 	warmer  warmer
-	isNew   atomic.Bool // nothing of it was asked for yet
+	// searching tells that an answer came with a rule for queries: those have to be looked for.
+	searching atomic.Bool
+	isNew     atomic.Bool // nothing of it was asked for yet
 }
 
 func newShared(size int64, below *second) *shared {

@@ -152,7 +152,7 @@ func TestEntry(t *testing.T) {
 		number := func(name string) int64 { return rapid.Int64().Draw(t, name) }
 		e := &entry{number("at"), number("age"), number("number"), number("lifetime"), number("revive"), number("rescue"),
 			number("modified"), int(rapid.Uint16().Draw(t, "status")), rapid.Uint16().Draw(t, "flags"), part("key"), part("etag"),
-			part("hashes"), part("vary"), part("reason"), part("lines")}
+			part("hashes"), part("vary"), part("search"), part("reason"), part("lines")}
 		b := e.append(nil)
 		var back entry
 		if err := back.parse(b); err != nil || fmt.Sprint(back) != fmt.Sprint(*e) {

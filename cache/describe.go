@@ -21,6 +21,7 @@ type description struct {
 	etag          []byte
 	vary          [][]byte // names of fields, in canonical form, in order
 	tags          [][]byte
+	search        []byte // what No-Vary-Search says; empty: nothing
 }
 
 func (d *description) validates() bool { return len(d.etag) > 0 || d.Modified != 0 }
@@ -77,6 +78,8 @@ func describe(y *edge.Exchange) *description {
 			encoded = true
 		case is(name, "content-range"):
 			d.Partial = true
+		case is(name, "no-vary-search"):
+			d.search = append(append(d.search, value...), ',')
 		case is(name, "surrogate-key"):
 			d.addTags(bytes.Fields(value))
 		case is(name, "cache-tag"):
@@ -85,12 +88,22 @@ func describe(y *edge.Exchange) *description {
 		kept = append(kept, line...)
 	}
 	d.choose(&own, &cdn, &general)
+	d.search = rule(d.search)
 	if encoded && !slices.ContainsFunc(d.vary, isAcceptEncoding) {
 		d.addVary(acceptEncodingKey) // a target that forgets to say so would serve it to all
 		kept = append(kept, "Vary: Accept-Encoding\r\n"...)
 	}
 	d.lines = d.without(kept)
 	return d
+}
+
+// rule returns the rule that No-Vary-Search has, as it is stored; value has a comma behind each line.
+func rule(value []byte) []byte {
+	q, ok := fresh.ParseNoVarySearch(string(bytes.TrimRight(value, ",")))
+	if !ok || q.Default() {
+		return nil
+	}
+	return q.Append(nil)
 }
 
 // addTargeted takes in a line of a targeted field, if it is one (RFC 9213 section 2.1).
@@ -160,7 +173,7 @@ func (d *description) addTags(tags [][]byte) {
 // entry returns what is stored. It lacks key and hashes.
 func (d *description) entry(o *fresh.Options) *entry {
 	e := &entry{at: d.Asked, age: max(d.InitialAge()-max(d.Came-d.Asked, 0), 0), status: d.Status,
-		modified: d.Modified, etag: d.etag, reason: d.reason, lines: d.lines}
+		modified: d.Modified, etag: d.etag, reason: d.reason, lines: d.lines, search: d.search}
 	e.lifetime, _ = d.Lifetime(o)
 	e.revive, e.rescue = d.Stale(o)
 	e.vary = bytes.Join(d.vary, comma)
@@ -246,7 +259,7 @@ func (t *fetching) renew() bool {
 		return false
 	}
 	e := full.entry(&c.opts)
-	e.key, e.vary = old.key, old.vary
+	e.key, e.vary, e.search = old.key, old.vary, old.search
 	e.number, e.hashes = t.number, c.appendHashes(nil, t.url, full.tags)
 	c.renewKept(t.k, &o, e)
 	t.flight.usesOld, t.flight.as, t.flight.upside = true, revalidated, 304

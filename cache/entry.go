@@ -22,6 +22,7 @@ type entry struct {
 	etag   []byte // as sent, quotes included; empty: none
 	hashes []byte // of its URL and its tags, eight bytes each
 	vary   []byte // names of the request's fields that it depends on, with a comma between them
+	search []byte // the rule for queries that it came with (fresh.QueryRule); empty: none
 	reason []byte
 	lines  []byte // its fields, each with CRLF behind it
 }
@@ -33,9 +34,10 @@ const (
 	isDated                           // lines have Date
 	isSign                            // no answer: where answers differ by fields of the request, their names
 	isPass                            // no answer: what comes is not to be stored, for a while
+	isSearch                          // no answer: where answers have a rule for queries, that
 )
 
-const entryHead = 7*8 + 2 + 2 + 6*4
+const entryHead = 7*8 + 2 + 2 + 7*4
 
 // append appends the form that parse reads.
 func (e *entry) append(dst []byte) []byte {
@@ -45,7 +47,7 @@ func (e *entry) append(dst []byte) []byte {
 	}
 	dst = le.AppendUint16(dst, uint16(e.status))
 	dst = le.AppendUint16(dst, e.flags)
-	parts := [...][]byte{e.key, e.etag, e.hashes, e.vary, e.reason, e.lines}
+	parts := [...][]byte{e.key, e.etag, e.hashes, e.vary, e.search, e.reason, e.lines}
 	for _, p := range parts {
 		dst = le.AppendUint32(dst, uint32(len(p)))
 	}
@@ -68,7 +70,7 @@ func (e *entry) parse(b []byte) error {
 	}
 	e.status, e.flags = int(le.Uint16(b[56:])), le.Uint16(b[58:])
 	rest := b[entryHead:]
-	for i, p := range [...]*[]byte{&e.key, &e.etag, &e.hashes, &e.vary, &e.reason, &e.lines} {
+	for i, p := range [...]*[]byte{&e.key, &e.etag, &e.hashes, &e.vary, &e.search, &e.reason, &e.lines} {
 		n := uint64(le.Uint32(b[60+4*i:]))
 		if n > uint64(len(rest)) {
 			return errEntry

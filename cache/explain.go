@@ -19,7 +19,7 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 		say("passed by (%s): %s", why.word(), why.text())
 		return lines
 	}
-	key := strings.ReplaceAll(string(r.text[len(l.route)+1:]), "\x00", " + ")
+	key := strings.ReplaceAll(string(r.exact[len(l.route)+1:]), "\x00", " + ")
 	say("looked up as %s", key)
 	if r.q.NoCache || r.q.MaxAge == 0 {
 		say("the request wants the target to be asked")

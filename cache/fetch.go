@@ -18,9 +18,10 @@ type fetching struct {
 	c      *cache
 	y      *edge.Exchange
 	flight *flight
-	landed key    // where the flight is known
-	base   []byte // the key without what Vary adds
-	url    []byte // in base
+	landed key // where the flight is known
+	route  string
+	exact  []byte // the key of the request alone
+	url    []byte // in exact
 	auth   bool   // the request has Authorization
 	text   []byte // the whole key, as the request had it
 	old    *entry // what was found and is to be asked about; nil: nothing
@@ -77,7 +78,10 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 		r.status, r.why = passed, notForAll
 		return edge.Next
 	}
-	text := r.text[:r.base]
+	text := append(r.text[:0], r.exact...)
+	if len(f.what.search) > 0 && r.rule.ParseRule(f.what.search) == nil {
+		text = c.conf.appendRuleKey(text[:0], x, r.route, &r.rule)
+	}
 	if len(f.what.vary) > 0 {
 		text = appendVariant(text, f.what.vary, x)
 	}
@@ -136,8 +140,7 @@ func (c *cache) serveFlightPart(x *edge.Exchange, r *record, e *entry, b *body, 
 // newFetch prepares a fetch for what r asks.
 func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
 	t := &fetching{c: c, flight: f, landed: r.k, text: bytes.Clone(r.text), k: r.k}
-	t.base = t.text[:r.base:r.base]
-	t.url = t.base[r.url[0]:r.url[1]]
+	t.route, t.exact, t.url = r.route, bytes.Clone(r.exact), bytes.Clone(r.url)
 	y := new(edge.Exchange)
 	x.CopyTo(y)
 	y.Req.SetMethod("GET")
@@ -431,18 +434,29 @@ func (t *fetching) take() outcome {
 	return fetched
 }
 
-// address gives an entry its whole key and returns what it is found by. Where answers differ, it puts
-// up a sign that says by what.
+// address gives an entry its whole key and returns what it is found by. Where answers differ, or have a rule
+// for queries, it puts up a sign that says so.
 func (t *fetching) address(e *entry) key {
 	c := t.c
-	if len(e.vary) == 0 {
-		e.key = t.base
-		return c.hash(t.base)
+	e.key = t.exact
+	var q fresh.QueryRule
+	if len(e.search) > 0 && q.ParseRule(e.search) == nil {
+		by := c.conf.appendRuleKey(nil, t.y, t.route, nil)
+		c.putUp(&entry{at: e.at, flags: isSearch, search: e.search, key: by})
+		c.searching.Store(true)
+		e.key = c.conf.appendRuleKey(nil, t.y, t.route, &q)
 	}
-	sign := &entry{at: e.at, lifetime: signFor.Milliseconds(), flags: isSign, vary: e.vary, key: t.base}
-	c.keep(c.hash(t.base), sign, nil)
-	e.key = appendVariant(bytes.Clone(t.base), e.vary, t.y)
+	if len(e.vary) > 0 {
+		c.putUp(&entry{at: e.at, flags: isSign, vary: e.vary, key: e.key})
+		e.key = appendVariant(bytes.Clone(e.key), e.vary, t.y)
+	}
 	return c.hash(e.key)
+}
+
+// putUp stores a sign.
+func (c *cache) putUp(sign *entry) {
+	sign.lifetime = signFor.Milliseconds()
+	c.keep(c.hash(sign.key), sign, nil)
 }
 
 // signFor is how long it is remembered which fields a URL's answers depend on.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 )
@@ -12,20 +13,25 @@ type key = store.Key
 
 // appendURL appends what a request asks for, in the one form that the cache knows it in.
 func (c *Config) appendURL(dst []byte, x *edge.Exchange) []byte {
-	dst = append(append(dst, x.Scheme...), "://"...)
-	at := len(dst)
-	dst = append(dst, x.Authority...)
-	lower(dst[at:])
-	dst = append(dst, x.Path...)
+	dst = c.appendPath(dst, x)
 	if !x.HasQuery {
 		return dst
 	}
-	at = len(dst)
+	at := len(dst)
 	dst = c.appendQuery(append(dst, '?'), x.Query)
 	if len(dst) == at+1 && len(x.Query) > 0 {
 		return dst[:at] // nothing of it is left
 	}
 	return dst
+}
+
+// appendPath appends a URL without its query.
+func (*Config) appendPath(dst []byte, x *edge.Exchange) []byte {
+	dst = append(append(dst, x.Scheme...), "://"...)
+	at := len(dst)
+	dst = append(dst, x.Authority...)
+	lower(dst[at:])
+	return append(dst, x.Path...)
 }
 
 func lower(b []byte) {
@@ -39,7 +45,7 @@ func lower(b []byte) {
 // appendQuery appends the parameters of a query that belong to the key. They are not decoded: two that a
 // target may tell apart stay apart.
 func (c *Config) appendQuery(dst, query []byte) []byte {
-	if len(c.QueryKeep) == 0 && len(c.QueryDrop) == 0 && !c.SortQuery {
+	if !c.picks() {
 		return append(dst, query...)
 	}
 	var room [16][]byte
@@ -63,6 +69,9 @@ func (c *Config) appendQuery(dst, query []byte) []byte {
 	}
 	return dst
 }
+
+// picks tells that not all of a query belongs to the key as it is.
+func (c *Config) picks() bool { return len(c.QueryKeep) > 0 || len(c.QueryDrop) > 0 || c.SortQuery }
 
 func byName(a, b []byte) int {
 	x, _, _ := bytes.Cut(a, equals)
@@ -91,13 +100,37 @@ func (c *Config) appendKey(dst []byte, x *edge.Exchange, route string) (text []b
 	at := len(dst)
 	dst = c.appendURL(dst, x)
 	end := len(dst)
+	dst = c.appendFields(dst, x)
+	return dst, dst[at:end]
+}
+
+// appendRuleKey appends the whole key of all requests whose queries say the same under a rule; without a rule
+// that of what knows the rule of the path.
+func (c *Config) appendRuleKey(dst []byte, x *edge.Exchange, route string, q *fresh.QueryRule) []byte {
+	dst = append(append(dst, route...), 0)
+	dst = append(append(c.appendPath(dst, x), '?'), ruled)
+	if q != nil {
+		query := x.Query
+		if c.picks() {
+			query = c.appendQuery(nil, query)
+		}
+		dst = q.AppendQuery(append(dst, ruled), query)
+	}
+	return c.appendFields(dst, x)
+}
+
+// ruled is in no URL.
+const ruled = 1
+
+// appendFields appends what of a request's fields is in its key.
+func (c *Config) appendFields(dst []byte, x *edge.Exchange) []byte {
 	for _, name := range c.keyHeaders {
 		dst = append(append(dst, 0), x.Req.PeekCanonical(name)...)
 	}
 	for _, name := range c.keyCookies {
 		dst = append(append(dst, 0), edge.CookieValue(x.Cookie, name)...)
 	}
-	return dst, dst[at:end]
+	return dst
 }
 
 var (

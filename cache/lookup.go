@@ -30,10 +30,13 @@ type record struct {
 	begun  bool
 	absent bool   // it is not in memory
 	lack   reason // why what was found, if anything, is not the answer
-	text   []byte // the whole key
+	route  string
+	exact  []byte // the key of the request alone
+	url    []byte // in exact
+	text   []byte // the whole key of the answer: exact, or by a rule for queries, and what Vary adds
 	base   int    // of text without what Vary adds
-	url    [2]int // where in text the URL is
-	k      key    // of text
+	rule   fresh.QueryRule
+	k      key // of text
 	found  bool
 	onDisk bool // it was looked for there
 	entry  entry
@@ -54,7 +57,8 @@ func (r *record) release() {
 	if cap(r.buf) > keptBuffer {
 		r.buf = nil
 	}
-	*r = record{text: r.text[:0], buf: r.buf[:0], spare: r.spare[:0]}
+	*r = record{exact: r.exact[:0], text: r.text[:0], buf: r.buf[:0], spare: r.spare[:0],
+		rule: fresh.QueryRule{Names: r.rule.Names[:0]}}
 	records.Put(r)
 }
 
@@ -143,21 +147,51 @@ func (l *lookup) begin(x *edge.Exchange, r *record) reason {
 	case len(x.Cookie) > 0 && c.conf.Cookies == "pass" && len(c.conf.KeyCookies) == 0:
 		return withCookie
 	}
-	var url []byte
-	r.text, url = c.conf.appendKey(r.text[:0], x, l.route)
-	r.base = len(r.text)
-	r.url[0] = len(l.route) + 1
-	r.url[1] = r.url[0] + len(url)
+	r.route = l.route
+	r.exact, r.url = c.conf.appendKey(r.exact[:0], x, l.route)
 	return noReason
 }
 
 // find looks for the answer to a request and says what it may be used for.
 func (c *cache) find(x *edge.Exchange, r *record) fresh.Use {
-	r.text = r.text[:r.base]
+	r.text = append(r.text[:0], r.exact...)
+	use, known := c.findText(x, r)
+	if !known && c.searching.Load() && c.byRule(x, r) {
+		use, _ = c.findText(x, r)
+	}
+	return use
+}
+
+// byRule makes the key in r the one by the rule for queries that answers of the path have. It returns false
+// when there is none, and leaves the key as it was.
+func (c *cache) byRule(x *edge.Exchange, r *record) bool {
+	k := r.k
+	r.text = c.conf.appendRuleKey(r.text[:0], x, r.route, nil)
+	r.k = c.hash(r.text)
+	ok := c.get(r) && r.entry.flags&isSearch != 0 && r.rule.ParseRule(r.entry.search) == nil
+	r.text = r.text[:0]
+	if ok {
+		r.text = c.conf.appendRuleKey(r.text, x, r.route, &r.rule)
+	} else {
+		r.text, r.k = append(r.text, r.exact...), k
+	}
+	r.found, r.absent = false, true
+	return ok
+}
+
+// findText looks for the answer whose key, but for what Vary adds, is in r. known is false when there is
+// nothing under that.
+func (c *cache) findText(x *edge.Exchange, r *record) (use fresh.Use, known bool) {
+	r.base = len(r.text)
 	r.k, r.lack = c.hash(r.text), absent
 	if !c.get(r) {
-		return fresh.Ask
+		return fresh.Ask, false
 	}
+	return c.findVariant(x, r), true
+}
+
+// findVariant goes on from what is under the key without what Vary adds.
+func (c *cache) findVariant(x *edge.Exchange, r *record) fresh.Use {
 	if r.entry.flags&isSign != 0 {
 		r.text = appendVariant(r.text, r.entry.vary, x)
 		r.k = c.hash(r.text)
@@ -177,7 +211,7 @@ func (c *cache) find(x *edge.Exchange, r *record) fresh.Use {
 		r.lack = askedAnew
 	}
 	use := fresh.Decide(r.age, e.lifetime, e.revive, e.flags&mustRevalidate != 0, e.flags&alwaysAsk != 0, &r.q)
-	switch c.purges.judge(e.number, r.text[r.url[0]:r.url[1]], e.hashes) {
+	switch c.purges.judge(e.number, r.url, e.hashes) {
 	case purged:
 		r.found, r.lack, r.age = false, wasPurged, -1
 		return fresh.Ask

@@ -63,13 +63,18 @@ func (p *purges) judge(number int64, url []byte, hashes []byte) verdict {
 	}
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	for ; len(hashes) >= 8; hashes = hashes[8:] {
-		m := p.marks[hashAt(hashes)]
-		if number < m.hard {
-			return purged
-		}
-		if number < m.soft {
-			v = stale
+	if len(p.marks) > 0 {
+		for h := hashURL(url); ; h, hashes = hashAt(hashes), hashes[8:] { // it may have been fetched by another URL
+			m := p.marks[h]
+			if number < m.hard {
+				return purged
+			}
+			if number < m.soft {
+				v = stale
+			}
+			if len(hashes) < 8 {
+				break
+			}
 		}
 	}
 	for i := range p.prefix {

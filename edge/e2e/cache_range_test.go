@@ -49,6 +49,61 @@ func TestCacheRanges(t *testing.T) {
 	}
 }
 
+// TestCacheNoVarySearch: an answer is used for all queries on which it does not depend, as it says itself.
+func TestCacheNoVarySearch(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, "query_drop = [\"drop\"]\n"))
+	serve := func(path, rule string, more ...string) {
+		o.do(path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "max-age=100")
+			w.Header().Set("No-Vary-Search", rule)
+			for _, f := range more {
+				name, value, _ := strings.Cut(f, ": ")
+				w.Header().Set(name, value)
+			}
+			fmt.Fprint(w, r.URL.RawQuery, " ", r.Header.Get("X-Lang"))
+		})
+	}
+	f := func(target, want string, fields ...string) {
+		t.Helper()
+		if a := g.ask("GET", target, fields...); strings.TrimSpace(a.body) != want {
+			t.Errorf("%s: %q, want %q (%s)", target, a.body, want, a.Get("Cache-Status"))
+		}
+	}
+	serve("/utm", `params=("utm")`)
+	f("/utm?a=1&utm=x", "a=1&utm=x")
+	f("/utm?utm=y&%61=%31", "a=1&utm=x") // it says the same
+	f("/utm?a=1&drop=3", "a=1&utm=x")
+	f("/utm?a=2&utm=x", "a=2&utm=x")
+	f("/utm?utm=x", "utm=x")
+	f("/utm", "utm=x")
+	serve("/none", "params, except=(\"id\")", "Vary: X-Lang")
+	f("/none?x=1", "x=1 de", "X-Lang: de")
+	f("/none?y=1", "y=1 en", "X-Lang: en")
+	f("/none?z=1", "x=1 de", "X-Lang: de")
+	f("/none?id=2&z=1", "id=2&z=1 de", "X-Lang: de")
+	f("/none?z=3&id=2", "id=2&z=1 de", "X-Lang: de")
+	serve("/order", "key-order")
+	f("/order?a=1&b=2", "a=1&b=2")
+	f("/order?b=2&a=1", "a=1&b=2")
+	serve("/bad", "params=x")
+	f("/bad?a=1", "a=1")
+	f("/bad?a=2", "a=2")
+	if n := o.count("/utm"); n != 3 {
+		t.Errorf("the target was asked %d times", n)
+	}
+	g.purge("url=http://" + g.addr + "/utm?utm=z%26a=1") // nobody has asked for this one
+	f("/utm?utm=z&a=1", "utm=z&a=1")
+	f("/utm?utm=1&a=1", "utm=z&a=1")
+	// When the answer has no such rule any more, it is found by its own query alone.
+	o.on("/utm", 200, "no rule", "Cache-Control: max-age=100")
+	g.purge("all=1")
+	f("/utm?utm=n&a=1", "no rule")
+	o.on("/utm", 200, "another", "Cache-Control: max-age=100")
+	f("/utm?utm=m&a=1", "another")
+	f("/utm?utm=n&a=1", "no rule")
+}
+
 // TestCacheFetchWhole: what asks for a part, or for the head, of what is not stored has all of it fetched, or is passed on.
 func TestCacheFetchWhole(t *testing.T) {
 	o := newScripted(t)

@@ -26,6 +26,8 @@ type shared struct {
 	fetches atomic.Int64 // under way
 	held    atomic.Int64 // bytes of bodies that are being fetched
 	warmer  warmer
+	coded   atomic.Bool // there may be encoded forms
+	coding  atomic.Bool // one is being made
 	// searching tells that an answer came with a rule for queries: those have to be looked for.
 	searching atomic.Bool
 	isNew     atomic.Bool // nothing of it was asked for yet

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -23,6 +24,11 @@ type Config struct {
 	// StaleWhileRevalidate and StaleIfError are for answers that do not say it themselves.
 	StaleWhileRevalidate time.Duration `toml:"stale_while_revalidate" default:"0s" min:"0s" max:"8760h"`
 	StaleIfError         time.Duration `toml:"stale_if_error" default:"0s" min:"0s" max:"8760h"`
+	// Compress are the codings in which answers are stored besides, the best first: zstd, br, gzip. They are
+	// made of bodies of CompressMin and more, of CompressTypes: "text/html", "text/*", "*+json".
+	Compress      []string    `toml:"compress"`
+	CompressMin   config.Size `toml:"compress_min" default:"1KiB" min:"0B"`
+	CompressTypes []string    `toml:"compress_types"`
 	// Warm is a list of URLs, one a line, that are asked for when the gateway starts, by WarmWorkers at once.
 	Warm        string `toml:"warm"`
 	WarmWorkers int    `toml:"warm_workers" default:"4" min:"1" max:"256"`
@@ -49,6 +55,7 @@ type Config struct {
 	Table *config.Table `toml:"-"`
 
 	keyHeaders, keyCookies [][]byte
+	coders                 []*coding
 }
 
 func readConfig(t *config.Table) *Config {
@@ -70,6 +77,7 @@ func readConfig(t *config.Table) *Config {
 	if c.MaxTTL > 0 && c.MinTTL > c.MaxTTL {
 		t.Errorf("min_ttl", "is more than max_ttl, %s", c.MaxTTL)
 	}
+	c.readCodings(t)
 	for _, name := range c.KeyHeaders {
 		c.keyHeaders = append(c.keyHeaders, fasthttp.AppendNormalizedHeaderKey(nil, name))
 	}
@@ -77,4 +85,22 @@ func readConfig(t *config.Table) *Config {
 		c.keyCookies = append(c.keyCookies, []byte(name))
 	}
 	return c
+}
+
+// defaultTypes are those of bodies that become much smaller.
+var defaultTypes = []string{"text/*", "application/json", "application/javascript", "application/xml",
+	"application/wasm", "application/manifest+json", "image/svg+xml", "*+json", "*+xml"}
+
+func (c *Config) readCodings(t *config.Table) {
+	if len(c.CompressTypes) == 0 {
+		c.CompressTypes = defaultTypes
+	}
+	for _, name := range c.Compress {
+		i := slices.IndexFunc(codings, func(one coding) bool { return one.name == name })
+		if i < 0 {
+			t.Errorf("compress", "has %q; known are gzip, br and zstd", name)
+			continue
+		}
+		c.coders = append(c.coders, &codings[i])
+	}
 }

@@ -18,6 +18,8 @@ type description struct {
 	fresh.Response
 	reason, lines []byte // lines as they are stored
 	dated         bool
+	encoded       bool // it has a content coding
+	kind          []byte
 	etag          []byte
 	vary          [][]byte // names of fields, in canonical form, in order
 	tags          [][]byte
@@ -40,7 +42,6 @@ func describe(y *edge.Exchange) *description {
 	general.Reset()
 	cdn.Reset()
 	own.Reset()
-	encoded := false
 	kept := make([]byte, 0, len(lines))
 	for rest := lines; len(rest) > 0; {
 		end := bytes.IndexByte(rest, '\n') + 1
@@ -75,7 +76,9 @@ func describe(y *edge.Exchange) *description {
 		case is(name, "vary"):
 			d.addVary(value)
 		case is(name, "content-encoding"):
-			encoded = true
+			d.encoded = true
+		case is(name, "content-type"):
+			d.kind = bytes.Clone(value)
 		case is(name, "content-range"):
 			d.Partial = true
 		case is(name, "no-vary-search"):
@@ -89,7 +92,7 @@ func describe(y *edge.Exchange) *description {
 	}
 	d.choose(&own, &cdn, &general)
 	d.search = rule(d.search)
-	if encoded && !slices.ContainsFunc(d.vary, isAcceptEncoding) {
+	if d.encoded && !slices.ContainsFunc(d.vary, isAcceptEncoding) {
 		d.addVary(acceptEncodingKey) // a target that forgets to say so would serve it to all
 		kept = append(kept, "Vary: Accept-Encoding\r\n"...)
 	}
@@ -170,8 +173,9 @@ func (d *description) addTags(tags [][]byte) {
 	}
 }
 
-// entry returns what is stored. It lacks key and hashes.
-func (d *description) entry(o *fresh.Options) *entry {
+// entryOf returns what is stored of an answer. It lacks key and hashes.
+func (c *cache) entryOf(d *description) *entry {
+	o := &c.opts
 	e := &entry{at: d.Asked, age: max(d.InitialAge()-max(d.Came-d.Asked, 0), 0), status: d.Status,
 		modified: d.Modified, etag: d.etag, reason: d.reason, lines: d.lines, search: d.search}
 	e.lifetime, _ = d.Lifetime(o)
@@ -188,6 +192,12 @@ func (d *description) entry(o *fresh.Options) *entry {
 	}
 	if d.dated {
 		e.flags |= isDated
+	}
+	if c.encodable(d) {
+		e.flags |= encodes
+		if !slices.ContainsFunc(d.vary, isAcceptEncoding) { // else the line is there
+			e.lines = append(bytes.Clone(e.lines), "Vary: Accept-Encoding\r\n"...)
+		}
 	}
 	return e
 }
@@ -258,7 +268,7 @@ func (t *fetching) renew() bool {
 		c.forget(t.k, t.text)
 		return false
 	}
-	e := full.entry(&c.opts)
+	e := c.entryOf(full)
 	e.key, e.vary, e.search = old.key, old.vary, old.search
 	e.number, e.hashes = t.number, c.appendHashes(nil, t.url, full.tags)
 	c.renewKept(t.k, &o, e)

@@ -35,6 +35,7 @@ const (
 	isSign                            // no answer: where answers differ by fields of the request, their names
 	isPass                            // no answer: what comes is not to be stored, for a while
 	isSearch                          // no answer: where answers have a rule for queries, that
+	encodes                           // it may have encoded forms beside it
 )
 
 const entryHead = 7*8 + 2 + 2 + 7*4

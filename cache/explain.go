@@ -39,7 +39,7 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 		say("the answer is not stored (%s): %s", why, why.Text())
 		return lines
 	}
-	e := d.entry(&c.opts)
+	e := c.entryOf(d)
 	say("the answer is stored, and fresh for %s", seconds(e.lifetime-e.age))
 	switch {
 	case e.flags&alwaysAsk != 0:

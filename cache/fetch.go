@@ -86,8 +86,7 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 		text = appendVariant(text, f.what.vary, x)
 	}
 	if !bytes.Equal(text, f.what.key) {
-		r.why = otherVariant
-		return edge.Next
+		return c.followVariant(x, r)
 	}
 	r.why = noReason
 	if b := f.read(); b != nil {
@@ -98,6 +97,22 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 		return c.serve(x, r, collapsed)
 	}
 	return edge.Next
+}
+
+// followVariant goes on when the answer it waited for is for other values of the fields in Vary: what these
+// are
+// is known by now, so that it can wait with those that want the same.
+func (c *cache) followVariant(x *edge.Exchange, r *record) edge.Verdict {
+	if use := c.find(x, r); use != fresh.Ask {
+		r.why = noReason
+		return c.serve(x, r, collapsed)
+	}
+	if r.second {
+		r.why = otherVariant
+		return edge.Next
+	}
+	r.second = true
+	return c.fetchFor(x, r)
 }
 
 // serveFlight makes what a fetch brings the answer.
@@ -411,7 +426,7 @@ func (t *fetching) take() outcome {
 	if y.OutLen > int64(c.conf.MaxObject) {
 		return t.pass(tooLarge, true)
 	}
-	e := d.entry(&c.opts)
+	e := c.entryOf(d)
 	k := t.address(e)
 	e.number, e.hashes = t.number, c.appendHashes(nil, t.url, d.tags)
 	f := t.flight

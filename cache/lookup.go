@@ -36,8 +36,10 @@ type record struct {
 	text   []byte // the whole key of the answer: exact, or by a rule for queries, and what Vary adds
 	base   int    // of text without what Vary adds
 	rule   fresh.QueryRule
-	k      key // of text
+	coding *coding // an encoded form that is wanted; nil: none
+	k      key     // of text
 	found  bool
+	second bool // it has waited for the fetch of another variant
 	onDisk bool // it was looked for there
 	entry  entry
 	object store.Object
@@ -147,7 +149,7 @@ func (l *lookup) begin(x *edge.Exchange, r *record) reason {
 	case len(x.Cookie) > 0 && c.conf.Cookies == "pass" && len(c.conf.KeyCookies) == 0:
 		return withCookie
 	}
-	r.route = l.route
+	r.route, r.coding = l.route, c.conf.wanted(x)
 	r.exact, r.url = c.conf.appendKey(r.exact[:0], x, l.route)
 	return noReason
 }
@@ -183,6 +185,9 @@ func (c *cache) byRule(x *edge.Exchange, r *record) bool {
 // nothing under that.
 func (c *cache) findText(x *edge.Exchange, r *record) (use fresh.Use, known bool) {
 	r.base = len(r.text)
+	if c.findCoded(r) {
+		return fresh.Fresh, true
+	}
 	r.k, r.lack = c.hash(r.text), absent
 	if !c.get(r) {
 		return fresh.Ask, false
@@ -194,18 +199,26 @@ func (c *cache) findText(x *edge.Exchange, r *record) (use fresh.Use, known bool
 func (c *cache) findVariant(x *edge.Exchange, r *record) fresh.Use {
 	if r.entry.flags&isSign != 0 {
 		r.text = appendVariant(r.text, r.entry.vary, x)
+		if c.findCoded(r) {
+			return fresh.Fresh
+		}
 		r.k = c.hash(r.text)
 		if !c.get(r) {
 			return fresh.Ask
 		}
 	}
-	e := &r.entry
-	if e.flags&isPass != 0 {
+	if e := &r.entry; e.flags&isPass != 0 {
 		if r.now >= e.at+e.lifetime {
 			r.found = false
 		}
 		return fresh.Ask
 	}
+	return c.weigh(r)
+}
+
+// weigh says what the answer that was found may be used for.
+func (c *cache) weigh(r *record) fresh.Use {
+	e := &r.entry
 	r.age, r.lack = e.ageAt(r.now), tooOld
 	if r.age < e.lifetime && e.flags&alwaysAsk == 0 {
 		r.lack = askedAnew
@@ -223,13 +236,26 @@ func (c *cache) findVariant(x *edge.Exchange, r *record) fresh.Use {
 			}
 		}
 	}
-	if !r.object.Complete() {
+	if !c.complete(r) {
 		r.found, r.absent, r.lack, use = false, true, absent, fresh.Ask
 	}
 	if use == fresh.Ask {
 		r.age = -1
 	}
 	return use
+}
+
+// mostGathered is the size of a body up to which all of it is read before the head is sent: none of its parts
+// can go meanwhile.
+const mostGathered = 128 << 10
+
+// complete tells that all of the body that was found is there.
+func (c *cache) complete(r *record) (ok bool) {
+	if r.object.Whole() || r.object.Len > mostGathered {
+		return r.object.Complete()
+	}
+	r.buf, ok = r.object.Gather(r.buf)
+	return ok
 }
 
 // get reads the entry under r.k into r.

@@ -67,6 +67,7 @@ func (c *cache) keep(k key, e *entry, body [][]byte) {
 		t.Put(e.key, meta, body, c.until(n))
 	}
 	_ = c.store.Put(k, meta, body, n) // else the next one fetches it again
+	c.forgetCoded(e.key)
 }
 
 // until returns the time n seconds from now in seconds since 1970.
@@ -78,6 +79,7 @@ func (c *cache) forget(k key, text []byte) {
 		t.Delete(text)
 	}
 	c.store.Delete(k)
+	c.forgetCoded(text)
 }
 
 // promote reads from disk what is asked for and not in memory. It returns false when it is not there.
@@ -106,7 +108,8 @@ func (c *cache) promote(r *record) bool {
 func (c *cache) renewKept(k key, o *store.Object, e *entry) {
 	meta, n := e.append(nil), e.seconds()
 	if t := c.tier; t != nil {
-		t.Renew(e.key, meta, c.until(n))
+		t.Renew(e.key, o.Meta, meta, c.until(n))
 	}
 	_ = c.store.Renew(k, o, meta, n) // else it stays as it was, and is asked about again
+	c.forgetCoded(e.key)
 }

@@ -18,6 +18,9 @@ func (c *cache) serve(x *edge.Exchange, r *record, as status) edge.Verdict {
 	if c.unmodified(x, r, e) {
 		return edge.Answered
 	}
+	if r.coding != nil && e.flags&encodes != 0 && as == hit {
+		c.encode(r)
+	}
 	x.SetHead(e.status, e.reason, e.lines, e.flags&isDated != 0)
 	x.OutLen, x.Out = o.Len, nil
 	if spans, ok := r.asked(x, e, o.Len); ok {

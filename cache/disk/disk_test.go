@@ -105,11 +105,18 @@ func TestAgainstMap(t *testing.T) {
 				twin[name] = o
 			case "renew":
 				tier.settle()
-				if o, there := twin[name]; there {
-					o.meta = fmt.Sprint("renewed ", step)
+				o, there := twin[name]
+				old := o.meta
+				if rapid.IntRange(0, 3).Draw(rt, "of another") == 0 {
+					old += "?"
+				}
+				tier.Renew([]byte(name), []byte(old), fmt.Append(nil, "renewed ", step), never)
+				if o.meta = fmt.Sprint("renewed ", step); there {
 					twin[name] = o
 				}
-				tier.Renew([]byte(name), fmt.Append(nil, "renewed ", step), never)
+				if strings.HasSuffix(old, "?") {
+					delete(twin, name)
+				}
 			case "delete":
 				tier.Delete([]byte(name))
 				delete(twin, name)
@@ -443,7 +450,7 @@ func TestAtOnce(t *testing.T) {
 					}
 				case 4:
 					if o := tier.Get(name); o != nil {
-						tier.Renew(name, o.Meta, never)
+						tier.Renew(name, o.Meta, o.Meta, never)
 					}
 				}
 			}

@@ -92,6 +92,24 @@ func (s *segment) read(offset, size uint32) (r record, inline []byte, err error)
 	return r, b[headSize+len(r.meta):], nil
 }
 
+// readHead is read without the body that follows.
+func (s *segment) readHead(offset, size uint32) (r record, err error) {
+	b := make([]byte, min(size, scanSize))
+	for {
+		if _, err := s.f.ReadAt(b, int64(offset)); err != nil {
+			return r, err
+		}
+		need, err := r.parse(b, s.number, offset)
+		if err != nil || need == 0 {
+			return r, err
+		}
+		if need > int(size) {
+			return r, errRecord
+		}
+		b = make([]byte, need)
+	}
+}
+
 // scan calls each for the records in the first bytes of the segment in their order, up to the first one that
 // is not whole, and returns where that would be. Bodies are not read, and metas are gone after each.
 func (s *segment) scan(length int64, each func(r *record, offset uint32)) (offset int64, err error) {

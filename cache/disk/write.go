@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -12,7 +13,7 @@ type operation struct {
 	pieces [][]byte
 	number uint64
 	length int64
-	renews ref // of kindRenew: the record whose body is kept
+	renews []byte // of kindRenew: the meta of the record whose body is kept
 }
 
 const (
@@ -37,19 +38,20 @@ func (t *Tier) Put(name, meta []byte, body [][]byte, until int64) {
 	t.enqueue(o)
 }
 
-// Renew stores another meta for what is under a name, whose body stays.
-func (t *Tier) Renew(name, meta []byte, until int64) {
+// Renew stores another meta for what is under a name, whose body stays. When its meta is not old, it is
+// something else, and is forgotten.
+func (t *Tier) Renew(name, old, meta []byte, until int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	k := t.key(name)
-	where, ok := t.find(k)
+	_, ok := t.find(k)
 	if !ok || len(meta) > mostMeta {
 		// What may wait to be written has the meta of before.
 		t.enqueue(operation{record: record{kind: kindDelete, key: k}})
 		return
 	}
 	r := record{kind: kindRenew, key: k, meta: meta, until: seconds(until)}
-	t.enqueue(operation{record: r, renews: where})
+	t.enqueue(operation{record: r, renews: old})
 }
 
 // Delete forgets what is under a name.
@@ -118,17 +120,17 @@ func (t *Tier) apply(o *operation) {
 	old, had := t.index[o.key]
 	if o.kind == kindRenew {
 		s := t.segments[old.segment]
-		if !had || old != o.renews || s == nil || t.segments[old.body] == nil {
+		if !had || s == nil || t.segments[old.body] == nil {
 			return
 		}
 		t.mu.Unlock()
-		r, _, err := s.read(old.offset, old.size)
+		r, err := s.readHead(old.offset, old.size)
 		t.mu.Lock()
-		if err != nil {
-			delete(t.index, o.key)
-			return
+		if err == nil && bytes.Equal(r.meta, o.renews) {
+			o.body, o.sum = r.body, r.sum
+		} else {
+			o.kind, o.meta = kindDelete, nil
 		}
-		o.body, o.sum = r.body, r.sum
 	}
 	if o.kind == kindDelete && !had {
 		return

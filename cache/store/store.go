@@ -89,15 +89,30 @@ func (s *Store) Get(k Key, buf []byte) (o Object, _ []byte, ok bool) {
 	return o, buf, true
 }
 
-// Complete tells that all chunks are there at the moment.
+// Complete tells that all chunks are there at the moment. They count as used now: what is read to its end
+// only slowly does not lose its end meanwhile, as long as others go that were used before.
 func (o *Object) Complete() bool {
 	for i := range o.chunks {
 		k := chunkKey(o.number, i)
-		if _, err := o.store.engine.TTL(k[:]); err != nil {
+		if o.store.engine.GetFn(k[:], func([]byte) error { return nil }) != nil {
 			return false
 		}
 	}
 	return true
+}
+
+// Gather appends a body in chunks to buf, whence it is in Body, and returns the buffer. ok is false when a
+// chunk is gone.
+func (o *Object) Gather(buf []byte) (_ []byte, ok bool) {
+	from := len(buf)
+	for int64(len(buf)-from) < o.Len {
+		var err error
+		if buf, err = o.ChunkAt(int64(len(buf)-from), buf); err != nil {
+			return buf[:from], false
+		}
+	}
+	o.Body, o.chunks = buf[from:], 0
+	return buf, true
 }
 
 // ErrGone says that a part of the body was forgotten meanwhile.

@@ -136,7 +136,17 @@ func TestOffsets(t *testing.T) {
 			t.Errorf("at %d: %d bytes, %v", at, len(b), err)
 		}
 	}
+	g := o
+	buf, ok := g.Gather([]byte("before"))
+	if !ok || !g.Whole() || !bytes.Equal(g.Body, body) || string(buf[:6]) != "before" || len(buf) != 6+len(body) {
+		t.Errorf("gathered are %d bytes, %v", len(g.Body), ok)
+	}
 	s.Clear()
+	if g = o; true {
+		if buf, ok = g.Gather(nil); ok || len(buf) > 0 || g.Whole() {
+			t.Error("gathered, though all was forgotten")
+		}
+	}
 	if o.Complete() {
 		t.Error("complete, though all was forgotten")
 	}

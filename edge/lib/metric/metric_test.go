@@ -465,6 +465,7 @@ func TestWriteProcess(t *testing.T) {
 	f("go_goroutines", 1, 1000)
 	f("go_threads", 1, 1000)
 	f("go_gc_cycles_total", 0, 1e6)
+	f("go_cpu_classes_gc_total_cpu_seconds_total", 0, 1e5)
 	f(`go_gc_duration_seconds{quantile="0.75"}`, 0, 10)
 	f("go_gc_duration_seconds_count", 0, 1e6)
 	f("go_memstats_alloc_bytes", 1e4, 1e10)

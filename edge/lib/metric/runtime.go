@@ -17,6 +17,9 @@ var goMetrics = [...]struct {
 	kind       kind
 	from       []string
 }{
+	{"go_cpu_classes_gc_total_cpu_seconds_total",
+		"CPU time of garbage collection, as the runtime estimates it.", counter,
+		[]string{"/cpu/classes/gc/total:cpu-seconds"}},
 	{"go_gc_cycles_total", "Garbage collections completed.", counter,
 		[]string{"/gc/cycles/total:gc-cycles"}},
 	{"go_gc_gogc_percent", "Heap growth that starts a collection, GOGC.", gauge,
@@ -70,9 +73,13 @@ func WriteProcess(w io.Writer) error {
 	for _, m := range goMetrics {
 		sum, known := 0.0, true
 		for range m.from {
-			v := samples[0].Value
-			if known = known && v.Kind() == metrics.KindUint64; known {
+			switch v := samples[0].Value; v.Kind() {
+			case metrics.KindUint64:
 				sum += float64(v.Uint64())
+			case metrics.KindFloat64:
+				sum += v.Float64()
+			default:
+				known = false
 			}
 			samples = samples[1:]
 		}

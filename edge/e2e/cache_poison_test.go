@@ -1,0 +1,183 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestCachePoisoning: what is not in the key does not reach the target of what is stored.
+func TestCachePoisoning(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, "query_drop = [\"utm_source\"]\nsort_query = true\ncookies = \"ignore\"\n"))
+	o.do("/a", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=100")
+		var seen []string
+		for _, name := range []string{"X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override", "X-Forwarded-Scheme", "X-Host", "Range", "Cookie"} {
+			if v := r.Header.Get(name); v != "" {
+				seen = append(seen, name+"="+v)
+			}
+		}
+		fmt.Fprint(w, r.URL.RawQuery, " ", seen, " ", r.Header.Get("X-Forwarded-Host"), " ", r.Method)
+	})
+	a := g.ask("GET", "/a?b=2&utm_source=evil&a=1", "X-Original-Url: /admin", "X-Rewrite-Url: /admin", "X-Http-Method-Override: POST",
+		"X-Forwarded-Scheme: nothttps", "X-Host: evil", "X-Forwarded-Host: evil", "Cookie: id=1", "Host: h")
+	if a.body != "a=1&b=2 [] h GET" {
+		t.Errorf("%q", a.body)
+	}
+	if b := g.ask("GET", "/a?a=1&b=2&utm_source=x", "Host: H"); b.body != a.body || o.count("/a") != 1 {
+		t.Errorf("%q, asked %d times", b.body, o.count("/a"))
+	}
+	for _, other := range []string{"/a?a=1&b=3", "/a?a=1&b=%32", "/a", "/a?a=1"} {
+		n := o.count("/a")
+		if g.ask("GET", other, "Host: h"); o.count("/a") != n+1 {
+			t.Errorf("%s was answered by what is stored for something else", other)
+		}
+	}
+	if n := o.count("/a"); true {
+		if g.ask("GET", "/a?a=1&b=2", "Host: other"); o.count("/a") != n+1 {
+			t.Error("another host got this one's answer")
+		}
+	}
+	c := dialRaw(t, g.addr) // a GET with a body
+	n := o.count("/a")
+	c.send("GET /a?a=1&b=2 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nx=y")
+	if r := c.answer("GET"); r.StatusCode != 200 || o.count("/a") != n+1 {
+		t.Error("a GET with a body was answered from the cache")
+	}
+}
+
+// TestCacheTwins: what looks alike but is not the same has answers of its own, and what is the same has one.
+func TestCacheTwins(t *testing.T) {
+	rec := record(t, func(r *recorded, _ net.Conn) string {
+		text := r.path() + " " + field(r.head, "X-Lang") + " " + field(r.head, "X-Two") + " " + field(r.head, "Host")
+		return fmt.Sprintf("HTTP/1.1 200 OK\r\nCache-Control: max-age=100\r\nVary: X-Lang, X-Two\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
+	})
+	g := start(t, cached(rec.addr, "", "[[route]]\nname = \"host\"\nhosts = [\"kept.example\"]\nprefix = \"/\"\npool = \"app\"\npreserve_host = true\ncache = \"main\"\n"))
+	seen := map[string]string{} // request by answer
+	f := func(same bool, line string, fields ...string) {
+		t.Helper()
+		c := dialRaw(t, g.addr)
+		request := append([]string{line}, fields...)
+		if len(fields) == 0 || !strings.HasPrefix(fields[0], "Host:") {
+			request = append(request, "Host: h.example")
+		}
+		c.send(strings.Join(append(request, "", ""), "\r\n"))
+		a := c.answer("GET")
+		if a.StatusCode != 200 {
+			t.Errorf("%q: %d %s", request, a.StatusCode, a.body)
+			return
+		}
+		hit := strings.Contains(a.Header.Get("Cache-Status"), "; hit")
+		if hit != same {
+			t.Errorf("%q: a hit is %v; its answer is %q, which was first given to %q", request, hit, a.body, seen[a.body])
+		}
+		if !hit {
+			seen[a.body] = fmt.Sprint(request)
+		}
+	}
+	// Paths. What is decoded or resolved before routing is the same; what may be told apart by the target is not.
+	f(false, "GET /a/b HTTP/1.1")
+	f(true, "GET /a/./b HTTP/1.1")
+	f(true, "GET /a/c/../b HTTP/1.1")
+	f(false, "GET /a%2Fb HTTP/1.1")
+	f(false, "GET /a/b/ HTTP/1.1")
+	f(false, "GET /A/b HTTP/1.1")
+	f(false, "GET /a;x/b HTTP/1.1")
+	f(false, "GET /a/b? HTTP/1.1")
+	f(false, "GET /a/b?x=1 HTTP/1.1")
+	f(false, "GET /a/b?x=1& HTTP/1.1")
+	f(false, "GET /a/b?x=%31 HTTP/1.1")
+	f(false, "GET /a%3Fx=1 HTTP/1.1")
+	for _, path := range []string{"/a/b%00", "/a/b%0d%0aX-Evil:1", "//a/b", "/a/b#x", "/a/../../b"} {
+		c := dialRaw(t, g.addr)
+		if c.send(lines("GET " + path + " HTTP/1.1")); c.answer("GET").StatusCode != 400 {
+			t.Errorf("%s is not refused", path)
+		}
+	}
+	// Fields that answers vary by: neither their borders nor their absence can be forged.
+	f(false, "GET /v HTTP/1.1", "X-Lang: ab", "X-Two: c")
+	f(false, "GET /v HTTP/1.1", "X-Lang: a", "X-Two: bc")
+	f(false, "GET /v HTTP/1.1", "X-Lang: abc")
+	f(false, "GET /v HTTP/1.1", "X-Two: abc")
+	f(false, "GET /v HTTP/1.1")
+	f(false, "GET /v HTTP/1.1", "X-Lang:")
+	f(false, "GET /v HTTP/1.1", "X-Lang: ab,c")
+	f(true, "GET /v HTTP/1.1", "x-lang: ab", "X-TWO: c")
+	// A field that Connection names does not reach the target, and is not looked at either.
+	f(true, "GET /v HTTP/1.1", "X-Lang: evil", "Connection: X-Lang")
+	// Hosts.
+	f(false, "GET http://kept.example/h HTTP/1.1", "Host: kept.example")
+	f(true, "GET /h HTTP/1.1", "Host: KEPT.example")
+	f(false, "GET /h HTTP/1.1", "Host: kept.example:81")
+	f(false, "GET /h HTTP/1.1", "Host: other.example")
+}
+
+// field returns the value of a field in a raw head.
+func field(head, name string) string {
+	_, rest, found := strings.Cut(head, "\r\n"+name+": ")
+	if !found {
+		return "-"
+	}
+	value, _, _ := strings.Cut(rest, "\r\n")
+	return value
+}
+
+// TestCacheSplitAnswer: bytes behind an answer are not the answer to anything, stored or not.
+func TestCacheSplitAnswer(t *testing.T) {
+	const evil = "HTTP/1.1 200 OK\r\nCache-Control: max-age=100\r\nContent-Length: 4\r\n\r\nevil"
+	rec := record(t, func(r *recorded, _ net.Conn) string {
+		good := "HTTP/1.1 200 OK\r\nCache-Control: max-age=100\r\n"
+		switch r.path() {
+		case "/behind":
+			return good + "Content-Length: 4\r\n\r\ngood" + evil
+		case "/chunked":
+			return good + "Transfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n0\r\n\r\n" + evil
+		case "/none":
+			return "HTTP/1.1 304 Not Modified\r\nCache-Control: max-age=100\r\nETag: \"e\"\r\n\r\n" + evil
+		case "/both":
+			return good + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n0\r\n\r\n" + evil
+		case "/twice":
+			return good + "Content-Length: 4\r\nContent-Length: 5\r\n\r\ngood" + evil
+		}
+		return good + "Content-Length: 4\r\n\r\nfine"
+	})
+	g := start(t, cached(rec.addr, ""))
+	for _, path := range []string{"/behind", "/chunked", "/none", "/both", "/twice"} {
+		for range 2 {
+			if a := g.ask("GET", path); strings.Contains(a.body, "evil") {
+				t.Errorf("%s: %+v", path, a)
+			}
+			for i := range 4 {
+				if a := g.ask("GET", fmt.Sprint("/after", path, i)); a.body != "fine" {
+					t.Errorf("after %s: %+v", path, a)
+				}
+			}
+		}
+	}
+}
+
+// TestCacheDenial: an answer to a request that was made to fail is not kept for others.
+func TestCacheDenial(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, ""))
+	for _, status := range []int{400, 401, 403, 406, 408, 411, 413, 414, 415, 429, 431, 500, 502, 503} {
+		path := fmt.Sprint("/", status)
+		o.do(path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "max-age=100")
+			if r.Header.Get("X-Broken") != "" {
+				w.WriteHeader(status)
+				return
+			}
+			fmt.Fprint(w, "fine")
+		})
+		if a := g.ask("GET", path, "X-Broken: 1"); a.status != status {
+			t.Errorf("%s: %+v", path, a)
+		}
+		if a := g.ask("GET", path); a.status != 200 || a.body != "fine" {
+			t.Errorf("%s: %+v", path, a)
+		}
+	}
+}

@@ -461,9 +461,10 @@ func (t *fetching) address(e *entry) key {
 		c.searching.Store(true)
 		e.key = c.conf.appendRuleKey(nil, t.y, t.route, &q)
 	}
-	if len(e.vary) > 0 {
+	// By cookies alone nothing is added: those that count are in the key.
+	if whole := appendVariant(bytes.Clone(e.key), e.vary, t.y); len(whole) > len(e.key) {
 		c.putUp(&entry{at: e.at, flags: isSign, vary: e.vary, key: e.key})
-		e.key = appendVariant(bytes.Clone(e.key), e.vary, t.y)
+		e.key = whole
 	}
 	return c.hash(e.key)
 }

@@ -207,6 +207,10 @@ func (c *cache) findVariant(x *edge.Exchange, r *record) fresh.Use {
 			return fresh.Ask
 		}
 	}
+	if r.entry.flags&(isSign|isSearch) != 0 {
+		r.found, r.absent = false, true
+		return fresh.Ask
+	}
 	if e := &r.entry; e.flags&isPass != 0 {
 		if r.now >= e.at+e.lifetime {
 			r.found = false

@@ -125,6 +125,45 @@ func field(head, name string) string {
 	return value
 }
 
+// TestCacheVaryCookie: what varies by cookies that are in the key, or are taken out, is served while it comes.
+func TestCacheVaryCookie(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, "cookies = \"ignore\"\nkey_cookies = [\"lang\"]\n"))
+	sent, finish := make(chan struct{}), make(chan struct{})
+	o.do("/a", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=100")
+		w.Header().Set("Vary", "Cookie")
+		fmt.Fprint(w, r.Header.Get("Cookie"))
+		w.(http.Flusher).Flush()
+		if r.Header.Get("Cookie") == "lang=de" {
+			close(sent)
+			<-finish
+		}
+	})
+	first := make(chan got)
+	go func() { first <- g.ask("GET", "/a", "Cookie: id=1; lang=de") }()
+	<-sent
+	for range 5 {
+		if a := g.ask("GET", "/a", "Cookie: lang=en; id=2"); a.status != 200 || a.body != "lang=en" {
+			t.Errorf("%+v", a)
+		}
+	}
+	second := make(chan got)
+	go func() { second <- g.ask("GET", "/a", "Cookie: lang=de; id=3") }()
+	eventually(t, "the second one waits, or is answered", func() bool {
+		return g.metric("penstock_connections{") >= 2
+	})
+	close(finish)
+	for _, a := range []got{<-first, <-second} {
+		if a.status != 200 || a.body != "lang=de" {
+			t.Errorf("%+v", a)
+		}
+	}
+	if n := o.count("/a"); n != 2 {
+		t.Errorf("the target was asked %d times", n)
+	}
+}
+
 // TestCacheSplitAnswer: bytes behind an answer are not the answer to anything, stored or not.
 func TestCacheSplitAnswer(t *testing.T) {
 	const evil = "HTTP/1.1 200 OK\r\nCache-Control: max-age=100\r\nContent-Length: 4\r\n\r\nevil"

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/dunglas/httpsfv"
 )
@@ -157,9 +158,33 @@ func (q *QueryRule) matters(name []byte) bool {
 	return !q.Ignored
 }
 
-// first returns the first byte of a part of a query as application/x-www-form-urlencoded has it, and how many
-// bytes stand for it.
-func first(b []byte) (c byte, n int) {
+// first returns the first character of a part of a query as application/x-www-form-urlencoded has it, and how
+// many bytes stand for it. What is no UTF-8 is U+FFFD, one for the beginning of a character as for a byte that
+// begins none (WHATWG Encoding): names and values that differ only there are the same.
+func first(b []byte) (r rune, n int) {
+	c, n := octet(b)
+	if c < utf8.RuneSelf {
+		return rune(c), n
+	}
+	var text [utf8.UTFMax]byte
+	var ends [utf8.UTFMax]int // in b
+	have := 0
+	for at := 0; at < len(b) && have < len(text); have++ {
+		text[have], n = octet(b[at:])
+		at += n
+		ends[have] = at
+	}
+	r, size := utf8.DecodeRune(text[:have])
+	if size == 1 {
+		for size < have && !utf8.FullRune(text[:size+1]) {
+			size++
+		}
+	}
+	return r, ends[size-1]
+}
+
+// octet returns the first byte, and how many stand for it.
+func octet(b []byte) (c byte, n int) {
 	switch {
 	case b[0] == '+':
 		return ' ', 1
@@ -186,20 +211,21 @@ func hex(c byte) int {
 
 func decode(b []byte) (out []byte) {
 	for len(b) > 0 {
-		c, n := first(b)
-		out, b = append(out, c), b[n:]
+		r, n := first(b)
+		out, b = utf8.AppendRune(out, r), b[n:]
 	}
 	return out
 }
 
-// equalDecoded tells that a part of a query stands for want.
+// equalDecoded tells that a part of a query stands for want, which is UTF-8.
 func equalDecoded(b, want []byte) bool {
 	for len(b) > 0 {
-		c, n := first(b)
-		if len(want) == 0 || c != want[0] {
+		r, n := first(b)
+		w, m := utf8.DecodeRune(want)
+		if m == 0 || r != w {
 			return false
 		}
-		b, want = b[n:], want[1:]
+		b, want = b[n:], want[m:]
 	}
 	return len(want) == 0
 }
@@ -220,13 +246,16 @@ func compareDecoded(a, b []byte) int {
 func appendEncoded(dst, b []byte) []byte {
 	const digits = "0123456789ABCDEF"
 	for len(b) > 0 {
-		c, n := first(b)
+		r, n := first(b)
 		b = b[n:]
 		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
-			c == '-', c == '.', c == '_', c == '~':
-			dst = append(dst, c)
-		default:
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9',
+			r == '-', r == '.', r == '_', r == '~':
+			dst = append(dst, byte(r))
+			continue
+		}
+		var text [utf8.UTFMax]byte
+		for _, c := range text[:utf8.EncodeRune(text[:], r)] {
 			dst = append(dst, '%', digits[c>>4], digits[c&15])
 		}
 	}

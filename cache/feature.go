@@ -315,9 +315,14 @@ func (cs *caches) purge(ctx *fasthttp.RequestCtx) {
 	if c == nil {
 		return
 	}
-	what := c.purge(ctx.QueryArgs())
+	what, err := c.purge(ctx.QueryArgs())
+	if err != nil {
+		ctx.Error(err.Error()+"\n", fasthttp.StatusBadRequest)
+		return
+	}
 	if what == "" {
-		ctx.Error("want one of url=https://host/path?query, prefix=https://host/path, tag=NAME and all=1; "+
+		ctx.Error("want one of url=https://host/path?query, prefix=https://host/path, "+
+			"match=EXPRESSION, tag=NAME and all=1; for=1h ends a prefix or an expression; "+
 			"with soft=1 what is purged may be served while it is fetched anew\n", fasthttp.StatusBadRequest)
 		return
 	}

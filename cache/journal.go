@@ -2,6 +2,7 @@ package cache
 
 import (
 	"encoding/binary"
+	"regexp"
 
 	"github.com/penstock-edge/penstock/cache/disk"
 )
@@ -15,6 +16,7 @@ const (
 	purgePrefix
 	purgeAll
 	purgeNone // nothing is purged: the number alone counts
+	purgeMatch
 )
 
 // purge is one as it is written down.
@@ -22,8 +24,8 @@ type purge struct {
 	kind   byte
 	soft   bool
 	number int64
-	until  int64  // milliseconds since 1970, of a prefix
-	what   []byte // a hash, or a prefix
+	until  int64  // milliseconds since 1970, of a rule
+	what   []byte // a hash, a prefix, or an expression
 }
 
 const purgeHead = 2 + 8 + 8
@@ -36,6 +38,14 @@ func (p purge) note() []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.number))
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.until))
 	return append(b, p.what...)
+}
+
+// purge returns a rule as it is written down.
+func (b *ban) purge() purge {
+	if b.match != nil {
+		return purge{purgeMatch, b.soft, b.number, b.until, []byte(b.match.String())}
+	}
+	return purge{purgePrefix, b.soft, b.number, b.until, b.prefix}
 }
 
 func parsePurge(b []byte) (p purge, ok bool) {
@@ -62,7 +72,11 @@ func (p *purges) again(note []byte) {
 	case purgeHash:
 		p.mark(hashAt(one.what), one.number, one.soft)
 	case purgePrefix:
-		p.prefix = append(p.prefix, ban{append([]byte(nil), one.what...), one.number, one.soft, one.until})
+		p.bans = append(p.bans, ban{append([]byte(nil), one.what...), nil, one.number, one.soft, one.until})
+	case purgeMatch:
+		if match, err := regexp.Compile(string(one.what)); err == nil { // it was one when it was written
+			p.bans = append(p.bans, ban{nil, match, one.number, one.soft, one.until})
+		}
 	case purgeAll:
 		if one.soft {
 			p.soft.Store(max(p.soft.Load(), one.number))
@@ -97,10 +111,10 @@ func (p *purges) follow(past *purges) {
 		}
 		p.marks[h] = mark{max(own.hard, m.hard), max(own.soft, m.soft)}
 	}
-	for i := range p.prefix {
-		p.prefix[i].number = n
+	for i := range p.bans {
+		p.bans[i].number = n
 	}
-	p.prefix = append(p.prefix, past.prefix...)
+	p.bans = append(p.bans, past.bans...)
 	p.all.Store(later(p.all.Load(), past.all.Load()))
 	p.soft.Store(later(p.soft.Load(), past.soft.Load()))
 	p.latest.Store(n)
@@ -123,8 +137,8 @@ func (p *purges) notes() (list [][]byte) {
 		add(purge{kind: purgeHash, number: m.hard, what: hash})
 		add(purge{kind: purgeHash, soft: true, number: m.soft, what: hash})
 	}
-	for _, b := range p.prefix {
-		add(purge{purgePrefix, b.soft, b.number, b.until, b.prefix})
+	for i := range p.bans {
+		add(p.bans[i].purge())
 	}
 	return list
 }

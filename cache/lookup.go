@@ -228,7 +228,7 @@ func (c *cache) weigh(r *record) fresh.Use {
 		r.lack = askedAnew
 	}
 	use := fresh.Decide(r.age, e.lifetime, e.revive, e.flags&mustRevalidate != 0, e.flags&alwaysAsk != 0, &r.q)
-	switch c.purges.judge(e.number, r.url, e.hashes) {
+	switch c.purges.judge(e.number, r.url, e.hashes, r.now) {
 	case purged:
 		r.found, r.lack, r.age = false, wasPurged, -1
 		return fresh.Ask

@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"encoding/binary"
+	"regexp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,25 +19,35 @@ type purges struct {
 	all    atomic.Int64 // the latest purge of everything
 	soft   atomic.Int64 // the same, softly
 
-	mu     sync.RWMutex    // guards what follows, and the order of numbers
-	marks  map[uint64]mark // by hash of a URL or a tag
-	prefix []ban
+	mu    sync.RWMutex    // guards what follows, and the order of numbers
+	marks map[uint64]mark // by hash of a URL or a tag
+	bans  []ban
 }
 
 // mark is the number of the latest purge of something; 0: none.
 type mark struct{ hard, soft int64 }
 
-// ban is a purge of all URLs with a beginning.
+// ban is a purge of all URLs with a beginning, or that match an expression.
 type ban struct {
 	prefix []byte
+	match  *regexp.Regexp // nil: it is by prefix
 	number int64
 	soft   bool
-	until  int64 // milliseconds since 1970; nothing from before it is kept any more
+	until  int64 // milliseconds since 1970; it does not hold any more then
 }
 
+func (b *ban) hits(url []byte) bool {
+	if b.match != nil {
+		return b.match.Match(url)
+	}
+	return bytes.HasPrefix(url, b.prefix)
+}
+
+// Bounds of what is remembered; with more, everything is purged.
 const (
-	mostMarks = 1 << 20
-	mostBans  = 1000
+	mostMarks   = 1 << 20
+	mostBans    = 1000
+	mostMatches = 50 // of the bans, those with an expression, as each costs a microsecond a hit
 )
 
 // verdict is what purges say of an answer.
@@ -49,8 +60,8 @@ const (
 )
 
 // judge says whether an answer with a number may be used, given its URL and the hashes of that and of
-// its tags.
-func (p *purges) judge(number int64, url []byte, hashes []byte) verdict {
+// its tags. now is in milliseconds since 1970.
+func (p *purges) judge(number int64, url []byte, hashes []byte, now int64) verdict {
 	if number >= p.latest.Load() {
 		return kept
 	}
@@ -77,9 +88,9 @@ func (p *purges) judge(number int64, url []byte, hashes []byte) verdict {
 			}
 		}
 	}
-	for i := range p.prefix {
-		b := &p.prefix[i]
-		if number >= b.number || !bytes.HasPrefix(url, b.prefix) {
+	for i := range p.bans {
+		b := &p.bans[i]
+		if number >= b.number || now >= b.until || !b.hits(url) {
 			continue
 		}
 		if !b.soft {
@@ -123,22 +134,35 @@ func (p *purges) mark(h uint64, n int64, soft bool) {
 	p.marks[h] = m
 }
 
-// byPrefix purges all URLs with a beginning. now and until are milliseconds since 1970.
-func (p *purges) byPrefix(prefix []byte, now, until int64, soft bool) (note []byte) {
+// byRule purges all URLs with a prefix or, if match is not nil, that match it. now and until are milliseconds
+// since 1970.
+func (p *purges) byRule(prefix []byte, match *regexp.Regexp, now, until int64, soft bool) (note []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := p.latest.Load() + 1
-	p.prefix = slices.DeleteFunc(p.prefix, func(b ban) bool { return b.until <= now })
-	if len(p.prefix) >= mostBans {
-		p.prefix = nil
+	p.bans = slices.DeleteFunc(p.bans, func(b ban) bool { return b.until <= now })
+	if p.full(match) {
+		p.bans = nil
 		p.all.Store(n)
 		note = purge{kind: purgeAll, number: n}.note()
 	} else {
-		note = purge{purgePrefix, soft, n, until, prefix}.note()
+		one := ban{slices.Clone(prefix), match, n, soft, until}
+		p.bans = append(p.bans, one)
+		note = one.purge().note()
 	}
-	p.prefix = append(p.prefix, ban{slices.Clone(prefix), n, soft, until})
 	p.latest.Store(n)
 	return note
+}
+
+// full tells that there are as many rules as there may be. p.mu is held.
+func (p *purges) full(match *regexp.Regexp) bool {
+	matches := 0
+	for i := range p.bans {
+		if p.bans[i].match != nil {
+			matches++
+		}
+	}
+	return len(p.bans) >= mostBans || match != nil && matches >= mostMatches
 }
 
 // everything purges all.

@@ -2,7 +2,10 @@ package cache
 
 import (
 	"bytes"
+	"fmt"
+	"regexp"
 	"strconv"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -132,10 +135,19 @@ func (d *done) Run(x *edge.Exchange) edge.Verdict {
 	return edge.Next
 }
 
-// purge forgets what the arguments name and returns it; empty: they name nothing.
-func (c *cache) purge(args *fasthttp.Args) string {
+// purge forgets what the arguments name and returns it; empty: they name nothing. err says what is wrong with
+// them.
+func (c *cache) purge(args *fasthttp.Args) (what string, err error) {
 	soft := args.GetBool("soft")
-	what := ""
+	last := banFor
+	if args.Has("for") {
+		last, err = time.ParseDuration(string(args.Peek("for")))
+		if err != nil || last <= 0 {
+			return "", fmt.Errorf("for must be a time such as 1h, it is %q", args.Peek("for"))
+		}
+	}
+	now := c.millis(c.tick())
+	until := now + last.Milliseconds()
 	var note []byte
 	switch {
 	case args.Has("url"):
@@ -145,22 +157,28 @@ func (c *cache) purge(args *fasthttp.Args) string {
 		note = c.purges.byHash(hashTag(args.Peek("tag")), soft)
 		what = "tag " + string(args.Peek("tag"))
 	case args.Has("prefix") && len(args.Peek("prefix")) > 0:
-		now := c.millis(c.tick())
-		note = c.purges.byPrefix(args.Peek("prefix"), now, now+banFor, soft)
+		note = c.purges.byRule(args.Peek("prefix"), nil, now, until, soft)
 		what = "prefix " + string(args.Peek("prefix"))
+	case args.Has("match") && len(args.Peek("match")) > 0:
+		match, err := regexp.Compile(string(args.Peek("match")))
+		if err != nil {
+			return "", fmt.Errorf("match must be an expression as RE2 has them: %w", err)
+		}
+		note = c.purges.byRule(nil, match, now, until, soft)
+		what = "match " + match.String()
 	case args.GetBool("all"):
 		note = c.purges.everything(soft)
 		what = "all"
+	default:
+		return "", nil
 	}
-	if what != "" {
-		c.writeDown(note)
-		c.flights.scatter()
-	}
-	return what
+	c.writeDown(note)
+	c.flights.scatter()
+	return what, nil
 }
 
-// banFor is longer than any answer is kept that somebody would still use, in milliseconds.
-const banFor = 366 * 24 * 3600 * 1000
+// banFor is longer than any answer is kept that somebody would still use.
+const banFor = 366 * 24 * time.Hour
 
 var (
 	ageKey         = []byte("Age")

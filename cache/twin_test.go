@@ -132,7 +132,8 @@ func (w *world) ask(method, path, lang, cc, part string) (int, string) {
 			x.Out = nil
 		}
 	}
-	status, body := 0, ""
+	var status int
+	body := ""
 	switch {
 	case x.Fault != nil:
 		status = x.Fault.Status

@@ -495,7 +495,17 @@ func TestCachePurge(t *testing.T) {
 	f("tag=nothing", 0, 0)
 	f("prefix="+base+"/p/", 1, 1)
 	f("prefix="+base+"/q/", 0, 0)
+	f("match=/p/.$", 1, 1)
+	f("match=/p/[bc]$", 0, 1)
+	f("match=/p/[c-z]$&for=1h", 0, 0)
 	f("all=1", 1, 1)
+	for _, wrong := range []string{"", "match=(", "prefix=", "url=x&for=soon"} {
+		resp, err := http.Post("http://"+g.admin+"/cache/main/purge?"+wrong, "", nil)
+		if err != nil || resp.StatusCode != 400 {
+			t.Error(wrong, err, resp)
+		}
+		resp.Body.Close()
+	}
 	f("tag=two&soft=1", 1, 1)
 	// RFC 9111 section 4.4: an unsafe request that went well.
 	o.do("/p/a", func(w http.ResponseWriter, r *http.Request) {

@@ -102,7 +102,7 @@ func describe(y *edge.Exchange) *description {
 
 // rule returns the rule that No-Vary-Search has, as it is stored; value has a comma behind each line.
 func rule(value []byte) []byte {
-	q, ok := fresh.ParseNoVarySearch(string(bytes.TrimRight(value, ",")))
+	q, ok := fresh.ParseNoVarySearch(string(bytes.TrimSuffix(value, comma)))
 	if !ok || q.Default() {
 		return nil
 	}

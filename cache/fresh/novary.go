@@ -158,10 +158,18 @@ func (q *QueryRule) matters(name []byte) bool {
 	return !q.Ignored
 }
 
-// first returns the first character of a part of a query as application/x-www-form-urlencoded has it, and how
-// many bytes stand for it. What is no UTF-8 is U+FFFD, one for the beginning of a character as for a byte that
-// begins none (WHATWG Encoding): names and values that differ only there are the same.
+// first returns the first character of a part of a query as application/x-www-form-urlencoded has it, and
+// how many bytes stand for it. What is no UTF-8 is U+FFFD: one for the beginning of a character that has no
+// end, and one for a byte that begins none. Queries that differ only there are the same for the draft.
 func first(b []byte) (r rune, n int) {
+	if c := b[0]; c < utf8.RuneSelf && c != '%' && c != '+' {
+		return rune(c), 1 // most are
+	}
+	return encoded(b)
+}
+
+// encoded is first for what has more bytes than one, or may have.
+func encoded(b []byte) (r rune, n int) {
 	c, n := octet(b)
 	if c < utf8.RuneSelf {
 		return rune(c), n

@@ -30,7 +30,7 @@ func openSecond(c *Config, log *slog.Logger) (*second, error) {
 	}
 	s.journal = s.purges.journal()
 	s.tier = disk.Open(disk.Options{Dir: c.Disk, Size: int64(c.DiskSize), Largest: int64(c.DiskSize) / 8,
-		Log: log, Wanted: s.wanted, Journal: s.journal})
+		Objects: c.DiskObjects, Log: log, Wanted: s.wanted, Journal: s.journal})
 	return s, nil
 }
 

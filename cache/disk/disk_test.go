@@ -312,6 +312,29 @@ func TestSize(t *testing.T) {
 	}
 }
 
+// TestObjects: no more objects are known than may be, also after a start; the oldest go.
+func TestObjects(t *testing.T) {
+	o := Options{Dir: t.TempDir(), Size: MinSize, Largest: 1 << 20, Objects: 100}
+	tier := begin(t, o, createFile)
+	body := make([]byte, 100_000)
+	for i := range 250 {
+		tier.Put(fmt.Append(nil, i), nil, [][]byte{body}, never)
+		if tier.settle(); tier.Len() > o.Objects {
+			t.Fatalf("%d objects", tier.Len())
+		}
+	}
+	if !tier.Has([]byte("249")) || tier.Has([]byte("0")) || tier.Len() < 50 {
+		t.Errorf("%d objects", tier.Len())
+	}
+	tier.Close()
+	o.Objects = 60
+	tier = begin(t, o, createFile)
+	defer tier.Close()
+	if n := tier.Len(); n >= o.Objects || !tier.Has([]byte("249")) {
+		t.Errorf("%d objects after a start", n)
+	}
+}
+
 // small is a disk that takes so many bytes.
 type small struct {
 	file

@@ -199,10 +199,12 @@ func (t *Tier) load() error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.contents, t.loaded = c, true
+	t.contents = c
 	if len(list) > 0 {
 		t.last = list[len(list)-1].number
 	}
+	t.makePlace()
+	t.loaded = true
 	return nil
 }
 

@@ -68,6 +68,7 @@ type Options struct {
 	Size int64 // bytes of all files, at least MinSize
 	// Largest is the largest body in bytes, at most an eighth of Size.
 	Largest int64
+	Objects int          // that are known at most, each for some 50 bytes of memory; 0: no bound
 	Log     *slog.Logger // nil: nowhere
 	// Wanted says of the oldest objects, before they go, which are worth being written once more. It is
 	// given their metas. nil: none.

@@ -135,6 +135,10 @@ func (t *Tier) apply(o *operation) {
 	if o.kind == kindDelete && !had {
 		return
 	}
+	if o.kind == kindPut && !had && !t.makePlace() {
+		t.Dropped.Add(1)
+		return
+	}
 	where, err := t.append(&o.record, o.pieces)
 	if err != nil {
 		t.drop(o.key)
@@ -224,15 +228,33 @@ func createFile(path string) (file, error) {
 func (t *Tier) shrink() {
 	room := t.opt.segmentSize() + t.opt.Largest + mostMeta + headSize
 	for len(t.segments) > 1 && t.head != nil && t.bytes > t.opt.Size-room {
-		s := t.head
-		for _, one := range t.segments {
-			if one.number < s.number {
-				s = one
-			}
-		}
+		s := t.oldest()
 		t.rescue(s)
 		t.forget(s)
 	}
+}
+
+// oldest returns the oldest segment; nil: there is none. t.mu is held.
+func (t *Tier) oldest() (s *segment) {
+	for _, one := range t.segments {
+		if s == nil || one.number < s.number {
+			s = one
+		}
+	}
+	return s
+}
+
+// makePlace removes the oldest segments until one more object may be known. It returns false when that is not
+// enough. t.mu is held, and let go meanwhile.
+func (t *Tier) makePlace() bool {
+	for t.opt.Objects > 0 && len(t.index) >= t.opt.Objects {
+		s := t.oldest()
+		if s == nil {
+			return false
+		}
+		t.forget(s)
+	}
+	return true
 }
 
 // rescue writes those objects of a segment once more that are wanted, up to half of it and as long as there

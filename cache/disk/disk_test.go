@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -154,7 +155,7 @@ func written(t *testing.T) (path string, b []byte, want map[key]string, ends []i
 			r.kind, r.key, r.body, r.sum = kindRenew, key{3}, place{7, uint32(ends[2]) + headSize + 6, 120}, xxh3.Hash(bytes.Repeat([]byte("d"), 120))
 			body = nil
 		}
-		if err := s.append(r, [][]byte{body}); err != nil {
+		if err := s.append(bufio.NewWriter(nil), r, [][]byte{body}); err != nil {
 			t.Fatal(err)
 		}
 		if r.kind == kindPut {

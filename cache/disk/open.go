@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -34,7 +35,7 @@ func Open(o Options) *Tier { return open(o, createFile) }
 
 func open(o Options, create func(string) (file, error)) *Tier {
 	t := &Tier{opt: o, log: o.Log, now: func() uint32 { return uint32(time.Now().Unix()) }, create: create,
-		stop: make(chan struct{}), done: make(chan struct{})}
+		stop: make(chan struct{}), done: make(chan struct{}), w: bufio.NewWriterSize(nil, writeSize)}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
 	}

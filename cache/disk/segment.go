@@ -45,8 +45,8 @@ func segmentNumber(name string) uint32 {
 	return n
 }
 
-// append writes a record behind the last one. Where that fails, the next record takes its place.
-func (s *segment) append(r *record, body [][]byte) error {
+// append writes a record behind the last one, through w. Where that fails, the next record takes its place.
+func (s *segment) append(w *bufio.Writer, r *record, body [][]byte) error {
 	offset := uint32(s.size)
 	if r.kind == kindPut {
 		sum := xxh3.New()
@@ -58,7 +58,7 @@ func (s *segment) append(r *record, body [][]byte) error {
 		r.sum = sum.Sum64()
 		r.body = place{s.number, offset + headSize + uint32(len(r.meta)), uint32(n)}
 	}
-	w := bufio.NewWriterSize(io.NewOffsetWriter(s.f, s.size), writeSize)
+	w.Reset(io.NewOffsetWriter(s.f, s.size))
 	_, err := w.Write(r.appendHead(nil, s.number, offset))
 	for _, b := range body {
 		if err == nil {

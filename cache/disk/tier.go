@@ -3,6 +3,7 @@
 package disk
 
 import (
+	"bufio"
 	"errors"
 	"log/slog"
 	"os"
@@ -41,6 +42,7 @@ type Tier struct {
 	done     chan struct{}
 	lock     *os.File
 	create   func(path string) (file, error)
+	w        *bufio.Writer // of who writes
 	complain time.Time // when a failure was last written to the log
 
 	Figures
@@ -68,7 +70,7 @@ type Options struct {
 	Size int64 // bytes of all files, at least MinSize
 	// Largest is the largest body in bytes, at most an eighth of Size.
 	Largest int64
-	Objects int          // that are known at most, each for some 50 bytes of memory; 0: no bound
+	Objects int          // that are known at most, each for some 80 bytes of memory; 0: no bound
 	Log     *slog.Logger // nil: nowhere
 	// Wanted says of the oldest objects, before they go, which are worth being written once more. It is
 	// given their metas. nil: none.

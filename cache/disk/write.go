@@ -172,7 +172,7 @@ func (t *Tier) append(r *record, body [][]byte) (ref, error) {
 	if err == nil {
 		offset := s.size
 		t.mu.Unlock()
-		err = s.append(r, body)
+		err = s.append(t.w, r, body)
 		t.mu.Lock()
 		if err == nil && t.segments[s.number] == s {
 			t.bytes += r.size()

@@ -3,6 +3,7 @@
 package cache
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -43,17 +44,29 @@ func TestAllocHit(t *testing.T) {
 	f("HEAD", head)
 }
 
+// BenchmarkHit is a hit, but for what is read from and written to sockets.
 func BenchmarkHit(b *testing.B) {
 	c := newCache(b, "")
 	l, r, d := &lookup{cache: c, route: "r"}, &tell{cache: c}, &done{cache: c, route: uncounted}
-	c.put(b, newRequest("/small"), strings.Repeat("a", 128), 100_000_000)
-	x := newRequest("/small")
-	for b.Loop() {
-		x.ResetHead()
-		x.Times.Head = clock.Now()
-		l.Run(x)
-		r.Run(x)
-		x.Out = nil
-		d.Run(x)
+	f := func(name string, size int, fields ...string) {
+		b.Run(name, func(b *testing.B) {
+			target := fmt.Sprint("/", size)
+			c.put(b, newRequest(target), strings.Repeat("a", size), 100_000_000)
+			x := newRequest(target, fields...)
+			b.ReportAllocs()
+			for b.Loop() {
+				x.ResetHead()
+				x.Times.Head = clock.Now()
+				l.Run(x)
+				r.Run(x)
+				x.Out = nil
+				d.Run(x)
+			}
+		})
 	}
+	f("small", 128)
+	f("10k", 10<<10)
+	f("conditional", 128, `If-None-Match: "e"`)
+	f("conditional-10k", 10<<10, `If-None-Match: "e"`)
+	f("part", 10<<10, "Range: bytes=100-199")
 }

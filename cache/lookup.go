@@ -39,15 +39,17 @@ type record struct {
 	coding *coding // an encoded form that is wanted; nil: none
 	k      key     // of text
 	found  bool
-	second bool // it has waited for the fetch of another variant
-	onDisk bool // it was looked for there
-	entry  entry
-	object store.Object
-	buf    []byte // entry and object point into it
-	spare  []byte
-	whole  edge.BytesBody
-	chunks chunks
-	spans  [16]fresh.Span
+	// metaOnly tells that the body is not looked for, since the client is likely to have it.
+	metaOnly bool
+	second   bool // it has waited for the fetch of another variant
+	onDisk   bool // it was looked for there
+	entry    entry
+	object   store.Object
+	buf      []byte // entry and object point into it
+	spare    []byte
+	whole    edge.BytesBody
+	chunks   chunks
+	spans    [16]fresh.Span
 }
 
 var records = sync.Pool{New: func() any { return new(record) }}
@@ -81,6 +83,10 @@ func (l *lookup) Run(x *edge.Exchange) edge.Verdict {
 	c := l.cache
 	r.now = c.millis(x.Times.Head)
 	use := c.find(x, r)
+	if r.metaOnly && (use == fresh.Ask || !clientHas(x, &r.entry)) {
+		r.metaOnly = false
+		use = c.find(x, r)
+	}
 	if r.absent && c.tier != nil && !r.onDisk {
 		if !x.MayWait && c.tier.Has(r.text) {
 			return edge.Wait
@@ -149,6 +155,7 @@ func (l *lookup) begin(x *edge.Exchange, r *record) reason {
 	case len(x.Cookie) > 0 && c.conf.Cookies == "pass" && len(c.conf.KeyCookies) == 0:
 		return withCookie
 	}
+	r.metaOnly = len(x.Req.PeekCanonical(noneMatchKey))+len(x.Req.PeekCanonical(modifiedSinceKey)) > 0
 	r.route, r.coding = l.route, c.conf.wanted(x)
 	r.exact, r.url = c.conf.appendKey(r.exact[:0], x, l.route)
 	return noReason
@@ -255,7 +262,7 @@ const mostGathered = 128 << 10
 
 // complete tells that all of the body that was found is there.
 func (c *cache) complete(r *record) (ok bool) {
-	if r.object.Whole() || r.object.Len > mostGathered {
+	if r.metaOnly || r.object.Whole() || r.object.Len > mostGathered {
 		return r.object.Complete()
 	}
 	r.buf, ok = r.object.Gather(r.buf)
@@ -264,7 +271,11 @@ func (c *cache) complete(r *record) (ok bool) {
 
 // get reads the entry under r.k into r.
 func (c *cache) get(r *record) bool {
-	r.object, r.buf, r.found = c.store.Get(r.k, r.buf[:0])
+	if r.metaOnly {
+		r.object, r.buf, r.found = c.store.GetMeta(r.k, r.buf[:0])
+	} else {
+		r.object, r.buf, r.found = c.store.Get(r.k, r.buf[:0])
+	}
 	if r.found {
 		r.found = r.entry.parse(r.object.Meta) == nil && bytes.Equal(r.entry.key, r.text)
 	}

@@ -32,11 +32,16 @@ func (c *cache) serve(x *edge.Exchange, r *record, as status) edge.Verdict {
 	return edge.Answered
 }
 
+// clientHas tells that the client has an answer already.
+func clientHas(x *edge.Exchange, e *entry) bool {
+	none, since := x.Req.PeekCanonical(noneMatchKey), x.Req.PeekCanonical(modifiedSinceKey)
+	return (len(none) > 0 || len(since) > 0) && e.status == 200 &&
+		fresh.NotModified(none, since, e.etag, e.modified)
+}
+
 // unmodified answers 304 when the client has the answer already.
 func (c *cache) unmodified(x *edge.Exchange, r *record, e *entry) bool {
-	none, since := x.Req.PeekCanonical(noneMatchKey), x.Req.PeekCanonical(modifiedSinceKey)
-	if len(none) == 0 && len(since) == 0 || e.status != 200 ||
-		!fresh.NotModified(none, since, e.etag, e.modified) {
+	if !clientHas(x, e) {
 		return false
 	}
 	r.spare = appendNotModified(r.spare[:0], e.lines)

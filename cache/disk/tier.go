@@ -43,7 +43,7 @@ type Tier struct {
 	lock     *os.File
 	create   func(path string) (file, error)
 	w        *bufio.Writer // of who writes
-	complain time.Time // when a failure was last written to the log
+	complain time.Time     // when a failure was last written to the log
 
 	Figures
 }

@@ -62,9 +62,17 @@ func (o *Object) Whole() bool { return o.chunks == 0 }
 
 // Get finds an object. It appends its entry to buf and returns the buffer, which Meta and Body point
 // into. ok is false when there is none, or not all of it any more.
-func (s *Store) Get(k Key, buf []byte) (o Object, _ []byte, ok bool) {
+func (s *Store) Get(k Key, buf []byte) (o Object, _ []byte, ok bool) { return s.get(k, buf, true) }
+
+// GetMeta is Get without the body: Body is nil.
+func (s *Store) GetMeta(k Key, buf []byte) (o Object, _ []byte, ok bool) { return s.get(k, buf, false) }
+
+func (s *Store) get(k Key, buf []byte, all bool) (o Object, _ []byte, ok bool) {
 	from := len(buf)
 	err := s.engine.GetFn(k[:], func(v []byte) error {
+		if !all && len(v) >= headSize {
+			v = v[:min(headSize+int(binary.LittleEndian.Uint32(v[12:])), len(v))]
+		}
 		buf = append(buf, v...)
 		return nil
 	})
@@ -82,7 +90,7 @@ func (s *Store) Get(k Key, buf []byte) (o Object, _ []byte, ok bool) {
 		return o, buf[:from], false
 	}
 	o.Meta = rest[:meta:meta]
-	if o.chunks == 0 {
+	if o.chunks == 0 && all {
 		o.Body = rest[meta:]
 		return o, buf, int64(len(o.Body)) == o.Len
 	}

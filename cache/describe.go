@@ -38,10 +38,9 @@ func describe(y *edge.Exchange) *description {
 		reason, lines, dated = nil, linesOf(y.Resp()), len(y.Resp().Peek("Date")) > 0
 	}
 	d.reason, d.dated = bytes.Clone(reason), dated
-	var general, cdn, own fresh.Directives
+	var general fresh.Directives
+	var forCDN, forUs []byte
 	general.Reset()
-	cdn.Reset()
-	own.Reset()
 	kept := make([]byte, 0, len(lines))
 	for rest := lines; len(rest) > 0; {
 		end := bytes.IndexByte(rest, '\n') + 1
@@ -53,9 +52,9 @@ func describe(y *edge.Exchange) *description {
 		case is(name, "cache-control"):
 			general.Add(value)
 		case is(name, "cdn-cache-control"):
-			addTargeted(&cdn, value)
+			forCDN = appendLine(forCDN, value)
 		case is(name, "penstock-cache-control"):
-			addTargeted(&own, value)
+			forUs = appendLine(forUs, value)
 			continue // it is for us alone
 		case is(name, "age"):
 			d.Age = max(d.Age, age(value))
@@ -82,7 +81,7 @@ func describe(y *edge.Exchange) *description {
 		case is(name, "content-range"):
 			d.Partial = true
 		case is(name, "no-vary-search"):
-			d.search = append(append(d.search, value...), ',')
+			d.search = appendLine(d.search, value)
 		case is(name, "surrogate-key"):
 			d.addTags(bytes.Fields(value))
 		case is(name, "cache-tag"):
@@ -90,7 +89,7 @@ func describe(y *edge.Exchange) *description {
 		}
 		kept = append(kept, line...)
 	}
-	d.choose(&own, &cdn, &general)
+	d.choose(forUs, forCDN, &general)
 	d.search = rule(d.search)
 	if d.encoded && !slices.ContainsFunc(d.vary, isAcceptEncoding) {
 		d.addVary(acceptEncodingKey) // a target that forgets to say so would serve it to all
@@ -100,37 +99,38 @@ func describe(y *edge.Exchange) *description {
 	return d
 }
 
-// rule returns the rule that No-Vary-Search has, as it is stored; value has a comma behind each line.
+// appendLine appends a line of a field to those before it.
+func appendLine(lines, value []byte) []byte {
+	if lines == nil {
+		return append([]byte{}, value...)
+	}
+	return append(append(lines, ','), value...)
+}
+
+// rule returns the rule that No-Vary-Search has, as it is stored.
 func rule(value []byte) []byte {
-	q, ok := fresh.ParseNoVarySearch(string(bytes.TrimSuffix(value, comma)))
+	q, ok := fresh.ParseNoVarySearch(string(value))
 	if !ok || q.Default() {
 		return nil
 	}
 	return q.Append(nil)
 }
 
-// addTargeted takes in a line of a targeted field, if it is one (RFC 9213 section 2.1).
-func addTargeted(d *fresh.Directives, value []byte) {
-	if fresh.IsDictionary(value) {
-		d.Add(value)
-	}
-}
-
 func isAcceptEncoding(name []byte) bool { return bytes.Equal(name, acceptEncodingKey) }
 
-// choose takes the directives of the field that is most about us (RFC 9213 section 2.2). What the
-// general fields say does not count then.
-func (d *description) choose(own, cdn, general *fresh.Directives) {
-	switch {
-	case own.Present:
-		d.Directives = *own
-	case cdn.Present:
-		d.Directives = *cdn
-	default:
-		d.Directives = *general
-		return
+// choose takes the directives of the field that is most about us (RFC 9213 section 2.2). What the general
+// fields say does not count then.
+func (d *description) choose(forUs, forCDN []byte, general *fresh.Directives) {
+	for _, field := range [][]byte{forUs, forCDN} {
+		var targeted fresh.Directives
+		targeted.Reset()
+		if field != nil && targeted.AddTargeted(string(field)) {
+			d.Directives = targeted
+			d.Expires, d.ExpiresBad = 0, false
+			return
+		}
 	}
-	d.Expires, d.ExpiresBad = 0, false
+	d.Directives = *general
 }
 
 // without takes out the fields that private and no-cache name (RFC 9111 sections 5.2.2.4 and 5.2.2.7).

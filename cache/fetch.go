@@ -23,13 +23,15 @@ type fetching struct {
 	exact  []byte // the key of the request alone
 	url    []byte // in exact
 	auth   bool   // the request has Authorization
-	text   []byte // the whole key, as the request had it
-	old    *entry // what was found and is to be asked about; nil: nothing
-	k      key    // of text, and of old
-	reader *body  // of who leads
-	opened bool
-	asked  int64 // milliseconds since 1970
-	number int64 // of the latest purge then
+	// errorSeconds is the request's stale-if-error; less than 0: none.
+	errorSeconds int64
+	text         []byte // the whole key, as the request had it
+	old          *entry // what was found and is to be asked about; nil: nothing
+	k            key    // of text, and of old
+	reader       *body  // of who leads
+	opened       bool
+	asked        int64 // milliseconds since 1970
+	number       int64 // of the latest purge then
 }
 
 // fetchFor has the answer fetched, or waits for who is fetching it already.
@@ -69,11 +71,11 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 		return edge.Next
 	}
 	switch {
+	case f.usesOld && (f.as != rescued || c.mayRescue(x, r)):
+		return c.serveOld(x, r, f)
 	case f.fault != nil:
 		x.Fault, x.Cause = f.fault, f.cause
 		return edge.Answered
-	case f.usesOld:
-		return c.serveOld(x, r, f)
 	case f.what == nil:
 		r.status, r.why = passed, notForAll
 		return edge.Next
@@ -97,6 +99,12 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 		return c.serve(x, r, collapsed)
 	}
 	return edge.Next
+}
+
+// mayRescue tells that what is stored may be used for this request too when the target fails.
+func (c *cache) mayRescue(x *edge.Exchange, r *record) bool {
+	c.find(x, r)
+	return r.found && c.rescues(&r.entry, r.q.StaleIfError)
 }
 
 // followVariant goes on when the answer it waited for is for other values of the fields in Vary: what these
@@ -154,7 +162,7 @@ func (c *cache) serveFlightPart(x *edge.Exchange, r *record, e *entry, b *body, 
 
 // newFetch prepares a fetch for what r asks.
 func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
-	t := &fetching{c: c, flight: f, landed: r.k, text: bytes.Clone(r.text), k: r.k}
+	t := &fetching{c: c, flight: f, landed: r.k, text: bytes.Clone(r.text), k: r.k, errorSeconds: r.q.StaleIfError}
 	t.route, t.exact, t.url = r.route, bytes.Clone(r.exact), bytes.Clone(r.url)
 	y := new(edge.Exchange)
 	x.CopyTo(y)
@@ -236,7 +244,7 @@ func (t *fetching) lead(x *edge.Exchange, r *record) edge.Verdict {
 	if t.old != nil {
 		first = expired
 	}
-	r.status, r.why = first, r.lack
+	r.status, r.why = first, r.lacked
 	t.reader = t.flight.read()
 	done := t.run()
 	r.upside = t.y.Status()
@@ -336,7 +344,7 @@ func (t *fetching) run() outcome {
 				return usesOld
 			}
 			t.again()
-		case t.y.Status() >= 500 && t.rescues():
+		case isError(t.y.Status()) && t.rescues():
 			return t.keepOld(rescued)
 		default:
 			return t.take()
@@ -355,11 +363,11 @@ func (t *fetching) open(land bool) {
 
 // fail ends a fetch without an answer.
 func (t *fetching) fail(f *edge.Fault) outcome {
-	if f.Status >= 500 && t.rescues() {
-		return t.keepOld(rescued)
-	}
 	own := *f // one that belongs to y is gone soon
 	t.flight.fault, t.flight.cause = &own, t.y.Cause
+	if isError(f.Status) && t.rescues() {
+		return t.keepOld(rescued)
+	}
 	t.open(true)
 	t.y.Finish(f)
 	return failed
@@ -378,12 +386,18 @@ func (t *fetching) keepOld(as status) outcome {
 
 // rescues tells that what was found may be used since the target fails (RFC 5861 section 4).
 func (t *fetching) rescues() bool {
-	e := t.old
-	if e == nil || e.flags&(mustRevalidate|alwaysAsk) != 0 {
-		return false
-	}
-	return e.ageAt(t.c.millis(t.c.tick()))-e.lifetime <= e.rescue && e.rescue > 0
+	return t.old != nil && t.c.rescues(t.old, t.errorSeconds)
 }
+
+// rescues tells that an entry may be used when the target fails; seconds is what the request says of that.
+func (c *cache) rescues(e *entry, seconds int64) bool {
+	most := max(e.rescue, seconds*1000)
+	return e.flags&(mustRevalidate|alwaysAsk) == 0 && most > 0 &&
+		e.ageAt(c.millis(c.tick()))-e.lifetime <= most
+}
+
+// isError tells that a status is an error in the sense of RFC 5861 section 4.
+func isError(status int) bool { return status == 500 || status >= 502 && status <= 504 }
 
 // pass leaves the answer to who leads; the others ask for themselves, and those that come in the next
 // seconds as well, if that is to be remembered.

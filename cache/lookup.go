@@ -30,6 +30,7 @@ type record struct {
 	begun  bool
 	absent bool   // it is not in memory
 	lack   reason // why what was found, if anything, is not the answer
+	lacked reason // the same, before anything was fetched
 	route  string
 	exact  []byte // the key of the request alone
 	url    []byte // in exact
@@ -99,6 +100,7 @@ func (l *lookup) Run(x *edge.Exchange) edge.Verdict {
 			use = c.find(x, r)
 		}
 	}
+	r.lacked = r.lack
 	switch {
 	case use == fresh.Fresh:
 		return c.serve(x, r, hit)
@@ -209,7 +211,7 @@ func (c *cache) findVariant(x *edge.Exchange, r *record) fresh.Use {
 		if c.findCoded(r) {
 			return fresh.Fresh
 		}
-		r.k = c.hash(r.text)
+		r.k, r.lack = c.hash(r.text), otherFields
 		if !c.get(r) {
 			return fresh.Ask
 		}

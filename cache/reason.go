@@ -13,6 +13,7 @@ const (
 	tooOld
 	wasPurged
 	askedAnew
+	otherFields
 
 	// The request is none for a cache.
 	method
@@ -45,6 +46,7 @@ var reasonTexts = [notStorable + 1][2]string{
 	tooOld:         {"stale", "what is stored is stale"},
 	wasPurged:      {"purged", "what was stored has been purged"},
 	askedAnew:      {"request", "the request wants it fresher than what is stored"},
+	otherFields:    {"vary", "what is stored is for other values of the fields in Vary"},
 	method:         {"method", "only answers to GET are stored, and used for GET and HEAD"},
 	withBody:       {"body", "the request has a body, which is not in the key"},
 	upgrade:        {"upgrade", "the request wants another protocol"},

@@ -31,8 +31,10 @@ func (t *tell) Run(x *edge.Exchange) edge.Verdict {
 		r.spare = strconv.AppendInt(r.spare[:0], r.age/1000, 10)
 		x.AddField(ageKey, r.spare)
 	}
-	r.spare = r.appendStatus(r.spare[:0])
-	x.AddField(cacheStatusKey, r.spare)
+	if x.Fault == nil && r.why != local { // RFC 9211 section 2: not of what has nothing to do with stored answers
+		r.spare = r.appendStatus(r.spare[:0])
+		x.AddField(cacheStatusKey, r.spare)
+	}
 	return edge.Next
 }
 
@@ -43,7 +45,11 @@ func (r *record) appendStatus(b []byte) []byte {
 	case hit, hitStale, rescued:
 		b = append(b, "; hit"...)
 	case revalidated, expired:
-		b = append(b, "; fwd=stale"...)
+		if r.lacked == askedAnew {
+			b = append(b, "; fwd=request"...)
+		} else {
+			b = append(b, "; fwd=stale"...)
+		}
 	case bypass:
 		switch r.why {
 		case method:
@@ -52,12 +58,14 @@ func (r *record) appendStatus(b []byte) []byte {
 			return append(b, "; fwd=request"...)
 		}
 		b = append(b, "; fwd=bypass"...)
-	case notCached:
-		return append(b, "; detail=only-if-cached"...)
 	case passed:
 		b = append(b, "; fwd=miss"...)
 	default:
-		b = append(b, "; fwd=uri-miss"...)
+		if r.lacked == otherFields {
+			b = append(b, "; fwd=vary-miss"...)
+		} else {
+			b = append(b, "; fwd=uri-miss"...)
+		}
 	}
 	if r.upside > 0 {
 		b = strconv.AppendInt(append(b, "; fwd-status="...), int64(r.upside), 10)
@@ -74,7 +82,7 @@ func (r *record) appendStatus(b []byte) []byte {
 	if r.status == rescued {
 		return append(b, "; detail=stale-if-error"...)
 	}
-	if r.why > askedAnew { // what is up to that is said by fwd
+	if r.why > otherFields { // what is up to that is said by fwd
 		b = append(append(b, "; detail="...), r.why.word()...)
 	}
 	return b

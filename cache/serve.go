@@ -35,8 +35,18 @@ func (c *cache) serve(x *edge.Exchange, r *record, as status) edge.Verdict {
 // clientHas tells that the client has an answer already.
 func clientHas(x *edge.Exchange, e *entry) bool {
 	none, since := x.Req.PeekCanonical(noneMatchKey), x.Req.PeekCanonical(modifiedSinceKey)
-	return (len(none) > 0 || len(since) > 0) && e.status == 200 &&
-		fresh.NotModified(none, since, e.etag, e.modified)
+	if len(none) == 0 && len(since) == 0 || e.status != 200 {
+		return false
+	}
+	if len(none) > 0 {
+		for _, line := range x.Req.PeekAll("If-None-Match") { // RFC 9110 section 5.3: they are one list
+			if fresh.HasTag(line, e.etag) {
+				return true
+			}
+		}
+		return false
+	}
+	return fresh.NotModified(nil, since, e.etag, e.modified)
 }
 
 // unmodified answers 304 when the client has the answer already.

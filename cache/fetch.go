@@ -162,7 +162,8 @@ func (c *cache) serveFlightPart(x *edge.Exchange, r *record, e *entry, b *body, 
 
 // newFetch prepares a fetch for what r asks.
 func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
-	t := &fetching{c: c, flight: f, landed: r.k, text: bytes.Clone(r.text), k: r.k, errorSeconds: r.q.StaleIfError}
+	t := &fetching{c: c, flight: f, landed: r.k, text: bytes.Clone(r.text), k: r.k,
+		errorSeconds: r.q.StaleIfError}
 	t.route, t.exact, t.url = r.route, bytes.Clone(r.exact), bytes.Clone(r.url)
 	y := new(edge.Exchange)
 	x.CopyTo(y)

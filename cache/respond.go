@@ -31,7 +31,8 @@ func (t *tell) Run(x *edge.Exchange) edge.Verdict {
 		r.spare = strconv.AppendInt(r.spare[:0], r.age/1000, 10)
 		x.AddField(ageKey, r.spare)
 	}
-	if x.Fault == nil && r.why != local { // RFC 9211 section 2: not of what has nothing to do with stored answers
+	// RFC 9211 section 2: not on answers of our own that have nothing to do with stored ones.
+	if x.Fault == nil && r.why != local {
 		r.spare = r.appendStatus(r.spare[:0])
 		x.AddField(cacheStatusKey, r.spare)
 	}

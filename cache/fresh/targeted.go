@@ -7,8 +7,8 @@ import (
 )
 
 // AddTargeted takes in a targeted field, whose lines are joined by commas (RFC 9213 section 2.1). It returns
-// false, and takes in nothing, where the field is no dictionary (RFC 9651 section 3.2) or an empty one: it does
-// not count then. Parameters are passed over, and so are numbers that are none.
+// false, and takes in nothing, where the field is no dictionary (RFC 9651 section 3.2) or an empty one: it
+// does not count then. Parameters are passed over, and so are numbers that are none.
 func (d *Directives) AddTargeted(value string) bool {
 	dict, err := httpsfv.UnmarshalDictionary([]string{value})
 	if err != nil || len(dict.Names()) == 0 {
@@ -24,7 +24,7 @@ func (d *Directives) AddTargeted(value string) bool {
 		}
 		switch v := item.Value.(type) {
 		case bool:
-			if v {
+			if v && !numeric(name) {
 				d.set([]byte(name), nil, false)
 			}
 		case int64:

@@ -95,7 +95,7 @@ func (c *cache) findCoded(r *record) bool {
 	r.text = appendCoded(r.text, r.coding)
 	r.k = c.hash(r.text)
 	ok := c.get(r) && r.entry.flags&isPass == 0 && c.weigh(r) == fresh.Fresh
-	if r.text = r.text[:n]; !ok {
+	if r.text, r.coded = r.text[:n], ok; !ok {
 		r.age = -1
 	}
 	return ok

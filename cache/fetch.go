@@ -165,6 +165,19 @@ func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
 	t := &fetching{c: c, flight: f, landed: r.k, text: bytes.Clone(r.text), k: r.k,
 		errorSeconds: r.q.StaleIfError}
 	t.route, t.exact, t.url = r.route, bytes.Clone(r.exact), bytes.Clone(r.url)
+	t.y = c.copyRequest(x)
+	if r.found && r.entry.flags&(isPass|isSign) == 0 && r.object.Complete() {
+		old := new(entry)
+		if old.parse(bytes.Clone(r.object.Meta)) == nil {
+			t.old = old
+			t.condition()
+		}
+	}
+	return t
+}
+
+// copyRequest returns a request of the cache's own that asks for all of what x asks for.
+func (c *cache) copyRequest(x *edge.Exchange) *edge.Exchange {
 	y := new(edge.Exchange)
 	x.CopyTo(y)
 	y.Req.SetMethod("GET")
@@ -175,16 +188,8 @@ func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
 	if d := x.Plan.Timeout; d > 0 {
 		y.Deadline = y.Times.Start + int64(d)
 	}
-	t.y = y
 	c.strip(y)
-	if r.found && r.entry.flags&(isPass|isSign) == 0 && r.object.Complete() {
-		old := new(entry)
-		if old.parse(bytes.Clone(r.object.Meta)) == nil {
-			t.old = old
-			t.condition()
-		}
-	}
-	return t
+	return y
 }
 
 // strip takes out of a request what the key does not have, and what would make the answer one for this

@@ -42,6 +42,7 @@ type record struct {
 	found  bool
 	// metaOnly tells that the body is not looked for, since the client is likely to have it.
 	metaOnly bool
+	coded    bool // it is an encoded form that was found
 	second   bool // it has waited for the fetch of another variant
 	onDisk   bool // it was looked for there
 	entry    entry

@@ -3,11 +3,9 @@ package cache
 import (
 	"bytes"
 	"crypto/rand"
-	"io"
 	"strconv"
 
 	"github.com/penstock-edge/penstock/cache/fresh"
-	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 )
 
@@ -27,7 +25,7 @@ func (c *cache) serve(x *edge.Exchange, r *record, as status) edge.Verdict {
 		return c.serveParts(x, r, spans)
 	}
 	if o.Len > 0 && string(x.Method) != "HEAD" {
-		x.Out = r.bodyOf(0, o.Len)
+		x.Out = c.bodyOf(x, r, 0, o.Len)
 	}
 	return edge.Answered
 }
@@ -99,7 +97,7 @@ func (c *cache) serveParts(x *edge.Exchange, r *record, spans []fresh.Span) edge
 		r.serveNoPart(x, length)
 	case 1:
 		r.servePart(x, e, spans[0], length)
-		x.Out = r.bodyOf(spans[0].From, spans[0].To)
+		x.Out = c.bodyOf(x, r, spans[0].From, spans[0].To)
 	default:
 		c.serveMultipart(x, r, spans)
 	}
@@ -161,66 +159,6 @@ func appendContentRange(dst []byte, s fresh.Span, length int64) []byte {
 	dst = strconv.AppendInt(append(dst, '-'), s.To-1, 10)
 	return strconv.AppendInt(append(dst, '/'), length, 10)
 }
-
-// bodyOf returns a part of the body that was found.
-func (r *record) bodyOf(from, to int64) io.ReadCloser {
-	if r.object.Whole() {
-		r.whole = *edge.NewBytesBody(r.object.Body[from:to])
-		return &r.whole
-	}
-	r.chunks = chunks{o: &r.object, at: from, to: to, buf: r.chunks.buf[:0]}
-	return &r.chunks
-}
-
-// chunks reads a part of a body that is not in one piece.
-type chunks struct {
-	o      *store.Object
-	at, to int64  // what is still to be read from the store
-	buf    []byte // a chunk, of which rest is still to be given out
-	rest   []byte
-}
-
-// Read implements io.Reader.
-func (b *chunks) Read(p []byte) (int, error) {
-	if len(b.rest) == 0 {
-		if err := b.next(); err != nil {
-			return 0, err
-		}
-	}
-	n := copy(p, b.rest)
-	b.rest = b.rest[n:]
-	return n, nil
-}
-
-// Piece implements edge.Pieced.
-func (b *chunks) Piece() ([]byte, error) {
-	if len(b.rest) == 0 {
-		if err := b.next(); err != nil {
-			return nil, err
-		}
-	}
-	piece := b.rest
-	b.rest = nil
-	return piece, nil
-}
-
-// next fills rest. When a part is gone, the connection is cut: the head with the length is on its way.
-func (b *chunks) next() error {
-	if b.at == b.to {
-		return io.EOF
-	}
-	buf, err := b.o.ChunkAt(b.at, b.buf[:0])
-	if err != nil {
-		return err
-	}
-	b.buf = buf
-	b.rest = buf[:min(int64(len(buf)), b.to-b.at)]
-	b.at += int64(len(b.rest))
-	return nil
-}
-
-// Close implements io.Closer.
-func (b *chunks) Close() error { return nil }
 
 var (
 	colon            = []byte(":")

@@ -26,6 +26,10 @@ const MinSize = 4 << 20
 
 const (
 	mostChunk = 64 << 10
+	// The engine has 256 rings, and a chunk goes to any of them: of 16 that a ring has room for, those of one
+	// object hardly ever meet in such a number that they drive each other out.
+	chunksPerSize = 256 * 16
+	leastChunk    = 2 << 10
 	entryHead = 24 // what the engine needs of an entry's room
 	slack     = 64 // for the key of a chunk, and what the engine rounds
 )
@@ -35,7 +39,7 @@ func New(size int64) *Store {
 	size = max(size, MinSize)
 	s := &Store{engine: freecache.NewCache(int(size))}
 	s.most = int(size/1024) - entryHead
-	s.chunk = min(s.most-slack, mostChunk)
+	s.chunk = min(max(int(size/chunksPerSize), leastChunk), s.most-slack, mostChunk)
 	return s
 }
 

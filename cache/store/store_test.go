@@ -115,6 +115,23 @@ func TestNothingTorn(t *testing.T) {
 	}
 }
 
+// TestLarge: the parts of a large object do not drive each other out.
+func TestLarge(t *testing.T) {
+	for _, size := range []int64{16 << 20, 64 << 20, 256 << 20} {
+		s := New(size)
+		for i := range 8 {
+			s.Clear()
+			k := Key{byte(i)}
+			if err := s.Put(k, nil, [][]byte{make([]byte, size/8)}, 100); err != nil {
+				t.Fatal(err)
+			}
+			if o, _, ok := s.Get(k, nil); !ok || !o.Complete() {
+				t.Errorf("%d bytes: an eighth of it is not whole", size)
+			}
+		}
+	}
+}
+
 // TestOffsets reads a body in chunks from anywhere.
 func TestOffsets(t *testing.T) {
 	s := New(64 << 20)

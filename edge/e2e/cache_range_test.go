@@ -1,9 +1,13 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -47,6 +51,73 @@ func TestCacheRanges(t *testing.T) {
 		!strings.Contains(a.body, "Content-Type: text/plain\r\nContent-Range: bytes 0-1/1000\r\n\r\nab\r\n--") {
 		t.Errorf("%d %q %v", a.status, a.body, a.Header)
 	}
+}
+
+// TestCacheChunkGone: when a part of a large body is forgotten while it is sent to a slow client, the rest comes from
+// the target, if that has the same answer still; else the connection is cut.
+func TestCacheChunkGone(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, strings.Replace(cached(o.addr, "max_object = \"16MiB\"\n"), "16MiB", "64MiB", 1))
+	tag := atomic.Pointer[string]{}
+	v1, v2 := `"v1"`, `"v2"`
+	tag.Store(&v1)
+	film := make([]byte, 15_000_000) // more than the sockets between take
+	for i := range film {
+		film[i] = byte(i>>16) ^ byte(i>>8) ^ byte(i)
+	}
+	o.do("/film", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=100")
+		w.Header().Set("ETag", *tag.Load())
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(film))
+	})
+	filler := strings.Repeat("x", 1_000_000)
+	f := func(whole bool) {
+		t.Helper()
+		g.ask("GET", "/film")
+		c, err := net.DialTCP("tcp", nil, tcpAddr(t, g.addr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := c.SetReadBuffer(64 << 10); err != nil {
+			t.Fatal(err)
+		}
+		k := newRawClient(t, c)
+		k.send("GET /film HTTP/1.1\r\nHost: " + g.addr + "\r\n\r\n")
+		resp, err := http.ReadResponse(k.r, nil)
+		if err != nil || resp.ContentLength != int64(len(film)) || !strings.Contains(resp.Header.Get("Cache-Status"), "hit") {
+			t.Fatal(resp, err)
+		}
+		for i := range 400 { // all that was there goes
+			path := fmt.Sprint("/fill/", o.count("/film"), "/", i)
+			o.on(path, 200, filler, "Cache-Control: max-age=100")
+			g.ask("GET", path)
+		}
+		b, err := io.ReadAll(resp.Body)
+		if whole && (err != nil || !bytes.Equal(b, film)) {
+			t.Errorf("%d bytes, %v", len(b), err)
+		}
+		if !whole && (err == nil || !bytes.Equal(b, film[:len(b)])) {
+			t.Errorf("%d bytes as a whole answer", len(b))
+		}
+	}
+	f(true)
+	if n := o.count("/film"); n != 2 {
+		t.Errorf("the target was asked %d times", n)
+	}
+	g.purge("all=1")
+	g.ask("GET", "/film")
+	tag.Store(&v2)
+	f(false)
+}
+
+func tcpAddr(t *testing.T, addr string) *net.TCPAddr {
+	t.Helper()
+	a, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 // TestCacheNoVarySearch: an answer is used for all queries on which it does not depend, as it says itself.

@@ -1,0 +1,162 @@
+package cache
+
+import (
+	"bytes"
+	"io"
+	"strconv"
+
+	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/store"
+	"github.com/penstock-edge/penstock/edge"
+)
+
+// bodyOf returns a part of the body that was found.
+func (c *cache) bodyOf(x *edge.Exchange, r *record, from, to int64) io.ReadCloser {
+	if r.object.Whole() {
+		r.whole = *edge.NewBytesBody(r.object.Body[from:to])
+		return &r.whole
+	}
+	r.chunks = chunks{c: c, x: x, r: r, o: &r.object, at: from, to: to, buf: r.chunks.buf[:0]}
+	return &r.chunks
+}
+
+// leastPiece is how much is written at once, unless less is left.
+const leastPiece = 48 << 10
+
+// chunks reads a part of a body that is not in one piece. Such bodies are not sent by a loop: it may wait.
+type chunks struct {
+	c      *cache
+	x      *edge.Exchange
+	r      *record
+	o      *store.Object
+	at, to int64  // what is still to be read from the store
+	buf    []byte // a chunk, of which rest is still to be given out
+	rest   []byte
+	tail   *edge.Exchange // brings what is no longer in the store; nil: all is
+}
+
+// Read implements io.Reader.
+func (b *chunks) Read(p []byte) (int, error) {
+	if len(b.rest) == 0 {
+		if err := b.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, b.rest)
+	b.rest = b.rest[n:]
+	return n, nil
+}
+
+// Piece implements edge.Pieced.
+func (b *chunks) Piece() ([]byte, error) {
+	if len(b.rest) == 0 {
+		if err := b.next(); err != nil {
+			return nil, err
+		}
+	}
+	piece := b.rest
+	b.rest = nil
+	return piece, nil
+}
+
+// next fills rest. The head with the length is on its way: when a chunk is gone, the rest has to come from
+// somewhere else, or the connection is cut.
+func (b *chunks) next() error {
+	if b.at == b.to {
+		return io.EOF
+	}
+	if b.tail != nil {
+		return b.fromTail()
+	}
+	buf, err := b.buf[:0], error(nil)
+	for at := b.at; at < b.to && len(buf) < leastPiece && err == nil; at = b.at + int64(len(buf)) {
+		buf, err = b.o.ChunkAt(at, buf)
+	}
+	if len(buf) == 0 {
+		if b.fromDisk() {
+			return nil
+		}
+		if b.tail = b.fetchTail(); b.tail != nil {
+			return b.fromTail()
+		}
+		return err
+	}
+	b.buf = buf
+	b.take(buf)
+	return nil
+}
+
+// take makes the beginning of buf what is given out next.
+func (b *chunks) take(buf []byte) {
+	b.rest = buf[:min(int64(len(buf)), b.to-b.at)]
+	b.at += int64(len(b.rest))
+}
+
+// fromDisk takes all that is missing from what is on disk, if that is the same.
+func (b *chunks) fromDisk() bool {
+	if b.c.tier == nil {
+		return false
+	}
+	o := b.c.tier.Get(b.r.entry.key)
+	if o == nil || !bytes.Equal(o.Meta, b.o.Meta) {
+		return false
+	}
+	b.take(o.Body[b.at:])
+	return true
+}
+
+// fetchTail asks the target for what is missing, under the condition that it is still the same answer (RFC
+// 9110 section 13.1.5). nil: it does not have that.
+func (b *chunks) fetchTail() *edge.Exchange {
+	e := &b.r.entry
+	if len(e.etag) == 0 || e.etag[0] != '"' || b.r.coded {
+		return nil // only a strong tag says that each byte is the same
+	}
+	y := b.c.copyRequest(b.x)
+	span := append(strconv.AppendInt([]byte("bytes="), b.at, 10), '-')
+	y.Req.SetBytesV("Range", strconv.AppendInt(span, b.to-1, 10))
+	y.Req.SetBytesV("If-Range", e.etag)
+	if f := edge.Fetch(y); f != nil {
+		y.Finish(f)
+		return nil
+	}
+	if y.Status() != 206 || y.OutLen != b.to-b.at || y.Out == nil || !b.fits(y) {
+		y.Finish(edge.ClientGone) // it is not read
+		return nil
+	}
+	return y
+}
+
+// fits tells that an answer is the part that was asked for.
+func (b *chunks) fits(y *edge.Exchange) bool {
+	d := describe(y)
+	want := appendContentRange(nil, fresh.Span{From: b.at, To: b.to}, b.o.Len)
+	part, _ := takeField(nil, d.lines, "content-range")
+	_, got, _ := bytes.Cut(part, colon)
+	return bytes.Equal(d.etag, b.r.entry.etag) && bytes.Equal(bytes.TrimSpace(got), want)
+}
+
+func (b *chunks) fromTail() error {
+	if cap(b.buf) < pieceSize {
+		b.buf = make([]byte, pieceSize)
+	}
+	n, err := b.tail.Out.Read(b.buf[:pieceSize])
+	if n > 0 {
+		b.take(b.buf[:n])
+		return nil
+	}
+	return err
+}
+
+// Close implements io.Closer.
+func (b *chunks) Close() error {
+	if b.tail != nil {
+		var f *edge.Fault
+		if b.at < b.to {
+			f = edge.ClientGone // the target's answer was not read to its end
+		}
+		b.tail.Finish(f)
+		b.tail = nil
+	}
+	return nil
+}

@@ -29,7 +29,7 @@ const (
 	// The engine has 256 rings, and a chunk goes to any of them: of 16 that a ring has room for, those of one
 	// object hardly ever meet in such a number that they drive each other out.
 	chunksPerSize = 256 * 16
-	leastChunk    = 2 << 10
+	leastChunk    = 1 << 10
 	entryHead = 24 // what the engine needs of an entry's room
 	slack     = 64 // for the key of a chunk, and what the engine rounds
 )

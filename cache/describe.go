@@ -17,6 +17,7 @@ import (
 type description struct {
 	fresh.Response
 	reason, lines []byte // lines as they are stored
+	own           []byte // as they are for the one who asked: with the fields that private and no-cache name
 	dated         bool
 	encoded       bool // it has a content coding
 	kind          []byte
@@ -40,6 +41,7 @@ func describe(y *edge.Exchange) *description {
 	d.reason, d.dated = bytes.Clone(reason), dated
 	var general fresh.Directives
 	var forCDN, forUs []byte
+	aged := false
 	general.Reset()
 	kept := make([]byte, 0, len(lines))
 	for rest := lines; len(rest) > 0; {
@@ -57,7 +59,10 @@ func describe(y *edge.Exchange) *description {
 			forUs = appendLine(forUs, value)
 			continue // it is for us alone
 		case is(name, "age"):
-			d.Age = max(d.Age, age(value))
+			if !aged { // RFC 9111 section 5.1: the first one counts
+				first, _, _ := bytes.Cut(value, comma)
+				d.Age, aged = age(bytes.TrimSpace(first)), true
+			}
 			continue // it is written anew
 		case is(name, "x-request-id"), is(name, "set-cookie2"):
 			continue // of one client
@@ -66,8 +71,7 @@ func describe(y *edge.Exchange) *description {
 		case is(name, "date"):
 			d.Date, _ = fresh.Date(value)
 		case is(name, "expires"):
-			at, good := fresh.Date(value)
-			d.Expires, d.ExpiresBad = at, !good
+			d.expires(value)
 		case is(name, "last-modified"):
 			d.Modified, _ = fresh.Date(value)
 		case is(name, "etag"):
@@ -95,8 +99,18 @@ func describe(y *edge.Exchange) *description {
 		d.addVary(acceptEncodingKey) // a target that forgets to say so would serve it to all
 		kept = append(kept, "Vary: Accept-Encoding\r\n"...)
 	}
+	d.own = kept
 	d.lines = d.without(kept)
 	return d
+}
+
+// expires takes in a line of Expires. Of several the one counts that has passed first.
+func (d *description) expires(value []byte) {
+	at, ok := fresh.Date(value)
+	d.ExpiresBad = d.ExpiresBad || !ok
+	if ok && (d.Expires == 0 || at < d.Expires) {
+		d.Expires = at
+	}
 }
 
 // appendLine appends a line of a field to those before it.
@@ -177,7 +191,7 @@ func (d *description) addTags(tags [][]byte) {
 func (c *cache) entryOf(d *description) *entry {
 	o := &c.opts
 	e := &entry{at: d.Asked, age: max(d.InitialAge()-max(d.Came-d.Asked, 0), 0), status: d.Status,
-		modified: d.Modified, etag: d.etag, reason: d.reason, lines: d.lines, search: d.search}
+		modified: d.Modified, date: d.Date, etag: d.etag, reason: d.reason, lines: d.lines, search: d.search}
 	e.lifetime, _ = d.Lifetime(o)
 	e.revive, e.rescue = d.Stale(o)
 	e.vary = bytes.Join(d.vary, comma)
@@ -253,7 +267,7 @@ func hashTag(tag []byte) uint64 { return xxh3.HashSeed(tag, 2) }
 func (t *fetching) renew() bool {
 	y, c, old := t.y, t.c, t.old
 	d := describe(y)
-	if len(d.etag) > 0 && len(old.etag) > 0 && !fresh.HasTag(old.etag, d.etag) {
+	if !d.selects(old) {
 		return false
 	}
 	o, _, ok := c.store.Get(t.k, nil)
@@ -278,7 +292,21 @@ func (t *fetching) renew() bool {
 	return true
 }
 
-// merge replaces lines by those of a 304, but what is about the body stays (RFC 9111 section 3.2).
+// selects tells that a 304 with this description is about a stored answer (RFC 9111 section 4.3.4).
+func (d *description) selects(old *entry) bool {
+	switch {
+	case len(d.etag) > 0 && d.etag[0] == '"': // strong
+		return bytes.Equal(d.etag, old.etag)
+	case len(d.etag) > 0 && len(old.etag) > 0:
+		return fresh.HasTag(old.etag, d.etag)
+	case d.Modified != 0 && old.modified != 0:
+		return d.Modified == old.modified
+	}
+	return true // there is only this one
+}
+
+// merge replaces lines by those of a 304, but what is about the bytes of the body stays (RFC 9111 section
+// 3.2).
 func merge(old, lines []byte) []byte {
 	out := bytes.Clone(old)
 	var added []byte
@@ -287,12 +315,12 @@ func merge(old, lines []byte) []byte {
 		line := rest[:end]
 		rest = rest[end:]
 		name, _, _ := bytes.Cut(line, colon)
-		if name = bytes.ToLower(name); !bytes.HasPrefix(name, content) {
+		switch name = bytes.ToLower(name); string(name) {
+		case "content-length", "content-encoding", "content-range":
+		default:
 			_, out = takeField(nil, out, string(name))
 			added = append(added, line...)
 		}
 	}
 	return append(out, added...)
 }
-
-var content = []byte("content-")

@@ -15,6 +15,7 @@ type entry struct {
 	revive   int64 // for how long after that it is used while it is fetched anew (stale-while-revalidate)
 	rescue   int64 // for how long after that it is used when that fails (stale-if-error)
 	modified int64 // Last-Modified; 0: none
+	date     int64 // Date; 0: none
 	status   int
 	flags    uint16
 
@@ -38,12 +39,12 @@ const (
 	encodes                           // it may have encoded forms beside it
 )
 
-const entryHead = 7*8 + 2 + 2 + 7*4
+const entryHead = 8*8 + 2 + 2 + 7*4
 
 // append appends the form that parse reads.
 func (e *entry) append(dst []byte) []byte {
 	le := binary.LittleEndian
-	for _, n := range [...]int64{e.at, e.age, e.number, e.lifetime, e.revive, e.rescue, e.modified} {
+	for _, n := range [...]int64{e.at, e.age, e.number, e.lifetime, e.revive, e.rescue, e.modified, e.date} {
 		dst = le.AppendUint64(dst, uint64(n))
 	}
 	dst = le.AppendUint16(dst, uint16(e.status))
@@ -66,13 +67,13 @@ func (e *entry) parse(b []byte) error {
 		return errEntry
 	}
 	le := binary.LittleEndian
-	for i, n := range [...]*int64{&e.at, &e.age, &e.number, &e.lifetime, &e.revive, &e.rescue, &e.modified} {
+	for i, n := range [...]*int64{&e.at, &e.age, &e.number, &e.lifetime, &e.revive, &e.rescue, &e.modified, &e.date} {
 		*n = int64(le.Uint64(b[8*i:]))
 	}
-	e.status, e.flags = int(le.Uint16(b[56:])), le.Uint16(b[58:])
+	e.status, e.flags = int(le.Uint16(b[64:])), le.Uint16(b[66:])
 	rest := b[entryHead:]
 	for i, p := range [...]*[]byte{&e.key, &e.etag, &e.hashes, &e.vary, &e.search, &e.reason, &e.lines} {
-		n := uint64(le.Uint32(b[60+4*i:]))
+		n := uint64(le.Uint32(b[68+4*i:]))
 		if n > uint64(len(rest)) {
 			return errEntry
 		}

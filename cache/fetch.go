@@ -25,6 +25,7 @@ type fetching struct {
 	auth   bool   // the request has Authorization
 	// errorSeconds is the request's stale-if-error; less than 0: none.
 	errorSeconds int64
+	own          []byte // the lines of the answer's head that are for who leads
 	text         []byte // the whole key, as the request had it
 	old          *entry // what was found and is to be asked about; nil: nothing
 	k            key    // of text, and of old
@@ -92,7 +93,7 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 	}
 	r.why = noReason
 	if b := f.read(); b != nil {
-		return c.serveFlight(x, r, f, b, collapsed)
+		return c.serveFlight(x, r, f, f.what, b, collapsed)
 	}
 	// All others have read it, and it is stored by now; or it was too large, and each fetches it.
 	if use := c.find(x, r); use != fresh.Ask {
@@ -123,9 +124,9 @@ func (c *cache) followVariant(x *edge.Exchange, r *record) edge.Verdict {
 	return c.fetchFor(x, r)
 }
 
-// serveFlight makes what a fetch brings the answer.
-func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight, b *body, as status) edge.Verdict {
-	e := f.what
+// serveFlight makes what a fetch brings the answer, with the head that e has.
+func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight, e *entry, b *body,
+	as status) edge.Verdict {
 	r.status = as
 	r.age = e.ageAt(c.millis(c.tick()))
 	r.ttl = e.lifetime - r.age
@@ -273,7 +274,9 @@ func (t *fetching) lead(x *edge.Exchange, r *record) edge.Verdict {
 		return t.c.serveOld(x, r, t.flight)
 	}
 	r.stored = true
-	return t.c.serveFlight(x, r, t.flight, t.reader, first)
+	own := *t.flight.what
+	own.lines = t.own
+	return t.c.serveFlight(x, r, t.flight, &own, t.reader, first)
 }
 
 // serveOld answers with what was stored before the fetch.
@@ -451,6 +454,9 @@ func (t *fetching) take() outcome {
 	e.number, e.hashes = t.number, c.appendHashes(nil, t.url, d.tags)
 	f := t.flight
 	f.what, f.size = e, y.OutLen
+	if t.own = e.lines; len(d.own) != len(d.lines) {
+		t.own = d.own
+	}
 	if y.Out == nil {
 		f.size = 0
 	}
@@ -481,12 +487,27 @@ func (t *fetching) address(e *entry) key {
 		c.searching.Store(true)
 		e.key = c.conf.appendRuleKey(nil, t.y, t.route, &q)
 	}
+	if len(e.vary) == 0 {
+		e.vary = c.variesBy(e.key)
+	}
 	// By cookies alone nothing is added: those that count are in the key.
 	if whole := appendVariant(bytes.Clone(e.key), e.vary, t.y); len(whole) > len(e.key) {
 		c.putUp(&entry{at: e.at, flags: isSign, vary: e.vary, key: e.key})
 		e.key = whole
 	}
 	return c.hash(e.key)
+}
+
+// variesBy returns the fields that answers under a key depend on so far. One without Vary is for the requests
+// that have the same of them, so that it does not come before one that is more about a request (RFC 9111
+// section 4.1).
+func (c *cache) variesBy(text []byte) []byte {
+	o, _, ok := c.store.GetMeta(c.hash(text), nil)
+	var e entry
+	if !ok || e.parse(o.Meta) != nil || e.flags&isSign == 0 || !bytes.Equal(e.key, text) {
+		return nil
+	}
+	return e.vary
 }
 
 // putUp stores a sign.

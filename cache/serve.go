@@ -44,7 +44,11 @@ func clientHas(x *edge.Exchange, e *entry) bool {
 		}
 		return false
 	}
-	return fresh.NotModified(nil, since, e.etag, e.modified)
+	modified := e.modified
+	if modified == 0 {
+		modified = e.date // RFC 9111 section 4.3.2
+	}
+	return fresh.NotModified(nil, since, nil, modified)
 }
 
 // unmodified answers 304 when the client has the answer already.

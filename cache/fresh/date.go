@@ -2,8 +2,8 @@ package fresh
 
 import "time"
 
-// Date reads an HTTP date in any of its three forms (RFC 9110 section 5.6.7), as milliseconds since
-// 1970; false: it is none.
+// Date reads an HTTP date in any of its three forms (RFC 9110 section 5.6.7), without regard to case (RFC
+// 9111 section 4.2), as milliseconds since 1970; false: it is none.
 func Date(b []byte) (int64, bool) {
 	var d, m, y, h, mi, s int
 	ok := true
@@ -32,7 +32,7 @@ func Date(b []byte) (int64, bool) {
 	case len(b) == 29 && comma == 3: // Sun, 06 Nov 1994 08:49:37 GMT
 		d, m, y = num(b[5:7]), month(b[8:11]), num(b[12:16])
 		clock(b[17:25])
-		ok = ok && day(b[:3]) && string(b[25:]) == " GMT" && b[4] == ' ' && b[7] == ' ' && b[11] == ' ' &&
+		ok = ok && day(b[:3]) && is(b[25:], " gmt") && b[4] == ' ' && b[7] == ' ' && b[11] == ' ' &&
 			b[16] == ' '
 	case comma < len(b) && len(b) == comma+24: // Sunday, 06-Nov-94 08:49:37 GMT
 		t := b[comma:]
@@ -41,7 +41,7 @@ func Date(b []byte) (int64, bool) {
 			y += 100
 		}
 		clock(t[12:20])
-		ok = ok && comma >= 6 && day(b[:3]) && string(t[20:]) == " GMT" && t[1] == ' ' && t[4] == '-' &&
+		ok = ok && comma >= 6 && day(b[:3]) && is(t[20:], " gmt") && t[1] == ' ' && t[4] == '-' &&
 			t[8] == '-' && t[11] == ' '
 	case len(b) == 24: // Sun Nov  6 08:49:37 1994
 		if b[8] == ' ' {
@@ -64,9 +64,9 @@ func Date(b []byte) (int64, bool) {
 
 // month returns the number of a month, 0 for none.
 func month(b []byte) int {
-	const all = "JanFebMarAprMayJunJulAugSepOctNovDec"
+	const all = "janfebmaraprmayjunjulaugsepoctnovdec"
 	for i := 0; i < len(all); i += 3 {
-		if all[i:i+3] == string(b) {
+		if is(b, all[i:i+3]) {
 			return i/3 + 1
 		}
 	}
@@ -74,9 +74,11 @@ func month(b []byte) int {
 }
 
 func day(b []byte) bool {
-	switch string(b) {
-	case "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun":
-		return true
+	const all = "montuewedthufrisatsun"
+	for i := 0; i < len(all); i += 3 {
+		if is(b, all[i:i+3]) {
+			return true
+		}
 	}
 	return false
 }

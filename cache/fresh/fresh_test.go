@@ -68,12 +68,13 @@ func TestDate(t *testing.T) {
 		}
 	}
 	f("Sun, 06 Nov 1994 08:49:37 GMT", 784111777)
+	f("sun, 06 NOV 1994 08:49:37 gmt", 784111777) // RFC 9111 section 4.2
 	f("Sunday, 06-Nov-94 08:49:37 GMT", 784111777)
 	f("Sun Nov  6 08:49:37 1994", 784111777)
 	f("Thu, 01 Jan 2060 00:00:00 GMT", 2840140800)
 	for _, bad := range []string{"", "0", "-1", "Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 31 Feb 1994 08:49:37 GMT",
 		"Sun, 06 Nov 1994 24:49:37 GMT", "Sun, 6 Nov 1994 08:49:37 GMT", "Son, 06 Nov 1994 08:49:37 GMT",
-		"Sun, 06 nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:3x GMT", "now", "Sun Nov  6 08:49:37 19x4"} {
+		"Sun, 06 Nox 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:3x GMT", "now", "Sun Nov  6 08:49:37 19x4"} {
 		f(bad, 0)
 	}
 	rapid.Check(t, func(t *rapid.T) {

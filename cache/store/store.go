@@ -30,8 +30,8 @@ const (
 	// object hardly ever meet in such a number that they drive each other out.
 	chunksPerSize = 256 * 16
 	leastChunk    = 1 << 10
-	entryHead = 24 // what the engine needs of an entry's room
-	slack     = 64 // for the key of a chunk, and what the engine rounds
+	entryHead     = 24 // what the engine needs of an entry's room
+	slack         = 64 // for the key of a chunk, and what the engine rounds
 )
 
 // New returns a store that takes size bytes, at least MinSize.

@@ -25,6 +25,10 @@ type description struct {
 	vary          [][]byte // names of fields, in canonical form, in order
 	tags          [][]byte
 	search        []byte // what No-Vary-Search says; empty: nothing
+
+	general       fresh.Directives // of Cache-Control
+	forUs, forCDN []byte           // the lines of the targeted fields; nil: none
+	aged          bool             // there was an Age
 }
 
 func (d *description) validates() bool { return len(d.etag) > 0 || d.Modified != 0 }
@@ -39,61 +43,18 @@ func describe(y *edge.Exchange) *description {
 		reason, lines, dated = nil, linesOf(y.Resp()), len(y.Resp().Peek("Date")) > 0
 	}
 	d.reason, d.dated = bytes.Clone(reason), dated
-	var general fresh.Directives
-	var forCDN, forUs []byte
-	aged := false
-	general.Reset()
+	d.general.Reset()
 	kept := make([]byte, 0, len(lines))
 	for rest := lines; len(rest) > 0; {
 		end := bytes.IndexByte(rest, '\n') + 1
 		line := rest[:end]
 		rest = rest[end:]
 		name, value, _ := bytes.Cut(line, colon)
-		value = bytes.TrimSpace(value)
-		switch {
-		case is(name, "cache-control"):
-			general.Add(value)
-		case is(name, "cdn-cache-control"):
-			forCDN = appendLine(forCDN, value)
-		case is(name, "penstock-cache-control"):
-			forUs = appendLine(forUs, value)
-			continue // it is for us alone
-		case is(name, "age"):
-			if !aged { // RFC 9111 section 5.1: the first one counts
-				first, _, _ := bytes.Cut(value, comma)
-				d.Age, aged = age(bytes.TrimSpace(first)), true
-			}
-			continue // it is written anew
-		case is(name, "x-request-id"), is(name, "set-cookie2"):
-			continue // of one client
-		case is(name, "set-cookie"):
-			d.SetCookie = true
-		case is(name, "date"):
-			d.Date, _ = fresh.Date(value)
-		case is(name, "expires"):
-			d.expires(value)
-		case is(name, "last-modified"):
-			d.Modified, _ = fresh.Date(value)
-		case is(name, "etag"):
-			d.etag = bytes.Clone(value)
-		case is(name, "vary"):
-			d.addVary(value)
-		case is(name, "content-encoding"):
-			d.encoded = true
-		case is(name, "content-type"):
-			d.kind = bytes.Clone(value)
-		case is(name, "content-range"):
-			d.Partial = true
-		case is(name, "no-vary-search"):
-			d.search = appendLine(d.search, value)
-		case is(name, "surrogate-key"):
-			d.addTags(bytes.Fields(value))
-		case is(name, "cache-tag"):
-			d.addTags(bytes.Split(value, comma))
+		if d.take(name, bytes.TrimSpace(value)) {
+			kept = append(kept, line...)
 		}
-		kept = append(kept, line...)
 	}
-	d.choose(forUs, forCDN, &general)
+	d.choose()
 	d.search = rule(d.search)
 	if d.encoded && !slices.ContainsFunc(d.vary, isAcceptEncoding) {
 		d.addVary(acceptEncodingKey) // a target that forgets to say so would serve it to all
@@ -102,6 +63,52 @@ func describe(y *edge.Exchange) *description {
 	d.own = kept
 	d.lines = d.without(kept)
 	return d
+}
+
+// take takes in a line of the head. It returns false when the line is not kept.
+func (d *description) take(name, value []byte) bool {
+	switch {
+	case is(name, "cache-control"):
+		d.general.Add(value)
+	case is(name, "cdn-cache-control"):
+		d.forCDN = appendLine(d.forCDN, value)
+	case is(name, "penstock-cache-control"):
+		d.forUs = appendLine(d.forUs, value)
+		return false // it is for us alone
+	case is(name, "age"):
+		if !d.aged { // RFC 9111 section 5.1: the first one counts
+			first, _, _ := bytes.Cut(value, comma)
+			d.Age, d.aged = age(bytes.TrimSpace(first)), true
+		}
+		return false // it is written anew
+	case is(name, "x-request-id"), is(name, "set-cookie2"):
+		return false // of one client
+	case is(name, "set-cookie"):
+		d.SetCookie = true
+	case is(name, "date"):
+		d.Date, _ = fresh.Date(value)
+	case is(name, "expires"):
+		d.expires(value)
+	case is(name, "last-modified"):
+		d.Modified, _ = fresh.Date(value)
+	case is(name, "etag"):
+		d.etag = bytes.Clone(value)
+	case is(name, "vary"):
+		d.addVary(value)
+	case is(name, "content-encoding"):
+		d.encoded = true
+	case is(name, "content-type"):
+		d.kind = bytes.Clone(value)
+	case is(name, "content-range"):
+		d.Partial = true
+	case is(name, "no-vary-search"):
+		d.search = appendLine(d.search, value)
+	case is(name, "surrogate-key"):
+		d.addTags(bytes.Fields(value))
+	case is(name, "cache-tag"):
+		d.addTags(bytes.Split(value, comma))
+	}
+	return true
 }
 
 // expires takes in a line of Expires. Of several the one counts that has passed first.
@@ -134,8 +141,8 @@ func isAcceptEncoding(name []byte) bool { return bytes.Equal(name, acceptEncodin
 
 // choose takes the directives of the field that is most about us (RFC 9213 section 2.2). What the general
 // fields say does not count then.
-func (d *description) choose(forUs, forCDN []byte, general *fresh.Directives) {
-	for _, field := range [][]byte{forUs, forCDN} {
+func (d *description) choose() {
+	for _, field := range [][]byte{d.forUs, d.forCDN} {
 		var targeted fresh.Directives
 		targeted.Reset()
 		if field != nil && targeted.AddTargeted(string(field)) {
@@ -144,7 +151,7 @@ func (d *description) choose(forUs, forCDN []byte, general *fresh.Directives) {
 			return
 		}
 	}
-	d.Directives = *general
+	d.Directives = d.general
 }
 
 // without takes out the fields that private and no-cache name (RFC 9111 sections 5.2.2.4 and 5.2.2.7).

@@ -67,7 +67,8 @@ func (e *entry) parse(b []byte) error {
 		return errEntry
 	}
 	le := binary.LittleEndian
-	for i, n := range [...]*int64{&e.at, &e.age, &e.number, &e.lifetime, &e.revive, &e.rescue, &e.modified, &e.date} {
+	for i, n := range [...]*int64{&e.at, &e.age, &e.number, &e.lifetime, &e.revive, &e.rescue, &e.modified,
+		&e.date} {
 		*n = int64(le.Uint64(b[8*i:]))
 	}
 	e.status, e.flags = int(le.Uint16(b[64:])), le.Uint16(b[66:])

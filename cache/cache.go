@@ -62,6 +62,7 @@ func (c *cache) configure() {
 	o := &c.opts
 	o.Default = c.conf.DefaultTTL.Milliseconds()
 	o.Min, o.Max = c.conf.MinTTL.Milliseconds(), c.conf.MaxTTL.Milliseconds()
+	o.Heuristic = c.conf.Heuristic
 	o.Revive, o.Rescue = c.conf.StaleWhileRevalidate.Milliseconds(), c.conf.StaleIfError.Milliseconds()
 }
 

@@ -20,7 +20,10 @@ type Config struct {
 	MinTTL    time.Duration `toml:"min_ttl" default:"0s" min:"0s" max:"8760h"`
 	// DefaultTTL is for answers that carry no freshness of their own; 0: they are not stored.
 	DefaultTTL time.Duration `toml:"default_ttl" default:"0s" min:"0s" max:"8760h"`
-	MaxTTL     time.Duration `toml:"max_ttl" default:"0s" min:"0s" max:"8760h"` // 0: no bound
+	// Heuristic takes answers without freshness for fresh for a tenth of the time since Last-Modified, up to a
+	// day (RFC 9111 section 4.2.2).
+	Heuristic bool          `toml:"heuristic" default:"false"`
+	MaxTTL    time.Duration `toml:"max_ttl" default:"0s" min:"0s" max:"8760h"` // 0: no bound
 	// StaleWhileRevalidate and StaleIfError are for answers that do not say it themselves.
 	StaleWhileRevalidate time.Duration `toml:"stale_while_revalidate" default:"0s" min:"0s" max:"8760h"`
 	StaleIfError         time.Duration `toml:"stale_if_error" default:"0s" min:"0s" max:"8760h"`

@@ -155,6 +155,8 @@ func TestLifetime(t *testing.T) {
 	f(0, answer("", func(r *Response) { r.Expires = r.Date - 5000 }), Options{})
 	f(5000, answer("", func(r *Response) { r.Date, r.Expires = 0, r.Came+5000 }), Options{})
 	f(100_000, answer("", func(r *Response) { r.Modified = r.Date - 1_000_000 }), Options{Heuristic: true})
+	f(24*3600_000, answer("", func(r *Response) { r.Modified = r.Date - 11*24*3600_000 }), Options{Heuristic: true})
+	f(9000, answer("max-age=9", func(r *Response) { r.Modified = r.Date - 1_000_000 }), Options{Heuristic: true})
 	f(7000, answer(""), Options{Default: 7000})
 	f(8000, answer("max-age=2"), Options{Min: 8000})
 	f(3000, answer("max-age=9"), Options{Max: 3000})

@@ -22,7 +22,7 @@ type Response struct {
 // Options are what the owner of a cache adds.
 type Options struct {
 	Default, Min, Max int64 // of lifetimes in milliseconds; Max 0: no bound
-	Heuristic         bool  // a tenth of the time since Last-Modified, where nothing else is said
+	Heuristic         bool  // a tenth of the time since Last-Modified, up to a day, if nothing else is said
 	Revive, Rescue    int64 // stale-while-revalidate and stale-if-error, where the answer does not say it
 }
 
@@ -140,7 +140,7 @@ func (r *Response) Lifetime(o *Options) (life int64, ok bool) {
 		if date == 0 {
 			date = r.Came
 		}
-		life = max(date-r.Modified, 0) / 10
+		life = min(max(date-r.Modified, 0)/10, mostHeuristic)
 	case o.Default > 0 && heuristic(r.Status):
 		life = o.Default
 	default:
@@ -152,6 +152,9 @@ func (r *Response) Lifetime(o *Options) (life int64, ok bool) {
 	}
 	return life, true
 }
+
+// mostHeuristic bounds what is guessed: a day in milliseconds.
+const mostHeuristic = 24 * 3600 * 1000
 
 // InitialAge returns how old the answer was when it came (section 4.2.3).
 func (r *Response) InitialAge() int64 {

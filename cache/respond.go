@@ -27,7 +27,7 @@ func (t *tell) Run(x *edge.Exchange) edge.Verdict {
 	if r.why == method {
 		t.cache.invalidate(x, r)
 	}
-	if r.age >= 0 && x.Fault == nil { // RFC 9111 section 5.1
+	if r.age >= 0 && x.Fault == nil && !r.generated() {
 		r.spare = strconv.AppendInt(r.spare[:0], r.age/1000, 10)
 		x.AddField(ageKey, r.spare)
 	}
@@ -37,6 +37,12 @@ func (t *tell) Run(x *edge.Exchange) edge.Verdict {
 		x.AddField(cacheStatusKey, r.spare)
 	}
 	return edge.Next
+}
+
+// generated tells that the answer was made or confirmed for this request, which an Age denies (RFC 9111
+// section 5.1).
+func (r *record) generated() bool {
+	return r.age < 1000 && (r.status == miss || r.status == expired || r.status == revalidated)
 }
 
 // appendStatus appends the member of Cache-Status, RFC 9211.

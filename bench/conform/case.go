@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/penstock-edge/penstock/bench/rig"
 )
 
 // Check is one row: a requirement, and how it is seen.
@@ -28,7 +30,9 @@ func (c *Check) Name() string {
 // Checks returns the table.
 func Checks() []Check {
 	var all []Check
-	for _, part := range [][]Check{storing, reusing, revalidating, directing, partial, telling, targeting, staleness} {
+	for _, part := range [][]Check{
+		storing, reusing, revalidating, directing, beyond, partial, telling, targeting, staleness,
+	} {
 		all = append(all, part...)
 	}
 	return all
@@ -48,7 +52,12 @@ func Run(addr string, o *Origin, checks []Check, progress func(done int)) []Outc
 		if progress != nil {
 			progress(i)
 		}
-		all = append(all, Outcome{c, One(addr, o, i, c)})
+		// A peer that a row has made crash is given the time to start anew: what follows is not about that.
+		err := rig.Answers(addr, 10*time.Second)
+		if err == nil {
+			err = One(addr, o, i, c)
+		}
+		all = append(all, Outcome{c, err})
 	}
 	return all
 }
@@ -142,6 +151,8 @@ type Reply struct {
 	Body   string
 	Header http.Header
 	Err    error // the body does not end as it should
+	// Rest is what comes behind an answer that ends with its head, which should be nothing.
+	Rest string
 }
 
 // Has tells that a field of the reply has a text in one of its lines.
@@ -181,13 +192,19 @@ func (c *Case) Send(method, path, body string, fields ...string) Reply {
 	if _, err := conn.Write(b.Bytes()); err != nil {
 		c.stop(err)
 	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	in := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(in, &http.Request{Method: method})
 	if err != nil {
 		return Reply{Err: err, Header: http.Header{}}
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	return Reply{resp.StatusCode, string(text), resp.Header, err}
+	reply := Reply{Status: resp.StatusCode, Body: string(text), Header: resp.Header, Err: err}
+	if method == "HEAD" || resp.StatusCode == http.StatusNotModified {
+		rest, _ := io.ReadAll(in) // how the connection ends is not asked here
+		reply.Rest = string(rest)
+	}
+	return reply
 }
 
 // Want says what a reply must be.

@@ -19,8 +19,12 @@ type Answer struct {
 	Body   string
 	// Cut says that the connection ends in the middle of the body.
 	Cut bool
+	// Drop says that the connection ends without an answer.
+	Drop bool
 	// Chunked sends the body in chunks instead of with its length.
 	Chunked bool
+	// Trailers come behind a body in chunks, and Early are the fields of a 103 before the answer.
+	Trailers, Early []string
 }
 
 // Origin is the server behind the proxy. Each path has a script of its own.
@@ -101,6 +105,9 @@ func (o *Origin) serve(c net.Conn) {
 			a = s.answer(req)
 		}
 		o.mu.Unlock()
+		if a.Drop {
+			return
+		}
 		if _, err := io.WriteString(c, a.text(req.Method)); err != nil || a.Cut {
 			return
 		}
@@ -113,6 +120,9 @@ func (a Answer) text(method string) string {
 	status := a.Status
 	if status == 0 {
 		status = 200
+	}
+	if a.Early != nil {
+		b.WriteString("HTTP/1.1 103 Early Hints\r\n" + strings.Join(a.Early, "\r\n") + "\r\n\r\n")
 	}
 	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", status, http.StatusText(status))
 	for _, f := range a.Fields {
@@ -140,7 +150,11 @@ func (a Answer) text(method string) string {
 		b.WriteString(body)
 	}
 	if a.Chunked && !a.Cut {
-		b.WriteString("0\r\n\r\n")
+		b.WriteString("0\r\n")
+		for _, f := range a.Trailers {
+			b.WriteString(f + "\r\n")
+		}
+		b.WriteString("\r\n")
 	}
 	return b.String()
 }

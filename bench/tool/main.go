@@ -22,6 +22,7 @@ const usage = `usage: tool <command> [flags]
   versus      compare Penstock with other proxies
   capacity    say what a configuration file costs, and what a host carries with it
   resilience  draw what a limit does under overload, and what hedging does for slow answers
+  conform     run what the RFCs ask of a shared cache against Penstock and others
   hits        say what a cache is worth beside Varnish, and what a full one costs
   profile     write the CPU profile that the compiler optimises by
 
@@ -37,7 +38,7 @@ func main() {
 		"origin": runOrigin, "load": runLoad, "relay": runRelay, "versus": runVersus,
 		"capacity": runCapacity, "profile": runProfile,
 		"misbehave": runMisbehave, "resilience": runResilience,
-		"hits": runHits,
+		"hits": runHits, "conform": runConform,
 	}
 	run := commands[os.Args[1]]
 	if run == nil {

@@ -14,7 +14,7 @@ func TestCacheRFC(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(o.Close)
-	g := start(t, cached(o.Addr(), ""))
+	g := start(t, cached(o.Addr(), "heuristic = true\n"))
 	for i, c := range conform.Checks() {
 		t.Run(c.Name(), func(t *testing.T) {
 			if err := conform.One(g.addr, o, i, c); err != nil {

@@ -2,6 +2,7 @@ package conform
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -283,22 +284,29 @@ var details = []Check{
 		}
 	}},
 	{"9211", "2.6", "is", "say collapsed of a request that took another's fetch", func(c *Case) {
-		c.Do("/a", func(*http.Request) Answer {
-			<-time.After(300 * time.Millisecond) // by then all have come
-			return Answer{Body: digits, Fields: page}
-		})
-		alone, collapsed := 0, 0
-		for _, r := range c.together(4, "/a") {
-			c.Want("together", r, 200, digits)
-			switch m := c.says(r); {
-			case m.is("collapsed", true):
-				collapsed++
-			case !m.is("hit", true): // one that comes too late has a hit
-				alone++
+		for try := range 20 { // until some have come in time
+			path := fmt.Sprint("/", try)
+			c.Do(path, func(*http.Request) Answer {
+				<-time.After(200 * time.Millisecond)
+				return Answer{Body: digits, Fields: page}
+			})
+			alone, collapsed := 0, 0
+			for _, r := range c.together(4, path) {
+				c.Want("together", r, 200, digits)
+				switch m := c.says(r); {
+				case m.is("collapsed", true):
+					collapsed++
+				case !m.is("hit", true): // one that comes too late has a hit
+					alone++
+				}
+			}
+			if n := len(c.Asked(path)); alone != n {
+				c.Errorf("%d fetches: %d requests alone and %d collapsed", n, alone, collapsed)
+			}
+			if collapsed > 0 {
+				return
 			}
 		}
-		if n := len(c.Asked("/a")); alone != n || collapsed == 0 {
-			c.Errorf("%d fetches: %d requests alone and %d collapsed", n, alone, collapsed)
-		}
+		c.Errorf("no request is said to have taken another's fetch")
 	}},
 }

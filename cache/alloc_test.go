@@ -59,11 +59,19 @@ func BenchmarkHit(b *testing.B) {
 				x.Times.Head = clock.Now()
 				l.Run(x)
 				r.Run(x)
+				if p, ok := x.Out.(edge.Pieced); ok {
+					for {
+						if _, err := p.Piece(); err != nil {
+							break
+						}
+					}
+				}
 				x.Out = nil
 				d.Run(x)
 			}
 		})
 	}
+	f("1m", 1<<20)
 	f("small", 128)
 	f("10k", 10<<10)
 	f("conditional", 128, `If-None-Match: "e"`)

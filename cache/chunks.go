@@ -68,6 +68,9 @@ func (b *chunks) next() error {
 	if b.tail != nil {
 		return b.fromTail()
 	}
+	if cap(b.buf) == 0 {
+		b.buf = make([]byte, 0, leastPiece+store.MostChunk)
+	}
 	buf, err := b.buf[:0], error(nil)
 	for at := b.at; at < b.to && len(buf) < leastPiece && err == nil; at = b.at + int64(len(buf)) {
 		buf, err = b.o.ChunkAt(at, buf)

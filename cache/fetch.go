@@ -400,9 +400,11 @@ func (t *fetching) rescues() bool {
 
 // rescues tells that an entry may be used when the target fails; seconds is what the request says of that.
 func (c *cache) rescues(e *entry, seconds int64) bool {
-	most := max(e.rescue, seconds*1000)
-	return e.flags&(mustRevalidate|alwaysAsk) == 0 && most > 0 &&
-		e.ageAt(c.millis(c.tick()))-e.lifetime <= most
+	most := e.rescue // 0 where the answer forbids it
+	if e.flags&mustRevalidate == 0 {
+		most = max(most, seconds*1000)
+	}
+	return e.flags&alwaysAsk == 0 && most > 0 && e.ageAt(c.millis(c.tick()))-e.lifetime <= most
 }
 
 // isError tells that a status is an error in the sense of RFC 5861 section 4.

@@ -64,7 +64,7 @@ func (r *record) release() {
 		r.buf = nil
 	}
 	*r = record{exact: r.exact[:0], text: r.text[:0], buf: r.buf[:0], spare: r.spare[:0],
-		rule: fresh.QueryRule{Names: r.rule.Names[:0]}}
+		rule: fresh.QueryRule{Names: r.rule.Names[:0]}, chunks: chunks{buf: r.chunks.buf[:0]}}
 	records.Put(r)
 }
 
@@ -84,6 +84,7 @@ func (l *lookup) Run(x *edge.Exchange) edge.Verdict {
 	}
 	c := l.cache
 	r.now = c.millis(x.Times.Head)
+	c.store.At(r.now / 1000)
 	use := c.find(x, r)
 	if r.metaOnly && (use == fresh.Ask || !clientHas(x, &r.entry)) {
 		r.metaOnly = false

@@ -63,6 +63,7 @@ func (s *second) writeDown(note []byte) {
 // keep stores an entry that is found by k and its body. On disk first: promote relies on it.
 func (c *cache) keep(k key, e *entry, body [][]byte) {
 	meta, n := e.append(nil), e.seconds()
+	c.store.At(c.until(0))
 	if t := c.tier; t != nil {
 		t.Put(e.key, meta, body, c.until(n))
 	}

@@ -115,6 +115,23 @@ func TestNothingTorn(t *testing.T) {
 	}
 }
 
+// TestAt: what has expired by the time that the store was told is not found.
+func TestAt(t *testing.T) {
+	s := New(MinSize)
+	s.At(1000)
+	k := Key{'k'}
+	if err := s.Put(k, []byte("m"), [][]byte{make([]byte, 10_000)}, 10); err != nil {
+		t.Fatal(err)
+	}
+	s.At(1009)
+	if o, _, ok := s.Get(k, nil); !ok || !o.Complete() {
+		t.Error("it has expired too early")
+	}
+	if s.At(1010); s.Has(k) {
+		t.Error("it has not expired")
+	}
+}
+
 // TestLarge: the parts of a large object do not drive each other out.
 func TestLarge(t *testing.T) {
 	for _, size := range []int64{16 << 20, 64 << 20, 256 << 20} {

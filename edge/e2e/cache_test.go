@@ -391,10 +391,20 @@ func TestCacheStale(t *testing.T) {
 	version.Store(0)
 	set("/sie", "max-age=9, stale-if-error=100")
 	set("/strict", "max-age=9, must-revalidate, stale-if-error=100")
+	set("/shared", "s-maxage=9, stale-if-error=100")
+	set("/alone", "s-maxage=9")
 	g.ask("GET", "/sie")
+	g.ask("GET", "/shared")
+	g.ask("GET", "/alone")
 	g.ask("GET", "/strict")
 	fails.Store(true)
 	if a := g.ask("GET", "/sie"); a.status != 200 || !strings.HasSuffix(a.Get("Cache-Status"), "detail=stale-if-error") {
+		t.Errorf("%+v", a)
+	}
+	if a := g.ask("GET", "/shared"); a.status != 200 || !strings.HasSuffix(a.Get("Cache-Status"), "detail=stale-if-error") {
+		t.Errorf("%+v", a)
+	}
+	if a := g.ask("GET", "/alone", "Cache-Control: stale-if-error=100"); a.status != 503 {
 		t.Errorf("%+v", a)
 	}
 	if a := g.ask("GET", "/strict"); a.status != 503 {

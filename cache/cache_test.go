@@ -33,6 +33,9 @@ func newCache(t interface{ Fatal(...any) }, keys string) *cache {
 	for i := range c.requests {
 		c.requests[i] = lanes.NewCounter()
 	}
+	for i := range c.sent {
+		c.sent[i] = lanes.NewCounter()
+	}
 	for i := range c.misses {
 		c.misses[i] = lanes.NewCounter()
 	}

@@ -33,6 +33,7 @@ type caches struct {
 type counters struct {
 	requests [statuses]*lanes.Counter
 	misses   [reasons]*lanes.Counter
+	sent     [results]*lanes.Counter // bytes of bodies
 	routes   []routeRequests
 }
 
@@ -111,7 +112,14 @@ func (c *cache) measure(m *metric.Scope) {
 				"Requests that the cache did not answer, by the reason.", "cache", c.name, "reason", i.word())
 		}
 	}
+	for i, name := range resultNames {
+		c.sent[i] = m.Counter("penstock_cache_response_body_bytes_total",
+			"Bytes of bodies sent to clients: from a cache (hit), from the target for one (miss), past it (bypass).",
+			"cache", c.name, "result", name)
+	}
 	s := c.shared
+	m.GaugeFunc("penstock_cache_size_bytes", "Memory that a cache has taken for what it stores.",
+		func() float64 { return float64(s.store.Bytes()) }, "cache", c.name)
 	m.GaugeFunc("penstock_cache_entries", "Entries of a cache: objects, and parts of large ones.",
 		func() float64 { return float64(s.store.Entries()) }, "cache", c.name)
 	m.CounterFunc("penstock_cache_evictions_total",
@@ -213,17 +221,20 @@ func (cs *caches) start() {
 
 // Status is a cache as /status shows it.
 type Status struct {
-	Name      string                 `json:"name"`
-	Size      int64                  `json:"size"`
-	Entries   int64                  `json:"entries"`
-	Evictions int64                  `json:"evictions"`
-	Fetches   int64                  `json:"fetches"` // under way
-	Warming   WarmStatus             `json:"warming"`
-	Disk      *DiskStatus            `json:"disk,omitempty"`
-	Requests  map[string]uint64      `json:"requests"`
-	HitRatio  float64                `json:"hit_ratio"` // of all requests that were for a cache
-	Misses    map[string]uint64      `json:"misses"`    // by reason
-	Routes    map[string]RouteStatus `json:"routes"`
+	Name      string            `json:"name"`
+	Size      int64             `json:"size"`
+	Entries   int64             `json:"entries"`
+	Evictions int64             `json:"evictions"`
+	Fetches   int64             `json:"fetches"` // under way
+	Warming   WarmStatus        `json:"warming"`
+	Disk      *DiskStatus       `json:"disk,omitempty"`
+	Requests  map[string]uint64 `json:"requests"`
+	// BytesFromCache and BytesFromTarget are those of bodies that clients were sent.
+	BytesFromCache  uint64                 `json:"bytes_from_cache"`
+	BytesFromTarget uint64                 `json:"bytes_from_target"`
+	HitRatio        float64                `json:"hit_ratio"` // of all requests that were for a cache
+	Misses          map[string]uint64      `json:"misses"`    // by reason
+	Routes          map[string]RouteStatus `json:"routes"`
 }
 
 // RouteStatus are the requests of one route.
@@ -283,6 +294,8 @@ func (cs *caches) status() any {
 			s.Requests[name] = n
 			by[status(i).result()] += n
 		}
+		s.BytesFromCache = c.sent[fromCache].Sum()
+		s.BytesFromTarget = c.sent[notFromCache].Sum()
 		s.HitRatio = ratio(by[fromCache], by[notFromCache])
 		for i := noReason + 1; i < reasons; i++ {
 			if i != notStorable && c.misses[i].Sum() > 0 {

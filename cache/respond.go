@@ -142,6 +142,7 @@ func (d *done) Run(x *edge.Exchange) edge.Verdict {
 		x.Slot[d.slot] = nil
 		d.cache.requests[r.status].Inc(x.Lane)
 		d.route[r.status.result()].Inc(x.Lane)
+		d.cache.sent[r.status.result()].Add(x.Lane, uint64(max(x.OutBytes, 0)))
 		if r.why != noReason {
 			d.cache.misses[r.why].Inc(x.Lane)
 		}

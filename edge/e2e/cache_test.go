@@ -447,9 +447,9 @@ func TestCacheSeen(t *testing.T) {
 	o := newScripted(t)
 	g := start(t, cached(o.addr, "", "[[route]]\nname = \"other\"\nprefix = \"/other/\"\npool = \"app\"\ncache = \"main\"\n"))
 	for _, path := range []string{"/a", "/other/a"} {
-		o.on(path, 200, "a", "Cache-Control: max-age=100")
+		o.on(path, 200, "aa", "Cache-Control: max-age=100")
 	}
-	o.on("/private", 200, "a", "Cache-Control: private")
+	o.on("/private", 200, "pp", "Cache-Control: private")
 	for _, path := range []string{"/a", "/a", "/a", "/other/a", "/private", "/private"} {
 		g.ask("GET", path)
 	}
@@ -460,11 +460,14 @@ func TestCacheSeen(t *testing.T) {
 		`penstock_cache_route_requests_total{cache="main",result="miss",route="all"}`:   4,
 		`penstock_cache_route_requests_total{cache="main",result="bypass",route="all"}`: 1,
 		`penstock_cache_route_requests_total{cache="main",result="miss",route="other"}`: 1,
-		`penstock_cache_misses_total{cache="main",reason="absent"}`:                     2,
-		`penstock_cache_misses_total{cache="main",reason="private"}`:                    1,
-		`penstock_cache_misses_total{cache="main",reason="known"}`:                      1,
-		`penstock_cache_misses_total{cache="main",reason="cookie"}`:                     1,
-		`penstock_cache_misses_total{cache="main",reason="request"}`:                    1,
+		`penstock_cache_response_body_bytes_total{cache="main",result="hit"}`:           4,
+		`penstock_cache_response_body_bytes_total{cache="main",result="miss"}`:          10,
+		`penstock_cache_size_bytes{`:                                 16 << 20,
+		`penstock_cache_misses_total{cache="main",reason="absent"}`:  2,
+		`penstock_cache_misses_total{cache="main",reason="private"}`: 1,
+		`penstock_cache_misses_total{cache="main",reason="known"}`:   1,
+		`penstock_cache_misses_total{cache="main",reason="cookie"}`:  1,
+		`penstock_cache_misses_total{cache="main",reason="request"}`: 1,
 	} {
 		if got := g.metric(series); got != want {
 			t.Errorf("%s is %v, want %v", series, got, want)

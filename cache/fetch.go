@@ -183,7 +183,7 @@ func (c *cache) copyRequest(x *edge.Exchange) *edge.Exchange {
 	x.CopyTo(y)
 	y.Req.SetMethod("GET")
 	y.Method = y.Req.Method()
-	y.Conn = nobody{}
+	y.Conn = edge.Discard{}
 	y.Times.Start = clock.Now()
 	y.Times.Head = y.Times.Start
 	if d := x.Plan.Timeout; d > 0 {
@@ -431,7 +431,7 @@ func (t *fetching) again() {
 	t.y.Finish(nil)
 	y := new(edge.Exchange)
 	t.y.CopyTo(y)
-	y.Conn, y.Deadline = nobody{}, t.y.Deadline
+	y.Conn, y.Deadline = edge.Discard{}, t.y.Deadline
 	y.Times.Start, y.Times.Head = t.y.Times.Start, t.y.Times.Head
 	y.Req.Del("If-None-Match")
 	y.Req.Del("If-Modified-Since")
@@ -580,11 +580,5 @@ func (t *fetching) end(fault *edge.Fault) {
 	}
 	t.y.Finish(fault)
 }
-
-// nobody is the client of a fetch: it neither leaves nor waits.
-type nobody struct{}
-
-func (nobody) Gone() bool { return false }
-func (nobody) Abort()     {}
 
 var authorizationKey = []byte("Authorization")

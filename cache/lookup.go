@@ -311,27 +311,14 @@ func appendVariant(dst, vary []byte, x *edge.Exchange) []byte {
 	return dst
 }
 
-// encodingOf is the one content coding that a request is taken to want: the best of those that it
-// accepts.
+// encodingOf is the one content coding that a request is taken to want: the best of those that it accepts.
 func encodingOf(accept []byte) string {
-	best := ""
-	for len(accept) > 0 {
-		var one []byte
-		one, accept, _ = bytes.Cut(accept, comma)
-		name, weight, _ := bytes.Cut(one, semicolon)
-		if w := bytes.TrimSpace(weight); bytes.HasPrefix(w, []byte("q=0")) && len(bytes.Trim(w[3:], ".0")) == 0 {
-			continue // q=0: not at all
-		}
-		switch name = bytes.TrimSpace(name); {
-		case is(name, "zstd"):
-			return "zstd"
-		case is(name, "br"):
-			best = "br"
-		case is(name, "gzip") && best == "":
-			best = "gzip"
+	for _, name := range [...]string{"zstd", "br", "gzip"} {
+		if accepts(accept, name) {
+			return name
 		}
 	}
-	return best
+	return ""
 }
 
 // is compares without regard to case; want is lower-case.

@@ -19,26 +19,19 @@ type second struct {
 	memory  atomic.Pointer[shared] // of the cache that has it now
 }
 
-// openSecond begins to read what is on disk, if the configuration names a folder.
+// openSecond begins to read what is in the folder that the configuration names.
 func openSecond(c *Config, log *slog.Logger) (*second, error) {
-	s := &second{log: log}
-	if c.Disk == "" {
-		return s, nil
-	}
 	if err := disk.Probe(c.Disk); err != nil {
 		return nil, err
 	}
+	s := &second{log: log}
 	s.journal = s.purges.journal()
 	s.tier = disk.Open(disk.Options{Dir: c.Disk, Size: int64(c.DiskSize), Largest: int64(c.DiskSize) / 8,
 		Objects: c.DiskObjects, Log: log, Wanted: s.wanted, Journal: s.journal})
 	return s, nil
 }
 
-func (s *second) close() {
-	if s.tier != nil {
-		s.tier.Close()
-	}
-}
+func (s *second) close() { s.tier.Close() }
 
 // wanted says of an object that is to go whether it is in memory still: it is asked for then.
 func (s *second) wanted(meta []byte) bool {

@@ -123,7 +123,7 @@ func (w *world) ask(method, path, lang, cc, part string) (int, string) {
 	if cc != "" {
 		x.Req.Set("Cache-Control", cc)
 	}
-	x.MayWait, x.Plan, x.Conn = true, &edge.Plan{Upstream: w}, nobody{}
+	x.MayWait, x.Plan, x.Conn = true, &edge.Plan{Upstream: w}, edge.Discard{}
 	x.SetOutPath(x.Path)
 	x.Times.Head = w.now * int64(time.Millisecond)
 	if w.l.Run(x) == edge.Next { // it is passed on

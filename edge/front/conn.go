@@ -76,12 +76,18 @@ func (l *Listener) newConn(a poll.Accepted, peer netip.Addr, counted bool) {
 		greeted: set.tls == nil && !set.proxyProtocol}
 	c.nc = &c.socket
 	c.br.Reset(c, readBuffer, set.headBuffer)
-	l.enter(c)
-	due := int64(0)
-	if c.greeted {
-		due = clock.Now() + int64(set.headerTimeout)
+	err := l.front.loops.Hold(&c.socket, a, c)
+	l.enter(c) // from here on a drain may find it
+	if err == nil && c.greeted {
+		c.socket.SetDue(clock.Now() + int64(set.headerTimeout))
+		if l.draining() {
+			c.lastCall() // as in rest
+		}
 	}
-	if err := l.front.loops.AdoptAccepted(&c.socket, a, c, due); err != nil {
+	if err == nil {
+		err = c.socket.Begin(c.greeted)
+	}
+	if err != nil {
 		slog.Error("cannot wait for a connection", "listener", l.key, "error", err)
 		l.forget(c)
 		return

@@ -217,11 +217,11 @@ func (p *part) takeOver() (gone []*Listener) {
 	return gone
 }
 
-// dropEmpty forgets drained listeners without connections; f.mu is held.
+// dropEmpty forgets drained listeners that have no connections and will get none; f.mu is held.
 func (f *Front) dropEmpty() {
 	kept := f.leaving[:0]
 	for _, l := range f.leaving {
-		if l.conns.Sum() > 0 {
+		if !l.shut.Load() || l.conns.Sum() > 0 {
 			kept = append(kept, l)
 		}
 	}

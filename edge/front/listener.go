@@ -45,6 +45,7 @@ type Listener struct {
 	lent     bool // the service manager holds the socket too
 	settings atomic.Pointer[settings]
 	drains   atomic.Bool
+	shut     atomic.Bool // accepts nobody any more
 	started  sync.Once
 	accepts  sync.WaitGroup
 	conns    *lanes.Gauge
@@ -71,6 +72,7 @@ func (l *Listener) start() {
 
 func (l *Listener) accept() {
 	defer l.accepts.Done()
+	defer l.shut.Store(true)
 	pause := acceptPause
 	for {
 		a, err := l.socket.Accept()

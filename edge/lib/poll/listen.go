@@ -105,10 +105,10 @@ func (n *Listener) Accept() (a Accepted, err error) {
 	return a, os.NewSyscallError("accept4", err)
 }
 
-// AdoptAccepted gives an accepted connection to the loops as s, which its handler may hold by value. With
-// due, a moment as for SetDue, it is on Await from the start.
-func (p *Loops) AdoptAccepted(s *Socket, a Accepted, h Handler, due int64) error {
-	return p.Pick().adopt(s, a.fd, a.Remote, h, due)
+// Hold makes an accepted connection the socket s, which its handler may hold by value. From here on anybody
+// may know of s, but no loop waits for it before Begin. With an error, s is closed.
+func (p *Loops) Hold(s *Socket, a Accepted, h Handler) error {
+	return p.Pick().hold(s, a.fd, a.Remote, h)
 }
 
 // TurnAway sends b as far as there is room, and closes the connection.

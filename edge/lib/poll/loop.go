@@ -217,25 +217,35 @@ func (l *Loop) wake() {
 // Await is never called.
 func (l *Loop) Adopt(fd int, remote Addr, h Handler) (*Socket, error) {
 	s := &Socket{}
-	if err := l.adopt(s, fd, remote, h, 0); err != nil {
+	err := l.hold(s, fd, remote, h)
+	if err == nil {
+		err = s.Begin(false)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-func (l *Loop) adopt(s *Socket, fd int, remote Addr, h Handler, due int64) error {
+// hold makes the descriptor the socket s; Begin must follow. With an error, s is closed.
+func (l *Loop) hold(s *Socket, fd int, remote Addr, h Handler) error {
 	s.fd, s.remote, s.handler = fd, remote, h
 	s.loop, s.serial = l, int32(l.set.serial.Add(1))
 	if !l.set.table.put(s) {
-		_ = unix.Close(fd)
+		_ = s.Close()
 		return errTable
 	}
-	if due > 0 {
-		s.SetDue(due)
+	return nil
+}
+
+// Begin makes the loop wait for the socket; with await it is on Await from the start. With an error, the
+// socket is closed.
+func (s *Socket) Begin(await bool) error {
+	if await {
 		s.in.state.Store(awaited)
 	}
-	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | edgeTriggered, Fd: int32(fd), Pad: s.serial}
-	if err := unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | edgeTriggered, Fd: int32(s.fd), Pad: s.serial}
+	if err := unix.EpollCtl(s.loop.epfd, unix.EPOLL_CTL_ADD, s.fd, &ev); err != nil {
 		_ = s.Close()
 		return os.NewSyscallError("epoll_ctl", err)
 	}
@@ -276,4 +286,9 @@ func (t *table) put(s *Socket) bool {
 	return true
 }
 
-func (t *table) drop(s *Socket) { t.rows[s.fd/len(row{})].Load()[s.fd%len(row{})].Store(nil) }
+// drop forgets s; one that put refused is not there.
+func (t *table) drop(s *Socket) {
+	if at := s.fd / len(row{}); at < len(t.rows) {
+		t.rows[at].Load()[s.fd%len(row{})].Store(nil)
+	}
+}

@@ -308,6 +308,51 @@ func TestCloseRaces(t *testing.T) {
 	}
 }
 
+// TestHeld: whatever is asked of a socket between Hold and Begin holds from Begin on.
+func TestHeld(t *testing.T) {
+	p, err := Start(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	nl, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := p.Listen(nl, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f := func(ask func(s *Socket), want string) {
+		t.Helper()
+		far, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer far.Close()
+		a, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &Socket{}
+		h := &told{s: s, calls: make(chan string, 100)}
+		if err := p.Hold(s, a, h); err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		ask(s)
+		if err := s.Begin(true); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-h.calls; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	f(func(s *Socket) { s.SetDue(clock.Now() + int64(time.Millisecond)) }, "expired")
+	f(func(s *Socket) { s.Shutdown() }, "EOF")
+}
+
 func TestListener(t *testing.T) {
 	p, err := Start(1)
 	if err != nil {

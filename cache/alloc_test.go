@@ -61,7 +61,7 @@ func BenchmarkHit(b *testing.B) {
 				r.Run(x)
 				if p, ok := x.Out.(edge.Pieced); ok {
 					for {
-						if _, err := p.Piece(); err != nil {
+						if _, err := p.Piece(false); err != nil {
 							break
 						}
 					}

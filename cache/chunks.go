@@ -23,7 +23,7 @@ func (c *cache) bodyOf(x *edge.Exchange, r *record, from, to int64) io.ReadClose
 // leastPiece is how much is written at once, unless less is left.
 const leastPiece = 48 << 10
 
-// chunks reads a part of a body that is not in one piece. Such bodies are not sent by a loop: it may wait.
+// chunks reads a part of a body that is not in one piece.
 type chunks struct {
 	c      *cache
 	x      *edge.Exchange
@@ -38,7 +38,7 @@ type chunks struct {
 // Read implements io.Reader.
 func (b *chunks) Read(p []byte) (int, error) {
 	if len(b.rest) == 0 {
-		if err := b.next(); err != nil {
+		if err := b.next(true); err != nil {
 			return 0, err
 		}
 	}
@@ -48,9 +48,9 @@ func (b *chunks) Read(p []byte) (int, error) {
 }
 
 // Piece implements edge.Pieced.
-func (b *chunks) Piece() ([]byte, error) {
+func (b *chunks) Piece(wait bool) ([]byte, error) {
 	if len(b.rest) == 0 {
-		if err := b.next(); err != nil {
+		if err := b.next(wait); err != nil {
 			return nil, err
 		}
 	}
@@ -60,10 +60,13 @@ func (b *chunks) Piece() ([]byte, error) {
 }
 
 // next fills rest. The head with the length is on its way: when a chunk is gone, the rest has to come from
-// somewhere else, or the connection is cut.
-func (b *chunks) next() error {
+// somewhere else, for which it may have to wait, or the connection is cut.
+func (b *chunks) next(wait bool) error {
 	if b.at == b.to {
 		return io.EOF
+	}
+	if b.tail != nil && !wait {
+		return edge.ErrWait
 	}
 	if b.tail != nil {
 		return b.fromTail()
@@ -74,6 +77,9 @@ func (b *chunks) next() error {
 	buf, err := b.buf[:0], error(nil)
 	for at := b.at; at < b.to && len(buf) < leastPiece && err == nil; at = b.at + int64(len(buf)) {
 		buf, err = b.o.ChunkAt(at, buf)
+	}
+	if len(buf) == 0 && !wait {
+		return edge.ErrWait
 	}
 	if len(buf) == 0 {
 		if b.fromDisk() {

@@ -164,10 +164,13 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 // Piece implements edge.Pieced.
-func (b *body) Piece() ([]byte, error) {
+func (b *body) Piece(wait bool) ([]byte, error) {
 	f := b.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !wait && !f.ended && b.piece == f.dropped+len(f.pieces) {
+		return nil, edge.ErrWait
+	}
 	piece, err := b.wait()
 	b.advance(len(piece))
 	return piece, err

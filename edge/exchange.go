@@ -210,10 +210,14 @@ type Whole interface {
 
 // Pieced is a body whose bytes are in memory, piece by piece: who sends it on need not copy them.
 type Pieced interface {
-	// Piece returns the next bytes, which are valid until the next call, waiting for them as Read does. It
-	// returns io.EOF after the last ones.
-	Piece() ([]byte, error)
+	// Piece returns the next bytes, which are valid until the next call. It returns io.EOF after the last ones.
+	// With wait it waits for them as Read does; without, it returns ErrWait when it would have to.
+	Piece(wait bool) ([]byte, error)
 }
+
+// ErrWait is returned by Pieced.Piece in a loop, which may not wait: the next bytes have to come from
+// somewhere else first.
+var ErrWait = errors.New("body has to be waited for")
 
 // Rewinder is a body that may be able to begin anew.
 type Rewinder interface {

@@ -18,7 +18,9 @@ type work struct {
 	src   bytes.Reader  // over clean
 	rd    *bufio.Reader // over src, for fasthttp's codec
 	out   []byte        // the answer's head, and bodies on their way
-	rest  []byte        // of an answer that the socket did not take at once; nil: none
+	tried bool          // the answer has been begun by TrySend; Send goes on:
+	rest  [2][]byte     // with what the socket did not take,
+	more  edge.Pieced   // then with this body; nil: that was all
 	in    requestBody
 }
 
@@ -40,7 +42,7 @@ func (w *work) release() {
 	w.c = nil
 	w.x.Reset()
 	w.m = wire.Request{}
-	w.rest = nil
+	w.tried, w.rest, w.more = false, [2][]byte{}, nil
 	if cap(w.out) > 4*outBuffer || cap(w.clean) > 4*outBuffer {
 		return // a rare giant head must not stay for ever
 	}

@@ -25,7 +25,7 @@ func TestNoAllocations(t *testing.T) {
 		if n, err := s.TryRead(buf); n != len(out) || err != nil {
 			t.Fatal(n, err)
 		}
-		if n, err := s.TryWrite(buf[:4]); n != 4 || err != nil {
+		if n, err := s.TryWriteBoth(buf[:3], buf[3:4]); n != 4 || err != nil {
 			t.Fatal(n, err)
 		}
 		if _, err := far.Read(buf); err != nil {

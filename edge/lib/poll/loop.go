@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -54,9 +55,13 @@ type Loop struct {
 	asleep  atomic.Bool // in the kernel, or about to be
 	woke    bool        // a goroutine was made runnable in this round; the loop's own
 	now     int64       // clock nanoseconds when the round began; the loop's own
+	yielded int64       // when it let other goroutines run; the loop's own
 	events  [batch]unix.EpollEvent
 	wheel   wheel
 }
+
+// turnTime is how long the loop's goroutine runs before it lets others run: half of what the runtime allows.
+const turnTime = int64(5 * time.Millisecond)
 
 // batch is how many events one call of epoll_wait brings.
 const batch = 128
@@ -131,9 +136,11 @@ func (l *Loop) run() {
 			l.dispatch(&l.events[i])
 		}
 		l.turn()
-		if l.woke {
-			// What was woken runs now: a wait in the kernel would keep this processor from it.
-			l.woke = false
+		if l.woke || l.now-l.yielded > turnTime {
+			// What was woken runs now: a wait in the kernel would keep this processor from it. And now and then
+			// even without: a goroutine that has run for 10 ms is interrupted by the runtime's monitor, which
+			// then looks again every 20 us, on the processor that has work to do.
+			l.woke, l.yielded = false, l.now
 			runtime.Gosched()
 		}
 	}

@@ -2,6 +2,7 @@ package poll
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -305,6 +306,44 @@ func TestCloseRaces(t *testing.T) {
 		if s.ref.Load() != closed {
 			t.Fatalf("%d calls under way after all have returned", s.ref.Load()&^closed)
 		}
+	}
+}
+
+// TestTryWriteBoth: two pieces arrive in their order, as far as there is room, wherever that ends.
+func TestTryWriteBoth(t *testing.T) {
+	s, _, far := pair(t)
+	sent := make([]byte, 0, 16<<20)
+	for i := 0; len(sent)+8 <= cap(sent); i++ {
+		sent = binary.BigEndian.AppendUint64(sent, uint64(i))
+	}
+	f := func(first, second int, whole bool) (n int) {
+		t.Helper()
+		n, err := s.TryWriteBoth(sent[:first], sent[first:first+second])
+		if err != nil || whole && n != first+second {
+			t.Fatal(n, err)
+		}
+		sent = sent[n:]
+		return n
+	}
+	all := sent
+	f(0, 1, true)
+	f(1, 0, true)
+	f(1, 1, true)
+	f(3, 5000, true)
+	f(5000, 3, true)
+	if n := f(1, 15<<20, false); n <= 1 || n > 15<<20 { // nobody reads
+		t.Errorf("%d bytes, want a part of the second piece", n)
+	}
+	if n := f(1, 1, false); n != 0 {
+		t.Errorf("%d bytes into a full socket", n)
+	}
+	all = all[:len(all)-len(sent)]
+	s.Close()
+	if got, err := io.ReadAll(far); err != nil || !bytes.Equal(got, all) {
+		t.Errorf("%d of %d bytes arrived, %v", len(got), len(all), err)
+	}
+	if n, err := s.TryWriteBoth([]byte("a"), []byte("b")); n != 0 || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("%d %v on a closed socket", n, err)
 	}
 }
 

@@ -146,6 +146,37 @@ func (s *Socket) write(b []byte) (n int, full bool, err error) {
 	}
 }
 
+// TryWriteBoth writes as much of a and, behind it, b as there is room for, in one call of the kernel.
+func (s *Socket) TryWriteBoth(a, b []byte) (int, error) {
+	switch {
+	case len(b) == 0:
+		return s.TryWrite(a)
+	case len(a) == 0:
+		return s.TryWrite(b)
+	case !s.enter():
+		return 0, net.ErrClosed
+	}
+	defer s.leave()
+	iov := [2]unix.Iovec{{Base: unsafe.SliceData(a)}, {Base: unsafe.SliceData(b)}}
+	iov[0].SetLen(len(a))
+	iov[1].SetLen(len(b))
+	msg := unix.Msghdr{Iov: &iov[0]}
+	msg.SetIovlen(len(iov))
+	for {
+		w, _, errno := syscall.RawSyscall(unix.SYS_SENDMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&msg)),
+			unix.MSG_NOSIGNAL)
+		switch errno {
+		case 0:
+			return int(w), nil
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return 0, nil
+		default:
+			return 0, os.NewSyscallError("sendmsg", errno)
+		}
+	}
+}
+
 // Shutdown ends both directions without giving the descriptor back: whoever reads learns of the end, the
 // handler of a socket on Await too. Anybody may call it.
 func (s *Socket) Shutdown() {

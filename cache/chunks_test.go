@@ -1,0 +1,67 @@
+package cache
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/penstock-edge/penstock/cache/store"
+	"github.com/penstock-edge/penstock/edge"
+)
+
+// TestPieceWithoutWaiting: a part that is gone has to come from somewhere else, for which a loop may not wait.
+func TestPieceWithoutWaiting(t *testing.T) {
+	c := newCache(t, "")
+	body := strings.Repeat("0123456789", 50_000)
+	x := newRequest("/large")
+	c.put(t, x, body, 100_000)
+	if l := (&lookup{cache: c, route: "r"}); l.Run(x) != edge.Answered {
+		t.Fatal("no hit")
+	}
+	p, ok := x.Out.(edge.Pieced)
+	if !ok {
+		t.Fatalf("the body is %T", x.Out)
+	}
+	first, err := p.Piece(false)
+	if err != nil || string(first) != body[:len(first)] {
+		t.Fatalf("%d bytes, %v", len(first), err)
+	}
+	filler := strings.Repeat("x", 500_000)
+	for i := range 200 { // all of it goes
+		c.put(t, newRequest("/"+strings.Repeat("f", i+1)), filler, 100_000)
+	}
+	for range 2 {
+		if b, err := p.Piece(false); !errors.Is(err, edge.ErrWait) {
+			t.Fatalf("%d bytes, %v", len(b), err)
+		}
+	}
+	x.Out.(*chunks).r.entry.etag = nil // the target cannot be asked for the rest
+	if b, err := p.Piece(true); !errors.Is(err, store.ErrGone) {
+		t.Fatalf("%d bytes, %v", len(b), err)
+	}
+}
+
+// TestPieceOfFlight: nor may it wait for a fetch.
+func TestPieceOfFlight(t *testing.T) {
+	f := newFlight(1000, new(atomic.Int64))
+	b := f.read()
+	want := func(piece string, err error) {
+		t.Helper()
+		if got, e := b.Piece(false); string(got) != piece || !errors.Is(e, err) {
+			t.Errorf("%q %v, want %q %v", got, e, piece, err)
+		}
+	}
+	want("", edge.ErrWait)
+	f.add([]byte("one"))
+	want("one", nil)
+	want("", edge.ErrWait)
+	f.add([]byte("two"))
+	f.end(nil)
+	want("two", nil)
+	want("", io.EOF)
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,59 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+)
+
+// TestCacheSend: answers of all sizes, asked for in one go, leave whole and in their order, also when the
+// client reads so slowly that the socket takes part of a head or of a body and the rest has to wait.
+func TestCacheSend(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, strings.Replace(cached(o.addr, "max_object = \"8MiB\"\n"), "16MiB", "64MiB", 1))
+	sizes := []int{0, 1, 2000, 2049, 10_000, 65_536, 65_537, 131_072, 131_073, 1<<20 - 1, 1 << 20, 1<<20 + 1, 3 << 20,
+		100, 7_000_000}
+	var want [][]byte
+	var asked bytes.Buffer
+	for i, size := range sizes {
+		body := make([]byte, size)
+		for j := range body {
+			body[j] = byte(j) ^ byte(j>>8) ^ byte(j>>16) ^ byte(i)
+		}
+		path := fmt.Sprint("/", size)
+		o.on(path, 200, string(body), "Cache-Control: max-age=1000", fmt.Sprint("Content-Length: ", size))
+		g.ask("GET", path)
+		want = append(want, body)
+		fmt.Fprintf(&asked, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, g.addr)
+	}
+	f := func(readBuffer int) {
+		t.Helper()
+		c, err := net.DialTCP("tcp", nil, tcpAddr(t, g.addr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if readBuffer > 0 {
+			if err := c.SetReadBuffer(readBuffer); err != nil {
+				t.Fatal(err)
+			}
+		}
+		k := newRawClient(t, c)
+		k.send(asked.String())
+		for i, size := range sizes {
+			a := k.answer("GET")
+			if a.err != nil || a.body != string(want[i]) || !strings.Contains(a.Header.Get("Cache-Status"), "hit") {
+				t.Fatalf("%d bytes: got %d, %v, %q", size, len(a.body), a.err, a.Header)
+			}
+		}
+	}
+	f(0)
+	f(64 << 10)
+	for _, size := range sizes {
+		if n := o.count(fmt.Sprint("/", size)); n != 1 {
+			t.Errorf("%d bytes: asked for %d times", size, n)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package front
+
+import (
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/metric"
+)
+
+// halting is a body in pieces, of which those that are empty have to be waited for.
+type halting struct {
+	pieces []string
+	waited int
+}
+
+func (h *halting) Read([]byte) (int, error) { panic("not called") }
+func (h *halting) Close() error             { return nil }
+
+func (h *halting) Piece(wait bool) ([]byte, error) {
+	for len(h.pieces) > 0 {
+		p := h.pieces[0]
+		if p == "" && !wait {
+			return nil, edge.ErrWait
+		}
+		h.pieces = h.pieces[1:]
+		if p != "" {
+			return []byte(p), nil
+		}
+		h.waited++
+	}
+	return nil, io.EOF
+}
+
+// TestTrySendHalts: a body in memory is sent in the loop until it would have to be waited for; Send then goes
+// on with what is left, be that the head.
+func TestTrySendHalts(t *testing.T) {
+	f := New(&edge.Current{}, metric.NewRegistry().Scope(), nil, 1)
+	if err := f.startLoops(); err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	nl, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket, err := f.loops.Listen(nl, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	l := newListener(f, "test", socket)
+	l.settings.Store(&settings{headBuffer: readBuffer})
+	try := func(length int64, halts int, fault *edge.Fault, pieces ...string) {
+		t.Helper()
+		far, err := net.Dial("tcp", nl.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer far.Close()
+		a, err := socket.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &conn{l: l}
+		c.nc = &c.socket
+		if err := f.loops.Hold(&c.socket, a, c); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.socket.Begin(false); err != nil {
+			t.Fatal(err)
+		}
+		w := acquireWork()
+		w.c = c
+		w.in.ended.Store(true)
+		x, body := &w.x, &halting{pieces: pieces}
+		x.Minor = 1
+		x.SetHead(200, nil, []byte("Date: x\r\n"), true)
+		x.Out, x.OutLen = body, length
+		done, got := w.TrySend(x)
+		if done != (halts == 0) {
+			t.Errorf("%q: done is %v", pieces, done)
+		}
+		if !done {
+			got = w.Send(x)
+		}
+		if got != fault || body.waited != halts {
+			t.Errorf("%q: %v, waited %d times", pieces, got, body.waited)
+		}
+		c.socket.Close()
+		b, err := io.ReadAll(far)
+		if _, sent, _ := strings.Cut(string(b), "\r\n\r\n"); err != nil || sent != strings.Join(pieces, "") ||
+			x.OutBytes != int64(len(sent)) || strings.Count(string(b), "HTTP/1.1") != 1 {
+			t.Errorf("%q: %q", pieces, b)
+		}
+	}
+	try(3, 0, nil, "abc")
+	try(6, 0, nil, "abc", "def")
+	try(3, 1, nil, "", "abc")
+	try(9, 2, nil, "abc", "", "def", "", "ghi")
+	try(7, 0, edge.UpstreamTruncated, "abc", "def")
+	try(7, 1, edge.UpstreamTruncated, "abc", "", "def")
+}

@@ -417,7 +417,7 @@ func (t *fetching) pass(why reason, remember bool) outcome {
 	if remember && !t.auth {
 		e := entry{at: t.asked, lifetime: passFor.Milliseconds(), flags: isPass, key: t.text}
 		t.c.forget(t.k, t.text)
-		_ = t.c.store.Put(t.k, e.append(nil), nil, int(passFor.Seconds())) // else the next one finds out again
+		_ = t.c.store.Put(t.k, e.append(nil), nil, e.seconds()) // else the next one finds out again
 	}
 	t.open(true)
 	return unfit

@@ -14,7 +14,7 @@ import (
 // world is a cache with a target and a clock of the test's own, and a slow twin beside it that knows what each
 // answer has to be.
 type world struct {
-	t   *rapid.T
+	t   interface{ Fatal(...any) }
 	c   *cache
 	l   *lookup
 	now int64 // milliseconds
@@ -29,6 +29,15 @@ type world struct {
 	signs  map[string]bool       // paths that are known to vary
 	passes map[string]int64      // by path, or path and variant: when an answer was found not to be storable
 	purges []twinPurge
+}
+
+func newWorld(t interface{ Fatal(...any) }) *world {
+	w := &world{t: t, c: newCache(t, ""), now: 1_790_000_000_000, targets: map[string]*target{},
+		stored: map[string]*twinEntry{}, signs: map[string]bool{}, passes: map[string]int64{}}
+	w.c.tick = func() int64 { return w.now * int64(time.Millisecond) }
+	w.c.wallAt = func(now int64) int64 { return now }
+	w.l = &lookup{cache: w.c, route: "r"}
+	return w
 }
 
 // target is how the target answers for one path.
@@ -282,15 +291,29 @@ func (w *world) fetch(less, alone bool, key, path, lang string, old *twinEntry) 
 	return 200, fresh.body
 }
 
+// TestPassLasts: that an answer was not to be stored is remembered for as long as it says, to the millisecond, though
+// what the store keeps lasts for whole seconds.
+func TestPassLasts(t *testing.T) {
+	w := newWorld(t)
+	w.targets["/"] = &target{life: 60, private: true}
+	w.now++
+	w.ask("GET", "/", "", "", "")
+	for _, step := range []struct {
+		wait  time.Duration
+		asked int // whoever asks first in vain for what might be stored asks for it twice
+	}{{passFor - time.Millisecond, 2}, {time.Millisecond, 4}} {
+		w.now += step.wait.Milliseconds()
+		if w.ask("HEAD", "/", "", "", ""); w.asked != step.asked {
+			t.Errorf("%v later: the target was asked %d times, want %d", step.wait, w.asked, step.asked)
+		}
+	}
+}
+
 // TestAgainstTwin sends requests in any order, while targets change, fail and come back, answers are purged and time
 // passes. Each answer, and how often the target was asked, is what the twin says.
 func TestAgainstTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := &world{t: t, c: newCache(t, ""), now: 1_790_000_000_000, targets: map[string]*target{},
-			stored: map[string]*twinEntry{}, signs: map[string]bool{}, passes: map[string]int64{}}
-		w.c.tick = func() int64 { return w.now * int64(time.Millisecond) }
-		w.c.wallAt = func(now int64) int64 { return now }
-		w.l = &lookup{cache: w.c, route: "r"}
+		w := newWorld(t)
 		for i := range 3 {
 			seconds := func(name string) int64 { return rapid.SampledFrom([]int64{0, 5, 60}).Draw(t, name) }
 			w.targets[fmt.Sprint("/", i)] = &target{life: 5 + seconds("life"), revive: seconds("revive"), sie: seconds("sie"),

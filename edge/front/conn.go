@@ -209,11 +209,12 @@ type step uint8
 
 const (
 	next    step = iota // its next request can be read
-	blocked             // the request in c.work goes on in a goroutine
+	blocked             // the request in c.work, if there is one, or the next one goes on in a goroutine
 	given               // it waits in the loop, or has ended: it is not the caller's any more
 )
 
-// run serves requests without waiting.
+// run serves requests without waiting. Whoever sends many in one go, or asks for much, gets a turn and then a
+// goroutine, which other connections need not wait for.
 func (c *conn) run() step {
 	var f *edge.Fault
 	defer func() {
@@ -223,12 +224,19 @@ func (c *conn) run() step {
 	}()
 	defer edge.Contain(&f)
 	c.looped = true
-	for {
+	for turn := int64(0); ; turn += requestShare {
+		if turn > loopShare && (len(c.br.Buffered()) > 0 || !c.socket.Fresh()) {
+			return blocked
+		}
 		if c.work == nil && c.read() == given {
 			return given
 		}
 		w := c.work
-		if s := c.after(edge.Try(c.pin(w), &w.x, w)); s != next {
+		p := edge.Try(c.pin(w), &w.x, w)
+		if p == edge.Ended {
+			turn += w.x.OutBytes
+		}
+		if s := c.after(p); s != next {
 			return s
 		}
 	}

@@ -95,9 +95,12 @@ func (w *work) TrySend(x *edge.Exchange) (done bool, f *edge.Fault) {
 	return all || err != nil, c.sent(x, err, nil)
 }
 
-// loopShare is how many bytes of an answer a loop sends without a look at its other connections: some hundred
-// microseconds. The rest of a longer answer is a goroutine's.
+// loopShare is how many bytes a loop sends to one connection without a look at the others: some hundred
+// microseconds. The rest is a goroutine's.
 const loopShare = 1 << 20
+
+// requestShare is what a request counts for beside the bytes of its answer: a turn has no more than 64.
+const requestShare = 16 << 10
 
 // joinMax is up to where copying a body behind its head is cheaper than telling the kernel of two pieces.
 const joinMax = 2 << 10

@@ -21,14 +21,14 @@ type gateway struct {
 	addr string
 }
 
-// startGateway starts the binary with a listener and a pool of one target.
-func startGateway(b *testing.B, target string) *gateway {
+// startGateway starts the binary with a listener and a pool of one target, and a route with these keys.
+func startGateway(b *testing.B, target string, keys ...string) *gateway {
 	b.Helper()
 	dir, bin := b.TempDir(), built(b, "cmd/penstock")
 	g := &gateway{addr: freeAddr(b)}
 	conf := fmt.Sprintf("[admin]\naddress = %q\n[log.access]\noutput = \"off\"\n"+
 		"[[listener]]\naddress = %q\nmax_body_bytes = \"64GiB\"\n[pool.app]\ntargets = [%q]\n"+
-		"[[route]]\nprefix = \"/\"\npool = \"app\"\n", freeAddr(b), g.addr, target)
+		"[[route]]\nprefix = \"/\"\npool = \"app\"\n", freeAddr(b), g.addr, target) + strings.Join(keys, "\n")
 	file := filepath.Join(dir, "penstock.toml")
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		b.Fatal(err)

@@ -3,6 +3,7 @@
 package observe
 
 import (
+	"math"
 	"testing"
 
 	"github.com/penstock-edge/penstock/edge"
@@ -19,7 +20,12 @@ func TestAllocs(t *testing.T) {
 		for range 5000 {
 			run(s.plan, x)
 		}
-		if n := testing.AllocsPerRun(1000, func() { run(s.plan, x) }); n != 0 {
+		// What other goroutines of the process allocate meanwhile is counted too: the least of three is the request's.
+		n := math.Inf(1)
+		for range 3 {
+			n = min(n, testing.AllocsPerRun(1000, func() { run(s.plan, x) }))
+		}
+		if n != 0 {
 			t.Errorf("%s: %v allocations a request", access, n)
 		}
 	}

@@ -65,10 +65,10 @@ func (b *chunks) next(wait bool) error {
 	if b.at == b.to {
 		return io.EOF
 	}
-	if b.tail != nil && !wait {
-		return edge.ErrWait
-	}
 	if b.tail != nil {
+		if !wait {
+			return edge.ErrWait
+		}
 		return b.fromTail()
 	}
 	if cap(b.buf) == 0 {
@@ -78,10 +78,10 @@ func (b *chunks) next(wait bool) error {
 	for at := b.at; at < b.to && len(buf) < leastPiece && err == nil; at = b.at + int64(len(buf)) {
 		buf, err = b.o.ChunkAt(at, buf)
 	}
-	if len(buf) == 0 && !wait {
-		return edge.ErrWait
-	}
 	if len(buf) == 0 {
+		if !wait {
+			return edge.ErrWait
+		}
 		if b.fromDisk() {
 			return nil
 		}

@@ -157,7 +157,7 @@ func (b *body) Read(p []byte) (int, error) {
 	f := b.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	piece, err := b.wait()
+	piece, err := b.next(true)
 	n := copy(p, piece)
 	b.advance(n)
 	return n, err
@@ -168,10 +168,7 @@ func (b *body) Piece(wait bool) ([]byte, error) {
 	f := b.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !wait && !f.ended && b.piece == f.dropped+len(f.pieces) {
-		return nil, edge.ErrWait
-	}
-	piece, err := b.wait()
+	piece, err := b.next(wait)
 	b.advance(len(piece))
 	return piece, err
 }
@@ -181,14 +178,14 @@ func (b *body) discard(n int64) (int64, error) {
 	f := b.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	piece, err := b.wait()
+	piece, err := b.next(true)
 	n = min(n, int64(len(piece)))
 	b.advance(int(n))
 	return n, err
 }
 
-// wait returns what is there, when there is something. f.mu is held.
-func (b *body) wait() ([]byte, error) {
+// next returns what is there; with wait, when there is something. f.mu is held.
+func (b *body) next(wait bool) ([]byte, error) {
 	f := b.f
 	for b.piece == f.dropped+len(f.pieces) {
 		switch {
@@ -196,6 +193,8 @@ func (b *body) wait() ([]byte, error) {
 			return nil, io.EOF
 		case f.ended:
 			return nil, errCut
+		case !wait:
+			return nil, edge.ErrWait
 		}
 		f.more.Wait()
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -78,13 +79,10 @@ func (l *Listener) newConn(a poll.Accepted, peer netip.Addr, counted bool) {
 	c.br.Reset(c, readBuffer, set.headBuffer)
 	err := l.front.loops.Hold(&c.socket, a, c)
 	l.enter(c) // from here on a drain may find it
-	if err == nil && c.greeted {
-		c.socket.SetDue(clock.Now() + int64(set.headerTimeout))
-		if l.draining() {
-			c.lastCall() // as in rest
-		}
-	}
 	if err == nil {
+		if c.greeted {
+			c.idleUntil(clock.Now() + int64(set.headerTimeout))
+		}
 		err = c.socket.Begin(c.greeted)
 	}
 	if err != nil {
@@ -198,6 +196,9 @@ func (c *conn) serve() {
 			if c.run() == given {
 				return
 			}
+			if c.work == nil { // its turn is over
+				runtime.Gosched()
+			}
 		} else if c.secured() == given {
 			return
 		}
@@ -288,12 +289,17 @@ func (c *conn) rest() bool {
 		wait = set.headerTimeout
 	}
 	c.state.Store(stateIdle)
-	c.socket.SetDue(poll.Coarse(c.now() + int64(wait)))
+	c.idleUntil(poll.Coarse(c.now() + int64(wait)))
+	return c.socket.Await()
+}
+
+// idleUntil says how long the loop waits for a request.
+func (c *conn) idleUntil(at int64) {
+	c.socket.SetDue(at)
 	if c.l.draining() {
 		// A drain that began before the line above has set its own, earlier moment; it must not be lost.
 		c.lastCall()
 	}
-	return c.socket.Await()
 }
 
 // lastCall shortens the wait of an idle connection: the client may have sent a request that is still on its

@@ -3,41 +3,22 @@ package front
 import (
 	"errors"
 	"io"
-	"net"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/lib/metric"
 )
 
 // TestDrainWhileConnecting: a drain that meets connections at any point of their beginning ends all of them
 // after the grace, not after the time a client has for its first request.
 func TestDrainWhileConnecting(t *testing.T) {
-	f := New(&edge.Current{}, metric.NewRegistry().Scope(), nil, 2)
-	if err := f.startLoops(); err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	f.drainGrace.Store(int64(time.Millisecond))
-	nl, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket, err := f.loops.Listen(nl, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := newListener(f, "test", socket)
-	l.settings.Store(&settings{headerTimeout: time.Hour, headBuffer: readBuffer, maxConns: 1000})
+	l := newTestListener(t, &edge.Current{}, &settings{headerTimeout: time.Hour, maxConns: 1000})
+	l.front.drainGrace.Store(int64(time.Millisecond))
 	l.start()
 	l.drains.Store(true) // as drain does, but again and again
 	for range 500 {
-		nc, err := net.Dial("tcp", nl.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
+		nc := l.dial(t)
 		l.each((*conn).lastCall)
 		_ = nc.SetDeadline(time.Now().Add(time.Minute))
 		if b, err := io.ReadAll(nc); len(b) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
@@ -49,5 +30,22 @@ func TestDrainWhileConnecting(t *testing.T) {
 	l.drain()
 	if !l.waitEmpty(time.Now().Add(time.Minute)) {
 		t.Fatalf("%d connections are left", l.conns.Sum())
+	}
+}
+
+// TestLeavingListener: one that may still take in connections is remembered, though it has none, so that a stop waits
+// for them.
+func TestLeavingListener(t *testing.T) {
+	l := newTestListener(t, &edge.Current{}, &settings{})
+	l.start()
+	f := l.front
+	f.leaving = append(f.leaving, l)
+	if f.dropEmpty(); len(f.leaving) != 1 {
+		t.Error("a listener that accepts is forgotten")
+	}
+	l.drain()
+	l.accepts.Wait()
+	if f.dropEmpty(); len(f.leaving) != 0 {
+		t.Error("a listener that has ended is remembered")
 	}
 }

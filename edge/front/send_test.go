@@ -2,12 +2,10 @@ package front
 
 import (
 	"io"
-	"net"
 	"strings"
 	"testing"
 
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/lib/metric"
 )
 
 // halting is a body in pieces, of which those that are empty have to be waited for.
@@ -37,41 +35,11 @@ func (h *halting) Piece(wait bool) ([]byte, error) {
 // TestTrySendHalts: a body in memory is sent in the loop until it would have to be waited for; Send then goes
 // on with what is left, be that the head.
 func TestTrySendHalts(t *testing.T) {
-	f := New(&edge.Current{}, metric.NewRegistry().Scope(), nil, 1)
-	if err := f.startLoops(); err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	nl, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket, err := f.loops.Listen(nl, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	l := newListener(f, "test", socket)
-	l.settings.Store(&settings{headBuffer: readBuffer})
+	l := newTestListener(t, &edge.Current{}, &settings{})
 	try := func(length int64, halts int, fault *edge.Fault, pieces ...string) {
 		t.Helper()
-		far, err := net.Dial("tcp", nl.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer far.Close()
-		a, err := socket.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := &conn{l: l}
-		c.nc = &c.socket
-		if err := f.loops.Hold(&c.socket, a, c); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.socket.Begin(false); err != nil {
-			t.Fatal(err)
-		}
+		far := l.dial(t)
+		c := l.take(t, false)
 		w := acquireWork()
 		w.c = c
 		w.in.ended.Store(true)
@@ -90,6 +58,7 @@ func TestTrySendHalts(t *testing.T) {
 			t.Errorf("%q: %v, waited %d times", pieces, got, body.waited)
 		}
 		c.socket.Close()
+		l.forget(c)
 		b, err := io.ReadAll(far)
 		if _, sent, _ := strings.Cut(string(b), "\r\n\r\n"); err != nil || sent != strings.Join(pieces, "") ||
 			x.OutBytes != int64(len(sent)) || strings.Count(string(b), "HTTP/1.1") != 1 {

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/penstock-edge/penstock/edge/config"
@@ -40,7 +41,12 @@ func TestListenTakesInheritedSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dup.Close()
-	named := os.NewFile(dup.Fd(), "public")
+	fd, err := syscall.Dup(int(dup.Fd())) // each file closes its own when it is collected
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := os.NewFile(uintptr(fd), "public")
+	defer named.Close()
 	f := &Front{inherited: []*os.File{named}}
 	for _, conf := range []config.Listener{
 		{Name: "public", Address: "127.0.0.1:1"},    // by its name

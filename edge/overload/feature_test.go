@@ -67,11 +67,17 @@ type paper struct {
 	mu    sync.Mutex // guards what follows
 	text  string
 	lines strings.Builder
+
+	wrote chan struct{} // a line has been written; holds one
 }
 
 func (p *paper) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	select {
+	case p.wrote <- struct{}{}:
+	default:
+	}
 	return p.lines.Write(b)
 }
 
@@ -96,7 +102,7 @@ func (p *paper) said(what string) int {
 // One gauge lives as long as a generation wants it; a reload changes its settings and not what it knows.
 func TestReloads(t *testing.T) {
 	t.Setenv("GOMEMLIMIT", "off")
-	p, registry := &paper{}, metric.NewRegistry()
+	p, registry := &paper{wrote: make(chan struct{}, 1)}, metric.NewRegistry()
 	l := live.New(live.Options{Text: p.read, Features: []edge.Feature{Feature, pool.Feature}, Registry: registry,
 		Current: &edge.Current{}, Log: slog.New(slog.NewTextHandler(p, nil))})
 	f := func(text, metric string) {
@@ -126,8 +132,12 @@ func TestReloads(t *testing.T) {
 	begins := func(want int) {
 		t.Helper()
 		// The gauge shows it before the line is written.
-		for until := time.Now().Add(20 * time.Second); p.said("is overloaded") < want && time.Now().Before(until); {
-			time.Sleep(time.Millisecond)
+		for late := time.After(20 * time.Second); p.said("is overloaded") < want; {
+			select {
+			case <-p.wrote:
+			case <-late:
+				t.Fatalf("%d lines say that it begins, want %d", p.said("is overloaded"), want)
+			}
 		}
 		if n := p.said("is overloaded"); n != want {
 			t.Errorf("%d lines say that it begins, want %d", n, want)

@@ -10,6 +10,7 @@ package poll
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"sync"
@@ -245,14 +246,21 @@ func (l *Loop) hold(s *Socket, fd int, remote Addr, h Handler) error {
 	return nil
 }
 
-// Begin makes the loop wait for the socket; with await it is on Await from the start. With an error, the
-// socket is closed.
+// Begin makes the loop wait for the socket; with await it is on Await from the start, and the handler may be
+// called before Begin returns. With an error, the socket is closed and the handler is not called.
 func (s *Socket) Begin(await bool) error {
+	if !s.enter() {
+		return net.ErrClosed
+	}
+	defer s.leave() // until then the descriptor is this socket's, whatever the handler does
 	if await {
 		s.in.state.Store(awaited)
 	}
 	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | edgeTriggered, Fd: int32(s.fd), Pad: s.serial}
 	if err := unix.EpollCtl(s.loop.epfd, unix.EPOLL_CTL_ADD, s.fd, &ev); err != nil {
+		if await && !s.in.state.CompareAndSwap(awaited, idle) {
+			return nil // it was due, and its handler has it
+		}
 		_ = s.Close()
 		return os.NewSyscallError("epoll_ctl", err)
 	}

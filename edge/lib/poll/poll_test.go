@@ -384,8 +384,9 @@ func TestHeld(t *testing.T) {
 		if err := s.Begin(true); err != nil {
 			t.Fatal(err)
 		}
-		if got := <-h.calls; got != want {
-			t.Errorf("%q, want %q", got, want)
+		h.expect(t, want)
+		if err := s.Begin(true); err == nil || s.ref.Load() != closed { // as when the system has no room for it
+			t.Errorf("begun twice: %v, calls under way and closed: %x", err, s.ref.Load())
 		}
 	}
 	f(func(s *Socket) { s.SetDue(clock.Now() + int64(time.Millisecond)) }, "expired")

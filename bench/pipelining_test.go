@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// BenchmarkPipelining has one client send requests without end, for answers from the cache, and reports how long a small
-// hit takes another client meanwhile. Both are served by the same loop.
+// BenchmarkPipelining has clients send requests without end, for answers from the cache, and reports how long a small hit
+// takes another client meanwhile. All are served by the same loop.
 func BenchmarkPipelining(b *testing.B) {
 	b.Setenv("GOMAXPROCS", "1") // of the gateway
-	f := func(name string, size int64) {
+	f := func(name string, clients int, size int64) {
 		b.Run(name, func(b *testing.B) {
 			g := startGateway(b, serveOrigin(b, func(head string, _ *bufio.Reader, w net.Conn) {
 				n := int64(128)
@@ -28,20 +28,22 @@ func BenchmarkPipelining(b *testing.B) {
 			const small, large = "GET / HTTP/1.1\r\nHost: bench\r\n\r\n", "GET /large HTTP/1.1\r\nHost: bench\r\n\r\n"
 			g.once(b, small, 0)
 			g.once(b, large, 0)
-			busy, err := net.Dial("tcp", g.addr)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer busy.Close()
 			many := strings.Repeat(large, 200)
-			go func() {
-				for {
-					if _, err := io.WriteString(busy, many); err != nil {
-						return // the benchmark is over
-					}
+			for range clients {
+				busy, err := net.Dial("tcp", g.addr)
+				if err != nil {
+					b.Fatal(err)
 				}
-			}()
-			go io.Copy(io.Discard, busy)
+				defer busy.Close()
+				go func() {
+					for {
+						if _, err := io.WriteString(busy, many); err != nil {
+							return // the benchmark is over
+						}
+					}
+				}()
+				go io.Copy(io.Discard, busy)
+			}
 			var took []time.Duration
 			for range b.N {
 				for range 1000 {
@@ -55,6 +57,7 @@ func BenchmarkPipelining(b *testing.B) {
 			b.ReportMetric(float64(took[len(took)*99/100]), "p99-ns")
 		})
 	}
-	f("128", 128)
-	f("1MiB", 1<<20)
+	f("128", 1, 128)
+	f("128-by-8", 8, 128)
+	f("1MiB", 1, 1<<20)
 }

@@ -2,7 +2,8 @@
 // fail or are slow, lets a few probes find out whether it is over, and then lets the others come back bit
 // by bit.
 //
-// It takes no lock on the way of a call and is told the time, in nanoseconds of a monotonic clock.
+// It takes no lock on the way of a call, only for a probe and to change the state, and is told the time, in
+// nanoseconds of a monotonic clock.
 package breaker
 
 import (
@@ -53,17 +54,17 @@ type Breaker struct {
 	word  atomic.Uint64
 	since atomic.Int64 // when the state began
 	until atomic.Int64 // when an open breaker may be tried
-	_     [24]byte     // calls write what follows, and all of them read what is above
+	full  atomic.Int64 // until when a half-open one has no place for a probe, if none comes back
+	_     [16]byte     // calls write what follows, and all of them read what is above
 
 	run    atomic.Int64  // failures in a row
-	trial  atomic.Uint64 // a trial: the probes
-	probed atomic.Int64  // when the last probe was let in
 	times  atomic.Uint64 // how often it opened
-	_      [32]byte
+	_      [48]byte
 	counts window
 
-	mu     sync.Mutex // held to change the state; guards what follows
-	opened int        // how often it opened since it was last closed
+	mu     sync.Mutex // held to change the state, and for a probe; guards what follows
+	trial  trial
+	opened int // how often it opened since it was last closed
 	why    string
 }
 
@@ -77,6 +78,9 @@ func New(c *Config, onChange func(from, to State, why string)) *Breaker {
 
 // Configure changes the settings. The state stays, and so do the counts unless the window is another one.
 func (b *Breaker) Configure(c *Config) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.full.Store(0) // the next caller looks how many probes there may be now, and for how long
 	if was := b.conf.Swap(c); was.Window != c.Window {
 		b.counts.reset() // which tenth a bucket is of has another meaning now
 	}
@@ -176,7 +180,9 @@ func (b *Breaker) tooBad(c *Config, now, run int64) string {
 // Cancel gives a permit back that says nothing: the client has left.
 func (b *Breaker) Cancel(p Permit) {
 	if p&permitProbe != 0 {
-		b.leave(p, 0)
+		b.mu.Lock()
+		b.leave(p)
+		b.mu.Unlock()
 	}
 }
 
@@ -194,7 +200,13 @@ func (b *Breaker) change(word uint64, to State, now int64, why string) bool {
 	if b.word.Load() != word {
 		return false
 	}
-	term := word>>2 + 1
+	b.become(to, now, why)
+	return true
+}
+
+// become makes the state what it is to be. The caller holds mu.
+func (b *Breaker) become(to State, now int64, why string) {
+	word := b.word.Load()
 	switch to {
 	case Open:
 		b.opened++
@@ -203,16 +215,16 @@ func (b *Breaker) change(word uint64, to State, now int64, why string) bool {
 	case Closed:
 		b.opened = 0
 	}
-	b.trial.Store(uint64(newTrial(term)))
+	b.trial = trial{}
+	b.full.Store(0)
 	b.run.Store(0)
 	b.counts.reset()
 	b.since.Store(now)
 	b.why = why
-	b.word.Store(term<<2 | uint64(to))
+	b.word.Store((word>>2+1)<<2 | uint64(to))
 	if b.onChange != nil {
 		b.onChange(State(word&3), to, why)
 	}
-	return true
 }
 
 // openFor returns for how many nanoseconds a breaker stays open that opened n times: twice as long each time.

@@ -345,6 +345,29 @@ func TestConfigure(t *testing.T) {
 	b.want(Closed)
 }
 
+// A half-open breaker whose places are all taken goes by new settings at once.
+func TestConfigureHalfOpen(t *testing.T) {
+	c := plain()
+	c.Probes = 1
+	b := newBench(t, c)
+	b.open()
+	b.now += 5 * second
+	if b.Admit(b.now) == Refused || b.Admit(b.now) != Refused {
+		t.Fatal("there is one place")
+	}
+	b.Configure(plain())
+	if b.Admit(b.now) == Refused || b.Admit(b.now) != Refused {
+		t.Error("there are two places now, one of them free")
+	}
+	sooner := *plain()
+	sooner.OpenFor = time.Second
+	b.Configure(&sooner)
+	b.now += second
+	if b.Admit(b.now) == Refused {
+		t.Error("probes are given up after a second now")
+	}
+}
+
 // Tenths of another window have other numbers: what was counted by the old ones must not come up later.
 func TestConfigureWindow(t *testing.T) {
 	b := newBench(t, plain())

@@ -28,7 +28,8 @@ type shared struct {
 	warmer  warmer
 	coded   atomic.Bool // there may be encoded forms
 	coding  atomic.Bool // one is being made
-	// searching tells that an answer came with a rule for queries: those have to be looked for.
+	// searching tells that an answer came with a rule for queries, or may have before what is on disk was
+	// written: those have to be looked for.
 	searching atomic.Bool
 	isNew     atomic.Bool // nothing of it was asked for yet
 }
@@ -36,6 +37,7 @@ type shared struct {
 func newShared(size int64, below *second) *shared {
 	s := &shared{store: store.New(size), seed: rand.Uint64(), second: below, tick: clock.Now}
 	s.isNew.Store(true)
+	s.searching.Store(below.tier != nil)
 	below.memory.Store(s)
 	s.wallAt = s.wall.UnixNano
 	return s

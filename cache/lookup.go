@@ -91,16 +91,11 @@ func (l *lookup) Run(x *edge.Exchange) edge.Verdict {
 		use = c.find(x, r)
 	}
 	if r.absent && c.tier != nil && !r.onDisk {
-		if !x.MayWait && c.tier.Has(r.text) {
+		if !x.MayWait && (c.tier.Has(r.text) || c.ruleOnDisk(x, r)) {
 			return edge.Wait
 		}
 		r.onDisk = true
-		for range 2 { // what says by which fields answers differ, and the answer
-			if !r.absent || !c.tier.Has(r.text) || !c.promote(r) {
-				break
-			}
-			use = c.find(x, r)
-		}
+		use = c.fromDisk(x, r, use)
 	}
 	r.lacked = r.lack
 	switch {
@@ -173,6 +168,32 @@ func (c *cache) find(x *edge.Exchange, r *record) fresh.Use {
 		use, _ = c.findText(x, r)
 	}
 	return use
+}
+
+// fromDisk brings into memory what the request lacks there, and looks again.
+func (c *cache) fromDisk(x *edge.Exchange, r *record, use fresh.Use) fresh.Use {
+	for range 3 { // the rule for queries, what says by which fields answers differ, and the answer
+		switch {
+		case !r.absent:
+			return use
+		case c.tier.Has(r.text) && c.promote(r.k, r.text):
+		case c.ruleOnDisk(x, r) && c.promote(c.hash(r.spare), r.spare):
+		default:
+			return use
+		}
+		use = c.find(x, r)
+	}
+	return use
+}
+
+// ruleOnDisk tells that the rule for queries that answers of the path have is on disk alone, and leaves what
+// it is found by in r.spare.
+func (c *cache) ruleOnDisk(x *edge.Exchange, r *record) bool {
+	if !c.searching.Load() {
+		return false
+	}
+	r.spare = c.conf.appendRuleKey(r.spare[:0], x, r.route, nil)
+	return !c.store.Has(c.hash(r.spare)) && c.tier.Has(r.spare)
 }
 
 // byRule makes the key in r the one by the rule for queries that answers of the path have. It returns false

@@ -76,23 +76,24 @@ func (c *cache) forget(k key, text []byte) {
 	c.forgetCoded(text)
 }
 
-// promote reads from disk what is asked for and not in memory. It returns false when it is not there.
-func (c *cache) promote(r *record) bool {
+// promote reads what is stored under a whole key, which is found by k, from disk into memory. It returns
+// false when it is not there.
+func (c *cache) promote(k key, text []byte) bool {
 	t := c.tier
-	o := t.Get(r.text)
+	o := t.Get(text)
 	if o == nil {
 		return false
 	}
 	var e entry
 	left := o.Until - c.until(0)
-	if e.parse(o.Meta) != nil || !bytes.Equal(e.key, r.text) || left <= 0 {
+	if e.parse(o.Meta) != nil || !bytes.Equal(e.key, text) || left <= 0 {
 		return false
 	}
-	if err := c.store.Put(r.k, o.Meta, [][]byte{o.Body}, int(min(left, 1<<30))); err != nil {
+	if err := c.store.Put(k, o.Meta, [][]byte{o.Body}, int(min(left, 1<<30))); err != nil {
 		return false
 	}
-	if !t.Current(r.text, o) {
-		c.store.Delete(r.k) // it was replaced meanwhile, here as well maybe
+	if !t.Current(text, o) {
+		c.store.Delete(k) // it was replaced meanwhile, here as well maybe
 		return false
 	}
 	return true

@@ -10,7 +10,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -387,7 +389,7 @@ func TestProfiles(t *testing.T) {
 	p := open(t, Options{})
 	p.want("GET", "/debug/pprof/", 200, "goroutine")
 	p.want("GET", "/debug/pprof/goroutine?debug=1", 200, "goroutine profile")
-	p.want("GET", "/debug/pprof/cmdline", 200, "admin.test")
+	p.want("GET", "/debug/pprof/cmdline", 200, filepath.Base(os.Args[0]))
 	p.want("POST", "/debug/pprof/symbol", 200, "num_symbols")
 	p.want("GET", "/debug/pprof/nothing", 404, "Unknown profile")
 	if h := p.want("GET", "/debug/pprof", 301, ""); h.Get("Location") != "/debug/pprof/" {

@@ -67,7 +67,13 @@ func TestCacheDisk(t *testing.T) {
 		w.Header().Set("Vary", "X-Lang")
 		fmt.Fprint(w, r.Header.Get("X-Lang"))
 	})
-	for _, path := range []string{"/small", "/large", "/purged", "/posted"} {
+	o.do("/query", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=1000")
+		w.Header().Set("No-Vary-Search", `params=("utm")`)
+		w.Header().Set("Vary", "X-Lang")
+		fmt.Fprint(w, r.URL.RawQuery)
+	})
+	for _, path := range []string{"/small", "/large", "/purged", "/posted", "/query?id=1&utm=a"} {
 		ask(path)
 	}
 	ask("/vary", "X-Lang: de")
@@ -75,7 +81,7 @@ func TestCacheDisk(t *testing.T) {
 	ask("/auth", "Authorization: Basic eA==")
 	g.purge("url=http://h.example/purged")
 	g.ask("POST", "/posted", host)
-	eventually(t, "all is on disk", func() bool { return g.metric("penstock_cache_disk_entries{") >= 6 })
+	eventually(t, "all is on disk", func() bool { return g.metric("penstock_cache_disk_entries{") >= 9 })
 	g.stop()
 	g.again()
 
@@ -98,10 +104,16 @@ func TestCacheDisk(t *testing.T) {
 			t.Errorf("%s: %q", lang, a.body)
 		}
 	}
+	if a := ask("/query?utm=b&id=1"); a.body != "id=1&utm=a" {
+		t.Errorf("a query that says the same: %+v", a)
+	}
+	if a := ask("/query?id=2"); a.body != "id=2" {
+		t.Errorf("another query: %+v", a)
+	}
 	ask("/purged")
 	ask("/posted")
 	ask("/auth")
-	for path, want := range map[string]int{"/small": 1, "/large": 1, "/vary": 3, "/purged": 2, "/posted": 3, "/auth": 2} {
+	for path, want := range map[string]int{"/small": 1, "/large": 1, "/vary": 3, "/query": 2, "/purged": 2, "/posted": 3, "/auth": 2} {
 		if n := o.count(path); n != want {
 			t.Errorf("%s: the target was asked %d times, want %d", path, n, want)
 		}

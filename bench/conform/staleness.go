@@ -57,6 +57,13 @@ var revived = []Check{
 			c.Eventually("made it fresh", func() bool { return c.Get("/a").Header.Get("X-New") == "1" })
 			c.WantAsked("/a", 2)
 		}},
+	{"5861", "3", "MAY", "keep for that what is stale at once and has nothing to ask by", func(c *Case) {
+		c.On("/a", digits, "Cache-Control: max-age=0, stale-while-revalidate=60")
+		c.Want("new", c.Get("/a"), 200, digits)
+		c.On("/a", "new", forAll)
+		c.Want("stale", c.Get("/a"), 200, digits)
+		c.askedAgain("/a")
+	}},
 	{"5861", "3", "is", "count the age of what is served stale on", func(c *Case) {
 		c.keep("/a", revivable, tooOldBy10)
 		r := c.Get("/a")
@@ -105,6 +112,12 @@ var rescued = []Check{
 			c.Want("stale", c.Get("/a"), 200, digits)
 			c.askedAgain("/a")
 		}},
+	{"5861", "4", "MAY", "keep for that what is stale at once and has nothing to ask by", func(c *Case) {
+		c.On("/a", digits, "Cache-Control: max-age=0, stale-if-error=60")
+		c.Want("new", c.Get("/a"), 200, digits)
+		c.Do("/a", answer(503, "down"))
+		c.Want("stale", c.Get("/a"), 200, digits)
+	}},
 	{"5861", "4", "is", "let the status 404 through, which is no error", func(c *Case) {
 		c.keep("/a", rescuable, tooOldBy10)
 		c.Do("/a", answer(404, "gone"))

@@ -108,9 +108,15 @@ func TestStorable(t *testing.T) {
 	}
 	status := func(n int) func(*Response) { return func(r *Response) { r.Status = n } }
 	auth := func(r *Response) { r.Authorization = true }
-	f(Storable, "max-age=1")                            // RFC 9111 3
-	f(NoFreshness, "")                                  // 4.2.2: heuristics are off
-	f(NoFreshness, "max-age=0")                         // it would have to be fetched anew each time, whole
+	f(Storable, "max-age=1")                           // RFC 9111 3
+	f(NoFreshness, "")                                 // 4.2.2: heuristics are off
+	f(NoFreshness, "max-age=0")                        // it would have to be fetched anew each time, whole
+	f(Storable, "max-age=0, stale-while-revalidate=1") // RFC 5861
+	f(Storable, "s-maxage=0, stale-if-error=1")
+	f(NoFreshness, "stale-if-error=1")
+	f(NoFreshness, "max-age=0, stale-if-error=0")
+	f(NoFreshness, "max-age=0, stale-if-error=1, must-revalidate")
+	f(NoFreshness, "max-age=0, stale-if-error=1, no-cache")
 	f(NoStore, "max-age=1, no-store")                   // 5.2.2.5
 	f(Storable, "max-age=1, no-store, must-understand") // 5.2.2.3
 	f(NotStatus, "max-age=1, must-understand", status(299))
@@ -136,6 +142,9 @@ func TestStorable(t *testing.T) {
 	}
 	if got := answer("").Storable(&Options{Default: 1000}, false); got != Storable {
 		t.Errorf("a default: %v", got)
+	}
+	if got := answer("max-age=0").Storable(&Options{Revive: 1000, Rescue: 1000}, false); got != NoFreshness {
+		t.Errorf("stale at once, and the cache alone would use it so: %v", got)
 	}
 	if got := answer("", status(302)).Storable(&Options{Default: 1000}, false); got != NoFreshness {
 		t.Errorf("a default for a status without one: %v", got)

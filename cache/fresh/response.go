@@ -39,7 +39,7 @@ const (
 	Authorization        // the request had Authorization, and the answer does not say that others may have it
 	SetCookie            // it sets a cookie
 	VaryAny              // Vary: *
-	NoFreshness          // nothing says for how long it is fresh, and it has nothing to ask by
+	NoFreshness          // nothing says for how long it is fresh or used stale, and it has nothing to ask by
 	Reasons              // how many there are
 )
 
@@ -55,7 +55,7 @@ var texts = [Reasons]string{
 	Authorization: "the request has Authorization, and the answer none of public, must-revalidate and s-maxage",
 	SetCookie:     "it sets a cookie",
 	VaryAny:       "it has Vary: *",
-	NoFreshness:   "nothing says for how long it is fresh, nor is there an ETag or Last-Modified to ask by",
+	NoFreshness:   "it is never fresh, may not be used stale, and has no ETag or Last-Modified to ask by",
 }
 
 // String returns a word for logs and metrics.
@@ -106,12 +106,18 @@ func (r *Response) Storable(o *Options, validator bool) Reason {
 	case r.Authorization && !r.Public && !r.MustRevalidate && r.SMaxAge < 0:
 		return Authorization
 	}
-	if life, ok := r.Lifetime(o); (!ok || life <= 0) && !validator {
-		return NoFreshness
-	} else if !ok && !r.explicitly() {
+	life, ok := r.Lifetime(o)
+	if !ok && !r.explicitly() || life <= 0 && !validator && !r.allowsStale() {
 		return NoFreshness
 	}
 	return Storable
+}
+
+// allowsStale tells that the answer itself may be used stale (RFC 5861), for which it is worth storing even
+// if it is stale at once.
+func (r *Response) allowsStale() bool {
+	revive, rescue := r.Stale(&Options{})
+	return !r.NoCache && revive+rescue > 0
 }
 
 // explicitly tells that the answer itself says something about being stored.

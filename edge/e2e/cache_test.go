@@ -135,9 +135,7 @@ func TestCacheHit(t *testing.T) {
 	if n := o.count("/a"); n != 1 {
 		t.Errorf("the target was asked %d times", n)
 	}
-	if n := g.metric(`penstock_cache_requests_total{cache="main",status="hit"}`); n != 5 {
-		t.Errorf("%v hits counted", n)
-	}
+	g.counted(`penstock_cache_requests_total{cache="main",status="hit"}`, 5)
 }
 
 // TestCacheNotStored: what RFC 9111 section 3 forbids, and what is not safe, is asked for each time.
@@ -437,9 +435,7 @@ func TestCacheBreakerOpen(t *testing.T) {
 	if b := g.ask("GET", "/b"); b.status != 503 || !strings.Contains(b.body, "breaker_open") {
 		t.Errorf("%+v", b)
 	}
-	if n := g.metric(`penstock_cache_requests_total{cache="main",status="rescued"}`); n != 1 {
-		t.Errorf("%v were rescued", n)
-	}
+	g.counted(`penstock_cache_requests_total{cache="main",status="rescued"}`, 1)
 }
 
 // TestCacheSeen: what the cache did is counted by route and by reason.
@@ -469,9 +465,7 @@ func TestCacheSeen(t *testing.T) {
 		`penstock_cache_misses_total{cache="main",reason="cookie"}`:  1,
 		`penstock_cache_misses_total{cache="main",reason="request"}`: 1,
 	} {
-		if got := g.metric(series); got != want {
-			t.Errorf("%s is %v, want %v", series, got, want)
-		}
+		g.counted(series, want)
 	}
 	list, _ := g.status()["caches"].([]any)
 	main, _ := list[0].(map[string]any)

@@ -109,9 +109,7 @@ func TestConnectionCaps(t *testing.T) {
 			t.Errorf("%s: %d %q", reason, a.StatusCode, a.body)
 		}
 		third.closed(reason)
-		if n := g.metric(`penstock_connections_refused_total{reason="` + reason + `"}`); n != 1 {
-			t.Errorf("%s: %v counted", reason, n)
-		}
+		g.counted(`penstock_connections_refused_total{reason="`+reason+`"}`, 1)
 		first.c.Close()
 		eventually(t, "there is room again", func() bool { return g.metric("penstock_connections{") == 1 })
 		if a := dialRaw(t, g.addr).get("/x"); a.StatusCode != 200 {
@@ -136,9 +134,7 @@ func TestConnectionRate(t *testing.T) {
 		t.Errorf("the second one: %d %q", a.StatusCode, a.body)
 	}
 	second.closed("turned away")
-	if n := g.metric(`penstock_connections_refused_total{reason="address_too_fast"}`); n != 1 {
-		t.Errorf("%v counted", n)
-	}
+	g.counted(`penstock_connections_refused_total{reason="address_too_fast"}`, 1)
 	g.write(keys + trustLoopback)
 	g.reload()
 	for range 5 {
@@ -213,9 +209,7 @@ func TestProxyProtocol(t *testing.T) {
 	if n := len(rec.of("/smuggled")); n != 0 {
 		t.Errorf("%d requests behind a bad greeting", n)
 	}
-	if n := g.metric(`penstock_bad_greetings_total{what="proxy"}`); n != 14 {
-		t.Errorf("%v bad greetings counted", n)
-	}
+	g.counted(`penstock_bad_greetings_total{what="proxy"}`, 14)
 }
 
 // TestProxyProtocolStranger: to a peer that is not trusted a PROXY header is a malformed request.

@@ -14,15 +14,10 @@ import (
 	"time"
 )
 
-// slowOrigin answers with the path asked for; /slow… takes half a second, /hang… until release is closed.
+// slowOrigin answers with the path asked for, of /hang… when release is closed.
 func slowOrigin(release <-chan struct{}) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case strings.HasPrefix(r.URL.Path, "/slow"):
-			timer := time.NewTimer(500 * time.Millisecond)
-			defer timer.Stop()
-			<-timer.C
-		case strings.HasPrefix(r.URL.Path, "/hang"):
+		if strings.HasPrefix(r.URL.Path, "/hang") {
 			select {
 			case <-release:
 			case <-r.Context().Done():
@@ -104,21 +99,23 @@ func TestDrainUnderLoad(t *testing.T) {
 	t.Parallel()
 	f := func(end func(g *gateway)) {
 		t.Helper()
-		g := start(t, simple(httpOrigin(t, slowOrigin(nil)), fmt.Sprintf(drainConf, "10s")))
+		release := make(chan struct{})
+		g := start(t, simple(httpOrigin(t, slowOrigin(release)), fmt.Sprintf(drainConf, "10s")))
 		l := load(t, g.addr, 100, func(l *loader) { l.think = 10 * time.Millisecond; l.refused = true })
 		eventually(t, "the load has begun", func() bool { return l.requests.Load() > 500 })
 		slow := make([]<-chan outcome, 20)
 		for i := range slow {
-			slow[i] = ask(t, g.addr, fmt.Sprint("/slow/", i))
+			slow[i] = ask(t, g.addr, fmt.Sprint("/hang/", i))
 		}
 		eventually(t, "the slow requests have arrived", func() bool {
-			return g.metric("penstock_connections{") >= 110
+			return g.metric("penstock_connections{") >= 120
 		})
 		end(g)
 		eventually(t, "/readyz says 503", func() bool { return g.readyz() == 503 })
+		close(release)
 		for i, ch := range slow {
 			r := <-ch
-			if r.err != nil || r.resp.StatusCode != 200 || r.body != fmt.Sprint("/slow/", i) || !r.resp.Close {
+			if r.err != nil || r.resp.StatusCode != 200 || r.body != fmt.Sprint("/hang/", i) || !r.resp.Close {
 				t.Errorf("slow request %d during the drain: %+v", i, r)
 			}
 		}
@@ -153,7 +150,7 @@ func TestDrainCutsAtTimeout(t *testing.T) {
 	target := httpOrigin(t, slowOrigin(release))
 	g := start(t, simple(target, fmt.Sprintf(drainConf, "500ms")))
 	hanging := ask(t, g.addr, "/hang")
-	eventually(t, "the request has arrived", func() bool { return g.metric("penstock_connections{") == 1 })
+	eventually(t, "the request has arrived", func() bool { return g.inFlight() == 1 })
 	talking := talkTo(t, httpOrigin(t, pathOrigin), g)
 	g.signal(syscall.SIGTERM)
 	if code := g.exit(); code != 0 {
@@ -224,7 +221,7 @@ func TestDrainSecondSignal(t *testing.T) {
 	defer close(release)
 	g := start(t, simple(httpOrigin(t, slowOrigin(release)), fmt.Sprintf(drainConf, "10m")))
 	hanging := ask(t, g.addr, "/hang")
-	eventually(t, "the request has arrived", func() bool { return g.metric("penstock_connections{") == 1 })
+	eventually(t, "the request has arrived", func() bool { return g.inFlight() == 1 })
 	g.signal(syscall.SIGTERM)
 	eventually(t, "/readyz says 503", func() bool { return g.readyz() == 503 })
 	g.signal(syscall.SIGHUP) // means nothing any more

@@ -259,9 +259,7 @@ func TestConcurrencyQueue(t *testing.T) {
 	pass <- struct{}{}
 	first.answer("GET")
 	waiting(0)
-	if n := g.metric(`penstock_pool_in_flight{pool="app"}`); n != 0 {
-		t.Errorf("%v in flight", n)
-	}
+	g.counted(`penstock_pool_in_flight{pool="app"}`, 0)
 }
 
 // TestAdmission: when targets refuse nearly all, most requests end at the gateway; when they accept again, all

@@ -241,6 +241,12 @@ func (g *gateway) metric(prefix string) float64 {
 	return 0
 }
 
+// counted waits until a metric is what it has to be: some is counted when the answer has left already.
+func (g *gateway) counted(series string, want float64) {
+	g.t.Helper()
+	eventually(g.t, fmt.Sprintf("%s is %v", series, want), func() bool { return g.metric(series) == want })
+}
+
 // eventually polls cond until it holds; it fails the test when it does not within 20 seconds.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()

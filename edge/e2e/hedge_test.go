@@ -56,6 +56,7 @@ pool = "app"
 					c.get("/warm")
 				}
 			}
+			hedges := g.metric(`penstock_hedges_total{pool="app"}`) // a warm one may have been slow
 			c.send(request)
 			a := c.answer("GET")
 			if a.StatusCode != status || body != "" && a.body != body {
@@ -67,7 +68,7 @@ pool = "app"
 			if asked > 0 && first.of("/x")[0].body != second.of("/x")[0].body {
 				t.Errorf("%s: the bodies differ", stands)
 			}
-			if n := g.metric(`penstock_hedges_total{pool="app"}`); int(n) != asked {
+			if n := g.metric(`penstock_hedges_total{pool="app"}`) - hedges; int(n) != asked {
 				t.Errorf("%s: %v hedges counted", stands, n)
 			}
 			c.open(stands, "/warm")

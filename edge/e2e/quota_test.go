@@ -39,7 +39,10 @@ func TestQuotaOutlivesRestarts(t *testing.T) {
 	f("at first", 2, "200 200 ")
 	g.reload()
 	f("after a reload", 1, "200 ")
-	g.stop()
+	g.signal(syscall.SIGTERM)
+	if code := g.exit(); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
 	again()
 	f("after a restart", 2, "200 429 ")
 	if r := g.get("/x", "X-Key", "a"); r.Header.Get("Retry-After") == "" || !strings.Contains(r.Header.Get("RateLimit-Policy"), "q=4;w=2592000") {

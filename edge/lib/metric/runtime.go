@@ -26,8 +26,6 @@ var goMetrics = [...]struct {
 		[]string{"/gc/gogc:percent"}},
 	{"go_gc_gomemlimit_bytes", "Soft limit of memory, GOMEMLIMIT.", gauge,
 		[]string{"/gc/gomemlimit:bytes"}},
-	{"go_goroutines", "Goroutines that exist.", gauge,
-		[]string{"/sched/goroutines:goroutines"}},
 	{"go_memstats_alloc_bytes", "Bytes of heap objects, dead ones not yet swept included.", gauge,
 		[]string{"/memory/classes/heap/objects:bytes"}},
 	{"go_memstats_alloc_bytes_total", "Bytes of heap objects ever allocated.", counter,
@@ -87,6 +85,8 @@ func WriteProcess(w io.Writer) error {
 			t.one(m.name, m.help, m.kind, sum)
 		}
 	}
+	// Those of the runtime itself, which /sched/goroutines has as well, come and go as it likes.
+	t.one("go_goroutines", "Goroutines that exist.", gauge, float64(runtime.NumGoroutine()))
 	t.goInfo()
 	t.process()
 	t.flush()

@@ -57,7 +57,7 @@ var revived = []Check{
 			c.Eventually("made it fresh", func() bool { return c.Get("/a").Header.Get("X-New") == "1" })
 			c.WantAsked("/a", 2)
 		}},
-	{"5861", "3", "MAY", "keep for that what is stale at once and has nothing to ask by", func(c *Case) {
+	{"5861", "3", "MAY", "keep what is stale at once and has nothing to ask by, for that", func(c *Case) {
 		c.On("/a", digits, "Cache-Control: max-age=0, stale-while-revalidate=60")
 		c.Want("new", c.Get("/a"), 200, digits)
 		c.On("/a", "new", forAll)
@@ -112,7 +112,7 @@ var rescued = []Check{
 			c.Want("stale", c.Get("/a"), 200, digits)
 			c.askedAgain("/a")
 		}},
-	{"5861", "4", "MAY", "keep for that what is stale at once and has nothing to ask by", func(c *Case) {
+	{"5861", "4", "MAY", "keep what is stale at once and has nothing to ask by, for errors", func(c *Case) {
 		c.On("/a", digits, "Cache-Control: max-age=0, stale-if-error=60")
 		c.Want("new", c.Get("/a"), 200, digits)
 		c.Do("/a", answer(503, "down"))

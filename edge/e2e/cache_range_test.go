@@ -74,6 +74,9 @@ func TestCacheChunkGone(t *testing.T) {
 	f := func(whole bool) {
 		t.Helper()
 		g.ask("GET", "/film")
+		eventually(t, "the film is stored", func() bool { // its last byte leaves before that
+			return strings.Contains(g.ask("HEAD", "/film").Get("Cache-Status"), "hit")
+		})
 		c, err := net.DialTCP("tcp", nil, tcpAddr(t, g.addr))
 		if err != nil {
 			t.Fatal(err)

@@ -178,7 +178,10 @@ func farTarget(t *testing.T) (o *target, swallow func()) {
 	if err := run("netns", "add", ns); err != nil && os.Getenv("CI") == "" {
 		t.Skipf("no network namespaces here: %v", err)
 	}
-	t.Cleanup(func() { _ = run("netns", "del", ns) }) // what is left is visible in ip netns
+	t.Cleanup(func() {
+		_ = run("link", "del", here) // the namespace takes its time to let go of the other end
+		_ = run("netns", "del", ns)  // what is left is visible in ip netns
+	})
 	subnet := fmt.Sprintf("10.%d.%d.", 64+id/200, id%200)
 	for _, args := range [][]string{
 		{"link", "add", here, "type", "veth", "peer", "name", there, "netns", ns},

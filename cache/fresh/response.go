@@ -55,7 +55,7 @@ var texts = [Reasons]string{
 	Authorization: "the request has Authorization, and the answer none of public, must-revalidate and s-maxage",
 	SetCookie:     "it sets a cookie",
 	VaryAny:       "it has Vary: *",
-	NoFreshness:   "it is never fresh, may not be used stale, and has no ETag or Last-Modified to ask by",
+	NoFreshness:   "nothing says that it is fresh for a while, may be used stale, or is kept to be asked about",
 }
 
 // String returns a word for logs and metrics.

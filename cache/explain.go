@@ -34,7 +34,7 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 	d := describe(answer)
 	d.Asked = time.Now().UnixMilli()
 	d.Came = d.Asked
-	d.Authorization = len(x.Req.PeekCanonical(authorizationKey)) > 0
+	d.Authorization = x.HasField(authorizationKey)
 	if why := d.Storable(&c.opts, d.validates()); why != fresh.Storable {
 		say("the answer is not stored (%s): %s", why, why.Text())
 		return lines

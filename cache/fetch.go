@@ -41,7 +41,7 @@ func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 		r.status, r.why = miss, tooManyFetches
 		return edge.Next
 	}
-	if len(x.Req.PeekCanonical(authorizationKey)) > 0 {
+	if x.HasField(authorizationKey) {
 		if asksForPart(x) {
 			r.status, r.why = miss, authorizedPart
 			return edge.Next // what it brings is rarely stored
@@ -177,64 +177,6 @@ func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
 	return t
 }
 
-// copyRequest returns a request of the cache's own that asks for all of what x asks for.
-func (c *cache) copyRequest(x *edge.Exchange) *edge.Exchange {
-	y := new(edge.Exchange)
-	x.CopyTo(y)
-	y.Req.SetMethod("GET")
-	y.Method = y.Req.Method()
-	y.Conn = edge.Discard{}
-	y.Times.Start = clock.Now()
-	y.Times.Head = y.Times.Start
-	if d := x.Plan.Timeout; d > 0 {
-		y.Deadline = y.Times.Start + int64(d)
-	}
-	c.strip(y)
-	return y
-}
-
-// strip takes out of a request what the key does not have, and what would make the answer one for this
-// client alone.
-func (c *cache) strip(y *edge.Exchange) {
-	for _, name := range unkeyed {
-		y.Req.Del(name)
-	}
-	if a := encodingOf(y.Req.PeekCanonical(acceptEncodingKey)); a != "" {
-		y.Req.Set("Accept-Encoding", a)
-	} else {
-		y.Req.Del("Accept-Encoding")
-	}
-	if len(y.Cookie) > 0 {
-		var kept []byte
-		for _, name := range c.conf.keyCookies {
-			if v := edge.CookieValue(y.Cookie, name); v != nil {
-				if len(kept) > 0 {
-					kept = append(kept, "; "...)
-				}
-				kept = append(append(append(kept, name...), '='), v...)
-			}
-		}
-		y.Req.Del("Cookie")
-		if len(kept) > 0 {
-			y.Req.Set("Cookie", string(kept))
-		}
-		y.Cookie = kept
-	}
-	if y.HasQuery {
-		q := c.conf.appendQuery(nil, y.Query)
-		y.KeepRaw(q, len(q) > 0 || len(y.Query) == 0, y.Cookie, nil)
-	}
-}
-
-// unkeyed are fields that targets are known to look at, and that are no part of a key, besides those
-// that ask for a part or under a condition.
-var unkeyed = []string{
-	"Range", "If-Range", "If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since",
-	"X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
-	"X-Forwarded-Scheme", "X-Forwarded-Server", "X-Forwarded-Prefix", "X-Forwarded-Path", "X-Host",
-	"X-Original-Host", "X-Forwarded-Ssl", "Front-End-Https",
-}
-
 // condition makes the request one that asks whether what was found still holds (RFC 9111 section 4.3.1).
 func (t *fetching) condition() {
 	if len(t.old.etag) > 0 {
@@ -294,7 +236,7 @@ func (c *cache) serveOld(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 // refresh has an answer fetched anew that is served stale meanwhile, once.
 func (c *cache) refresh(x *edge.Exchange, r *record) {
 	if c.fetches.Load() >= mostRefreshes || c.held.Load() > int64(c.conf.Size)/4 ||
-		len(x.Req.PeekCanonical(authorizationKey)) > 0 {
+		x.HasField(authorizationKey) {
 		return
 	}
 	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.held)

@@ -125,10 +125,10 @@ const ruled = 1
 // appendFields appends what of a request's fields is in its key.
 func (c *Config) appendFields(dst []byte, x *edge.Exchange) []byte {
 	for _, name := range c.keyHeaders {
-		dst = append(append(dst, 0), x.Req.PeekCanonical(name)...)
+		dst = x.AppendField(append(dst, 0), name)
 	}
 	for _, name := range c.keyCookies {
-		dst = append(append(dst, 0), edge.CookieValue(x.Cookie, name)...)
+		dst = x.AppendCookie(append(dst, 0), name)
 	}
 	return dst
 }

@@ -124,7 +124,7 @@ func (l *lookup) Run(x *edge.Exchange) edge.Verdict {
 
 // asksForPart tells that the request wants less than the answer that would be stored.
 func asksForPart(x *edge.Exchange) bool {
-	return string(x.Method) == "HEAD" || len(x.Req.PeekCanonical(rangeKey)) > 0
+	return string(x.Method) == "HEAD" || x.HasField(rangeKey)
 }
 
 var onlyIfCached = &edge.Fault{Status: 504, Side: edge.SideClient, Code: "not_cached",
@@ -145,7 +145,7 @@ func (l *lookup) begin(x *edge.Exchange, r *record) reason {
 	for _, v := range x.Req.PeekAll("Cache-Control") {
 		r.q.Add(v)
 	}
-	if !r.q.Present && is(x.Req.PeekCanonical(pragmaKey), "no-cache") { // RFC 9111 section 5.4
+	if !r.q.Present && is(x.Field(pragmaKey), "no-cache") { // RFC 9111 section 5.4
 		r.q.NoCache = true
 	}
 	switch {
@@ -154,7 +154,7 @@ func (l *lookup) begin(x *edge.Exchange, r *record) reason {
 	case len(x.Cookie) > 0 && c.conf.Cookies == "pass" && len(c.conf.KeyCookies) == 0:
 		return withCookie
 	}
-	r.metaOnly = len(x.Req.PeekCanonical(noneMatchKey))+len(x.Req.PeekCanonical(modifiedSinceKey)) > 0
+	r.metaOnly = x.HasField(noneMatchKey) || x.HasField(modifiedSinceKey)
 	r.route, r.coding = l.route, c.conf.wanted(x)
 	r.exact, r.url = c.conf.appendKey(r.exact[:0], x, l.route)
 	return noReason

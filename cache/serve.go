@@ -32,11 +32,11 @@ func (c *cache) serve(x *edge.Exchange, r *record, as status) edge.Verdict {
 
 // clientHas tells that the client has an answer already.
 func clientHas(x *edge.Exchange, e *entry) bool {
-	none, since := x.Req.PeekCanonical(noneMatchKey), x.Req.PeekCanonical(modifiedSinceKey)
-	if len(none) == 0 && len(since) == 0 || e.status != 200 {
+	none := x.HasField(noneMatchKey)
+	if !none && !x.HasField(modifiedSinceKey) || e.status != 200 {
 		return false
 	}
-	if len(none) > 0 {
+	if none {
 		for _, line := range x.Req.PeekAll("If-None-Match") { // RFC 9110 section 5.3: they are one list
 			if fresh.HasTag(line, e.etag) {
 				return true
@@ -48,7 +48,7 @@ func clientHas(x *edge.Exchange, e *entry) bool {
 	if modified == 0 {
 		modified = e.date // RFC 9111 section 4.3.2
 	}
-	return fresh.NotModified(nil, since, nil, modified)
+	return fresh.NotModified(nil, x.OnlyField(modifiedSinceKey), nil, modified)
 }
 
 // unmodified answers 304 when the client has the answer already.
@@ -79,11 +79,14 @@ func appendNotModified(dst, lines []byte) []byte {
 
 // asked returns the parts of the body that the request asks for; false: it asks for all of it.
 func (r *record) asked(x *edge.Exchange, e *entry, length int64) ([]fresh.Span, bool) {
-	field := x.Req.PeekCanonical(rangeKey)
+	field, condition := x.OnlyField(rangeKey), x.OnlyField(ifRangeKey)
 	if len(field) == 0 || e.status != 200 || string(x.Method) != "GET" {
 		return nil, false
 	}
-	if !fresh.RangeHolds(x.Req.PeekCanonical(ifRangeKey), e.etag, e.modified, e.at-e.age) {
+	if condition == nil && x.HasField(ifRangeKey) {
+		return nil, false // which one is meant cannot be told
+	}
+	if !fresh.RangeHolds(condition, e.etag, e.modified, e.at-e.age) {
 		return nil, false
 	}
 	spans, ok := fresh.Ranges(field, length, r.spans[:0])

@@ -15,6 +15,7 @@ func (x *Exchange) CopyTo(y *Exchange) {
 	if x.OutHost != nil {
 		y.SetOutHost(x.OutHost)
 	}
+	y.EmptyLines = x.EmptyLines
 	y.Scheme, y.Minor, y.Listener, y.Lane = x.Scheme, 1, x.Listener, x.Lane
 	y.Peer, y.Client, y.Trusted = x.Peer, x.Client, x.Trusted
 	y.Gen, y.Plan, y.Class = x.Gen, x.Plan, x.Class

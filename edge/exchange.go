@@ -70,8 +70,10 @@ type Facts struct {
 	Query           []byte // raw, without '?'
 	HasQuery        bool   // a '?' was present
 	// NoClaims tells that the head came without Via, Forwarded, X-Real-Ip, X-Request-Id and X-Forwarded-*.
-	NoClaims   bool
-	Cookie     []byte // the first Cookie line; fasthttp rewrites cookies when it is asked for them
+	NoClaims bool
+	// EmptyLines reports whether the head may have fields without a value.
+	EmptyLines bool
+	Cookie     []byte // all Cookie lines, joined; fasthttp rewrites cookies when it is asked for them
 	Upgrade    []byte // protocol the client asks to switch to; nil for an ordinary request
 	Minor      int    // HTTP/1.Minor, as the client spoke
 	TETrailers bool   // the client said TE: trailers
@@ -340,7 +342,7 @@ func (x *Exchange) Repeatable() bool {
 	case "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE":
 		return true
 	}
-	return x.Plan != nil && x.Plan.RetryUnsafe || len(x.Req.PeekCanonical(idempotencyKey)) > 0
+	return x.Plan != nil && x.Plan.RetryUnsafe || x.HasField(idempotencyKey)
 }
 
 var idempotencyKey = []byte("Idempotency-Key")

@@ -362,19 +362,3 @@ func TestKeepCountsHolders(t *testing.T) {
 	}
 	c.Release()
 }
-
-func TestValues(t *testing.T) {
-	f := func(got []byte, want string) {
-		t.Helper()
-		if string(got) != want {
-			t.Fatalf("%q, want %q", got, want)
-		}
-	}
-	f(CookieValue([]byte("a=1; bb=2;c=\"x\"; a=3"), []byte("a")), "1")
-	f(CookieValue([]byte("a=1; bb=2;c=\"x\""), []byte("bb")), "2")
-	f(CookieValue([]byte("a=1; bb=2;c=\"x\""), []byte("c")), "\"x\"")
-	f(CookieValue([]byte("ab=1; b"), []byte("b")), "")
-	f(QueryValue([]byte("a=1&b=%20&c"), []byte("b")), "%20")
-	f(QueryValue([]byte("a=1&b=%20&c"), []byte("c")), "")
-	f(QueryValue([]byte("aa=1"), []byte("a")), "")
-}

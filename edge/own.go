@@ -38,6 +38,7 @@ func (x *Exchange) Own(method, url string, fields []string) (refusal string, err
 		return "", fmt.Errorf("cannot read the request: %w", err)
 	}
 	x.Scheme, x.Minor, x.TETrailers, x.HeadBytes = scheme, m.Minor, m.TETrailers, m.Len
+	x.EmptyLines = m.Empty
 	x.Method = x.Req.Method()
 	x.Host = route.NormalHost(nil, m.Host)
 	x.Authority = append([]byte(nil), m.Host...)

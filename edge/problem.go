@@ -19,7 +19,8 @@ func (x *Exchange) problem(f *Fault) {
 		title = statusTitle(f.Status)
 	}
 	contentType := "application/problem+json"
-	switch prefer(x.Req.PeekCanonical(acceptKey)) {
+	var room [256]byte
+	switch prefer(x.AppendList(room[:0], acceptKey)) {
 	case preferHTML:
 		contentType = "text/html; charset=utf-8"
 		x.scratch = appendHTML(x.scratch[:0], f, title, x.RequestID)

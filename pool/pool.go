@@ -297,6 +297,7 @@ func newHashKey(conf *Config, seed uint64) hashKey {
 
 // of returns the key of x; a request without the named part is keyed by its address.
 func (k *hashKey) of(x *edge.Exchange) uint64 {
+	var room [128]byte
 	switch k.kind {
 	case "":
 		return 0
@@ -306,15 +307,15 @@ func (k *hashKey) of(x *edge.Exchange) uint64 {
 		h := balance.HashKey(k.seed, x.Path)
 		return balance.HashKey(h, x.Query)
 	case "header":
-		if v := x.Req.PeekCanonical(k.name); len(v) > 0 {
+		if v := x.AppendField(room[:0], k.name); len(v) > 0 {
 			return balance.HashKey(k.seed, v)
 		}
 	case "cookie":
-		if v := edge.CookieValue(x.Cookie, k.name); len(v) > 0 {
+		if v := x.AppendCookie(room[:0], k.name); len(v) > 0 {
 			return balance.HashKey(k.seed, v)
 		}
 	case "query":
-		if v := edge.QueryValue(x.Query, k.name); len(v) > 0 {
+		if v := x.AppendParam(room[:0], k.name); len(v) > 0 {
 			return balance.HashKey(k.seed, v)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/header"
+	"github.com/penstock-edge/penstock/edge/lib/values"
 )
 
 // Sticky is [pool.NAME.sticky].
@@ -88,10 +89,22 @@ func (s *sticky) tickets(members []*member) []ticket {
 
 // find returns the member that the cookie of x names, when it can be asked.
 func (s *sticky) find(x *edge.Exchange, in *set) *member {
-	v := edge.CookieValue(x.Cookie, s.name)
-	if len(v) == 0 {
-		return nil
+	for v, rest, ok := values.NextCookie(x.Cookie, s.name); ok; v, rest, ok = values.NextCookie(rest, s.name) {
+		m := in.ticketOf(v)
+		if m == nil {
+			continue
+		}
+		x.Call.Flags |= isStuck
+		if m.state.Load() == 0 {
+			return m
+		}
+		return nil // another one answers, and the client comes back when this one does
 	}
+	return nil
+}
+
+// ticketOf returns the member that a cookie stands for; nil: none.
+func (in *set) ticketOf(v []byte) *member {
 	// A search by the first bytes tells a guesser no more than the others do: all must be equal.
 	i, _ := slices.BinarySearchFunc(in.tickets, v, func(t ticket, v []byte) int {
 		return bytes.Compare(t.value[:ticketPrefix], v[:min(ticketPrefix, len(v))])
@@ -99,11 +112,7 @@ func (s *sticky) find(x *edge.Exchange, in *set) *member {
 	if i == len(in.tickets) || subtle.ConstantTimeCompare(in.tickets[i].value, v) != 1 {
 		return nil
 	}
-	x.Call.Flags |= isStuck
-	if m := in.tickets[i].m; m.state.Load() == 0 {
-		return m
-	}
-	return nil // another one answers, and the client comes back when this one does
+	return in.tickets[i].m
 }
 
 // ticketPrefix is how many characters of a ticket it is found by.

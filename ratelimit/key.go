@@ -55,11 +55,11 @@ func (p *part) append(dst []byte, x *edge.Exchange, c *Config, route string) []b
 	case byPath:
 		return append(dst, x.Path...)
 	case byHeader:
-		return append(dst, x.Req.PeekCanonical(p.name)...)
+		return x.AppendField(dst, p.name)
 	case byCookie:
-		return append(dst, edge.CookieValue(x.Cookie, p.name)...)
+		return x.AppendCookie(dst, p.name)
 	case byQuery:
-		return append(dst, edge.QueryValue(x.Query, p.name)...)
+		return x.AppendParam(dst, p.name)
 	}
 	return dst
 }

@@ -10,29 +10,38 @@ import (
 // honour shortens the exchange's time to what its client says, and has what is left of it passed on.
 type honour struct{}
 
-var (
-	timeoutKey = []byte("X-Request-Timeout")
-	grpcKey    = []byte("Grpc-Timeout")
+const (
+	timeoutName = "X-Request-Timeout"
+	grpcName    = "Grpc-Timeout"
 )
 
-// Run implements edge.Filter. What cannot be understood is ignored and not passed on: the route's own timeout
-// holds.
+var (
+	timeoutKey = []byte(timeoutName)
+	grpcKey    = []byte(grpcName)
+)
+
+// Run implements edge.Filter. Of several lines the shortest time holds. What cannot be understood is ignored
+// and not passed on: the route's own timeout holds.
 func (honour) Run(x *edge.Exchange) edge.Verdict {
 	x.PassDeadline = edge.DeadlineSeconds
-	if v := x.Req.PeekCanonical(timeoutKey); len(v) > 0 {
-		d, units, ok := parseTimeout(v)
-		if units {
-			x.PassDeadline = edge.DeadlineMillis
-		}
-		if ok {
-			shorten(x, d)
+	if x.HasField(timeoutKey) {
+		for _, v := range x.Req.PeekAll(timeoutName) {
+			d, units, ok := parseTimeout(v)
+			if units {
+				x.PassDeadline = edge.DeadlineMillis
+			}
+			if ok {
+				shorten(x, d)
+			}
 		}
 		x.Req.DelBytes(timeoutKey)
 	}
-	if v := x.Req.PeekCanonical(grpcKey); len(v) > 0 {
-		if d, ok := parseGRPC(v); ok {
-			x.PassDeadline |= edge.DeadlineGRPC
-			shorten(x, d)
+	if x.HasField(grpcKey) {
+		for _, v := range x.Req.PeekAll(grpcName) {
+			if d, ok := parseGRPC(v); ok {
+				x.PassDeadline |= edge.DeadlineGRPC
+				shorten(x, d)
+			}
 		}
 		x.Req.DelBytes(grpcKey)
 	}

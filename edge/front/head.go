@@ -115,7 +115,7 @@ func (c *conn) parse(w *work, n int, set *settings) *edge.Fault {
 	x.KeepRaw(m.Query, m.HasQuery, m.Cookie, m.Upgrade)
 	x.Method = x.Req.Method()
 	x.Minor, x.TETrailers, x.NoClaims, x.HeadBytes = m.Minor, m.TETrailers, !m.Claims, n
-	x.Close = m.Close
+	x.EmptyLines, x.Close = m.Empty, m.Close
 	x.InMax = set.maxBody
 	w.frame(m)
 	c.br.Discard(n)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
+	"github.com/penstock-edge/penstock/edge/lib/values"
 )
 
 // guard gives the requests of a route their class, and refuses some of them while the gateway is overloaded.
@@ -40,15 +41,19 @@ func (g *guard) Run(x *edge.Exchange) edge.Verdict {
 	return edge.Answered
 }
 
-// read takes the class from the request. A class that does not exist changes nothing.
+// read sets the class that the request names, of several the least important. A class that does not exist
+// changes nothing.
 func (g *guard) read(x *edge.Exchange) {
-	v := x.Req.PeekCanonical(g.key)
-	if len(v) == 0 || len(v) > longestName {
-		return // a long one would be copied
-	}
-	c, ok := edge.ParseClass(string(v))
-	if ok && (x.Trusted || weight(c) < weight(g.class)) {
-		x.Class = c
+	known := false
+	for _, v := range values.Lines(&x.Req, g.key) {
+		if len(v) == 0 || len(v) > longestName {
+			continue // a long one would be copied
+		}
+		c, ok := edge.ParseClass(string(v))
+		if !ok || !x.Trusted && weight(c) >= weight(x.Class) || known && weight(c) >= weight(x.Class) {
+			continue
+		}
+		x.Class, known = c, true
 	}
 }
 

@@ -1,6 +1,10 @@
 package route
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/penstock-edge/penstock/edge/lib/values"
+)
 
 // PathError says why a request path has no canonical form. Its values are the predeclared
 // variables below: refusing a path allocates nothing, and a caller may compare by identity.
@@ -125,7 +129,7 @@ func appendEscapes(dst, raw []byte) ([]byte, *PathError) {
 		case class == encode:
 			dst = append(dst, '%', upperHex[c>>4], upperHex[c&15])
 		case class == escape:
-			v, ok := unescape(raw[i:])
+			v, ok := values.Unescape(raw[i:])
 			if !ok {
 				return dst, ErrBadEscape
 			}
@@ -228,28 +232,6 @@ func segmentEnd(path []byte, from int) int {
 		return from + i
 	}
 	return len(path)
-}
-
-// unescape decodes the escape that b starts with.
-func unescape(b []byte) (byte, bool) {
-	if len(b) < 3 {
-		return 0, false
-	}
-	hi, lo := unhex(b[1]), unhex(b[2])
-	return hi<<4 | lo&15, hi < 16 && lo < 16
-}
-
-// unhex returns the value of a hexadecimal digit, 255 for any other byte.
-func unhex(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10
-	}
-	return 255
 }
 
 // unreserved follows RFC 3986, section 2.3.

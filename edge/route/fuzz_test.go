@@ -2,8 +2,6 @@ package route
 
 import (
 	"bytes"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -33,41 +31,6 @@ func FuzzPattern(f *testing.F) {
 			}
 		}
 		table.Explain(k)
-	})
-}
-
-// FuzzQuery compares the reader of queries with one that splits and replaces.
-func FuzzQuery(f *testing.F) {
-	f.Add("a=1&b=%20+", "b")
-	f.Fuzz(func(t *testing.T, raw, name string) {
-		want, wantOK := "", false
-		for pair := range strings.SplitSeq(raw, "&") {
-			k, v, _ := strings.Cut(pair, "=")
-			if k != "" && !wantOK && decodeTwin(k) == name {
-				want, wantOK = decodeTwin(v), true
-			}
-		}
-		value, ok := queryValue([]byte(raw), []byte(name))
-		scratch := make([]byte, len(raw))
-		got, fits := decoded(value, scratch)
-		if ok != wantOK || string(got) != want || !fits {
-			t.Fatalf("%q of %q: %q, %v; want %q, %v", name, raw, got, ok, want, wantOK)
-		}
-		if ok && !equalDecoded(value, got) {
-			t.Fatalf("%q does not equal its decoded form %q", value, got)
-		}
-	})
-}
-
-var escapeSyntax = regexp.MustCompile(`%[0-9A-Fa-f]{2}|\+`)
-
-func decodeTwin(s string) string {
-	return escapeSyntax.ReplaceAllStringFunc(s, func(e string) string {
-		if e == "+" {
-			return " "
-		}
-		v, _ := strconv.ParseUint(e[1:], 16, 8)
-		return string([]byte{byte(v)})
 	})
 }
 

@@ -65,11 +65,18 @@ func guarded(tb testing.TB) (*Table, *Key) {
 	})
 	return table, &Key{
 		Method: []byte("GET"), Path: []byte("/v1/users/42"), RawQuery: []byte("name=some%20one&debug=1"),
-		Header: fields{"X-Beta": []byte("yes"), "X-Kind": []byte("abc")},
+		Header: fields{"X-Beta": {[]byte("no"), []byte("yes")}, "X-Kind": {[]byte("abc")}},
 	}
 }
 
 // fields is a header that allocates nothing when read.
-type fields map[string][]byte
+type fields map[string][][]byte
 
-func (f fields) PeekCanonical(key []byte) []byte { return f[string(key)] }
+func (f fields) PeekCanonical(key []byte) []byte {
+	if lines := f[string(key)]; len(lines) > 0 {
+		return lines[0]
+	}
+	return nil
+}
+
+func (f fields) PeekAll(key string) [][]byte { return f[key] }

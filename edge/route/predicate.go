@@ -7,20 +7,20 @@ import (
 	"strings"
 
 	"github.com/penstock-edge/penstock/edge/lib/header"
+	"github.com/penstock-edge/penstock/edge/lib/values"
 )
 
 // Predicate is a condition on one header field or query parameter. Value is compared exactly,
 // except "*" (present), "!" (absent) and "~re" (an RE2 pattern that has to match the whole value).
 //
-// Of several fields or parameters of one name the first counts. A header field with an empty value
-// counts as absent. Names and values of the query are percent-decoded, "+" is a space; a bad
-// escape stands for itself; a value that needs decoding and is longer than 512 bytes decoded
+// Of several fields or parameters of one name each counts: one that has the value is enough. A header field
+// with an empty value counts as absent. Names and values of the query are percent-decoded, "+" is a space; a
+// bad escape stands for itself; a value that needs decoding and is longer than 512 bytes decoded
 // matches no pattern.
 type Predicate struct{ Name, Value string }
 
-// Headers is how predicates read the header: fasthttp.RequestHeader has it. The key is in
-// canonical form (X-Request-Id); nil or empty stands for an absent field.
-type Headers interface{ PeekCanonical(key []byte) []byte }
+// Headers is how predicates read the header: fasthttp.RequestHeader has it.
+type Headers = values.Fields
 
 type predicateKind byte
 
@@ -75,49 +75,60 @@ func (p *predicate) holds(k *Key, scratch []byte) bool {
 	if p.query {
 		return p.holdsQuery(k.RawQuery, scratch)
 	}
-	var v []byte
-	if k.Header != nil {
-		v = k.Header.PeekCanonical(p.name)
+	if k.Header == nil {
+		return p.kind == absent
 	}
 	switch p.kind {
-	case equalValue:
-		return bytes.Equal(v, p.value)
 	case present:
-		return len(v) > 0
+		return len(values.First(k.Header, p.name)) > 0
 	case absent:
-		return len(v) == 0
-	case matching:
-		return len(v) > 0 && p.re.Match(v)
+		return len(values.First(k.Header, p.name)) == 0
 	}
-	panic("BUG: unknown kind of predicate")
+	for _, v := range values.Lines(k.Header, p.name) {
+		if len(v) > 0 && p.takes(v) {
+			return true
+		}
+	}
+	return false
+}
+
+// takes reports whether a plain value is the one that p wants.
+func (p *predicate) takes(v []byte) bool {
+	if p.kind == matching {
+		return p.re.Match(v)
+	}
+	return bytes.Equal(v, p.value)
 }
 
 func (p *predicate) holdsQuery(raw, scratch []byte) bool {
-	v, ok := queryValue(raw, p.name)
+	v, rest, ok := values.NextParam(raw, p.name)
 	switch p.kind {
-	case equalValue:
-		return ok && equalDecoded(v, p.value)
 	case present:
 		return ok
 	case absent:
 		return !ok
-	case matching:
-		if !ok {
-			return false
-		}
-		v, ok = decoded(v, scratch)
-		return ok && p.re.Match(v)
 	}
-	panic("BUG: unknown kind of predicate")
+	for ; ok; v, rest, ok = values.NextParam(rest, p.name) {
+		if p.kind == equalValue {
+			if values.EqualDecoded(v, p.value) {
+				return true
+			}
+			continue
+		}
+		if plain, fits := values.Decoded(v, scratch); fits && p.re.Match(plain) {
+			return true
+		}
+	}
+	return false
 }
 
 // why says why the request does not meet p.
 func (p *predicate) why(k *Key) string {
 	what := "header " + string(p.name)
-	there := k.Header != nil && len(k.Header.PeekCanonical(p.name)) > 0
+	there := k.Header != nil && len(values.First(k.Header, p.name)) > 0
 	if p.query {
 		what = "query parameter " + strconv.Quote(string(p.name))
-		_, there = queryValue(k.RawQuery, p.name)
+		_, _, there = values.NextParam(k.RawQuery, p.name)
 	}
 	switch {
 	case p.kind == absent:

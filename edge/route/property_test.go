@@ -87,8 +87,8 @@ func (d *dice) request(rules []Rule) request {
 			"a.org", "a.org", "b.a.org", "b.a.org", "c.b.a.org", "org", "x.com", "", ".a.org",
 		}),
 		path:   path,
-		query:  pick(d, []string{"", "q=a+b", "%71=a%20b", "q", "x=1&q=a%zz", "&&q=ab&q=c"}),
-		header: pick(d, []headerMap{nil, {"X-A": "1"}, {"X-A": "3"}}),
+		query:  pick(d, []string{"", "q=a+b", "%71=a%20b", "q", "x=1&q=a%zz", "&&q=ab&q=c", "q=c&q=a+b"}),
+		header: pick(d, []headerMap{nil, {"X-A": "1"}, {"X-A": "3"}, {"X-A": "|1"}, {"X-A": "3|1"}, {"X-A": ""}}),
 	}
 }
 

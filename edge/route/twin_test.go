@@ -13,9 +13,30 @@ import (
 // takes the first whose other conditions hold. It shares no code with the table, and it reads the
 // patterns of the generator only: literals of plain bytes, expressions without braces.
 
+// headerMap has the lines of each field, with "|" between two.
 type headerMap map[string]string
 
-func (h headerMap) PeekCanonical(key []byte) []byte { return []byte(h[string(key)]) }
+func (h headerMap) lines(name string) []string {
+	v, ok := h[name]
+	if !ok {
+		return nil
+	}
+	return strings.Split(v, "|")
+}
+
+func (h headerMap) PeekCanonical(key []byte) []byte {
+	if lines := h.lines(string(key)); len(lines) > 0 {
+		return []byte(lines[0])
+	}
+	return nil
+}
+
+func (h headerMap) PeekAll(key string) (all [][]byte) {
+	for _, v := range h.lines(key) {
+		all = append(all, []byte(v))
+	}
+	return all
+}
 
 type request struct {
 	method, host, path, query string
@@ -195,27 +216,27 @@ func twinPattern(pattern, path string) (map[string]string, bool) {
 
 func twinPredicates(r *Rule, q request) bool {
 	for _, p := range r.Headers {
-		if v := q.header[p.Name]; !twinPredicate(p.Value, v, v != "") {
+		lines := slices.DeleteFunc(q.header.lines(p.Name), func(v string) bool { return v == "" })
+		if !twinPredicate(p.Value, lines) {
 			return false
 		}
 	}
 	for _, p := range r.Query {
-		value, ok := twinQuery(q.query, p.Name)
-		if !twinPredicate(p.Value, value, ok) {
+		if !twinPredicate(p.Value, twinQuery(q.query, p.Name)) {
 			return false
 		}
 	}
 	return true
 }
 
-func twinQuery(query, name string) (value string, ok bool) {
+func twinQuery(query, name string) (all []string) {
 	for _, pair := range strings.Split(query, "&") {
 		k, v, _ := strings.Cut(pair, "=")
 		if pair != "" && twinUnescape(k) == name {
-			return twinUnescape(v), true
+			all = append(all, twinUnescape(v))
 		}
 	}
-	return "", false
+	return all
 }
 
 func twinUnescape(s string) string {
@@ -226,14 +247,14 @@ func twinUnescape(s string) string {
 	return out
 }
 
-func twinPredicate(want, value string, ok bool) bool {
+func twinPredicate(want string, lines []string) bool {
 	switch {
 	case want == "*":
-		return ok
+		return len(lines) > 0
 	case want == "!":
-		return !ok
+		return len(lines) == 0
 	case strings.HasPrefix(want, "~"):
-		return ok && regexp.MustCompile("^("+want[1:]+")$").MatchString(value)
+		return slices.ContainsFunc(lines, regexp.MustCompile("^("+want[1:]+")$").MatchString)
 	}
-	return ok && value == want
+	return slices.Contains(lines, want)
 }

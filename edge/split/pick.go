@@ -69,16 +69,17 @@ func (s *splitter) armOf(hash uint64) armNumber {
 
 // hash returns what decides about x: always the same for the same client, or random.
 func (s *splitter) hash(x *edge.Exchange) uint64 {
+	var room [128]byte
 	switch s.by {
 	case byIP:
 		a := x.Client.As16()
 		return xxh3.HashSeed(a[:], s.seed)
 	case byHeader:
-		if v := x.Req.PeekCanonical(s.name); len(v) > 0 {
+		if v := x.AppendField(room[:0], s.name); len(v) > 0 {
 			return xxh3.HashSeed(v, s.seed)
 		}
 	case byCookie:
-		v := edge.CookieValue(x.Cookie, s.name)
+		v := x.AppendCookie(room[:0], s.name)
 		if len(v) == 0 {
 			id := newCookieID()
 			x.Slot[s.slots.cookie] = id

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// Request is what the head of a request says. All slices are parts of the scanned bytes, as received.
+// Request is what the head of a request says. All slices are parts of the scanned bytes, as received, but for
+// Cookie, which may be a part of m that lives until the next scan.
 type Request struct {
 	Method []byte
 	URI    []byte // path and query in origin-form, "*" in asterisk-form; "/" for an empty absolute path
@@ -27,10 +28,13 @@ type Request struct {
 	TETrailers bool   // "TE: trailers", named by Connection: trailers may be passed on
 	Upgrade    []byte // Upgrade, when Connection names it, in HTTP/1.1, and it has no h2c; else nil
 	Trailer    []byte // first Trailer line: names announced, not checked beyond field syntax; nil: none
-	Cookie     []byte // first Cookie line; nil: none
+	Cookie     []byte // values of Cookie, joined by "; " where there are several; nil: none, or all empty
+	Empty      bool   // there is a field without a value
 	Claims     bool   // there is a Via, Forwarded, X-Real-Ip, X-Request-Id, or X-Forwarded-*
 
 	Len int // bytes of the head, its empty line included
+
+	joined []byte // room for several Cookie lines
 }
 
 const maxMethod = 20 // bytes of the longest method accepted
@@ -44,7 +48,7 @@ const maxMethod = 20 // bytes of the longest method accepted
 // HTTP/1.0 and has no Host line, since HTTP/1.1 without Host is malformed. When v is not nil, the head
 // is refused, the connection must be closed after the answer, clean is dst and m says nothing.
 func ScanRequest(dst, src []byte, m *Request) (clean []byte, v *Violation) {
-	*m = Request{}
+	*m = Request{joined: m.joined[:0]}
 	at, bad := m.takeLine(src)
 	if bad != faultNone {
 		return dst, &requestFaults[bad]
@@ -156,6 +160,9 @@ func (m *Request) takeFields(dst, src []byte, at int, s *section) (out []byte, b
 		if bad = s.f.scan(src, at); bad != faultNone {
 			return dst, bad
 		}
+		if s.f.valueStart == s.f.valueEnd {
+			m.Empty = true
+		}
 		drop := s.f.underscore
 		if s.f.maybeKnown {
 			drop, bad = m.takeField(src, s)
@@ -184,12 +191,25 @@ func (m *Request) takeField(src []byte, s *section) (drop bool, bad fault) {
 	case kindExpect:
 		return true, m.takeExpect(s.f.value(src))
 	case kindCookie:
-		if m.Cookie == nil {
-			m.Cookie = s.f.value(src)
-		}
+		m.addCookie(s.f.value(src))
 		return false, faultNone
 	}
 	return s.common(src, k)
+}
+
+// addCookie joins the values of Cookie (RFC 9113 section 8.2.3).
+func (m *Request) addCookie(v []byte) {
+	switch {
+	case len(v) == 0:
+	case m.Cookie == nil:
+		m.Cookie = v
+	default:
+		if len(m.joined) == 0 {
+			m.joined = append(m.joined, m.Cookie...)
+		}
+		m.joined = append(append(m.joined, "; "...), v...)
+		m.Cookie = m.joined
+	}
 }
 
 // takeHost checks the Host line; an absolute target outweighs a valid one (RFC 9112 section 3.2.2).

@@ -374,7 +374,8 @@ func TestRequestNegotiation(t *testing.T) {
 	f("", get, "Host: a", "TE: trailers")
 	f("", get, "Host: a", "Connection: te", "TE: trailersx")
 	f("trailer=A, B", get, "Host: a", "Trailer: A, B", "Trailer: C")
-	f("cookie=a=1; b=2", get, "Host: a", "Cookie: a=1; b=2", "Cookie: c=3")
+	f("cookie=a=1; b=2; c=3", get, "Host: a", "Cookie: a=1; b=2", "Cookie: c=3")
+	f("cookie=c=3", get, "Host: a", "Cookie:", "Cookie: c=3", "cookie: ")
 }
 
 func TestRequestClean(t *testing.T) {

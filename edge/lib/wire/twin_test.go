@@ -173,7 +173,10 @@ func twinRequest(src string) (clean, meaning string, ok bool) {
 	m.ContentLength, m.Chunked = length, chunked
 	m.Close, m.KeepAlive = h.closes(line[3])
 	m.TETrailers = foldContains(h.list("connection"), "te") && foldContains(h.list("te"), "trailers")
-	m.Upgrade, m.Trailer, m.Cookie = first(up), first(h.values("trailer")...), first(h.values("cookie")...)
+	m.Upgrade, m.Trailer = first(up), first(h.values("trailer")...)
+	if cookies := slices.DeleteFunc(h.values("cookie"), func(v string) bool { return v == "" }); len(cookies) > 0 {
+		m.Cookie = []byte(strings.Join(cookies, "; "))
+	}
 	if up == "" {
 		m.Upgrade = nil
 	}

@@ -1,0 +1,74 @@
+package values
+
+import "bytes"
+
+// NextCookie finds the next cookie called name in a Cookie field's value. It returns its value as received,
+// quotes included, and what follows it; ok is false when there is none any more.
+func NextCookie(cookie, name []byte) (value, rest []byte, ok bool) {
+	for len(cookie) > 0 {
+		pair := cookie
+		if i := bytes.IndexByte(cookie, ';'); i >= 0 {
+			pair, cookie = cookie[:i], cookie[i+1:]
+		} else {
+			cookie = nil
+		}
+		i := bytes.IndexByte(pair, '=')
+		if i >= 0 && bytes.Equal(trim(pair[:i]), name) {
+			return trim(pair[i+1:]), cookie, true
+		}
+	}
+	return nil, nil, false
+}
+
+// trim takes white space away as targets do.
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for n := len(b); n > 0 && (b[n-1] == ' ' || b[n-1] == '\t'); n = len(b) {
+		b = b[:n-1]
+	}
+	return b
+}
+
+// Cookie returns the first value of a cookie that is not empty; nil when there is none.
+func Cookie(cookie, name []byte) []byte {
+	for v, rest, ok := NextCookie(cookie, name); ok; v, rest, ok = NextCookie(rest, name) {
+		if len(v) > 0 {
+			return v
+		}
+	}
+	return nil
+}
+
+// AppendCookie appends every different value of a cookie that is not empty, in order, with a line feed
+// between two. It appends nothing when there is none.
+func AppendCookie(dst, cookie, name []byte) []byte {
+	at := len(dst)
+	for v, rest, ok := NextCookie(cookie, name); ok; v, rest, ok = NextCookie(rest, name) {
+		if len(v) == 0 || hasLine(dst[at:], v) {
+			continue
+		}
+		if len(dst) > at {
+			dst = append(dst, '\n')
+		}
+		dst = append(dst, v...)
+	}
+	return dst
+}
+
+// hasLine reports whether v is one of the lines of b.
+func hasLine(b, v []byte) bool {
+	for len(b) > 0 {
+		line := b
+		if i := bytes.IndexByte(b, '\n'); i >= 0 {
+			line, b = b[:i], b[i+1:]
+		} else {
+			b = nil
+		}
+		if bytes.Equal(line, v) {
+			return true
+		}
+	}
+	return false
+}

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -70,7 +69,7 @@ func (c *cache) put(t testing.TB, x *edge.Exchange, body string, life int64) {
 	e := &entry{at: c.millis(clock.Now()), lifetime: life, status: 200, key: text, etag: []byte(`"e"`),
 		lines: []byte("Content-Type: text/plain\r\nETag: \"e\"\r\n")}
 	e.hashes = c.appendHashes(nil, url, nil)
-	if err := c.store.Put(c.hash(text), e.append(nil), [][]byte{[]byte(body)}, 100); err != nil {
+	if _, err := c.store.Put(c.hash(text), e.append(nil), [][]byte{[]byte(body)}, 100); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -162,7 +161,8 @@ func TestPurges(t *testing.T) {
 	}
 }
 
-// TestPurgesJournal: purges that are read from their notes judge as before, and those of this process come after them.
+// TestPurgesJournal: purges that are read from their notes judge as before, and those of this process come
+// after them.
 func TestPurgesJournal(t *testing.T) {
 	url, tagged := []byte("http://h/a/1"), (&cache{}).appendHashes(nil, []byte("http://h/a/1"), [][]byte{[]byte("t")})
 	rapid.Check(t, func(t *rapid.T) {
@@ -247,7 +247,7 @@ func FuzzEntry(f *testing.F) {
 
 // TestFlightOver: a body that is too large to be kept goes through as fast as its slowest reader reads.
 func TestFlightOver(t *testing.T) {
-	var held atomic.Int64
+	held := budget{most: 1000}
 	f := newFlight(1000, &held)
 	const pieces, size = 50, 100
 	f.size = -1
@@ -284,9 +284,9 @@ func TestFlightOver(t *testing.T) {
 			t.Errorf("%d bytes are kept", f.length)
 		}
 	}
-	f.end(nil)
+	f.end(nil, nil)
 	wg.Wait()
-	if n := held.Load(); n != 0 {
+	if n := held.fetching.Load() + held.finished.Load(); n != 0 {
 		t.Errorf("%d bytes are kept for nobody", n)
 	}
 	if f.read() != nil {
@@ -298,7 +298,7 @@ func TestFlightOver(t *testing.T) {
 	g := newFlight(1000, &held)
 	r := g.read()
 	g.add([]byte("half"))
-	g.end(edge.UpstreamTruncated)
+	g.end(edge.UpstreamTruncated, nil)
 	if b, err := io.ReadAll(r); string(b) != "half" || !errors.Is(err, errCut) {
 		t.Errorf("%q %v", b, err)
 	}

@@ -20,8 +20,8 @@ type Config struct {
 	MinTTL    time.Duration `toml:"min_ttl" default:"0s" min:"0s" max:"8760h"`
 	// DefaultTTL is for answers that carry no freshness of their own; 0: they are not stored.
 	DefaultTTL time.Duration `toml:"default_ttl" default:"0s" min:"0s" max:"8760h"`
-	// Heuristic takes answers without freshness for fresh for a tenth of the time since Last-Modified, up to a
-	// day (RFC 9111 section 4.2.2).
+	// Heuristic takes answers without freshness for fresh for a tenth of the time since Last-Modified, up to
+	// a day (RFC 9111 section 4.2.2).
 	Heuristic bool          `toml:"heuristic" default:"false"`
 	MaxTTL    time.Duration `toml:"max_ttl" default:"0s" min:"0s" max:"8760h"` // 0: no bound
 	// StaleWhileRevalidate and StaleIfError are for answers that do not say it themselves.
@@ -41,8 +41,8 @@ type Config struct {
 	DiskSize config.Size `toml:"disk_size" default:"1GiB" min:"64MiB"`
 	// DiskObjects bounds the objects on disk, as each takes some 80 bytes of memory.
 	DiskObjects int `toml:"disk_objects" default:"1000000" min:"1000" max:"1000000000"`
-	// FetchWhole has all of an answer fetched when a part of it, or its head, is asked for and not stored. Else
-	// such requests are passed on, and what they bring is not stored.
+	// FetchWhole has all of an answer fetched when a part of it, or its head, is asked for and not stored.
+	// Else such requests are passed on, and what they bring is not stored.
 	FetchWhole bool `toml:"fetch_whole" default:"true"`
 	// QueryKeep are the parameters that belong to the key, empty: all; QueryDrop those that do not.
 	// What does not belong to it does not reach the target.

@@ -272,28 +272,29 @@ func hashTag(tag []byte) uint64 { return xxh3.HashSeed(tag, 2) }
 // renew makes what is stored fresh again, after the target said that nothing has changed (RFC 9111
 // section 4.3.4). It returns false when what the target speaks of is not what is stored.
 func (t *fetching) renew() bool {
-	y, c, old := t.y, t.c, t.old
+	y, c, old, f := t.y, t.c, t.old, t.flight
 	d := describe(y)
 	if !d.selects(old) {
 		return false
 	}
 	o, _, ok := c.store.Get(t.k, nil)
-	if !ok || !o.Complete() {
+	if !ok || !o.Complete() || o.Number() != t.number {
 		return false
 	}
 	merged := merge(old.lines, d.lines)
 	y.SetHead(old.status, old.reason, merged, old.flags&isDated != 0 || d.dated)
 	full := describe(y)
 	full.Asked, full.Came, full.Authorization, full.Age = t.asked, c.millis(c.tick()), t.auth, d.Age
-	if full.Storable(&c.opts, true) != fresh.Storable {
-		c.forget(t.k, t.text)
-		return false
+	if why := full.Storable(&c.opts, true); why == fresh.Storable {
+		e := c.entryOf(full)
+		e.key, e.vary, e.search = old.key, old.vary, old.search
+		e.number, e.hashes = t.purges, c.appendHashes(nil, t.url, full.tags)
+		c.renewLatest(t.k, &o, e)
+		f.usesOld, f.number, f.age = true, t.number, d.Age*1000
+	} else {
+		t.own, f.why = full.own, notStorable+reason(why) // it was confirmed for who asked, and for nobody else
 	}
-	e := c.entryOf(full)
-	e.key, e.vary, e.search = old.key, old.vary, old.search
-	e.number, e.hashes = t.number, c.appendHashes(nil, t.url, full.tags)
-	c.renewKept(t.k, &o, e)
-	t.flight.usesOld, t.flight.as, t.flight.upside = true, revalidated, 304
+	f.as, f.upside = revalidated, 304
 	t.open(true)
 	y.Finish(nil)
 	return true

@@ -154,7 +154,7 @@ func (c *cache) makeCoded(plain, k key, text []byte, one *coding) {
 		e.etag = bytes.TrimSpace(value)
 	}
 	meta := bytes.Clone(o.Meta)
-	_ = c.store.Put(k, e.append(nil), [][]byte{out}, e.seconds()) // else it is made again
+	_, _ = c.store.Put(k, e.append(nil), [][]byte{out}, e.seconds()) // else it is made again
 	// What it was made of may have been replaced, and its forms forgotten, before this one was there.
 	if now, _, ok := c.store.Get(plain, nil); !ok || !bytes.Equal(now.Meta, meta) {
 		c.store.Delete(k)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
@@ -28,16 +29,18 @@ type fetching struct {
 	own          []byte // the lines of the answer's head that are for who leads
 	text         []byte // the whole key, as the request had it
 	old          *entry // what was found and is to be asked about; nil: nothing
+	number       uint64 // of old's body
 	k            key    // of text, and of old
 	reader       *body  // of who leads
 	opened       bool
+	refreshes    bool  // nobody waits for it but the cache
 	asked        int64 // milliseconds since 1970
-	number       int64 // of the latest purge then
+	purges       int64 // the number of the latest purge then
 }
 
-// fetchFor has the answer fetched, or waits for who is fetching it already.
+// fetchFor fetches the answer, or waits for a fetch that is in flight and whose answer may be the one.
 func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
-	if c.held.Load() > int64(c.conf.Size)/4 { // what is fetched is beside what is stored
+	if c.bodies.full() {
 		r.status, r.why = miss, tooManyFetches
 		return edge.Next
 	}
@@ -46,20 +49,42 @@ func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 			r.status, r.why = miss, authorizedPart
 			return edge.Next // what it brings is rarely stored
 		}
-		t := c.newFetch(x, r, newFlight(int64(c.conf.MaxObject), &c.held))
+		t := c.newFetch(x, r, newFlight(int64(c.conf.MaxObject), &c.bodies))
 		t.auth = true // shared with nobody: the answer may be its own
 		return t.lead(x, r)
 	}
-	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.held)
-	if first {
+	if r.found && r.entry.forNobodyElse() {
+		return c.fetchAlone(x, r) // so will the next one be
+	}
+	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.bodies)
+	switch {
+	case first:
 		return c.newFetch(x, r, f).lead(x, r)
+	case r.q.NoCache: // RFC 9111 section 5.2.1.4: another request's answer is none to this one
+		return c.fetchAlone(x, r)
 	}
 	return c.follow(x, r, f)
+}
+
+// fetchAlone fetches for x and shares with nobody that waits.
+func (c *cache) fetchAlone(x *edge.Exchange, r *record) edge.Verdict {
+	return c.newFetch(x, r, newFlight(int64(c.conf.MaxObject), &c.bodies)).lead(x, r)
+}
+
+// findOrFetchAlone goes on when the answer that r waited for is none that it may use without asking (RFC 9111
+// sections 4 and 5.2.2.4).
+func (c *cache) findOrFetchAlone(x *edge.Exchange, r *record) edge.Verdict {
+	r.why = noReason
+	if use := c.find(x, r); use != fresh.Ask {
+		return c.serve(x, r, collapsed)
+	}
+	return c.fetchAlone(x, r)
 }
 
 // follow waits for the fetch of another request.
 func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 	r.status, r.why = miss, waitedTooLong
+	late := f.hasHead() // the answer is older than the request
 	timeout := c.conf.WaitTimeout
 	if x.Deadline > 0 {
 		timeout = min(timeout, time.Duration(x.Deadline-clock.Now()))
@@ -69,11 +94,17 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 			x.Fault = edge.ClientGone
 			return edge.Answered
 		}
+		if c.rescue(x, r) {
+			return edge.Answered
+		}
 		return edge.Next
 	}
 	switch {
-	case f.usesOld && (f.as != rescued || c.mayRescue(x, r)):
-		return c.serveOld(x, r, f)
+	case (f.bad || f.as == rescued) && c.rescue(x, r):
+		r.upside = f.upside
+		return edge.Answered
+	case f.usesOld && f.as != rescued:
+		return c.followOld(x, r, f, late)
 	case f.fault != nil:
 		x.Fault, x.Cause = f.fault, f.cause
 		return edge.Answered
@@ -91,6 +122,9 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 	if !bytes.Equal(text, f.what.key) {
 		return c.followVariant(x, r)
 	}
+	if !c.shares(f.what, f.ageFor(f.what, late, c.millis(c.tick())), r) {
+		return c.findOrFetchAlone(x, r)
+	}
 	r.why = noReason
 	if b := f.read(); b != nil {
 		return c.serveFlight(x, r, f, f.what, b, collapsed)
@@ -102,15 +136,32 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 	return edge.Next
 }
 
-// mayRescue tells that what is stored may be used for this request too when the target fails.
-func (c *cache) mayRescue(x *edge.Exchange, r *record) bool {
-	c.find(x, r)
-	return r.found && c.rescues(&r.entry, r.q.StaleIfError)
+// shares reports whether a request that has waited may use an answer of this age without asking.
+func (c *cache) shares(e *entry, age int64, r *record) bool {
+	strict, ask := e.flags&mustRevalidate != 0, e.flags&alwaysAsk != 0
+	return fresh.Decide(age, e.lifetime, e.revive, strict, ask, &r.q) != fresh.Ask
 }
 
-// followVariant goes on when the answer it waited for is for other values of the fields in Vary: what these
-// are
-// is known by now, so that it can wait with those that want the same.
+// followOld goes on when what is stored was confirmed for the one who fetched: it is the answer for all who
+// may use it as it is now.
+func (c *cache) followOld(x *edge.Exchange, r *record, f *flight, late bool) edge.Verdict {
+	c.find(x, r)
+	if !r.isAnswer() || r.object.Number() != f.number ||
+		!c.shares(&r.entry, f.ageFor(&r.entry, late, r.now), r) {
+		return c.findOrFetchAlone(x, r)
+	}
+	r.why, r.upside = noReason, f.upside
+	r.age = r.entry.ageAt(c.millis(c.tick()))
+	return c.serve(x, r, f.as)
+}
+
+// isAnswer reports whether what was found is an answer, all of it.
+func (r *record) isAnswer() bool {
+	return r.found && r.entry.flags&notAnswer == 0 && r.object.Complete()
+}
+
+// followVariant goes on when the answer it waited for is for other values of the fields in Vary. What these
+// are is known by now, so that it can wait with those that want the same.
 func (c *cache) followVariant(x *edge.Exchange, r *record) edge.Verdict {
 	if use := c.find(x, r); use != fresh.Ask {
 		r.why = noReason
@@ -130,6 +181,8 @@ func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight, e *entry, b 
 	r.status = as
 	r.age = e.ageAt(c.millis(c.tick()))
 	r.ttl = e.lifetime - r.age
+	r.entry = *e
+	b.c, b.x, b.r = c, x, r
 	if c.unmodified(x, r, e) {
 		_ = b.Close() // it is not read
 		return edge.Answered
@@ -167,10 +220,10 @@ func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
 		errorSeconds: r.q.StaleIfError}
 	t.route, t.exact, t.url = r.route, bytes.Clone(r.exact), bytes.Clone(r.url)
 	t.y = c.copyRequest(x)
-	if r.found && r.entry.flags&(isPass|isSign) == 0 && r.object.Complete() {
+	if r.isAnswer() {
 		old := new(entry)
 		if old.parse(bytes.Clone(r.object.Meta)) == nil {
-			t.old = old
+			t.old, t.number = old, r.object.Number()
 			t.condition()
 		}
 	}
@@ -213,7 +266,7 @@ func (t *fetching) lead(x *edge.Exchange, r *record) edge.Verdict {
 		x.TakeOver(t.y)
 		return edge.Answered
 	case usesOld:
-		return t.c.serveOld(x, r, t.flight)
+		return t.serveOld(x, r)
 	}
 	r.stored = true
 	own := *t.flight.what
@@ -221,12 +274,18 @@ func (t *fetching) lead(x *edge.Exchange, r *record) edge.Verdict {
 	return t.c.serveFlight(x, r, t.flight, &own, t.reader, first)
 }
 
-// serveOld answers with what was stored before the fetch.
-func (c *cache) serveOld(x *edge.Exchange, r *record, f *flight) edge.Verdict {
+// serveOld answers who leads with what was stored before the fetch, if that is what is stored still: another
+// answer was not confirmed for this client.
+func (t *fetching) serveOld(x *edge.Exchange, r *record) edge.Verdict {
+	c, f := t.c, t.flight
+	r.metaOnly = false
 	c.find(x, r)
-	if !r.found || r.entry.flags&isPass != 0 || !r.object.Complete() {
+	if !r.isAnswer() || r.object.Number() != t.number {
 		r.why = forgotten
 		return edge.Next
+	}
+	if t.own != nil {
+		r.entry.lines = t.own
 	}
 	r.upside = f.upside
 	r.age = r.entry.ageAt(c.millis(c.tick()))
@@ -235,11 +294,10 @@ func (c *cache) serveOld(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 
 // refresh has an answer fetched anew that is served stale meanwhile, once.
 func (c *cache) refresh(x *edge.Exchange, r *record) {
-	if c.fetches.Load() >= mostRefreshes || c.held.Load() > int64(c.conf.Size)/4 ||
-		x.HasField(authorizationKey) {
+	if c.fetches.Load() >= mostRefreshes || c.bodies.full() || x.HasField(authorizationKey) {
 		return
 	}
-	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.held)
+	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.bodies)
 	if !first {
 		return
 	}
@@ -254,8 +312,8 @@ const mostRefreshes = 1000
 func (t *fetching) alone() {
 	var f *edge.Fault // written to the log by Contain
 	defer edge.Contain(&f)
+	t.refreshes = true
 	if t.run() == unfit {
-		t.c.forget(t.k, t.text) // what is there now is not to be stored: what was there is no longer right
 		t.y.Finish(nil)
 	}
 }
@@ -283,7 +341,7 @@ func (t *fetching) run() outcome {
 		}
 	}()
 	for {
-		t.asked, t.number = c.millis(c.tick()), c.purges.latest.Load()
+		t.asked, t.purges = c.millis(c.tick()), c.purges.latest.Load()
 		f := edge.Fetch(t.y)
 		switch {
 		case f != nil:
@@ -315,7 +373,7 @@ func (t *fetching) open(land bool) {
 // fail ends a fetch without an answer.
 func (t *fetching) fail(f *edge.Fault) outcome {
 	own := *f // one that belongs to y is gone soon
-	t.flight.fault, t.flight.cause = &own, t.y.Cause
+	t.flight.fault, t.flight.cause, t.flight.bad = &own, t.y.Cause, isError(f.Status)
 	if isError(f.Status) && t.rescues() {
 		return t.keepOld(rescued)
 	}
@@ -330,6 +388,7 @@ func (t *fetching) keepOld(as status) outcome {
 	if t.y.Fault == nil {
 		t.flight.upside = t.y.Status()
 	}
+	t.flight.number = t.number
 	t.open(true)
 	t.y.Finish(t.y.Fault)
 	return usesOld
@@ -353,13 +412,21 @@ func (c *cache) rescues(e *entry, seconds int64) bool {
 func isError(status int) bool { return status == 500 || status >= 502 && status <= 504 }
 
 // pass leaves the answer to who leads; the others ask for themselves, and those that come in the next
-// seconds as well, if that is to be remembered.
+// seconds as well, if that is to be remembered. It changes nothing that is stored and of use: what the target
+// said to this client is not about others.
 func (t *fetching) pass(why reason, remember bool) outcome {
-	t.flight.why = why
-	if remember && !t.auth {
+	status := t.y.Status()
+	t.flight.why, t.flight.bad, t.flight.upside = why, isError(status), status
+	switch {
+	case !remember || t.auth || !ordinary(status):
+	case t.refreshes:
+		if !t.c.holdsFresh(t.k, t.text) {
+			t.c.forget(t.k, t.text) // it is stale, and no longer what the target has for all
+		}
+	case !t.c.holdsUseful(t.k, t.text):
 		e := entry{at: t.asked, lifetime: passFor.Milliseconds(), flags: isPass, key: t.text}
 		t.c.forget(t.k, t.text)
-		_ = t.c.store.Put(t.k, e.append(nil), nil, e.seconds()) // else the next one finds out again
+		_, _ = t.c.store.Put(t.k, e.append(nil), nil, e.seconds()) // else the next one finds out again
 	}
 	t.open(true)
 	return unfit
@@ -367,6 +434,10 @@ func (t *fetching) pass(why reason, remember bool) outcome {
 
 // passFor is how long it is remembered that an answer was not to be stored.
 const passFor = 30 * time.Second
+
+// ordinary reports whether an answer says something of the resource, and not of the request that asked, of
+// its client, or of a target in trouble.
+func ordinary(status int) bool { return status < 400 || status == 404 || status == 410 }
 
 // again prepares a request without conditions: the target has confirmed another answer than ours.
 func (t *fetching) again() {
@@ -377,7 +448,9 @@ func (t *fetching) again() {
 	y.Times.Start, y.Times.Head = t.y.Times.Start, t.y.Times.Head
 	y.Req.Del("If-None-Match")
 	y.Req.Del("If-Modified-Since")
-	t.c.forget(t.k, t.text)
+	if !t.c.holdsUseful(t.k, t.text) {
+		t.c.forget(t.k, t.text)
+	}
 	t.y, t.old = y, nil
 }
 
@@ -395,9 +468,9 @@ func (t *fetching) take() outcome {
 	}
 	e := c.entryOf(d)
 	k := t.address(e)
-	e.number, e.hashes = t.number, c.appendHashes(nil, t.url, d.tags)
+	e.number, e.hashes = t.purges, c.appendHashes(nil, t.url, d.tags)
 	f := t.flight
-	f.what, f.size = e, y.OutLen
+	f.what, f.size, f.age = e, y.OutLen, d.Age*1000
 	if t.own = e.lines; len(d.own) != len(d.lines) {
 		t.own = d.own
 	}
@@ -506,20 +579,19 @@ func (t *fetching) collect(k key) {
 			return
 		}
 	}
+	var kept *store.Object
 	if !f.over {
-		t.c.keep(k, f.what, f.pieces)
+		kept = t.c.keepLatest(k, f.what, f.pieces)
 	}
-	t.end(nil)
+	t.c.flights.land(t.landed, f)
+	f.end(nil, kept)
+	t.y.Finish(nil)
 }
 
-// end ends the fetch; what is stored is stored by now.
+// end ends a fetch whose body has not come to its end.
 func (t *fetching) end(fault *edge.Fault) {
 	t.c.flights.land(t.landed, t.flight)
-	if fault != nil {
-		t.flight.end(fault)
-	} else {
-		t.flight.end(nil)
-	}
+	t.flight.end(fault, nil)
 	t.y.Finish(fault)
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 )
 
-// world is a cache with a target and a clock of the test's own, and a slow twin beside it that knows what each
-// answer has to be.
+// world is a cache with a target and a clock of the test's own, and a slow twin beside it that knows what
+// each answer has to be.
 type world struct {
 	t   interface{ Fatal(...any) }
 	c   *cache
@@ -71,8 +71,8 @@ func (e *twinEntry) forgotten(now int64) bool {
 	return now/1000 >= e.at/1000+keep
 }
 
-// storable tells that an answer is of use to others: it is fresh for a while, can be asked about, or may be used
-// stale.
+// storable tells that an answer is of use to others: it is fresh for a while, can be asked about, or may be
+// used stale.
 func (tg *target) storable() bool {
 	return !tg.private && (tg.life > 0 || tg.etag || !tg.noCache && !tg.must && tg.revive+tg.sie > 0)
 }
@@ -274,6 +274,23 @@ func (w *world) pass(path, lang, cc string) (int, string) {
 	return 504, ""
 }
 
+// use says of what use what is stored under a key is.
+func (w *world) use(key, path string) (fresh, useful bool) {
+	e := w.stored[key]
+	if e == nil || e.forgotten(w.now) {
+		return false, false
+	}
+	if gone, _ := w.judge(e, path); gone {
+		return false, false
+	}
+	over := w.now - e.at - e.of.life*1000
+	stale := max(e.of.revive, e.of.sie) * 1000
+	if e.of.must {
+		stale = 0
+	}
+	return over < 0, e.of.noCache || over < stale
+}
+
 // fetch is one request to the target, about old when that has a tag.
 func (w *world) fetch(less, alone bool, key, path, lang string, old *twinEntry) (int, string) {
 	tg := w.targets[path]
@@ -286,16 +303,14 @@ func (w *world) fetch(less, alone bool, key, path, lang string, old *twinEntry) 
 	}
 	if !tg.storable() {
 		if old != nil && tg.etag && old.version == tg.version {
-			w.want++ // the 304 says that what is stored may not be, so there is nothing to answer with
+			return 200, old.body // a 304 confirms it for who asked, and changes nothing
 		}
-		delete(w.stored, key)
-		if key == path {
-			w.signs[path] = false // the note that it is not to be stored has taken its place
-		}
-		if !alone {
-			w.passes[key] = w.now
-		} else {
+		if fresh, useful := w.use(key, path); alone && !fresh {
+			delete(w.stored, key)
 			delete(w.passes, key)
+		} else if !alone && !useful {
+			delete(w.stored, key)
+			w.passes[key] = w.now
 		}
 		if less {
 			return w.pass(path, lang, "")
@@ -313,8 +328,8 @@ func (w *world) fetch(less, alone bool, key, path, lang string, old *twinEntry) 
 	return 200, fresh.body
 }
 
-// TestPassLasts: that an answer was not to be stored is remembered for as long as it says, to the millisecond, though
-// what the store keeps lasts for whole seconds.
+// TestPassLasts: that an answer was not to be stored is remembered for as long as it says, to the
+// millisecond, though what the store keeps lasts for whole seconds.
 func TestPassLasts(t *testing.T) {
 	w := newWorld(t)
 	w.targets["/"] = &target{life: 60, private: true}
@@ -331,8 +346,8 @@ func TestPassLasts(t *testing.T) {
 	}
 }
 
-// TestAgainstTwin sends requests in any order, while targets change, fail and come back, answers are purged and time
-// passes. Each answer, and how often the target was asked, is what the twin says.
+// TestAgainstTwin sends requests in any order, while targets change, fail and come back, answers are purged
+// and time passes. Each answer, and how often the target was asked, is what the twin says.
 func TestAgainstTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)

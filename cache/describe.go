@@ -81,8 +81,8 @@ func (d *description) take(name, value []byte) bool {
 			d.Age, d.aged = age(bytes.TrimSpace(first)), true
 		}
 		return false // it is written anew
-	case is(name, "x-request-id"), is(name, "set-cookie2"):
-		return false // of one client
+	case is(name, "x-request-id"):
+		return false // each request has its own
 	case is(name, "set-cookie"):
 		d.SetCookie = true
 	case is(name, "date"):
@@ -111,9 +111,11 @@ func (d *description) take(name, value []byte) bool {
 	return true
 }
 
-// expires takes in a line of Expires. Of several the one counts that has passed first.
+// expires takes in a line of Expires. Of several the one counts that has passed first. The beginning of 1970
+// and what was before have passed as what is no date has: 0 stands for none.
 func (d *description) expires(value []byte) {
 	at, ok := fresh.Date(value)
+	ok = ok && at > 0
 	d.ExpiresBad = d.ExpiresBad || !ok
 	if ok && (d.Expires == 0 || at < d.Expires) {
 		d.Expires = at

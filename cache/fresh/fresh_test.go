@@ -130,8 +130,21 @@ func TestStorable(t *testing.T) {
 	f(Storable, "max-age=1, must-revalidate", auth)
 	f(Storable, "s-maxage=1", auth)
 	f(NotPartial, "max-age=1", status(206)) // 3.3
-	f(NotStatus, "max-age=1", status(500))
-	f(Storable, "max-age=1", status(404))
+	for _, code := range []int{206, 304, 401, 407, 408, 411, 412, 413, 415, 416, 417, 425, 426, 428, 429, 431, 511, 103, 600} {
+		if got := answer("max-age=1", status(code)).Storable(&Options{}, false); got != NotStatus && got != NotPartial {
+			t.Errorf("%d: %v", code, got)
+		}
+	}
+	for _, code := range []int{299, 303, 400, 404, 499, 500, 502, 503, 504, 599} { // section 3: any final status that says so
+		f(Storable, "max-age=1", status(code))
+		f(Storable, "s-maxage=1", status(code))
+		f(Storable, "", status(code), func(r *Response) { r.Expires = r.Date + 1000 })
+		if got := answer("", status(code)).Storable(&Options{}, false); got != NoFreshness {
+			t.Errorf("%d without freshness: %v", code, got)
+		}
+	}
+	f(Storable, "max-age=1, must-understand", status(500))
+	f(NotStatus, "max-age=1, must-understand, no-store", status(599))
 	f(Storable, "", func(r *Response) { r.Expires = r.Date + 1000 })
 	f(NoFreshness, "", func(r *Response) { r.ExpiresBad = true })
 	if got := answer("no-cache").Storable(&Options{}, true); got != Storable {
@@ -148,6 +161,9 @@ func TestStorable(t *testing.T) {
 	}
 	if got := answer("", status(302)).Storable(&Options{Default: 1000}, false); got != NoFreshness {
 		t.Errorf("a default for a status without one: %v", got)
+	}
+	if got := answer("public", status(302)).Storable(&Options{Default: 1000}, false); got != Storable { // 4.2.2
+		t.Errorf("a default for what may be stored as it says: %v", got)
 	}
 }
 
@@ -168,6 +184,9 @@ func TestLifetime(t *testing.T) {
 	f(9000, answer("max-age=9", func(r *Response) { r.Modified = r.Date - 1_000_000 }), Options{Heuristic: true})
 	f(7000, answer(""), Options{Default: 7000})
 	f(8000, answer("max-age=2"), Options{Min: 8000})
+	f(8000, answer("", func(r *Response) { r.ExpiresBad = true }), Options{Min: 8000}) // as max-age=0
+	f(8000, answer("", func(r *Response) { r.Expires = r.Date - 1000 }), Options{Min: 8000})
+	f(0, answer("", func(r *Response) { r.ExpiresBad, r.Expires = true, r.Date+9000 }), Options{Default: 5000})
 	f(3000, answer("max-age=9"), Options{Max: 3000})
 }
 
@@ -226,6 +245,15 @@ func TestStale(t *testing.T) {
 	f("max-age=1, proxy-revalidate", 0, 0)
 	f("s-maxage=1", 0, 0)
 	f("s-maxage=1, stale-if-error=4", 0, 4000)
+	for _, status := range []int{500, 502, 503, 504} { // an old error is not better than a new one
+		r := answer("max-age=1", func(r *Response) { r.Status = status })
+		if a, b := r.Stale(&Options{Revive: 1, Rescue: 2}); a != 0 || b != 0 {
+			t.Errorf("%d: %d %d", status, a, b)
+		}
+	}
+	if a, b := answer("stale-if-error=3", func(r *Response) { r.Status = 404 }).Stale(&Options{Revive: 1}); a != 1 || b != 3000 {
+		t.Errorf("404: %d %d", a, b)
+	}
 }
 
 func TestConditions(t *testing.T) {

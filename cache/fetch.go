@@ -28,6 +28,9 @@ type fetching struct {
 	own          []byte // the lines of the answer's head that are for who leads
 	text         []byte // the whole key, as the request had it
 	old          *entry // what was found and is to be asked about; nil: nothing
+	usable       bool   // old may be used without asking, but not for this request
+	spared       bool   // an error came, beside which old is kept
+	stored       bool   // the answer was stored before its head left
 	k            key    // of text, and of old
 	reader       *body  // of who leads
 	opened       bool
@@ -170,7 +173,7 @@ func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
 	if r.found && r.entry.flags&(isPass|isSign) == 0 && r.object.Complete() {
 		old := new(entry)
 		if old.parse(bytes.Clone(r.object.Meta)) == nil {
-			t.old = old
+			t.old, t.usable = old, r.lack == askedAnew
 			t.condition()
 		}
 	}
@@ -215,7 +218,7 @@ func (t *fetching) lead(x *edge.Exchange, r *record) edge.Verdict {
 	case usesOld:
 		return t.c.serveOld(x, r, t.flight)
 	}
-	r.stored = true
+	r.stored = t.stored
 	own := *t.flight.what
 	own.lines = t.own
 	return t.c.serveFlight(x, r, t.flight, &own, t.reader, first)
@@ -223,12 +226,15 @@ func (t *fetching) lead(x *edge.Exchange, r *record) edge.Verdict {
 
 // serveOld answers with what was stored before the fetch.
 func (c *cache) serveOld(x *edge.Exchange, r *record, f *flight) edge.Verdict {
+	if f.as == revalidated {
+		r.q.Reset() // what the request asks for beyond freshness has been done
+	}
 	c.find(x, r)
 	if !r.found || r.entry.flags&isPass != 0 || !r.object.Complete() {
 		r.why = forgotten
 		return edge.Next
 	}
-	r.upside = f.upside
+	r.upside, r.why = f.upside, r.lacked
 	r.age = r.entry.ageAt(c.millis(c.tick()))
 	return c.serve(x, r, f.as)
 }
@@ -244,6 +250,7 @@ func (c *cache) refresh(x *edge.Exchange, r *record) {
 		return
 	}
 	t := c.newFetch(x, r, f)
+	t.usable = t.old != nil
 	go t.alone()
 }
 
@@ -255,7 +262,9 @@ func (t *fetching) alone() {
 	var f *edge.Fault // written to the log by Contain
 	defer edge.Contain(&f)
 	if t.run() == unfit {
-		t.c.forget(t.k, t.text) // what is there now is not to be stored: what was there is no longer right
+		if !t.spared {
+			t.c.forget(t.k, t.text) // what is there now is not to be stored: what was there is no longer right
+		}
 		t.y.Finish(nil)
 	}
 }
@@ -295,7 +304,7 @@ func (t *fetching) run() outcome {
 				return usesOld
 			}
 			t.again()
-		case isError(t.y.Status()) && t.rescues():
+		case fresh.IsError(t.y.Status()) && t.rescues():
 			return t.keepOld(rescued)
 		default:
 			return t.take()
@@ -316,7 +325,7 @@ func (t *fetching) open(land bool) {
 func (t *fetching) fail(f *edge.Fault) outcome {
 	own := *f // one that belongs to y is gone soon
 	t.flight.fault, t.flight.cause = &own, t.y.Cause
-	if isError(f.Status) && t.rescues() {
+	if fresh.IsError(f.Status) && t.rescues() {
 		return t.keepOld(rescued)
 	}
 	t.open(true)
@@ -349,20 +358,29 @@ func (c *cache) rescues(e *entry, seconds int64) bool {
 	return e.flags&alwaysAsk == 0 && most > 0 && e.ageAt(c.millis(c.tick()))-e.lifetime <= most
 }
 
-// isError tells that a status is an error in the sense of RFC 5861 section 4.
-func isError(status int) bool { return status == 500 || status >= 502 && status <= 504 }
-
 // pass leaves the answer to who leads; the others ask for themselves, and those that come in the next
 // seconds as well, if that is to be remembered.
 func (t *fetching) pass(why reason, remember bool) outcome {
 	t.flight.why = why
 	if remember && !t.auth {
-		e := entry{at: t.asked, lifetime: passFor.Milliseconds(), flags: isPass, key: t.text}
-		t.c.forget(t.k, t.text)
-		_ = t.c.store.Put(t.k, e.append(nil), nil, e.seconds()) // else the next one finds out again
+		t.c.rememberPass(t.k, t.text, t.asked)
 	}
 	t.open(true)
 	return unfit
+}
+
+// rememberPass remembers that what has a whole key, and was asked for at a time, is not to be stored.
+func (c *cache) rememberPass(k key, text []byte, at int64) {
+	e := entry{at: at, lifetime: passFor.Milliseconds(), flags: isPass, key: text}
+	c.forget(k, text)
+	_ = c.store.Put(k, e.append(nil), nil, e.seconds()) // else the next one finds out again
+}
+
+// spare leaves an error to who leads, beside which what is stored is kept: an error says nothing of that (RFC
+// 9111 section 4.3.3).
+func (t *fetching) spare(why reason) outcome {
+	t.spared = true
+	return t.pass(why, false)
 }
 
 // passFor is how long it is remembered that an answer was not to be stored.
@@ -387,8 +405,13 @@ func (t *fetching) take() outcome {
 	d := describe(y)
 	d.Asked, d.Came = t.asked, c.millis(c.tick())
 	d.Authorization = t.auth
-	if why := d.Storable(&c.opts, d.validates()); why != fresh.Storable {
+	switch why := d.Storable(&c.opts, d.validates()); {
+	case why != fresh.Storable && t.old != nil && d.Status >= 500:
+		return t.spare(notStorable + reason(why))
+	case why != fresh.Storable:
 		return t.pass(notStorable+reason(why), why.Lasts())
+	case t.usable && d.Status >= 500:
+		return t.spare(besideCopy)
 	}
 	if y.OutLen > int64(c.conf.MaxObject) {
 		return t.pass(tooLarge, true)
@@ -407,12 +430,12 @@ func (t *fetching) take() outcome {
 	t.open(false)
 	if w, ok := y.Out.(edge.Whole); ok {
 		if _, ok = w.Whole(); ok {
-			t.collect(k)
+			t.stored = t.collect(k)
 			return fetched
 		}
 	}
 	if y.Out == nil {
-		t.collect(k)
+		t.stored = t.collect(k)
 	} else {
 		go t.collect(k)
 	}
@@ -469,8 +492,9 @@ const pieceSize = 32 << 10
 // leastRoom is how little room is not worth another read, unless what is left of the body fits into it.
 const leastRoom = 2 << 10
 
-// collect reads the body for the readers of the flight, and stores it when all of it is there.
-func (t *fetching) collect(k key) {
+// collect reads the body for the readers of the flight, and stores it when all of it is there. It reports
+// whether it is stored.
+func (t *fetching) collect(k key) (stored bool) {
 	var panicked *edge.Fault
 	defer func() {
 		if panicked != nil {
@@ -489,9 +513,12 @@ func (t *fetching) collect(k key) {
 			buf = make([]byte, room)
 		}
 		n, err := y.Out.Read(buf)
+		if got <= f.most && got+int64(n) > f.most {
+			t.outgrown(k)
+		}
 		if n > 0 && !f.add(buf[:n:n]) {
 			t.end(edge.ClientGone) // too large to be stored, and nobody reads it
-			return
+			return false
 		}
 		buf, got = buf[n:], got+int64(n)
 		if err == io.EOF {
@@ -503,13 +530,22 @@ func (t *fetching) collect(k key) {
 				fault = edge.UpstreamTruncated
 			}
 			t.end(fault)
-			return
+			return false
 		}
 	}
 	if !f.over {
-		t.c.keep(k, f.what, f.pieces)
+		if stored = t.c.keep(k, f.what, f.pieces); !stored {
+			t.outgrown(k)
+		}
 	}
 	t.end(nil)
+	return stored
+}
+
+// outgrown remembers that what is being fetched is too large to be stored: nobody has to wait for the next
+// one, and the target is asked for the parts of it.
+func (t *fetching) outgrown(k key) {
+	t.c.rememberPass(k, t.flight.what.key, t.c.millis(t.c.tick()))
 }
 
 // end ends the fetch; what is stored is stored by now.

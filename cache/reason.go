@@ -34,6 +34,7 @@ const (
 
 	// The answer is not to be stored.
 	local
+	besideCopy
 	tooLarge
 	notStorable // plus a fresh.Reason
 	reasons     = notStorable + reason(fresh.Reasons)
@@ -62,6 +63,7 @@ var reasonTexts = [notStorable + 1][2]string{
 	otherVariant:   {"other_variant", "the answer it waited for is for other values of the fields in Vary"},
 	forgotten:      {"forgotten", "what was stored had to go meanwhile"},
 	local:          {"local", "the gateway itself has answered"},
+	besideCopy:     {"error", "it is an error, beside which what is stored is kept"},
 	tooLarge:       {"too_large", "its body is larger than max_object"},
 }
 

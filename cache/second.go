@@ -53,15 +53,20 @@ func (s *second) writeDown(note []byte) {
 	}
 }
 
-// keep stores an entry that is found by k and its body. On disk first: promote relies on it.
-func (c *cache) keep(k key, e *entry, body [][]byte) {
+// keep stores an entry that is found by k and its body. On disk first: promote relies on it. It returns false
+// when it does not fit into memory: what is on disk alone would never be read.
+func (c *cache) keep(k key, e *entry, body [][]byte) bool {
 	meta, n := e.append(nil), e.seconds()
 	c.store.At(c.until(0))
 	if t := c.tier; t != nil {
 		t.Put(e.key, meta, body, c.until(n))
 	}
-	_ = c.store.Put(k, meta, body, n) // else the next one fetches it again
+	if err := c.store.Put(k, meta, body, n); err != nil {
+		c.forget(k, e.key)
+		return false
+	}
 	c.forgetCoded(e.key)
+	return true
 }
 
 // until returns the time n seconds from now in seconds since 1970.
@@ -105,6 +110,9 @@ func (c *cache) renewKept(k key, o *store.Object, e *entry) {
 	if t := c.tier; t != nil {
 		t.Renew(e.key, o.Meta, meta, c.until(n))
 	}
-	_ = c.store.Renew(k, o, meta, n) // else it stays as it was, and is asked about again
-	c.forgetCoded(e.key)
+	if c.store.Renew(k, o, meta, n) != nil { // it stays as it was, and is asked about again
+		c.forgetCoded(e.key)
+		return
+	}
+	c.renewCoded(k, o.Meta, e, meta)
 }

@@ -48,10 +48,19 @@ type target struct {
 	noCache, must     bool
 	etag, vary        bool
 	down, private     bool
+	// fault is what an error that it answers with says: nothing, or for how long it is fresh; "": it is well.
+	fault string
 }
+
+// The faults.
+const (
+	plainFault   = "no-transform"
+	lastingFault = "max-age=10"
+)
 
 // twinEntry is what the twin remembers of an answer.
 type twinEntry struct {
+	status    int
 	body      string
 	version   int
 	at        int64
@@ -74,6 +83,9 @@ func (e *twinEntry) forgotten(now int64) bool {
 // storable tells that an answer is of use to others: it is fresh for a while, can be asked about, or may be used
 // stale.
 func (tg *target) storable() bool {
+	if tg.fault != "" {
+		return tg.fault == lastingFault
+	}
 	return !tg.private && (tg.life > 0 || tg.etag || !tg.noCache && !tg.must && tg.revive+tg.sie > 0)
 }
 
@@ -91,6 +103,15 @@ func (w *world) RoundTrip(x *edge.Exchange) *edge.Fault {
 	tg := w.targets[string(x.OutPath)]
 	if tg.down {
 		return edge.UpstreamTimeout
+	}
+	if tg.fault != "" {
+		head := "Cache-Control: " + tg.fault + "\r\n"
+		if tg.vary {
+			head += "Vary: X-Lang\r\n"
+		}
+		x.SetHead(503, nil, []byte(head), false)
+		x.Out, x.OutLen = edge.NewBytesBody([]byte("fault")), int64(len("fault"))
+		return nil
 	}
 	etag := fmt.Sprintf("%q", fmt.Sprint("v", tg.version))
 	head := "Cache-Control: " + tg.directives() + "\r\n"
@@ -228,7 +249,7 @@ func (w *world) whole(less bool, path, lang, cc string) (int, string) {
 	if e != nil && e.forgotten(w.now) {
 		e = nil
 	}
-	soft := false
+	soft, usable := false, false
 	if e != nil {
 		var gone bool
 		if gone, soft = w.judge(e, path); gone {
@@ -241,24 +262,24 @@ func (w *world) whole(less bool, path, lang, cc string) (int, string) {
 		stale := cc == "max-stale=20" && !e.of.must && over >= 0 && over <= 20_000
 		revives := (over < 0 && soft || over >= 0 && over <= e.of.revive*1000) && e.of.revive > 0 && !e.of.must
 		switch {
-		case e.of.noCache || cc == "no-cache":
-		case cc == "max-age=10" && age > 10_000:
-		case cc == "min-fresh=3" && -over < 3000:
+		case e.of.noCache:
+		case cc == "no-cache", cc == "max-age=10" && age > 10_000, cc == "min-fresh=3" && -over < 3000:
+			usable = over < 0
 		case over < 0 && !soft:
-			return 200, e.body
+			return e.status, e.body
 		case stale: // the client takes it, however it has become stale
-			return 200, e.body
+			return e.status, e.body
 		// When it is fresh but for a soft purge, the directives of the request have been obeyed already.
 		case revives && (over < 0 || cc != "max-age=10" && cc != "min-fresh=3"):
-			w.fetch(false, true, key, path, lang, e)
+			w.fetch(false, true, true, key, path, lang, e)
 			w.passedOn = false
-			return 200, e.body
+			return e.status, e.body
 		}
 	}
 	if cc == "only-if-cached" {
 		return 504, ""
 	}
-	return w.fetch(less, false, key, path, lang, e)
+	return w.fetch(less, false, usable, key, path, lang, e)
 }
 
 // pass is a request that the cache does not look at.
@@ -268,24 +289,37 @@ func (w *world) pass(path, lang, cc string) (int, string) {
 	}
 	w.passedOn = true
 	w.want++
-	if tg := w.targets[path]; !tg.down {
+	switch tg := w.targets[path]; {
+	case tg.down:
+		return 504, ""
+	case tg.fault != "":
+		return 503, "fault"
+	default:
 		return 200, tg.body(path, lang)
 	}
-	return 504, ""
 }
 
-// fetch is one request to the target, about old when that has a tag.
-func (w *world) fetch(less, alone bool, key, path, lang string, old *twinEntry) (int, string) {
+// fetch is one request to the target, about old when that has a tag. usable tells that old may be used without asking,
+// if not for this request.
+func (w *world) fetch(less, alone, usable bool, key, path, lang string, old *twinEntry) (int, string) {
 	tg := w.targets[path]
 	w.want++
-	if tg.down {
-		if old != nil && !old.of.must && !old.of.noCache && old.of.sie > 0 && w.now-old.at-old.of.life*1000 <= old.of.sie*1000 {
-			return 200, old.body
-		}
+	if old != nil && (tg.down || tg.fault != "") && !old.of.must && !old.of.noCache && old.of.sie > 0 &&
+		w.now-old.at-old.of.life*1000 <= old.of.sie*1000 {
+		return old.status, old.body
+	}
+	switch {
+	case tg.down:
 		return 504, ""
+	case tg.fault != "" && (usable || tg.fault == plainFault && old != nil): // it says nothing of what is stored
+		if less {
+			return w.pass(path, lang, "")
+		}
+		w.passedOn = true
+		return 503, "fault"
 	}
 	if !tg.storable() {
-		if old != nil && tg.etag && old.version == tg.version {
+		if old != nil && tg.fault == "" && tg.etag && old.version == tg.version {
 			w.want++ // the 304 says that what is stored may not be, so there is nothing to answer with
 		}
 		delete(w.stored, key)
@@ -301,6 +335,9 @@ func (w *world) fetch(less, alone bool, key, path, lang string, old *twinEntry) 
 			return w.pass(path, lang, "")
 		}
 		w.passedOn = true
+		if tg.fault != "" {
+			return 503, "fault"
+		}
 		return 200, tg.body(path, lang)
 	}
 	if delete(w.passes, path); tg.vary {
@@ -308,9 +345,12 @@ func (w *world) fetch(less, alone bool, key, path, lang string, old *twinEntry) 
 		key = path + " " + lang
 	}
 	delete(w.passes, key)
-	fresh := &twinEntry{tg.body(path, lang), tg.version, w.now, *tg, len(w.purges)}
+	fresh := &twinEntry{200, tg.body(path, lang), tg.version, w.now, *tg, len(w.purges)}
+	if tg.fault != "" {
+		fresh.status, fresh.body, fresh.version, fresh.of = 503, "fault", -1, target{life: 10}
+	}
 	w.stored[key] = fresh
-	return 200, fresh.body
+	return fresh.status, fresh.body
 }
 
 // TestPassLasts: that an answer was not to be stored is remembered for as long as it says, to the millisecond, though
@@ -345,7 +385,7 @@ func TestAgainstTwin(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			path := fmt.Sprint("/", rapid.IntRange(0, 2).Draw(t, "path"))
 			tg := w.targets[path]
-			switch rapid.SampledFrom([]string{"ask", "ask", "ask", "ask", "change", "down", "private", "wait", "purge", "all"}).Draw(t, "step") {
+			switch rapid.SampledFrom([]string{"ask", "ask", "ask", "ask", "change", "down", "fault", "private", "wait", "purge", "all"}).Draw(t, "step") {
 			case "ask":
 				lang := rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "lang")
 				cc := rapid.SampledFrom([]string{"", "", "", "no-cache", "max-stale=20", "only-if-cached", "max-age=10", "min-fresh=3"}).Draw(t, "cc")
@@ -364,6 +404,8 @@ func TestAgainstTwin(t *testing.T) {
 				tg.version++
 			case "down":
 				tg.down = !tg.down
+			case "fault":
+				tg.fault = rapid.SampledFrom([]string{"", plainFault, lastingFault}).Draw(t, "fault")
 			case "private":
 				tg.private = !tg.private
 			case "wait":

@@ -171,6 +171,18 @@ func (d *description) without(lines []byte) []byte {
 	return lines
 }
 
+// describe reads the head of an answer, and changes in it what override says. auth tells that the request had
+// Authorization: for that nothing is changed.
+func (c *cache) describe(y *edge.Exchange, auth bool) *description {
+	d := describe(y)
+	if d.Authorization = auth; c.conf.Override.SetCookie == "strip" && !auth {
+		_, d.lines = takeField(nil, d.lines, "set-cookie")
+		_, d.lines = takeField(nil, d.lines, "set-cookie2")
+		d.SetCookie = false // it is not stored
+	}
+	return d
+}
+
 func (d *description) addVary(value []byte) {
 	for _, name := range bytes.Split(value, comma) {
 		name = bytes.TrimSpace(name)
@@ -196,9 +208,8 @@ func (d *description) addTags(tags [][]byte) {
 	}
 }
 
-// entryOf returns what is stored of an answer. It lacks key and hashes.
-func (c *cache) entryOf(d *description) *entry {
-	o := &c.opts
+// entryOf returns what is stored of an answer for which these options hold. It lacks key and hashes.
+func (c *cache) entryOf(d *description, o *fresh.Options) *entry {
 	e := &entry{at: d.Asked, age: max(d.InitialAge()-max(d.Came-d.Asked, 0), 0), status: d.Status,
 		modified: d.Modified, date: d.Date, etag: d.etag, reason: d.reason, lines: d.lines, search: d.search}
 	e.lifetime, _ = d.Lifetime(o)
@@ -275,7 +286,7 @@ func hashTag(tag []byte) uint64 { return xxh3.HashSeed(tag, 2) }
 // section 4.3.4). It returns false when what the target speaks of is not what is stored.
 func (t *fetching) renew() bool {
 	y, c, old := t.y, t.c, t.old
-	d := describe(y)
+	d := c.describe(y, t.auth)
 	if !d.selects(old) {
 		return false
 	}
@@ -285,13 +296,13 @@ func (t *fetching) renew() bool {
 	}
 	merged := merge(old.lines, d.lines)
 	y.SetHead(old.status, old.reason, merged, old.flags&isDated != 0 || d.dated)
-	full := describe(y)
-	full.Asked, full.Came, full.Authorization, full.Age = t.asked, c.millis(c.tick()), t.auth, d.Age
-	if full.Storable(&c.opts, true) != fresh.Storable {
+	full := c.describe(y, t.auth)
+	full.Asked, full.Came, full.Age = t.asked, c.millis(c.tick()), d.Age
+	if full.Storable(t.opts, true) != fresh.Storable {
 		c.forget(t.k, t.text)
 		return false
 	}
-	e := c.entryOf(full)
+	e := c.entryOf(full, t.opts)
 	e.key, e.vary, e.search = old.key, old.vary, old.search
 	e.number, e.hashes = t.number, c.appendHashes(nil, t.url, full.tags)
 	c.renewKept(t.k, &o, e)

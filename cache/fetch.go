@@ -20,6 +20,9 @@ type fetching struct {
 	flight *flight
 	landed key // where the flight is known
 	route  string
+	opts   *fresh.Options
+	keyed  bool   // the method and the body are in the key
+	body   []byte // if they are
 	exact  []byte // the key of the request alone
 	url    []byte // in exact
 	auth   bool   // the request has Authorization
@@ -49,9 +52,8 @@ func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 			r.status, r.why = miss, authorizedPart
 			return edge.Next // what it brings is rarely stored
 		}
-		t := c.newFetch(x, r, newFlight(int64(c.conf.MaxObject), &c.held))
-		t.auth = true // shared with nobody: the answer may be its own
-		return t.lead(x, r)
+		// Shared with nobody: the answer may be its own.
+		return c.newFetch(x, r, newFlight(int64(c.conf.MaxObject), &c.held)).lead(x, r)
 	}
 	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.held)
 	if first {
@@ -167,9 +169,13 @@ func (c *cache) serveFlightPart(x *edge.Exchange, r *record, e *entry, b *body, 
 // newFetch prepares a fetch for what r asks.
 func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
 	t := &fetching{c: c, flight: f, landed: r.k, text: bytes.Clone(r.text), k: r.k,
-		errorSeconds: r.q.StaleIfError}
+		errorSeconds: r.q.StaleIfError, opts: r.opts, keyed: r.keyed}
 	t.route, t.exact, t.url = r.route, bytes.Clone(r.exact), bytes.Clone(r.url)
 	t.y = c.copyRequest(x)
+	if t.auth = x.HasField(authorizationKey); t.keyed {
+		t.body = bytes.Clone(r.body)
+		t.carry(x.Method)
+	}
 	if r.found && r.entry.flags&(isPass|isSign) == 0 && r.object.Complete() {
 		old := new(entry)
 		if old.parse(bytes.Clone(r.object.Meta)) == nil {
@@ -182,6 +188,9 @@ func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
 
 // condition makes the request one that asks whether what was found still holds (RFC 9111 section 4.3.1).
 func (t *fetching) condition() {
+	if string(t.y.Method) == "POST" { // which has none (RFC 9110 section 13.1.2)
+		return
+	}
 	if len(t.old.etag) > 0 {
 		t.y.Req.Set("If-None-Match", string(t.old.etag))
 	}
@@ -397,15 +406,20 @@ func (t *fetching) again() {
 	y.Req.Del("If-Modified-Since")
 	t.c.forget(t.k, t.text)
 	t.y, t.old = y, nil
+	if t.keyed {
+		t.carry(y.Method)
+	}
 }
 
 // take stores the answer, if that may be.
 func (t *fetching) take() outcome {
 	y, c := t.y, t.c
-	d := describe(y)
+	d := c.describe(y, t.auth)
 	d.Asked, d.Came = t.asked, c.millis(c.tick())
-	d.Authorization = t.auth
-	switch why := d.Storable(&c.opts, d.validates()); {
+	if t.keyed {
+		d.search = nil // the rule would have to be about the body
+	}
+	switch why := d.Storable(t.opts, d.validates()); {
 	case why != fresh.Storable && t.old != nil && d.Status >= 500:
 		return t.spare(notStorable + reason(why))
 	case why != fresh.Storable:
@@ -416,7 +430,7 @@ func (t *fetching) take() outcome {
 	if y.OutLen > int64(c.conf.MaxObject) {
 		return t.pass(tooLarge, true)
 	}
-	e := c.entryOf(d)
+	e := c.entryOf(d, t.opts)
 	k := t.address(e)
 	e.number, e.hashes = t.number, c.appendHashes(nil, t.url, d.tags)
 	f := t.flight

@@ -156,6 +156,20 @@ func TestStorable(t *testing.T) {
 	if got := answer("").Storable(&Options{Default: 1000}, false); got != Storable {
 		t.Errorf("a default: %v", got)
 	}
+	over := &Options{IgnoreNoStore: true, IgnorePrivate: true}
+	for cc, want := range map[string]Reason{"no-store, max-age=1": Storable, "private, max-age=1": Storable, "private, no-store": NoFreshness} {
+		if got := answer(cc).Storable(over, false); got != want {
+			t.Errorf("%q overruled: %v", cc, got)
+		}
+	}
+	for cc, want := range map[string]Reason{"no-store, max-age=1, public": NoStore, "private, s-maxage=1": Private, "max-age=1": Authorization} {
+		if got := answer(cc, auth).Storable(over, false); got != want {
+			t.Errorf("%q overruled for Authorization: %v", cc, got)
+		}
+	}
+	if got := answer("max-age=1", func(r *Response) { r.NoStore = true }).Storable(over, false); got != NoStore {
+		t.Errorf("no-store of a request overruled: %v", got)
+	}
 	if got := answer("max-age=0").Storable(&Options{Revive: 1000, Rescue: 1000}, false); got != NoFreshness {
 		t.Errorf("stale at once, and the cache alone would use it so: %v", got)
 	}
@@ -164,6 +178,20 @@ func TestStorable(t *testing.T) {
 	}
 	if got := answer("public", status(302)).Storable(&Options{Default: 1000}, false); got != Storable { // 4.2.2
 		t.Errorf("a default for what may be stored as it says: %v", got)
+	}
+}
+
+func TestAppendIndifferent(t *testing.T) {
+	for value, want := range map[string]string{
+		"": "", "no-cache": "", "max-age=0": "", "MIN-FRESH = 5 , x": "x", "no-store": "no-store", " a, no-cache ,, b=\"c, no-cache\" ": `a, b="c, no-cache"`,
+		"only-if-cached, max-age=3, max-stale=5": "only-if-cached, max-stale=5", `no-cache="a", x=1`: "x=1", `a="b`: `a="b`,
+	} {
+		if got := AppendIndifferent(nil, []byte(value)); string(got) != want {
+			t.Errorf("%q: %q, want %q", value, got, want)
+		}
+	}
+	if got := AppendIndifferent([]byte("a"), []byte("no-cache, b")); string(got) != "a, b" {
+		t.Errorf("behind another line: %q", got)
 	}
 }
 
@@ -183,6 +211,16 @@ func TestLifetime(t *testing.T) {
 	f(24*3600_000, answer("", func(r *Response) { r.Modified = r.Date - 11*24*3600_000 }), Options{Heuristic: true})
 	f(9000, answer("max-age=9", func(r *Response) { r.Modified = r.Date - 1_000_000 }), Options{Heuristic: true})
 	f(7000, answer(""), Options{Default: 7000})
+	by := &ByStatus{}
+	by.Set(200, 3000)
+	by.Set(500, 4000)
+	by.Set(404, 0)
+	f(3000, answer(""), Options{ByStatus: by, Default: 7000, Min: 5000, Heuristic: true}) // it is exact
+	f(9000, answer("max-age=9"), Options{ByStatus: by})
+	f(0, answer("", func(r *Response) { r.ExpiresBad = true }), Options{ByStatus: by})
+	f(4000, answer("", func(r *Response) { r.Status = 500 }), Options{ByStatus: by})
+	f(0, answer("", func(r *Response) { r.Status = 404 }), Options{ByStatus: by, Default: 7000})
+	f(7000, answer("", func(r *Response) { r.Status = 410 }), Options{ByStatus: by, Default: 7000})
 	f(8000, answer("max-age=2"), Options{Min: 8000})
 	f(8000, answer("", func(r *Response) { r.ExpiresBad = true }), Options{Min: 8000}) // as max-age=0
 	f(8000, answer("", func(r *Response) { r.Expires = r.Date - 1000 }), Options{Min: 8000})
@@ -377,6 +415,10 @@ func FuzzFields(f *testing.F) {
 			}
 		}
 		HasTag(b, []byte(`"a"`))
+		rest := directives(string(AppendIndifferent(nil, b)))
+		if rest.NoCache || rest.MaxAge >= 0 || rest.MinFresh >= 0 || rest.NoStore != d.NoStore || rest.OnlyIfCached != d.OnlyIfCached {
+			t.Errorf("%q: %q is left", b, AppendIndifferent(nil, b))
+		}
 		Date(b)
 	})
 }

@@ -24,6 +24,25 @@ type Options struct {
 	Default, Min, Max int64 // of lifetimes in milliseconds; Max 0: no bound
 	Heuristic         bool  // a tenth of the time since Last-Modified, up to a day, if nothing else is said
 	Revive, Rescue    int64 // stale-while-revalidate and stale-if-error, where the answer does not say it
+	// ByStatus are lifetimes for answers that say nothing; nil: none.
+	ByStatus *ByStatus
+	// IgnoreNoStore and IgnorePrivate store what the answer says is not to be stored, but for requests with
+	// Authorization.
+	IgnoreNoStore, IgnorePrivate bool
+}
+
+// ByStatus are lifetimes in milliseconds by status. The zero value has none.
+type ByStatus struct{ plusOne [600]int64 } // 0: none
+
+// Set gives a status a lifetime.
+func (b *ByStatus) Set(status int, life int64) { b.plusOne[status] = life + 1 }
+
+// Of returns the lifetime of a status; ok is false when it has none. b may be nil.
+func (b *ByStatus) Of(status int) (life int64, ok bool) {
+	if b == nil || status < 0 || status >= len(b.plusOne) || b.plusOne[status] == 0 {
+		return 0, false
+	}
+	return b.plusOne[status] - 1, true
 }
 
 // IsError reports whether a status is an error in the sense of RFC 5861 section 4.
@@ -82,10 +101,10 @@ func understood(status int) bool {
 	return false
 }
 
-// excluded reports whether answers with a status are not stored, whatever they say. A part (206) and a 304
+// Excluded reports whether answers with a status are not stored, whatever they say. A part (206) and a 304
 // are no answers by themselves. RFC 6585 forbids to store 428, 429, 431 and 511. The others are about the
 // credentials, the body, the conditions or the connection of one request, which are in no key.
-func excluded(status int) bool {
+func Excluded(status int) bool {
 	switch status {
 	case 206, 304, 401, 407, 408, 411, 412, 413, 415, 416, 417, 425, 426, 428, 429, 431, 511:
 		return true
@@ -109,11 +128,14 @@ func (r *Response) Storable(o *Options, validator bool) Reason {
 	switch {
 	case r.Partial || r.Status == 206:
 		return NotPartial
-	case excluded(r.Status), r.MustUnderstand && !understood(r.Status):
+	case Excluded(r.Status), r.MustUnderstand && !understood(r.Status):
 		return NotStatus
-	case r.NoStore || r.Directives.NoStore && !r.MustUnderstand: // section 5.2.2.3: the status is understood
+	case r.NoStore:
 		return NoStore
-	case r.Private:
+	case r.Directives.NoStore && !r.MustUnderstand && // section 5.2.2.3: the status is understood
+		(!o.IgnoreNoStore || r.Authorization):
+		return NoStore
+	case r.Private && (!o.IgnorePrivate || r.Authorization):
 		return Private
 	case r.VaryAny:
 		return VaryAny
@@ -144,6 +166,7 @@ func (r *Response) explicitly() bool {
 // Lifetime returns for how long the answer is fresh from when it was made (section 4.2.1); ok is false
 // when nothing says so.
 func (r *Response) Lifetime(o *Options) (life int64, ok bool) {
+	byStatus, said := o.ByStatus.Of(r.Status)
 	switch {
 	case r.SMaxAge >= 0:
 		life = r.SMaxAge * 1000
@@ -156,6 +179,8 @@ func (r *Response) Lifetime(o *Options) (life int64, ok bool) {
 			date = r.Came
 		}
 		life = max(r.Expires-date, 0)
+	case said:
+		return byStatus, byStatus > 0
 	case o.Heuristic && r.Modified != 0 && r.guessed():
 		date := r.Date
 		if date == 0 {

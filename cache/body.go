@@ -21,24 +21,24 @@ func (k *keyed) takes(method []byte) bool {
 	return k != nil && slices.ContainsFunc(k.methods, func(m string) bool { return m == string(method) })
 }
 
-// read reads the body of a request into r and adds it to the key there; r.why says why it is too much for
-// that. Of a body that was read x.In has all still. It returns Wait where more of the body is yet to come.
+// read adds the body of a request to the key in r; r.why says why it is too much for that. It returns Wait
+// where more of the body is yet to come. x.In has all of it still, in memory where it is in the key.
 func (k *keyed) read(x *edge.Exchange, r *record) edge.Verdict {
-	switch b, here := wholeBody(x); {
+	b, here := wholeBody(x)
+	switch {
 	case x.InLen > k.most || int64(len(b)) > k.most:
 		r.why = largeBody
 		return edge.Next
 	case here:
-		r.body = b
 	case !x.MayWait:
 		return edge.Wait
 	default:
-		if x.Fault = k.take(x, r); x.Fault != nil {
+		if b, r.why, x.Fault = k.take(x); x.Fault != nil {
 			return edge.Answered
 		}
 	}
 	if r.why == noReason {
-		r.exact = appendBodyKey(r.exact, x, r.body)
+		r.exact = appendBodyKey(r.exact, x, b)
 		r.url = r.exact[len(r.route)+1:][:len(r.url)] // it may have moved
 	}
 	return edge.Next
@@ -55,8 +55,9 @@ func wholeBody(x *edge.Exchange) (body []byte, here bool) {
 	return nil, false
 }
 
-// take reads a body from the client, and puts what it has read back in front of what is left.
-func (k *keyed) take(x *edge.Exchange, r *record) *edge.Fault {
+// take reads a body from the client, and puts what it has read back in front of what is left. why says that
+// it is too much for a key.
+func (k *keyed) take(x *edge.Exchange) (body []byte, why reason, f *edge.Fault) {
 	room := int64(4 << 10)
 	if x.InLen >= 0 {
 		room = x.InLen
@@ -72,26 +73,24 @@ func (k *keyed) take(x *edge.Exchange, r *record) *edge.Fault {
 			break
 		}
 		if err != nil {
-			var f *edge.Fault
 			if !errors.As(err, &f) {
 				f = edge.ClientGone
 			}
-			return f
+			return nil, noReason, f
 		}
 	}
 	trailer, ok := in.(edge.Trailered)
 	switch {
 	case int64(len(buf)) > k.most:
-		r.why = largeBody
+		why = largeBody
 	case ok && len(trailer.Trailer()) > 0:
-		r.why = withTrailer
+		why = withTrailer
 	default:
-		r.body, x.InLen = buf, int64(len(buf))
-		x.In = &readBody{BytesBody: *edge.NewBytesBody(buf), in: in}
-		return nil
+		x.In, x.InLen = &readBody{BytesBody: *edge.NewBytesBody(buf), in: in}, int64(len(buf))
+		return buf, noReason, nil
 	}
 	x.In = &resumed{head: buf, in: in}
-	return nil
+	return nil, why, nil
 }
 
 // readBody is a body that was read to its end.

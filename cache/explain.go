@@ -44,6 +44,9 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 		say("the answer is not stored (%s): %s", why, why.Text())
 		return lines
 	}
+	if c.overrules(answer, d) {
+		say("the answer itself forbids to store it as it is, which override overrules")
+	}
 	e := c.entryOf(d, r.opts)
 	say("the answer is stored, and fresh for %s", seconds(e.lifetime-e.age))
 	switch {
@@ -63,6 +66,16 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 			bytes.Join(d.vary, []byte(", ")))
 	}
 	return lines
+}
+
+// overrules reports whether an answer, which d describes, is stored since the configuration overrules it.
+func (c *cache) overrules(answer *edge.Exchange, d *description) bool {
+	said := *describe(answer)
+	said.Asked, said.Came = d.Asked, d.Came
+	o := c.opts
+	o.IgnoreNoStore, o.IgnorePrivate = false, false
+	why := said.Storable(&o, true)
+	return why == fresh.NoStore || why == fresh.Private || why == fresh.SetCookie
 }
 
 func seconds(ms int64) time.Duration { return max(time.Duration(ms)*time.Millisecond, 0) }

@@ -173,7 +173,8 @@ func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
 	t.route, t.exact, t.url = r.route, bytes.Clone(r.exact), bytes.Clone(r.url)
 	t.y = c.copyRequest(x)
 	if t.auth = x.HasField(authorizationKey); t.keyed {
-		t.body = bytes.Clone(r.body)
+		body, _ := wholeBody(x) // it is, since the key has been made of it
+		t.body = bytes.Clone(body)
 		t.carry(x.Method)
 	}
 	if r.found && r.entry.flags&(isPass|isSign) == 0 && r.object.Complete() {
@@ -361,7 +362,7 @@ func (t *fetching) rescues() bool {
 // rescues tells that an entry may be used when the target fails; seconds is what the request says of that.
 func (c *cache) rescues(e *entry, seconds int64) bool {
 	most := e.rescue // 0 where the answer forbids it
-	if e.flags&mustRevalidate == 0 {
+	if e.flags&mustRevalidate == 0 && !fresh.IsError(e.status) {
 		most = max(most, seconds*1000)
 	}
 	return e.flags&alwaysAsk == 0 && most > 0 && e.ageAt(c.millis(c.tick()))-e.lifetime <= most

@@ -36,7 +36,6 @@ type record struct {
 	route  string
 	opts   *fresh.Options // that hold for the answer
 	keyed  bool           // the method and the body are in the key
-	body   []byte         // if they are
 	freed  bool           // the client wants what is fresher, which is ignored
 	exact  []byte         // the key of the request alone
 	url    []byte         // in exact

@@ -63,12 +63,14 @@ func (r *RouteConfig) options(of *fresh.Options) *fresh.Options {
 	if t == nil {
 		return &o
 	}
-	for key, ms := range map[string]*int64{"default_ttl": &o.Default,
-		"stale_while_revalidate": &o.Revive, "stale_if_error": &o.Rescue} {
-		if t.Has(key) {
-			*ms = map[string]time.Duration{"default_ttl": r.DefaultTTL, "stale_if_error": r.StaleIfError,
-				"stale_while_revalidate": r.StaleWhileRevalidate}[key].Milliseconds()
-		}
+	if t.Has("default_ttl") {
+		o.Default = r.DefaultTTL.Milliseconds()
+	}
+	if t.Has("stale_while_revalidate") {
+		o.Revive = r.StaleWhileRevalidate.Milliseconds()
+	}
+	if t.Has("stale_if_error") {
+		o.Rescue = r.StaleIfError.Milliseconds()
 	}
 	o.ByStatus = readTTL(t, r.TTL, o.ByStatus)
 	return &o

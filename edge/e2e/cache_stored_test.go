@@ -52,6 +52,9 @@ func TestCacheTooLarge(t *testing.T) {
 			}
 		}
 	}
+	o.do("/head", o.by["/large"])
+	g.ask("HEAD", "/head")
+	eventually(t, "a head shows it too", func() bool { return g.ask("GET", "/head", "Range: bytes=20-22").status == 206 })
 	if a := g.ask("GET", "/vary", "X-Lang: en", "Range: bytes=20-22"); a.status != 200 {
 		t.Errorf("of another variant nothing is known: %d", a.status)
 	}

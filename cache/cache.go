@@ -67,6 +67,8 @@ func (c *cache) configure() {
 	o.Default = c.conf.DefaultTTL.Milliseconds()
 	o.Min, o.Max = c.conf.MinTTL.Milliseconds(), c.conf.MaxTTL.Milliseconds()
 	o.Heuristic = c.conf.Heuristic
+	o.ByStatus = c.conf.byStatus
+	o.IgnoreNoStore, o.IgnorePrivate = c.conf.Override.NoStore, c.conf.Override.Private
 	o.Revive, o.Rescue = c.conf.StaleWhileRevalidate.Milliseconds(), c.conf.StaleIfError.Milliseconds()
 }
 

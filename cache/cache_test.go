@@ -66,6 +66,18 @@ func newRequest(target string, fields ...string) *edge.Exchange {
 func (c *cache) put(t testing.TB, x *edge.Exchange, body string, life int64) {
 	t.Helper()
 	text, url := c.conf.appendKey(nil, x, "r")
+	c.putUnder(t, text, url, body, life)
+}
+
+// putQuestion is put for a request with a body.
+func (c *cache) putQuestion(t testing.TB, x *edge.Exchange, answer string, body []byte) {
+	t.Helper()
+	text, url := c.conf.appendKey(nil, x, "r")
+	c.putUnder(t, appendBodyKey(text, x, body), url, answer, 100_000)
+}
+
+func (c *cache) putUnder(t testing.TB, text, url []byte, body string, life int64) {
+	t.Helper()
 	e := &entry{at: c.millis(clock.Now()), lifetime: life, status: 200, key: text, etag: []byte(`"e"`),
 		lines: []byte("Content-Type: text/plain\r\nETag: \"e\"\r\n")}
 	e.hashes = c.appendHashes(nil, url, nil)
@@ -88,6 +100,9 @@ func TestKey(t *testing.T) {
 	f("sort_query = true", "/a?b=1&a=2&b=0", "r|http://h.example/a?a=2&b=1&b=0")
 	f("query_drop = [\"b\"]", "/a?b=1&a=2&b=0", "r|http://h.example/a?a=2")
 	f("query_drop = [\"b\"]", "/a?b=1", "r|http://h.example/a")
+	f("query_drop = [\"b*\", \"*\"]", "/a?b=1&a=2&b=0", "r|http://h.example/a")
+	f("query_drop = [\"b*\"]", "/a?b=1&ab=2&bc=0&B=1", "r|http://h.example/a?ab=2&B=1")
+	f("query_keep = [\"b*\"]\nquery_drop = [\"bad\"]", "/a?b=1&ab=2&bc=0&bad=1", "r|http://h.example/a?b=1&bc=0")
 	f("query_keep = [\"b\"]", "/a?b=1&a=2&&b", "r|http://h.example/a?b=1&b")
 	f("key_headers = [\"x-tenant\"]", "/a", "r|http://h.example/a|t1", "X-Tenant: t1")
 }

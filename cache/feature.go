@@ -178,20 +178,25 @@ func (cs *caches) route(r *edge.RouteSetup) {
 		return
 	}
 	var keys struct {
-		Cache string `toml:"cache"`
+		Cache RouteConfig `toml:"cache"`
 	}
 	r.Table.Decode(&keys)
-	if keys.Cache == "" {
+	conf := &keys.Cache
+	if conf.Name == "" {
 		return
 	}
-	i := slices.Index(cs.names, keys.Cache)
+	i := slices.Index(cs.names, conf.Name)
 	if i < 0 {
-		r.Table.Unknown("cache", "cache", keys.Cache, cs.names)
+		r.Table.Unknown("cache", "cache", conf.Name, cs.names)
 		return
 	}
 	c := cs.list[i]
-	r.Note("cache", c.name)
-	r.Add(edge.Lookup, &lookup{cache: c, route: r.Name, slot: cs.slot})
+	r.Note("cache", conf.note())
+	l := &lookup{cache: c, route: r.Name, slot: cs.slot, opts: conf.options(&c.opts)}
+	if len(conf.Methods) > 0 {
+		l.keyed = &keyed{conf.Methods, int64(conf.MaxKeyBody)}
+	}
+	r.Add(edge.Lookup, l)
 	r.Add(edge.Rescue, &rescueFault{cache: c, slot: cs.slot})
 	r.Add(edge.Receive, &rescueAnswer{cache: c, slot: cs.slot})
 	r.Add(edge.Respond, &tell{cache: c, slot: cs.slot})

@@ -1,6 +1,9 @@
 package cache
 
-import "github.com/penstock-edge/penstock/edge"
+import (
+	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/edge"
+)
 
 // rescueFault answers with what is stored when the target could not be asked or has failed, and what is
 // stored may be used then (RFC 5861 section 4). It does so whoever asked: the request that fetched, one that
@@ -13,7 +16,7 @@ type rescueFault struct {
 // Run implements edge.Filter.
 func (f *rescueFault) Run(x *edge.Exchange) edge.Verdict {
 	r, ok := x.Slot[f.slot].(*record)
-	if !ok || x.Fault.Side == edge.SideClient || !isError(x.Fault.Status) || !f.cache.rescue(x, r) {
+	if !ok || x.Fault.Side == edge.SideClient || !fresh.IsError(x.Fault.Status) || !f.cache.rescue(x, r) {
 		return edge.Next
 	}
 	x.Fault, x.Cause = nil, nil
@@ -29,7 +32,7 @@ type rescueAnswer struct {
 // Run implements edge.Filter.
 func (f *rescueAnswer) Run(x *edge.Exchange) edge.Verdict {
 	status := x.Status()
-	if !isError(status) {
+	if !fresh.IsError(status) {
 		return edge.Next
 	}
 	r, ok := x.Slot[f.slot].(*record)

@@ -55,7 +55,7 @@ func (s *second) writeDown(note []byte) {
 }
 
 // keep stores an entry that is found by k and its body. On disk first: promote relies on it. It returns what
-// is in memory; nil: nothing is, and the next one fetches it again.
+// is in memory; nil: it does not fit there, and what is on disk alone would never be read.
 func (c *cache) keep(k key, e *entry, body [][]byte) *store.Object {
 	meta, n := e.append(nil), e.seconds()
 	c.store.At(c.until(0))
@@ -63,23 +63,27 @@ func (c *cache) keep(k key, e *entry, body [][]byte) *store.Object {
 		t.Put(e.key, meta, body, c.until(n))
 	}
 	o, err := c.store.Put(k, meta, body, n)
-	c.forgetCoded(e.key)
 	if err != nil {
+		if t := c.tier; t != nil {
+			t.Delete(e.key)
+		}
 		return nil
 	}
+	c.forgetCoded(e.key)
 	return &o
 }
 
 // keepLatest is keep for an answer. One that was asked for earlier does not take the place of one that was
-// asked for later: what a slow fetch brings is old.
-func (c *cache) keepLatest(k key, e *entry, body [][]byte) *store.Object {
+// asked for later: what a slow fetch brings is old. fits is false when there is no room for it at all.
+func (c *cache) keepLatest(k key, e *entry, body [][]byte) (o *store.Object, fits bool) {
 	lock := c.writing.of(k)
 	lock.Lock()
 	defer lock.Unlock()
 	if now := c.peek(k, e.key); now != nil && now.flags&notAnswer == 0 && now.at > e.at {
-		return nil
+		return nil, true
 	}
-	return c.keep(k, e, body)
+	o = c.keep(k, e, body)
+	return o, o != nil
 }
 
 // renewLatest is renewKept under the same condition.
@@ -172,6 +176,9 @@ func (c *cache) renewKept(k key, o *store.Object, e *entry) {
 	if t := c.tier; t != nil {
 		t.Renew(e.key, o.Meta, meta, c.until(n))
 	}
-	_ = c.store.Renew(k, o, meta, n) // else it stays as it was, and is asked about again
-	c.forgetCoded(e.key)
+	if c.store.Renew(k, o, meta, n) != nil { // it stays as it was, and is asked about again
+		c.forgetCoded(e.key)
+		return
+	}
+	c.renewCoded(k, o.Meta, e, meta)
 }

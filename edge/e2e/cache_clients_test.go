@@ -42,6 +42,7 @@ func TestCacheEachClientAsks(t *testing.T) {
 			}
 			<-gate
 			if refuse && who != "client 0" {
+				w.Header().Del("Cache-Control")
 				w.WriteHeader(http.StatusForbidden)
 				return
 			}
@@ -54,7 +55,9 @@ func TestCacheEachClientAsks(t *testing.T) {
 			_, _ = io.WriteString(w, who) // as above
 		})
 		if stored {
+			had := g.metric("penstock_cache_entries")
 			g.askLines(path, "X-Api-Key: first")
+			eventually(t, "it is stored", func() bool { return g.metric("penstock_cache_entries") > had })
 		}
 		opened := g.metric(`penstock_connections{listener="main"}`)
 		var all sync.WaitGroup
@@ -65,11 +68,11 @@ func TestCacheEachClientAsks(t *testing.T) {
 				switch {
 				case refuse && i > 0:
 					if got.StatusCode != 403 {
-						t.Errorf("%s: %s got %d %q", path, who, got.StatusCode, got.body)
+						t.Errorf("%s: %s got %d %q, %s", path, who, got.StatusCode, got.body, got.Header.Get("Cache-Status"))
 					}
 				case refuse:
 					if got.StatusCode != 200 || got.body != "first" {
-						t.Errorf("%s: %s got %d %q", path, who, got.StatusCode, got.body)
+						t.Errorf("%s: %s got %d %q, %s", path, who, got.StatusCode, got.body, got.Header.Get("Cache-Status"))
 					}
 				case got.body != who:
 					t.Errorf("%s: %s got %q, %s", path, who, got.body, got.Header.Get("Cache-Status"))

@@ -113,7 +113,11 @@ func partitionOf(k bucket.Key) (raw [8]byte) {
 
 // seconds rounds up: who waits so long is not refused again.
 func seconds(d time.Duration) int64 {
-	return int64((d + time.Second - 1) / time.Second)
+	n := int64(d / time.Second)
+	if d%time.Second > 0 {
+		n++
+	}
+	return n
 }
 
 // use is what one limit had to say about an exchange.

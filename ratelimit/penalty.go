@@ -33,8 +33,12 @@ func newBox(maxKeys int, p *Penalty) *box {
 }
 
 func (b *box) set(now int64, p *Penalty) {
-	b.strikes.SetRate(p.Strikes, p.Window)
+	b.strikes.SetRate(now, p.Strikes, p.Window)
 	b.bans.SetRate(now, bucket.Rate{Count: 1, Per: p.Ban, Burst: 1})
+	// The bans of now have become longer or shorter.
+	if was := b.until.Load(); now < was {
+		b.until.CompareAndSwap(was, now+int64(p.Ban)) // who was faster has noted a ban by the new rule
+	}
 }
 
 // banned returns how long the key has to pay yet; 0: it has not.

@@ -37,7 +37,7 @@ func newState(c *Config) *state {
 		s.evictions, s.bytes = func() uint64 { return 0 }, func() int64 { return 0 }
 	case "sliding_window":
 		w := bucket.NewWindow(c.MaxKeys, c.Exact, c.Rate.Count, c.Rate.Per)
-		s.meter, s.set = w, func(c *Config) { w.SetRate(c.Rate.Count, c.Rate.Per) }
+		s.meter, s.set = w, func(c *Config) { w.SetRate(clock.Now(), c.Rate.Count, c.Rate.Per) }
 		s.keys, s.evictions, s.bytes = w.Keys, w.Evictions, w.Bytes
 	default:
 		g := bucket.NewGCRA(c.MaxKeys, c.Exact, rateOf(c))
@@ -112,5 +112,6 @@ func (c *calendar) Take(k bucket.Key, now, cost int64) bucket.Result {
 }
 
 func (c *calendar) Charge(k bucket.Key, now, cost int64) {
-	c.store.Charge(k, c.wall.UnixNano(now), cost, c.rule.Load())
+	r := c.rule.Load()
+	c.store.Charge(k, c.wall.UnixNano(now), min(cost, r.Limit), r)
 }

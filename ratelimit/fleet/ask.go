@@ -25,6 +25,7 @@ type Question struct {
 	Key     bucket.Key
 	Cost    int64
 	Observe bool // the answer binds nobody
+	Peek    bool // nothing is charged
 	Result  bucket.Result
 }
 
@@ -158,7 +159,7 @@ func (a *Ask) settle(err error) (inTime bool) {
 func (a *Ask) giveBack() {
 	now := clock.Now()
 	for i := range a.Questions {
-		if q := &a.Questions[i]; q.Result.OK {
+		if q := &a.Questions[i]; q.Result.OK && !q.Peek {
 			q.Ledger.Charge(q.Key, now, -q.Cost)
 		}
 	}
@@ -226,13 +227,21 @@ func (a *Ask) compose(now time.Time, apart bool) {
 		if i == 0 || apart {
 			a.sent = append(a.sent, command{})
 		}
-		how := enforce
-		if q.Observe {
-			how = observe
-		}
 		c := &a.sent[len(a.sent)-1]
-		c.add(q.Ledger.name(q.Key), q.Ledger.rule.Load(), how, float64(q.Cost), now)
+		c.add(q.Ledger.name(q.Key), q.Ledger.rule.Load(), q.how(), float64(q.Cost), now)
 	}
+}
+
+func (q *Question) how() string {
+	switch {
+	case q.Observe && q.Peek:
+		return view
+	case q.Observe:
+		return observe
+	case q.Peek:
+		return peek
+	}
+	return enforce
 }
 
 // conclude turns answers into results. Where limits were asked apart, those that have charged a request which
@@ -258,7 +267,7 @@ func (a *Ask) conclude(answers [][]said, apart bool) {
 		a.giveBack()
 	}
 	for i := range a.Questions {
-		if q := &a.Questions[i]; q.Result.OK {
+		if q := &a.Questions[i]; q.Result.OK && !q.Peek {
 			q.Result.Remaining += q.Cost
 		}
 	}

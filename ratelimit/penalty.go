@@ -64,6 +64,12 @@ func (b *box) strike(k bucket.Key, now int64) {
 	}
 }
 
+// reset forgets what a key was refused for, and reports whether there was anything.
+func (b *box) reset(k bucket.Key, now int64) bool {
+	struck, banned := b.strikes.Reset(k, now), b.bans.Reset(k, now)
+	return struck || banned
+}
+
 // offenders are the keys that were refused most often, as far as a bounded list can tell (space-saving: a
 // key that comes when the list is full takes the place of the least, with its count). It outlives reloads.
 type offenders struct {

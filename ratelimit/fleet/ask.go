@@ -256,9 +256,11 @@ func (a *Ask) conclude(answers [][]said, apart bool) {
 		} else {
 			s = s[i:]
 		}
-		a.refused = a.refused || !s[0].ok && !q.Observe
-		q.Result = s[0].result()
-		q.Ledger.learn(q.Key, s[0])
+		untold := q.Ledger.learn(q.Key, s[0])
+		if q.Result = s[0].result(); q.Peek && untold > 0 {
+			q.Result = s[0].less(untold, float64(q.Cost))
+		}
+		a.refused = a.refused || !q.Result.OK && !q.Observe
 	}
 	if !a.refused {
 		return

@@ -362,13 +362,15 @@ func ring(c chan struct{}) {
 	}
 }
 
-// learn takes in what the server has said of a key in answer to a question.
-func (w *Ledger) learn(k bucket.Key, what said) {
+// learn takes in what the server has said of a key in answer to a question, and returns what it was not told
+// of yet.
+func (w *Ledger) learn(k bucket.Key, what said) (untold float64) {
 	s, now := w.shard(k), clock.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e, _ := w.entry(s, k, s.rule, now)
 	e.hear(s.rule, what, now)
+	return e.used
 }
 
 // hear makes an entry what the server says, less what the server does not know.
@@ -417,6 +419,17 @@ func (w *Ledger) Reset(k bucket.Key, now int64) (spent bool, err error) {
 func (s said) result() bucket.Result {
 	return bucket.Result{OK: s.ok, Remaining: int64(math.Floor(s.left + epsilon)), Reset: s.full,
 		Retry: max(s.wait, -1)}
+}
+
+// less is the result for a cost when more was spent than the server knows.
+func (s said) less(untold, cost float64) bucket.Result {
+	s.left -= untold
+	if s.ok && s.left+epsilon < cost {
+		if s.ok, s.wait = false, s.full; s.gain > 0 {
+			s.wait = time.Duration(nanoseconds((cost - s.left) / s.gain))
+		}
+	}
+	return s.result()
 }
 
 // Keys returns of how many keys something is known.

@@ -37,6 +37,8 @@ const (
 	isPass                            // no answer: what comes is not to be stored, for a while
 	isSearch                          // no answer: where answers have a rule for queries, that
 	encodes                           // it may have encoded forms beside it
+
+	notAnswer = isSign | isPass | isSearch
 )
 
 const entryHead = 8*8 + 2 + 2 + 7*4
@@ -88,5 +90,11 @@ func (e *entry) parse(b []byte) error {
 
 // ageAt returns how old the answer is, RFC 9111 section 4.2.3.
 func (e *entry) ageAt(now int64) int64 { return e.age + max(now-e.at, 0) }
+
+// forNobodyElse reports whether an answer of this kind is used by none but who has asked the target about it:
+// it is never fresh, nor used stale while it is fetched.
+func (e *entry) forNobodyElse() bool {
+	return e.flags&notAnswer == 0 && (e.flags&alwaysAsk != 0 || e.lifetime <= 0 && e.revive <= 0)
+}
 
 func hashAt(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }

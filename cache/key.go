@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"slices"
+	"strings"
 
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/store"
@@ -83,9 +84,14 @@ func (c *Config) keeps(name []byte) bool {
 	return (len(c.QueryKeep) == 0 || contains(c.QueryKeep, name)) && !contains(c.QueryDrop, name)
 }
 
+func hasPrefix(b []byte, prefix string) bool {
+	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
+}
+
+// contains reports whether a name is in a list, in which a * at the end stands for anything.
 func contains(list []string, b []byte) bool {
 	for _, s := range list {
-		if s == string(b) {
+		if prefix, open := strings.CutSuffix(s, "*"); s == string(b) || open && hasPrefix(b, prefix) {
 			return true
 		}
 	}

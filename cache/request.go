@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 
+	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
@@ -11,7 +12,7 @@ import (
 func (c *cache) copyRequest(x *edge.Exchange) *edge.Exchange {
 	y := new(edge.Exchange)
 	x.CopyTo(y)
-	y.Req.SetMethod("GET")
+	y.Req.SetMethod("GET") // for HEAD too; see carry
 	y.Method = y.Req.Method()
 	y.Conn = edge.Discard{}
 	y.Times.Start = clock.Now()
@@ -33,6 +34,9 @@ func (c *cache) strip(y *edge.Exchange) {
 		y.Req.Set("Accept-Encoding", a)
 	} else {
 		y.Req.Del("Accept-Encoding")
+	}
+	if c.conf.IgnoreClientNoCache {
+		dropNoCache(y)
 	}
 	for _, name := range c.conf.keyHeaders {
 		c.setKeyed(y, name)
@@ -59,6 +63,19 @@ func (c *cache) strip(y *edge.Exchange) {
 	if y.HasQuery {
 		q := c.conf.appendQuery(nil, y.Query)
 		y.KeepRaw(q, len(q) > 0 || len(y.Query) == 0, y.Cookie, nil)
+	}
+}
+
+// dropNoCache takes out of a request what asks caches for something fresher than they have.
+func dropNoCache(x *edge.Exchange) {
+	x.Req.DelBytes(pragmaKey)
+	var kept []byte
+	for _, line := range x.Req.PeekAll("Cache-Control") {
+		kept = fresh.AppendIndifferent(kept, line)
+	}
+	x.Req.Del("Cache-Control")
+	if len(kept) > 0 {
+		x.Req.SetBytesV("Cache-Control", kept)
 	}
 }
 

@@ -171,7 +171,8 @@ type Times struct {
 	Answer  int64 // head of the answer read from the upstream, last attempt
 	First   int64 // head of the answer ready
 	Done    int64 // body closed
-	Connect int64 // nanoseconds the last attempt spent connecting and waiting for a connection
+	Connect int64 // nanoseconds the last attempt spent connecting
+	Wait    int64 // nanoseconds all attempts have waited for a free connection
 }
 
 // ClientConn is what the flow and the pools may ask of the client's connection.
@@ -336,10 +337,10 @@ func (x *Exchange) Replayable() bool {
 }
 
 // Repeatable tells that the request may reach an upstream twice without harm: its method is idempotent (RFC
-// 9110 9.2.2), its client has given it an Idempotency-Key, or its route says so.
+// 9110 9.2.2, RFC 10008), its client has given it an Idempotency-Key, or its route says so.
 func (x *Exchange) Repeatable() bool {
 	switch string(x.Method) {
-	case "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE":
+	case "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "QUERY":
 		return true
 	}
 	return x.Plan != nil && x.Plan.RetryUnsafe || x.HasField(idempotencyKey)

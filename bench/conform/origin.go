@@ -4,6 +4,7 @@ package conform
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -25,6 +26,8 @@ type Answer struct {
 	Chunked bool
 	// Trailers come behind a body in chunks, and Early are the fields of a 103 before the answer.
 	Trailers, Early []string
+	// Hold is called before the answer is sent; nil: it is sent at once.
+	Hold func()
 }
 
 // Origin is the server behind the proxy. Each path has a script of its own.
@@ -95,9 +98,11 @@ func (o *Origin) serve(c net.Conn) {
 		if err != nil {
 			return
 		}
-		if _, err := io.Copy(io.Discard, req.Body); err != nil {
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
 			return
 		}
+		req.Body = io.NopCloser(bytes.NewReader(body)) // for who answers
 		a := Answer{Status: 404}
 		o.mu.Lock()
 		if s := o.scripts[req.URL.Path]; s != nil {
@@ -105,6 +110,9 @@ func (o *Origin) serve(c net.Conn) {
 			a = s.answer(req)
 		}
 		o.mu.Unlock()
+		if a.Hold != nil {
+			a.Hold()
+		}
 		if a.Drop {
 			return
 		}

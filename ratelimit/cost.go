@@ -65,8 +65,8 @@ func (u *use) charge(x *edge.Exchange) {
 	case u.limit.counted == nil && !u.taken:
 		return
 	case u.limit.counted != nil:
-		if !u.last.OK || !u.limit.counted.has(x.Status()) {
-			return
+		if !u.last.OK || x.Fault == edge.ClientGone || !u.limit.counted.has(x.Status()) {
+			return // refused, not answered, or answered otherwise
 		}
 		more = cost
 	}

@@ -1,12 +1,9 @@
 package cache
 
 import (
-	"encoding/binary"
-	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/zeebo/xxh3"
 
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/store"
@@ -16,7 +13,6 @@ import (
 // shared is what of a cache outlives a reload.
 type shared struct {
 	store   *store.Store
-	seed    uint64 // of keys, lest outsiders choose two that meet
 	flights flights
 	*second
 	wall clock.Coarse
@@ -26,6 +22,7 @@ type shared struct {
 	fetches atomic.Int64 // under way
 	held    atomic.Int64 // bytes of bodies that are being fetched
 	warmer  warmer
+	signing sync.Mutex  // held while a sign is replaced
 	coded   atomic.Bool // there may be encoded forms
 	coding  atomic.Bool // one is being made
 	// searching tells that an answer came with a rule for queries, or that one on disk may have: those have to
@@ -35,20 +32,12 @@ type shared struct {
 }
 
 func newShared(size int64, below *second) *shared {
-	s := &shared{store: store.New(size), seed: rand.Uint64(), second: below, tick: clock.Now}
+	s := &shared{store: store.New(size), second: below, tick: clock.Now}
 	s.isNew.Store(true)
 	s.searching.Store(below.tier != nil)
 	below.memory.Store(s)
 	s.wallAt = s.wall.UnixNano
 	return s
-}
-
-// hash returns what the object with a whole key is found by.
-func (s *shared) hash(text []byte) (k key) {
-	h := xxh3.Hash128Seed(text, s.seed)
-	binary.LittleEndian.PutUint64(k[:], h.Hi)
-	binary.LittleEndian.PutUint64(k[8:], h.Lo)
-	return k
 }
 
 // cache is one [cache.NAME] in one generation.

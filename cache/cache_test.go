@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // newCache returns a cache with these keys.
 func newCache(t interface{ Fatal(...any) }, keys string) *cache {
 	file := config.Parse("test.toml", []byte("[cache.main]\nsize = \"16MiB\"\n"+keys), config.Options{})
-	c := &cache{name: "main", conf: readConfig(file.Root.Children("cache")[0]), shared: newShared(16<<20, &second{})}
+	c := &cache{name: "main", conf: readConfig(file.Root.Children("cache")[0]), shared: newShared(16<<20, newSecond())}
 	if errs := file.Finish(); len(errs) > 0 {
 		t.Fatal(errs)
 	}
@@ -52,7 +52,9 @@ func newRequest(target string, fields ...string) *edge.Exchange {
 	x.Reset()
 	path, query, has := strings.Cut(target, "?")
 	x.Method, x.Scheme, x.Path = []byte("GET"), "http", []byte(path)
+	x.OutPath = x.Path
 	x.Authority, x.Host = []byte("H.example"), []byte("h.example")
+	x.SetOutHost(x.Authority)
 	x.KeepRaw([]byte(query), has, nil, nil)
 	for _, f := range fields {
 		name, value, _ := strings.Cut(f, ": ")
@@ -221,7 +223,8 @@ func TestEntry(t *testing.T) {
 		part := func(name string) []byte { return rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, name) }
 		number := func(name string) int64 { return rapid.Int64().Draw(t, name) }
 		e := &entry{number("at"), number("age"), number("number"), number("lifetime"), number("revive"), number("rescue"),
-			number("modified"), number("date"), int(rapid.Uint16().Draw(t, "status")), rapid.Uint16().Draw(t, "flags"), part("key"), part("etag"),
+			number("modified"), number("date"), int(rapid.Uint16().Draw(t, "status")), rapid.Uint16().Draw(t, "flags"),
+			forms(rapid.Uint16().Draw(t, "forms")), part("key"), part("etag"),
 			part("hashes"), part("vary"), part("search"), part("reason"), part("lines")}
 		b := e.append(nil)
 		var back entry
@@ -341,15 +344,6 @@ func TestMerge(t *testing.T) {
 	got := merge([]byte("A: 1\r\nETag: old\r\nContent-Type: a/b\r\nB: 2\r\nB: 3\r\n"), []byte("B: 4\r\nEtag: new\r\nContent-Type: x/y\r\nContent-Length: 0\r\nContent-Encoding: gzip\r\nB: 5\r\n"))
 	if want := "A: 1\r\nB: 4\r\nEtag: new\r\nContent-Type: x/y\r\nB: 5\r\n"; string(got) != want {
 		t.Errorf("%q, want %q", got, want) // RFC 9111 section 3.2
-	}
-}
-
-func TestEncodingOf(t *testing.T) {
-	for accept, want := range map[string]string{"": "", "gzip": "gzip", "br, gzip": "br", "gzip, br": "br", "zstd, br, gzip": "zstd",
-		"gzip;q=0": "", "gzip; q=0.0, br;q=0.1": "br", "deflate, x-gzip": "", "GZIP": "gzip", "identity": ""} {
-		if got := encodingOf([]byte(accept)); got != want {
-			t.Errorf("%q: %q, want %q", accept, got, want)
-		}
 	}
 }
 

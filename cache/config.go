@@ -60,11 +60,12 @@ type Config struct {
 	Table *config.Table `toml:"-"`
 
 	keyHeaders, keyCookies [][]byte
+	omitter                *omitter
 	coders                 []*coding
 }
 
 func readConfig(t *config.Table) *Config {
-	c := &Config{}
+	c := &Config{omitter: newOmitter(nil)}
 	t.Decode(c)
 	if c.Size < store.MinSize {
 		return c // recorded already
@@ -86,6 +87,7 @@ func readConfig(t *config.Table) *Config {
 	for _, name := range c.KeyHeaders {
 		c.keyHeaders = append(c.keyHeaders, fasthttp.AppendNormalizedHeaderKey(nil, name))
 	}
+	c.omitter = newOmitter(c.keyHeaders)
 	for _, name := range c.KeyCookies {
 		c.keyCookies = append(c.keyCookies, []byte(name))
 	}

@@ -19,8 +19,11 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 		say("passed by (%s): %s", why.word(), why.text())
 		return lines
 	}
-	key := strings.ReplaceAll(string(r.exact[len(l.route)+1:]), "\x00", " + ")
-	say("looked up as %s", key)
+	_, key, _ := strings.Cut(string(r.exact), "\x00")
+	say("looked up as %s", strings.ReplaceAll(key, "\x00", " + "))
+	if gone := c.conf.omitter.lines(x); len(gone) > 0 {
+		say("a fetch leaves out %s: the key has nothing of it", strings.Join(gone, ", "))
+	}
 	if r.q.NoCache || r.q.MaxAge == 0 {
 		say("the request wants the target to be asked")
 	}

@@ -12,7 +12,7 @@ import (
 // lookup answers from the cache, or fetches.
 type lookup struct {
 	cache *cache
-	route string
+	route string // what of the route its keys begin with, see resource
 	slot  int
 }
 
@@ -38,8 +38,10 @@ type record struct {
 	base   int    // of text without what Vary adds
 	rule   fresh.QueryRule
 	coding *coding // an encoded form that is wanted; nil: none
-	k      key     // of text
-	found  bool
+	// accepts are the codings that the request accepts.
+	accepts codingSet
+	k       key // of text
+	found   bool
 	// metaOnly tells that the body is not looked for, since the client is likely to have it.
 	metaOnly bool
 	coded    bool // it is an encoded form that was found
@@ -155,7 +157,8 @@ func (l *lookup) begin(x *edge.Exchange, r *record) reason {
 		return withCookie
 	}
 	r.metaOnly = x.HasField(noneMatchKey) || x.HasField(modifiedSinceKey)
-	r.route, r.coding = l.route, c.conf.wanted(x)
+	r.route, r.accepts = l.route, codingsOf(x)
+	r.coding = c.conf.wanted(x, r.accepts)
 	r.exact, r.url = c.conf.appendKey(r.exact[:0], x, l.route)
 	return noReason
 }
@@ -229,16 +232,25 @@ func (c *cache) findText(x *edge.Exchange, r *record) (use fresh.Use, known bool
 
 // findVariant goes on from what is under the key without what Vary adds.
 func (c *cache) findVariant(x *edge.Exchange, r *record) fresh.Use {
-	if r.entry.flags&isSign != 0 {
-		r.text = appendVariant(r.text, r.entry.vary, x)
-		if c.findCoded(r) {
-			return fresh.Fresh
-		}
-		r.k, r.lack = c.hash(r.text), otherFields
-		if !c.get(r) {
-			return fresh.Ask
-		}
+	if r.entry.flags&isSign == 0 {
+		return c.findAnswer(r)
 	}
+	known, encoded := r.entry.forms, false
+	if r.text, encoded = appendVariant(r.text, r.entry.vary, x, r.accepts); encoded {
+		return c.findForm(r, known)
+	}
+	if c.findCoded(r) {
+		return fresh.Fresh
+	}
+	r.k, r.lack = c.hash(r.text), otherFields
+	if !c.get(r) {
+		return fresh.Ask
+	}
+	return c.findAnswer(r)
+}
+
+// findAnswer says what may be done with what was found where an answer should be.
+func (c *cache) findAnswer(r *record) fresh.Use {
 	if r.entry.flags&(isSign|isSearch) != 0 {
 		r.found, r.absent = false, true
 		return fresh.Ask
@@ -309,17 +321,22 @@ func (c *cache) get(r *record) bool {
 }
 
 // appendVariant appends the values that a request has for the fields that an answer depends on (RFC 9111
-// section 4.1). Each has a byte before it that tells an empty field from none.
-func appendVariant(dst, vary []byte, x *edge.Exchange) []byte {
+// section 4.1). Each has a byte before it that tells an empty field from none. encoded tells that
+// Accept-Encoding is among them: what is appended ends with a slot then, that for what the request accepts alone.
+func appendVariant(dst, vary []byte, x *edge.Exchange, accepts codingSet) (_ []byte, encoded bool) {
 	for len(vary) > 0 {
 		var name []byte
 		name, vary, _ = bytes.Cut(vary, comma)
-		if bytes.Equal(name, cookieKey) {
+		switch {
+		case bytes.Equal(name, cookieKey):
 			continue // those that count are in the key already
+		case isAcceptEncoding(name):
+			encoded = true
+			continue
 		}
 		dst = append(dst, 1)
-		if bytes.Equal(name, acceptEncodingKey) {
-			dst = append(dst, encodingOf(x.Req.PeekCanonical(acceptEncodingKey))...)
+		if isPreference(name) {
+			dst = appendPreferences(dst, x, name)
 			continue
 		}
 		for i, v := range x.Req.PeekAll(string(name)) {
@@ -329,17 +346,10 @@ func appendVariant(dst, vary []byte, x *edge.Exchange) []byte {
 			dst = append(append(dst, 2), v...)
 		}
 	}
-	return dst
-}
-
-// encodingOf is the one content coding that a request is taken to want: the best of those that it accepts.
-func encodingOf(accept []byte) string {
-	for _, name := range [...]string{"zstd", "br", "gzip"} {
-		if accepts(accept, name) {
-			return name
-		}
+	if encoded {
+		dst = append(dst, 1, accepts.ownSlot())
 	}
-	return ""
+	return dst, encoded
 }
 
 // is compares without regard to case; want is lower-case.
@@ -359,10 +369,9 @@ func is(b []byte, want string) bool {
 }
 
 var (
-	comma             = []byte(",")
-	semicolon         = []byte(";")
-	acceptEncodingKey = []byte("Accept-Encoding")
-	rangeKey          = []byte("Range")
-	cookieKey         = []byte("Cookie")
-	pragmaKey         = []byte("Pragma")
+	comma     = []byte(",")
+	semicolon = []byte(";")
+	rangeKey  = []byte("Range")
+	cookieKey = []byte("Cookie")
+	pragmaKey = []byte("Pragma")
 )

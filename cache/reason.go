@@ -35,6 +35,7 @@ const (
 	// The answer is not to be stored.
 	local
 	tooLarge
+	tooManyTags
 	notStorable // plus a fresh.Reason
 	reasons     = notStorable + reason(fresh.Reasons)
 )
@@ -63,6 +64,7 @@ var reasonTexts = [notStorable + 1][2]string{
 	forgotten:      {"forgotten", "what was stored had to go meanwhile"},
 	local:          {"local", "the gateway itself has answered"},
 	tooLarge:       {"too_large", "its body is larger than max_object"},
+	tooManyTags:    {"too_many_tags", "it has more tags than are known of an answer, so that not each of them would purge it"},
 }
 
 // word returns the reason in a word.

@@ -8,8 +8,8 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 )
 
-// What clients accept is brought into one form for all that say the same: it is what requests are told apart by,
-// and what the target is asked with.
+// What clients accept is brought into one form for all that say the same: it is what requests are told
+// apart by, and what the target is asked with.
 
 var (
 	acceptKey         = []byte("Accept")
@@ -18,7 +18,8 @@ var (
 	acceptEncodingKey = []byte("Accept-Encoding")
 )
 
-// isPreference reports whether a field, by its name in canonical form, is a list of preferences with weights.
+// isPreference reports whether a field, by its name in canonical form, is a list of preferences with
+// weights.
 func isPreference(name []byte) bool {
 	switch string(name) {
 	case "Accept", "Accept-Language", "Accept-Charset":
@@ -36,9 +37,9 @@ type preference struct {
 	weight   int // thousandths
 }
 
-// appendPreferences appends a list of preferences: its lines joined, names in lower case, without white space,
-// weights of 1 and what stands twice, the greatest weight first and equal ones in the order of their bytes. It
-// appends nothing when the field is missing or empty.
+// appendPreferences appends a list of preferences: its lines joined, names in lower case, without white
+// space, weights of 1 and what stands twice, the greatest weight first and equal ones in the order of
+// their bytes. It appends nothing when the field is missing or empty.
 func appendPreferences(dst []byte, x *edge.Exchange, name []byte) []byte {
 	at := len(dst)
 	dst = x.AppendList(dst, name)
@@ -75,7 +76,8 @@ func normalPreferences(dst []byte, at int) []byte {
 	return append(dst[:mid], dst[end:]...)
 }
 
-// insert puts an element where it belongs in a list, unless it is there already. text is what they stand in.
+// insert puts an element where it belongs in a list, unless it is there already. text is what they stand
+// in.
 func insert(list []preference, p preference, text []byte) []preference {
 	i := len(list)
 	for ; i > 0; i-- {
@@ -212,8 +214,8 @@ func codingNamed(name []byte) codingSet {
 	return 0
 }
 
-// codingsOf returns the codings that a request accepts. One that is named with a weight of 0, or with none that
-// can be read, is not.
+// codingsOf returns the codings that a request accepts. One that is named with a weight of 0, or with
+// none that can be read, is not.
 func codingsOf(x *edge.Exchange) codingSet {
 	var room [256]byte
 	return codingsIn(x.AppendList(room[:0], acceptEncodingKey))

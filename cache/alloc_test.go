@@ -42,6 +42,13 @@ func TestAllocHit(t *testing.T) {
 	head := newRequest("/small")
 	head.Method = []byte("HEAD")
 	f("HEAD", head)
+	c.conf.IgnoreClientNoCache = true
+	f("a reload that is ignored", newRequest("/small", "Cache-Control: no-cache, max-age=0", "Pragma: no-cache"))
+	l.keyed = &keyed{[]string{"POST", "QUERY"}, 1 << 10}
+	question, body := newRequest("/small", "Content-Type: application/json"), []byte(`{"q": "all"}`)
+	question.Method, question.In, question.InLen = []byte("QUERY"), edge.NewBytesBody(body), int64(len(body))
+	c.putQuestion(t, question, "answer", body)
+	f("QUERY", question)
 }
 
 // BenchmarkHit is a hit, but for what is read from and written to sockets.

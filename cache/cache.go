@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,20 +18,21 @@ type shared struct {
 	// tick and wallAt are the clock and what it makes of its readings; tests have others.
 	tick    func() int64
 	wallAt  func(now int64) int64
+	writing writing
 	fetches atomic.Int64 // under way
-	held    atomic.Int64 // bytes of bodies that are being fetched
+	bodies  budget
 	warmer  warmer
-	signing sync.Mutex  // held while a sign is replaced
 	coded   atomic.Bool // there may be encoded forms
 	coding  atomic.Bool // one is being made
-	// searching tells that an answer came with a rule for queries, or that one on disk may have: those have to
-	// be looked for.
+	// searching tells that an answer came with a rule for queries, or that one on disk may have: those have
+	// to be looked for.
 	searching atomic.Bool
 	isNew     atomic.Bool // nothing of it was asked for yet
 }
 
 func newShared(size int64, below *second) *shared {
 	s := &shared{store: store.New(size), second: below, tick: clock.Now}
+	s.bodies.most = size / 4
 	s.isNew.Store(true)
 	s.searching.Store(below.tier != nil)
 	below.memory.Store(s)
@@ -54,6 +54,8 @@ func (c *cache) configure() {
 	o.Default = c.conf.DefaultTTL.Milliseconds()
 	o.Min, o.Max = c.conf.MinTTL.Milliseconds(), c.conf.MaxTTL.Milliseconds()
 	o.Heuristic = c.conf.Heuristic
+	o.ByStatus = c.conf.byStatus
+	o.IgnoreNoStore, o.IgnorePrivate = c.conf.Override.NoStore, c.conf.Override.Private
 	o.Revive, o.Rescue = c.conf.StaleWhileRevalidate.Milliseconds(), c.conf.StaleIfError.Milliseconds()
 }
 

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -69,10 +68,22 @@ func newRequest(target string, fields ...string) *edge.Exchange {
 func (c *cache) put(t testing.TB, x *edge.Exchange, body string, life int64) {
 	t.Helper()
 	text, url := c.conf.appendKey(nil, x, "r")
+	c.putUnder(t, text, url, body, life)
+}
+
+// putQuestion is put for a request with a body.
+func (c *cache) putQuestion(t testing.TB, x *edge.Exchange, answer string, body []byte) {
+	t.Helper()
+	text, url := c.conf.appendKey(nil, x, "r")
+	c.putUnder(t, appendBodyKey(text, x, body), url, answer, 100_000)
+}
+
+func (c *cache) putUnder(t testing.TB, text, url []byte, body string, life int64) {
+	t.Helper()
 	e := &entry{at: c.millis(clock.Now()), lifetime: life, status: 200, key: text, etag: []byte(`"e"`),
 		lines: []byte("Content-Type: text/plain\r\nETag: \"e\"\r\n")}
 	e.hashes = c.appendHashes(nil, url, nil)
-	if err := c.store.Put(c.hash(text), e.append(nil), [][]byte{[]byte(body)}, 100); err != nil {
+	if _, err := c.store.Put(c.hash(text), e.append(nil), [][]byte{[]byte(body)}, 100); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -91,6 +102,9 @@ func TestKey(t *testing.T) {
 	f("sort_query = true", "/a?b=1&a=2&b=0", "r|http://h.example/a?a=2&b=1&b=0")
 	f("query_drop = [\"b\"]", "/a?b=1&a=2&b=0", "r|http://h.example/a?a=2")
 	f("query_drop = [\"b\"]", "/a?b=1", "r|http://h.example/a")
+	f("query_drop = [\"b*\", \"*\"]", "/a?b=1&a=2&b=0", "r|http://h.example/a")
+	f("query_drop = [\"b*\"]", "/a?b=1&ab=2&bc=0&B=1", "r|http://h.example/a?ab=2&B=1")
+	f("query_keep = [\"b*\"]\nquery_drop = [\"bad\"]", "/a?b=1&ab=2&bc=0&bad=1", "r|http://h.example/a?b=1&bc=0")
 	f("query_keep = [\"b\"]", "/a?b=1&a=2&&b", "r|http://h.example/a?b=1&b")
 	f("key_headers = [\"x-tenant\"]", "/a", "r|http://h.example/a|t1", "X-Tenant: t1")
 }
@@ -164,7 +178,8 @@ func TestPurges(t *testing.T) {
 	}
 }
 
-// TestPurgesJournal: purges that are read from their notes judge as before, and those of this process come after them.
+// TestPurgesJournal: purges that are read from their notes judge as before, and those of this process come
+// after them.
 func TestPurgesJournal(t *testing.T) {
 	url, tagged := []byte("http://h/a/1"), (&cache{}).appendHashes(nil, []byte("http://h/a/1"), [][]byte{[]byte("t")})
 	rapid.Check(t, func(t *rapid.T) {
@@ -250,7 +265,7 @@ func FuzzEntry(f *testing.F) {
 
 // TestFlightOver: a body that is too large to be kept goes through as fast as its slowest reader reads.
 func TestFlightOver(t *testing.T) {
-	var held atomic.Int64
+	held := budget{most: 1000}
 	f := newFlight(1000, &held)
 	const pieces, size = 50, 100
 	f.size = -1
@@ -287,9 +302,9 @@ func TestFlightOver(t *testing.T) {
 			t.Errorf("%d bytes are kept", f.length)
 		}
 	}
-	f.end(nil)
+	f.end(nil, nil)
 	wg.Wait()
-	if n := held.Load(); n != 0 {
+	if n := held.fetching.Load() + held.finished.Load(); n != 0 {
 		t.Errorf("%d bytes are kept for nobody", n)
 	}
 	if f.read() != nil {
@@ -301,7 +316,7 @@ func TestFlightOver(t *testing.T) {
 	g := newFlight(1000, &held)
 	r := g.read()
 	g.add([]byte("half"))
-	g.end(edge.UpstreamTruncated)
+	g.end(edge.UpstreamTruncated, nil)
 	if b, err := io.ReadAll(r); string(b) != "half" || !errors.Is(err, errCut) {
 		t.Errorf("%q %v", b, err)
 	}

@@ -118,8 +118,8 @@ func (b *chunks) fromDisk() bool {
 // 9110 section 13.1.5). nil: it does not have that.
 func (b *chunks) fetchTail() *edge.Exchange {
 	e := &b.r.entry
-	if len(e.etag) == 0 || e.etag[0] != '"' || b.r.coded {
-		return nil // only a strong tag says that each byte is the same
+	if len(e.etag) == 0 || e.etag[0] != '"' || b.r.coded || b.r.keyed {
+		return nil // only a strong tag says that each byte is the same, and parts are of what GET brings
 	}
 	y := b.c.copyRequest(b.x)
 	span := append(strconv.AppendInt([]byte("bytes="), b.at, 10), '-')

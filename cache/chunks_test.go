@@ -4,14 +4,14 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 )
 
-// TestPieceWithoutWaiting: a part that is gone has to come from somewhere else, for which a loop may not wait.
+// TestPieceWithoutWaiting: a part that is gone has to come from somewhere else, for which a loop may not
+// wait.
 func TestPieceWithoutWaiting(t *testing.T) {
 	c := newCache(t, "")
 	body := strings.Repeat("0123456789", 50_000)
@@ -45,7 +45,7 @@ func TestPieceWithoutWaiting(t *testing.T) {
 
 // TestPieceOfFlight: nor may it wait for a fetch.
 func TestPieceOfFlight(t *testing.T) {
-	f := newFlight(1000, new(atomic.Int64))
+	f := newFlight(1000, &budget{most: 1 << 20})
 	b := f.read()
 	want := func(piece string, err error) {
 		t.Helper()
@@ -58,7 +58,7 @@ func TestPieceOfFlight(t *testing.T) {
 	want("one", nil)
 	want("", edge.ErrWait)
 	f.add([]byte("two"))
-	f.end(nil)
+	f.end(nil, nil)
 	want("two", nil)
 	want("", io.EOF)
 	if err := b.Close(); err != nil {

@@ -1,12 +1,15 @@
 package cache
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge/config"
 )
@@ -20,10 +23,13 @@ type Config struct {
 	MinTTL    time.Duration `toml:"min_ttl" default:"0s" min:"0s" max:"8760h"`
 	// DefaultTTL is for answers that carry no freshness of their own; 0: they are not stored.
 	DefaultTTL time.Duration `toml:"default_ttl" default:"0s" min:"0s" max:"8760h"`
-	// Heuristic takes answers without freshness for fresh for a tenth of the time since Last-Modified, up to a
-	// day (RFC 9111 section 4.2.2).
-	Heuristic bool          `toml:"heuristic" default:"false"`
-	MaxTTL    time.Duration `toml:"max_ttl" default:"0s" min:"0s" max:"8760h"` // 0: no bound
+	// Heuristic takes answers without freshness for fresh for a tenth of the time since Last-Modified, up to
+	// a day (RFC 9111 section 4.2.2).
+	Heuristic bool `toml:"heuristic" default:"false"`
+	// TTL are lifetimes by status, "404" or "301-308", for answers that carry no freshness of their own. They
+	// count before DefaultTTL and Heuristic, and whatever MinTTL and MaxTTL say.
+	TTL    map[string]time.Duration `toml:"ttl"`
+	MaxTTL time.Duration            `toml:"max_ttl" default:"0s" min:"0s" max:"8760h"` // 0: no bound
 	// StaleWhileRevalidate and StaleIfError are for answers that do not say it themselves.
 	StaleWhileRevalidate time.Duration `toml:"stale_while_revalidate" default:"0s" min:"0s" max:"8760h"`
 	StaleIfError         time.Duration `toml:"stale_if_error" default:"0s" min:"0s" max:"8760h"`
@@ -41,8 +47,8 @@ type Config struct {
 	DiskSize config.Size `toml:"disk_size" default:"1GiB" min:"64MiB"`
 	// DiskObjects bounds the objects on disk, as each takes some 80 bytes of memory.
 	DiskObjects int `toml:"disk_objects" default:"1000000" min:"1000" max:"1000000000"`
-	// FetchWhole has all of an answer fetched when a part of it, or its head, is asked for and not stored. Else
-	// such requests are passed on, and what they bring is not stored.
+	// FetchWhole has all of an answer fetched when a part of it, or its head, is asked for and not stored.
+	// Else such requests are passed on, and what they bring is not stored.
 	FetchWhole bool `toml:"fetch_whole" default:"true"`
 	// QueryKeep are the parameters that belong to the key, empty: all; QueryDrop those that do not.
 	// What does not belong to it does not reach the target.
@@ -56,12 +62,52 @@ type Config struct {
 	KeyHeaders []string `toml:"key_headers"`
 	// WaitTimeout is how long a request waits for another one's fetch.
 	WaitTimeout time.Duration `toml:"wait_timeout" default:"5s" min:"10ms" max:"10m"`
+	// IgnoreClientNoCache makes nothing of a client's no-cache, max-age, min-fresh and Pragma.
+	IgnoreClientNoCache bool     `toml:"ignore_client_no_cache" default:"false"`
+	Override            Override `toml:"override"`
 
 	Table *config.Table `toml:"-"`
+
+	byStatus *fresh.ByStatus
 
 	keyHeaders, keyCookies [][]byte
 	omitter                *omitter
 	coders                 []*coding
+}
+
+// Override has answers stored although they say that they are not to be, for targets that cannot be changed.
+// It is not for answers to requests with Authorization.
+type Override struct {
+	NoStore bool `toml:"no_store" default:"false"`
+	Private bool `toml:"private" default:"false"`
+	// SetCookie says what becomes of answers with Set-Cookie: they are not stored, or without it.
+	SetCookie string `toml:"set_cookie" default:"keep" enum:"keep|strip"`
+
+	Table *config.Table `toml:"-"`
+}
+
+// warn says what each key makes of the answers of a target that means what it says.
+func (o *Override) warn() {
+	if o.NoStore {
+		o.Table.Warnf("no_store", "answers with no-store are kept, and given to every client")
+	}
+	if o.Private {
+		o.Table.Warnf("private",
+			"answers with private are given to every client: none may be about the one who asks")
+	}
+	if o.SetCookie == "strip" {
+		o.Table.Warnf("set_cookie", "answers that set a cookie are given to every client, without the cookie: "+
+			"none may be about the one who asks")
+	}
+}
+
+// checkPatterns records patterns of parameters that have a * elsewhere than at the end.
+func checkPatterns(t *config.Table, key string, patterns []string) {
+	for _, p := range patterns {
+		if i := strings.IndexByte(p, '*'); i >= 0 && i < len(p)-1 {
+			t.Mistake(key, p, p[:i+1], fmt.Sprintf("a * stands at the end only, as in %q", p[:i+1]))
+		}
+	}
 }
 
 func readConfig(t *config.Table) *Config {
@@ -83,6 +129,10 @@ func readConfig(t *config.Table) *Config {
 	if c.MaxTTL > 0 && c.MinTTL > c.MaxTTL {
 		t.Errorf("min_ttl", "is more than max_ttl, %s", c.MaxTTL)
 	}
+	checkPatterns(t, "query_keep", c.QueryKeep)
+	checkPatterns(t, "query_drop", c.QueryDrop)
+	c.byStatus = readTTL(t, c.TTL, nil)
+	c.Override.warn()
 	c.readCodings(t)
 	for _, name := range c.KeyHeaders {
 		c.keyHeaders = append(c.keyHeaders, fasthttp.AppendNormalizedHeaderKey(nil, name))

@@ -84,8 +84,8 @@ func (d *description) take(name, value []byte) bool {
 			d.Age, d.aged = age(bytes.TrimSpace(first)), true
 		}
 		return false // it is written anew
-	case is(name, "x-request-id"), is(name, "set-cookie2"):
-		return false // of one client
+	case is(name, "x-request-id"):
+		return false // each request has its own
 	case is(name, "set-cookie"):
 		d.SetCookie = true
 	case is(name, "date"):
@@ -124,9 +124,11 @@ func (d *description) takeCoding(value []byte) {
 	d.encoded = true
 }
 
-// expires takes in a line of Expires. Of several the one counts that has passed first.
+// expires takes in a line of Expires. Of several the one counts that has passed first. The beginning of 1970
+// and what was before have passed as what is no date has: 0 stands for none.
 func (d *description) expires(value []byte) {
 	at, ok := fresh.Date(value)
+	ok = ok && at > 0
 	d.ExpiresBad = d.ExpiresBad || !ok
 	if ok && (d.Expires == 0 || at < d.Expires) {
 		d.Expires = at
@@ -182,6 +184,18 @@ func (d *description) without(lines []byte) []byte {
 	return lines
 }
 
+// describe reads the head of an answer, and changes in it what override says. auth tells that the request had
+// Authorization: for that nothing is changed.
+func (c *cache) describe(y *edge.Exchange, auth bool) *description {
+	d := describe(y)
+	if d.Authorization = auth; c.conf.Override.SetCookie == "strip" && !auth {
+		_, d.lines = takeField(nil, d.lines, "set-cookie")
+		_, d.lines = takeField(nil, d.lines, "set-cookie2")
+		d.SetCookie = false // it is not stored
+	}
+	return d
+}
+
 func (d *description) addVary(value []byte) {
 	for _, name := range bytes.Split(value, comma) {
 		name = bytes.TrimSpace(name)
@@ -208,9 +222,8 @@ func (d *description) addTags(tags [][]byte) {
 	}
 }
 
-// entryOf returns what is stored of an answer. It lacks key and hashes.
-func (c *cache) entryOf(d *description) *entry {
-	o := &c.opts
+// entryOf returns what is stored of an answer for which these options hold. It lacks key and hashes.
+func (c *cache) entryOf(d *description, o *fresh.Options) *entry {
 	e := &entry{at: d.Asked, age: max(d.InitialAge()-max(d.Came-d.Asked, 0), 0), status: d.Status,
 		modified: d.Modified, date: d.Date, etag: d.etag, reason: d.reason, lines: d.lines, search: d.search}
 	e.lifetime, _ = d.Lifetime(o)
@@ -286,28 +299,33 @@ func hashTag(tag []byte) uint64 { return xxh3.HashSeed(tag, 2) }
 // renew makes what is stored fresh again, after the target said that nothing has changed (RFC 9111
 // section 4.3.4). It returns false when what the target speaks of is not what is stored.
 func (t *fetching) renew() bool {
-	y, c, old := t.y, t.c, t.old
-	d := describe(y)
+	y, c, old, f := t.y, t.c, t.old, t.flight
+	d := c.describe(y, t.auth)
 	if !d.selects(old) {
 		return false
 	}
 	o, _, ok := c.store.Get(t.k, nil)
-	if !ok || !o.Complete() {
+	if !ok || !o.Complete() || o.Number() != t.number {
 		return false
 	}
 	merged := merge(old.lines, d.lines)
 	y.SetHead(old.status, old.reason, merged, old.flags&isDated != 0 || d.dated)
-	full := describe(y)
-	full.Asked, full.Came, full.Authorization, full.Age = t.asked, c.millis(c.tick()), t.auth, d.Age
-	if full.Storable(&c.opts, true) != fresh.Storable || full.crowded {
-		c.forget(t.k, t.text)
-		return false
+	full := c.describe(y, t.auth)
+	full.Asked, full.Came, full.Age = t.asked, c.millis(c.tick()), d.Age
+	why := full.Storable(t.opts, true)
+	switch {
+	case full.crowded:
+		t.own, f.why = full.own, tooManyTags
+	case why == fresh.Storable:
+		e := c.entryOf(full, t.opts)
+		e.key, e.vary, e.search, e.forms = old.key, old.vary, old.search, old.forms
+		e.number, e.hashes = t.purges, c.appendHashes(nil, t.url, full.tags)
+		c.renewLatest(t.k, &o, e)
+		f.usesOld, f.number, f.age = true, t.number, d.Age*1000
+	default:
+		t.own, f.why = full.own, notStorable+reason(why) // it was confirmed for who asked, and for nobody else
 	}
-	e := c.entryOf(full)
-	e.key, e.vary, e.search, e.forms = old.key, old.vary, old.search, old.forms
-	e.number, e.hashes = t.number, c.appendHashes(nil, t.url, full.tags)
-	c.renewKept(t.k, &o, e)
-	t.flight.usesOld, t.flight.as, t.flight.upside = true, revalidated, 304
+	f.as, f.upside = revalidated, 304
 	t.open(true)
 	y.Finish(nil)
 	return true

@@ -14,7 +14,7 @@ import (
 
 // An answer without a content coding may get encoded forms beside it, each under its key and the coding's
 // name. They are made when they are first wanted, and meanwhile the answer is served as it is. They are used
-// while they are fresh, and forgotten when the answer changes in any way.
+// while they are fresh, go on with the answer when a 304 confirms it, and are forgotten when it changes.
 
 // coding is a content coding that the cache makes itself.
 type coding struct {
@@ -124,22 +124,62 @@ func (c *cache) makeCoded(plain, k key, text []byte, one *coding) {
 	if err != nil || e.parse(o.Meta) != nil || e.flags&encodes == 0 {
 		return
 	}
-	e.key, e.flags = text, e.flags&^encodes
+	form := codedEntry(&e, text, one)
 	out := one.encode(nil, body)
 	if len(out) > len(body)-len(body)/leastGain {
-		e.flags, out = isPass, nil // so that it is not tried again
-	}
-	e.lines = codedLines(e.lines, one.name)
-	e.etag = nil
-	if tag, _ := takeField(nil, e.lines, "etag"); tag != nil {
-		_, value, _ := bytes.Cut(tag, colon)
-		e.etag = bytes.TrimSpace(value)
+		form.flags, out = isPass, nil // so that it is not tried again
 	}
 	meta := bytes.Clone(o.Meta)
-	_ = c.store.Put(k, e.append(nil), [][]byte{out}, e.seconds()) // else it is made again
+	_, _ = c.store.Put(k, form.append(nil), [][]byte{out}, form.seconds()) // else it is made again
 	// What it was made of may have been replaced, and its forms forgotten, before this one was there.
 	if now, _, ok := c.store.Get(plain, nil); !ok || !bytes.Equal(now.Meta, meta) {
 		c.store.Delete(k)
+	}
+}
+
+// codedEntry returns the entry of an encoded form, whose whole key is text, of what has the entry e.
+func codedEntry(e *entry, text []byte, one *coding) *entry {
+	form := *e
+	form.key, form.flags = text, e.flags&^encodes
+	form.lines = codedLines(e.lines, one.name)
+	form.etag = nil
+	if tag, _ := takeField(nil, form.lines, "etag"); tag != nil {
+		_, value, _ := bytes.Cut(tag, colon)
+		form.etag = bytes.TrimSpace(value)
+	}
+	return &form
+}
+
+// renewCoded gives the encoded forms of what is found by plain the fields of e, which has taken the place of
+// the entry that was stored as old, while the body is the same. meta is e as it is stored.
+func (c *cache) renewCoded(plain key, old []byte, e *entry, meta []byte) {
+	if !c.coded.Load() {
+		return
+	}
+	var was entry
+	if was.parse(old) != nil || e.flags&encodes == 0 { // it says now that it is not to be transformed
+		c.forgetCoded(e.key)
+		return
+	}
+	for i := range codings {
+		text := appendCoded(bytes.Clone(e.key), &codings[i])
+		k := c.hash(text)
+		o, _, ok := c.store.Get(k, nil)
+		if !ok {
+			continue
+		}
+		before, form := codedEntry(&was, text, &codings[i]), codedEntry(e, text, &codings[i])
+		if !bytes.Equal(o.Meta, before.append(nil)) {
+			before.flags, form.flags = isPass, isPass
+		}
+		if !bytes.Equal(o.Meta, before.append(nil)) || // it was made of another answer
+			c.store.Renew(k, &o, form.append(nil), form.seconds()) != nil {
+			c.store.Delete(k)
+		}
+	}
+	// Another answer may have taken its place, and its forms forgotten, before these were put back.
+	if now, _, ok := c.store.GetMeta(plain, nil); !ok || !bytes.Equal(now.Meta, meta) {
+		c.forgetCoded(e.key)
 	}
 }
 

@@ -38,6 +38,8 @@ const (
 	isPass                            // no answer: what comes is not to be stored, for a while
 	isSearch                          // no answer: where answers have a rule for queries, that
 	encodes                           // it may have encoded forms beside it
+
+	notAnswer = isSign | isPass | isSearch
 )
 
 const entryHead = 8*8 + 3*2 + 7*4
@@ -91,7 +93,13 @@ func (e *entry) parse(b []byte) error {
 // ageAt returns how old the answer is, RFC 9111 section 4.2.3.
 func (e *entry) ageAt(now int64) int64 { return e.age + max(now-e.at, 0) }
 
-// isAnswer reports whether it is one that is stored as it came, with the hashes that purges find it by.
-func (e *entry) isAnswer() bool { return e.flags&(isSign|isPass|isSearch) == 0 && len(e.hashes) >= 8 }
+// forNobodyElse reports whether an answer of this kind is used by none but who has asked the target about it:
+// it is never fresh, nor used stale while it is fetched.
+func (e *entry) forNobodyElse() bool {
+	return e.flags&notAnswer == 0 && (e.flags&alwaysAsk != 0 || e.lifetime <= 0 && e.revive <= 0)
+}
+
+// canBePurged reports whether it is an answer as it came, with the hashes that purges find it by.
+func (e *entry) canBePurged() bool { return e.flags&notAnswer == 0 && len(e.hashes) >= 8 }
 
 func hashAt(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }

@@ -20,9 +20,16 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 		return lines
 	}
 	_, key, _ := strings.Cut(string(r.exact), "\x00")
-	say("looked up as %s", strings.ReplaceAll(key, "\x00", " + "))
+	key = strings.ReplaceAll(key, "\x00", " + ")
+	if r.keyed {
+		key += " + the method and the body"
+	}
+	say("looked up as %s", key)
 	if gone := c.conf.omitter.lines(x); len(gone) > 0 {
 		say("a fetch leaves out %s: the key has nothing of it", strings.Join(gone, ", "))
+	}
+	if r.freed {
+		say("that the request wants something fresher is ignored (ignore_client_no_cache)")
 	}
 	if r.q.NoCache || r.q.MaxAge == 0 {
 		say("the request wants the target to be asked")
@@ -34,15 +41,17 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 		say("whether an answer is stored depends on it: -A 'Cache-Control: max-age=60' supposes one")
 		return lines
 	}
-	d := describe(answer)
+	d := c.describe(answer, x.HasField(authorizationKey))
 	d.Asked = time.Now().UnixMilli()
 	d.Came = d.Asked
-	d.Authorization = x.HasField(authorizationKey)
-	if why := d.Storable(&c.opts, d.validates()); why != fresh.Storable {
+	if why := d.Storable(r.opts, d.validates()); why != fresh.Storable {
 		say("the answer is not stored (%s): %s", why, why.Text())
 		return lines
 	}
-	e := c.entryOf(d)
+	if c.overrules(answer, d) {
+		say("the answer itself forbids to store it as it is, which override overrules")
+	}
+	e := c.entryOf(d, r.opts)
 	say("the answer is stored, and fresh for %s", seconds(e.lifetime-e.age))
 	switch {
 	case e.flags&alwaysAsk != 0:
@@ -61,6 +70,16 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 			bytes.Join(d.vary, []byte(", ")))
 	}
 	return lines
+}
+
+// overrules reports whether an answer, which d describes, is stored since the configuration overrules it.
+func (c *cache) overrules(answer *edge.Exchange, d *description) bool {
+	said := *describe(answer)
+	said.Asked, said.Came = d.Asked, d.Came
+	o := c.opts
+	o.IgnoreNoStore, o.IgnorePrivate = false, false
+	why := said.Storable(&o, true)
+	return why == fresh.NoStore || why == fresh.Private || why == fresh.SetCookie
 }
 
 func seconds(ms int64) time.Duration { return max(time.Duration(ms)*time.Millisecond, 0) }

@@ -144,8 +144,11 @@ func (c *cache) measure(m *metric.Scope) {
 			func() float64 { return float64(n.Load()) }, "cache", c.name, "result", result)
 	}
 	m.GaugeFunc("penstock_cache_fetch_bytes",
-		"Bytes of bodies that are being fetched for a cache, and read by clients.",
-		func() float64 { return float64(s.held.Load()) }, "cache", c.name)
+		"Bytes of bodies in memory beside a cache that are being fetched for it.",
+		func() float64 { return float64(s.bodies.fetching.Load()) }, "cache", c.name)
+	m.GaugeFunc("penstock_cache_reading_bytes",
+		"Bytes of bodies in memory beside a cache that have been fetched and are read by slow clients.",
+		func() float64 { return float64(s.bodies.finished.Load()) }, "cache", c.name)
 	c.measureDisk(m)
 	m.GaugeFunc("penstock_cache_fetches", "Fetches of a cache under way.",
 		func() float64 { return float64(s.fetches.Load()) }, "cache", c.name)
@@ -187,22 +190,28 @@ func (cs *caches) route(r *edge.RouteSetup) {
 		return
 	}
 	var keys struct {
-		Cache string `toml:"cache"`
+		Cache RouteConfig `toml:"cache"`
 	}
 	r.Table.Decode(&keys)
-	if keys.Cache == "" {
+	conf := &keys.Cache
+	if conf.Name == "" {
 		return
 	}
-	i := slices.Index(cs.names, keys.Cache)
+	i := slices.Index(cs.names, conf.Name)
 	if i < 0 {
-		r.Table.Unknown("cache", "cache", keys.Cache, cs.names)
+		r.Table.Unknown("cache", "cache", conf.Name, cs.names)
 		return
 	}
 	c := cs.list[i]
-	r.Note("cache", c.name)
-	l := &lookup{cache: c, slot: cs.slot}
+	r.Note("cache", conf.note())
+	l := &lookup{cache: c, slot: cs.slot, opts: conf.options(&c.opts)}
+	if len(conf.Methods) > 0 {
+		l.keyed = &keyed{conf.Methods, int64(conf.MaxKeyBody)}
+	}
 	cs.lookups = append(cs.lookups, routeLookup{l, r.Table})
 	r.Add(edge.Lookup, l)
+	r.Add(edge.Rescue, &rescueFault{cache: c, slot: cs.slot})
+	r.Add(edge.Receive, &rescueAnswer{cache: c, slot: cs.slot})
 	r.Add(edge.Respond, &tell{cache: c, slot: cs.slot})
 	by := &routeCounters{}
 	for i, name := range resultNames {
@@ -357,7 +366,8 @@ func (cs *caches) purge(ctx *fasthttp.RequestCtx) {
 	}
 	n := c.carryOut(o)
 	c.purged.Add(0, uint64(n))
-	cs.h.Log.Info("cache purged by the admin interface", "cache", c.name, "what", o.words(), "soft", o.soft, "purged", n)
+	cs.h.Log.Info("cache purged by the admin interface", "cache", c.name, "what", o.words(), "soft", o.soft,
+		"purged", n)
 	ctx.SetContentType("application/json")
 	fmt.Fprintf(ctx, "{\"purged\": %d}\n", n)
 }

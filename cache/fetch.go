@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
 // fetching is one fetch: an exchange of its own, since the client that it began for may leave while
@@ -20,6 +20,9 @@ type fetching struct {
 	flight *flight
 	landed key // where the flight is known
 	route  string
+	opts   *fresh.Options
+	keyed  bool   // the method and the body are in the key
+	body   []byte // if they are
 	exact  []byte // the key of the request alone
 	url    []byte // in exact
 	auth   bool   // the request has Authorization
@@ -28,103 +31,15 @@ type fetching struct {
 	own          []byte // the lines of the answer's head that are for who leads
 	text         []byte // the whole key, as the request had it
 	old          *entry // what was found and is to be asked about; nil: nothing
+	number       uint64 // of old's body
+	usable       bool   // old may be used without asking, but not for this request
+	stored       bool   // the answer was stored before its head left
 	k            key    // of text, and of old
 	reader       *body  // of who leads
 	opened       bool
+	refreshes    bool  // nobody waits for it but the cache
 	asked        int64 // milliseconds since 1970
-	number       int64 // of the latest purge then
-}
-
-// fetchFor has the answer fetched, or waits for who is fetching it already.
-func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
-	if c.held.Load() > int64(c.conf.Size)/4 { // what is fetched is beside what is stored
-		r.status, r.why = miss, tooManyFetches
-		return edge.Next
-	}
-	if x.HasField(authorizationKey) {
-		if asksForPart(x) {
-			r.status, r.why = miss, authorizedPart
-			return edge.Next // what it brings is rarely stored
-		}
-		t := c.newFetch(x, r, newFlight(int64(c.conf.MaxObject), &c.held))
-		t.auth = true // shared with nobody: the answer may be its own
-		return t.lead(x, r)
-	}
-	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.held)
-	if first {
-		return c.newFetch(x, r, f).lead(x, r)
-	}
-	return c.follow(x, r, f)
-}
-
-// follow waits for the fetch of another request.
-func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
-	r.status, r.why = miss, waitedTooLong
-	timeout := c.conf.WaitTimeout
-	if x.Deadline > 0 {
-		timeout = min(timeout, time.Duration(x.Deadline-clock.Now()))
-	}
-	if !f.await(x, timeout) {
-		if x.Conn.Gone() {
-			x.Fault = edge.ClientGone
-			return edge.Answered
-		}
-		return edge.Next
-	}
-	switch {
-	case f.usesOld && (f.as != rescued || c.mayRescue(x, r)):
-		return c.serveOld(x, r, f)
-	case f.fault != nil:
-		x.Fault, x.Cause = f.fault, f.cause
-		return edge.Answered
-	case f.what == nil:
-		r.status, r.why = passed, notForAll
-		return edge.Next
-	}
-	text := append(r.text[:0], r.exact...)
-	if len(f.what.search) > 0 && r.rule.ParseRule(f.what.search) == nil {
-		text = c.conf.appendRuleKey(text[:0], x, r.route, &r.rule)
-	}
-	if len(f.what.vary) > 0 {
-		var encoded bool
-		if text, encoded = appendVariant(text, f.what.vary, x, r.accepts); encoded {
-			text[len(text)-1] = f.what.forms.slotFor(r.accepts)
-		}
-	}
-	if !bytes.Equal(text, f.what.key) {
-		return c.followVariant(x, r)
-	}
-	r.why = noReason
-	if b := f.read(); b != nil {
-		return c.serveFlight(x, r, f, f.what, b, collapsed)
-	}
-	// All others have read it, and it is stored by now; or it was too large, and each fetches it.
-	if use := c.find(x, r); use != fresh.Ask {
-		return c.serve(x, r, collapsed)
-	}
-	return edge.Next
-}
-
-// mayRescue tells that what is stored may be used for this request too when the target fails.
-func (c *cache) mayRescue(x *edge.Exchange, r *record) bool {
-	c.find(x, r)
-	return r.found && c.rescues(&r.entry, r.q.StaleIfError)
-}
-
-// followVariant goes on when the answer it waited for is for other values of the fields in Vary: what these
-// are
-// is known by now, so that it can wait with those that want the same.
-func (c *cache) followVariant(x *edge.Exchange, r *record) edge.Verdict {
-	if use := c.find(x, r); use != fresh.Ask {
-		r.why = noReason
-		return c.serve(x, r, collapsed)
-	}
-	if r.second {
-		r.why = otherVariant
-		return edge.Next
-	}
-	r.second = true
-	return c.fetchFor(x, r)
+	purges       int64 // the number of the latest purge then
 }
 
 // serveFlight makes what a fetch brings the answer, with the head that e has.
@@ -133,6 +48,8 @@ func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight, e *entry, b 
 	r.status = as
 	r.age = e.ageAt(c.millis(c.tick()))
 	r.ttl = e.lifetime - r.age
+	r.entry = *e
+	b.c, b.x, b.r = c, x, r
 	if c.unmodified(x, r, e) {
 		_ = b.Close() // it is not read
 		return edge.Answered
@@ -167,13 +84,18 @@ func (c *cache) serveFlightPart(x *edge.Exchange, r *record, e *entry, b *body, 
 // newFetch prepares a fetch for what r asks.
 func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
 	t := &fetching{c: c, flight: f, landed: r.k, text: bytes.Clone(r.text), k: r.k,
-		errorSeconds: r.q.StaleIfError}
+		errorSeconds: r.q.StaleIfError, opts: r.opts, keyed: r.keyed}
 	t.route, t.exact, t.url = r.route, bytes.Clone(r.exact), bytes.Clone(r.url)
 	t.y = c.copyRequest(x)
-	if r.found && r.entry.flags&(isPass|isSign) == 0 && r.object.Complete() {
+	if t.auth = x.HasField(authorizationKey); t.keyed {
+		body, _ := wholeBody(x) // it is, since the key has been made of it
+		t.body = bytes.Clone(body)
+		t.carry(x.Method)
+	}
+	if r.isAnswer() {
 		old := new(entry)
 		if old.parse(bytes.Clone(r.object.Meta)) == nil {
-			t.old = old
+			t.old, t.number, t.usable = old, r.object.Number(), r.lack == askedAnew
 			t.condition()
 		}
 	}
@@ -182,6 +104,9 @@ func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
 
 // condition makes the request one that asks whether what was found still holds (RFC 9111 section 4.3.1).
 func (t *fetching) condition() {
+	if string(t.y.Method) == "POST" { // which has none (RFC 9110 section 13.1.2)
+		return
+	}
 	if len(t.old.etag) > 0 {
 		t.y.Req.Set("If-None-Match", string(t.old.etag))
 	}
@@ -216,37 +141,46 @@ func (t *fetching) lead(x *edge.Exchange, r *record) edge.Verdict {
 		x.TakeOver(t.y)
 		return edge.Answered
 	case usesOld:
-		return t.c.serveOld(x, r, t.flight)
+		return t.serveOld(x, r)
 	}
-	r.stored = true
+	r.stored = t.stored
 	own := *t.flight.what
 	own.lines = t.own
 	return t.c.serveFlight(x, r, t.flight, &own, t.reader, first)
 }
 
-// serveOld answers with what was stored before the fetch.
-func (c *cache) serveOld(x *edge.Exchange, r *record, f *flight) edge.Verdict {
+// serveOld answers who leads with what was stored before the fetch, if that is what is stored still: another
+// answer was not confirmed for this client.
+func (t *fetching) serveOld(x *edge.Exchange, r *record) edge.Verdict {
+	c, f := t.c, t.flight
+	r.metaOnly = false
+	if f.as == revalidated {
+		r.q.Reset() // what the request asks for beyond freshness has been done
+	}
 	c.find(x, r)
-	if !r.found || r.entry.flags&isPass != 0 || !r.object.Complete() {
+	if !r.isAnswer() || !r.coded && r.object.Number() != t.number { // one that is encoded is fresh
 		r.why = forgotten
 		return edge.Next
 	}
-	r.upside = f.upside
+	if t.own != nil {
+		r.entry.lines = t.own
+	}
+	r.upside, r.why = f.upside, r.lacked
 	r.age = r.entry.ageAt(c.millis(c.tick()))
 	return c.serve(x, r, f.as)
 }
 
 // refresh has an answer fetched anew that is served stale meanwhile, once.
 func (c *cache) refresh(x *edge.Exchange, r *record) {
-	if c.fetches.Load() >= mostRefreshes || c.held.Load() > int64(c.conf.Size)/4 ||
-		x.HasField(authorizationKey) {
+	if c.fetches.Load() >= mostRefreshes || c.bodies.full() || x.HasField(authorizationKey) {
 		return
 	}
-	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.held)
+	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.bodies)
 	if !first {
 		return
 	}
 	t := c.newFetch(x, r, f)
+	t.usable = t.old != nil
 	go t.alone()
 }
 
@@ -257,8 +191,8 @@ const mostRefreshes = 1000
 func (t *fetching) alone() {
 	var f *edge.Fault // written to the log by Contain
 	defer edge.Contain(&f)
+	t.refreshes = true
 	if t.run() == unfit {
-		t.c.forget(t.k, t.text) // what is there now is not to be stored: what was there is no longer right
 		t.y.Finish(nil)
 	}
 }
@@ -286,7 +220,7 @@ func (t *fetching) run() outcome {
 		}
 	}()
 	for {
-		t.asked, t.number = c.millis(c.tick()), c.purges.latest.Load()
+		t.asked, t.purges = c.millis(c.tick()), c.purges.latest.Load()
 		f := edge.Fetch(t.y)
 		switch {
 		case f != nil:
@@ -298,7 +232,7 @@ func (t *fetching) run() outcome {
 				return usesOld
 			}
 			t.again()
-		case isError(t.y.Status()) && t.rescues():
+		case fresh.IsError(t.y.Status()) && t.rescues():
 			return t.keepOld(rescued)
 		default:
 			return t.take()
@@ -318,8 +252,8 @@ func (t *fetching) open(land bool) {
 // fail ends a fetch without an answer.
 func (t *fetching) fail(f *edge.Fault) outcome {
 	own := *f // one that belongs to y is gone soon
-	t.flight.fault, t.flight.cause = &own, t.y.Cause
-	if isError(f.Status) && t.rescues() {
+	t.flight.fault, t.flight.cause, t.flight.bad = &own, t.y.Cause, fresh.IsError(f.Status)
+	if fresh.IsError(f.Status) && t.rescues() {
 		return t.keepOld(rescued)
 	}
 	t.open(true)
@@ -333,6 +267,7 @@ func (t *fetching) keepOld(as status) outcome {
 	if t.y.Fault == nil {
 		t.flight.upside = t.y.Status()
 	}
+	t.flight.number = t.number
 	t.open(true)
 	t.y.Finish(t.y.Fault)
 	return usesOld
@@ -346,30 +281,48 @@ func (t *fetching) rescues() bool {
 // rescues tells that an entry may be used when the target fails; seconds is what the request says of that.
 func (c *cache) rescues(e *entry, seconds int64) bool {
 	most := e.rescue // 0 where the answer forbids it
-	if e.flags&mustRevalidate == 0 {
+	if e.flags&mustRevalidate == 0 && !fresh.IsError(e.status) {
 		most = max(most, seconds*1000)
 	}
 	return e.flags&alwaysAsk == 0 && most > 0 && e.ageAt(c.millis(c.tick()))-e.lifetime <= most
 }
 
-// isError tells that a status is an error in the sense of RFC 5861 section 4.
-func isError(status int) bool { return status == 500 || status >= 502 && status <= 504 }
-
 // pass leaves the answer to who leads; the others ask for themselves, and those that come in the next
-// seconds as well, if that is to be remembered.
+// seconds as well, if that is to be remembered. It changes nothing that is stored and of use: what the target
+// said to this client is not about others.
 func (t *fetching) pass(why reason, remember bool) outcome {
-	t.flight.why = why
-	if remember && !t.auth {
-		e := entry{at: t.asked, lifetime: passFor.Milliseconds(), flags: isPass, key: t.text}
-		t.c.forget(t.k, t.text)
-		_ = t.c.store.Put(t.k, e.append(nil), nil, e.seconds()) // else the next one finds out again
+	status := t.y.Status()
+	t.flight.why, t.flight.bad, t.flight.upside = why, fresh.IsError(status), status
+	switch {
+	case !remember || t.auth || !ordinary(status):
+	case t.refreshes:
+		if !t.c.holdsFresh(t.k, t.text) {
+			t.c.forget(t.k, t.text) // it is stale, and no longer what the target has for all
+		}
+	default:
+		t.c.rememberPass(t.k, t.text, t.asked)
 	}
 	t.open(true)
 	return unfit
 }
 
+// rememberPass remembers that what has a whole key, and was asked for at a time, is not to be stored, unless
+// something of use is.
+func (c *cache) rememberPass(k key, text []byte, at int64) {
+	if c.holdsUseful(k, text) {
+		return
+	}
+	e := entry{at: at, lifetime: passFor.Milliseconds(), flags: isPass, key: text}
+	c.forget(k, text)
+	_, _ = c.store.Put(k, e.append(nil), nil, e.seconds()) // else the next one finds out again
+}
+
 // passFor is how long it is remembered that an answer was not to be stored.
 const passFor = 30 * time.Second
+
+// ordinary reports whether an answer says something of the resource, and not of the request that asked, of
+// its client, or of a target in trouble.
+func ordinary(status int) bool { return status < 400 || status == 404 || status == 410 }
 
 // again prepares a request without conditions: the target has confirmed another answer than ours.
 func (t *fetching) again() {
@@ -380,18 +333,28 @@ func (t *fetching) again() {
 	y.Times.Start, y.Times.Head = t.y.Times.Start, t.y.Times.Head
 	y.Req.Del("If-None-Match")
 	y.Req.Del("If-Modified-Since")
-	t.c.forget(t.k, t.text)
+	if !t.c.holdsUseful(t.k, t.text) {
+		t.c.forget(t.k, t.text)
+	}
 	t.y, t.old = y, nil
+	if t.keyed {
+		t.carry(y.Method)
+	}
 }
 
 // take stores the answer, if that may be.
 func (t *fetching) take() outcome {
 	y, c := t.y, t.c
-	d := describe(y)
+	d := c.describe(y, t.auth)
 	d.Asked, d.Came = t.asked, c.millis(c.tick())
-	d.Authorization = t.auth
-	if why := d.Storable(&c.opts, d.validates()); why != fresh.Storable {
+	if t.keyed {
+		d.search = nil // the rule would have to be about the body
+	}
+	switch why := d.Storable(t.opts, d.validates()); {
+	case why != fresh.Storable:
 		return t.pass(notStorable+reason(why), why.Lasts())
+	case t.usable && d.Status >= 500:
+		return t.pass(besideCopy, false) // an error says nothing of what is stored (RFC 9111 section 4.3.3)
 	}
 	if y.OutLen > int64(c.conf.MaxObject) {
 		return t.pass(tooLarge, true)
@@ -399,11 +362,11 @@ func (t *fetching) take() outcome {
 	if d.crowded {
 		return t.pass(tooManyTags, true)
 	}
-	e := c.entryOf(d)
+	e := c.entryOf(d, t.opts)
 	k := t.address(e, d)
-	e.number, e.hashes = t.number, c.appendHashes(nil, t.url, d.tags)
+	e.number, e.hashes = t.purges, c.appendHashes(nil, t.url, d.tags)
 	f := t.flight
-	f.what, f.size = e, y.OutLen
+	f.what, f.size, f.age = e, y.OutLen, d.Age*1000
 	if t.own = e.lines; len(d.own) != len(d.lines) {
 		t.own = d.own
 	}
@@ -413,12 +376,12 @@ func (t *fetching) take() outcome {
 	t.open(false)
 	if w, ok := y.Out.(edge.Whole); ok {
 		if _, ok = w.Whole(); ok {
-			t.collect(k)
+			t.stored = t.collect(k)
 			return fetched
 		}
 	}
 	if y.Out == nil {
-		t.collect(k)
+		t.stored = t.collect(k)
 	} else {
 		go t.collect(k)
 	}
@@ -469,9 +432,10 @@ func (c *cache) variesBy(text []byte) []byte {
 // putUp stores a sign. One by which answers differ keeps what is known of their codings.
 func (c *cache) putUp(sign *entry) {
 	sign.lifetime = signFor.Milliseconds()
-	c.signing.Lock()
-	defer c.signing.Unlock()
 	k := c.hash(sign.key)
+	lock := c.writing.of(k)
+	lock.Lock()
+	defer lock.Unlock()
 	var had entry
 	if o, _, ok := c.store.GetMeta(k, nil); ok && had.parse(o.Meta) == nil && had.flags&isSign != 0 &&
 		bytes.Equal(had.key, sign.key) && bytes.Equal(had.vary, sign.vary) {
@@ -489,8 +453,9 @@ const pieceSize = 32 << 10
 // leastRoom is how little room is not worth another read, unless what is left of the body fits into it.
 const leastRoom = 2 << 10
 
-// collect reads the body for the readers of the flight, and stores it when all of it is there.
-func (t *fetching) collect(k key) {
+// collect reads the body for the readers of the flight, and stores it when all of it is there. It reports
+// whether it is stored.
+func (t *fetching) collect(k key) (stored bool) {
 	var panicked *edge.Fault
 	defer func() {
 		if panicked != nil {
@@ -509,9 +474,12 @@ func (t *fetching) collect(k key) {
 			buf = make([]byte, room)
 		}
 		n, err := y.Out.Read(buf)
+		if got <= f.most && got+int64(n) > f.most {
+			t.outgrown(k)
+		}
 		if n > 0 && !f.add(buf[:n:n]) {
 			t.end(edge.ClientGone) // too large to be stored, and nobody reads it
-			return
+			return false
 		}
 		buf, got = buf[n:], got+int64(n)
 		if err == io.EOF {
@@ -523,23 +491,32 @@ func (t *fetching) collect(k key) {
 				fault = edge.UpstreamTruncated
 			}
 			t.end(fault)
-			return
+			return false
 		}
 	}
+	var kept *store.Object
 	if !f.over {
-		t.c.keep(k, f.what, f.pieces)
+		var fits bool
+		if kept, fits = t.c.keepLatest(k, f.what, f.pieces); !fits {
+			t.outgrown(k)
+		}
 	}
-	t.end(nil)
+	t.c.flights.land(t.landed, f)
+	f.end(nil, kept)
+	t.y.Finish(nil)
+	return kept != nil
 }
 
-// end ends the fetch; what is stored is stored by now.
+// outgrown remembers that what is being fetched is too large to be stored: nobody has to wait for the next
+// one, and the target is asked for the parts of it.
+func (t *fetching) outgrown(k key) {
+	t.c.rememberPass(k, t.flight.what.key, t.c.millis(t.c.tick()))
+}
+
+// end ends a fetch whose body has not come to its end.
 func (t *fetching) end(fault *edge.Fault) {
 	t.c.flights.land(t.landed, t.flight)
-	if fault != nil {
-		t.flight.end(fault)
-	} else {
-		t.flight.end(nil)
-	}
+	t.flight.end(fault, nil)
 	t.y.Finish(fault)
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 )
 
@@ -29,23 +30,39 @@ type flight struct {
 	usesOld bool
 	as      status
 	upside  int
+	number  uint64 // of the body that usesOld is about
+	bad     bool   // the target has failed
+	age     int64  // milliseconds that the answer was old when it came, the time that it took apart
 
-	most int64         // bytes of a body that are kept
-	held *atomic.Int64 // bytes that all flights of the cache keep
+	most   int64 // bytes of a body that are kept
+	budget *budget
+	held   *atomic.Int64 // of budget, what length counts for
 
 	mu      sync.Mutex
 	more    *sync.Cond
 	pieces  [][]byte // of the body, from the one with the number dropped on
 	dropped int
-	length  int64 // of all pieces that are kept
-	over    bool  // the body is larger than most
+	length  int64         // of all pieces that are kept
+	over    bool          // the body is larger than most
+	stored  *store.Object // where readers go on when the pieces have been dropped; nil: they have not
 	ended   bool
 	failure error // why the body did not come to its end; nil otherwise
 	readers map[*body]struct{}
 }
 
-func newFlight(most int64, held *atomic.Int64) *flight {
-	f := &flight{head: make(chan struct{}), most: most, held: held, readers: map[*body]struct{}{}}
+// budget counts the bytes of bodies that are in memory beside what is stored.
+type budget struct {
+	fetching atomic.Int64 // of bodies that are still coming, or are not stored
+	finished atomic.Int64 // of bodies that are stored, and are still read
+	most     int64        // bound of each
+}
+
+// full reports whether no more may be fetched for the cache now.
+func (b *budget) full() bool { return b.fetching.Load() > b.most }
+
+func newFlight(most int64, b *budget) *flight {
+	f := &flight{head: make(chan struct{}), most: most, budget: b, held: &b.fetching,
+		readers: map[*body]struct{}{}}
 	f.more = sync.NewCond(&f.mu)
 	return f
 }
@@ -58,8 +75,9 @@ func (f *flight) add(b []byte) bool {
 	f.pieces = append(f.pieces, b)
 	f.keep(int64(len(b)))
 	f.more.Broadcast()
-	for f.length > f.most {
+	for most := f.most; f.length > most; {
 		f.over = true
+		most = min(f.most, window) // it is not stored: no more of it is kept than keeps its readers going
 		if len(f.readers) == 0 {
 			return false
 		}
@@ -69,6 +87,9 @@ func (f *flight) add(b []byte) bool {
 	}
 	return true
 }
+
+// window is how many bytes of a body that is not stored the fetch is ahead of the slowest reader.
+const window = 256 << 10
 
 // forget drops the pieces that all readers have read. f.mu is held.
 func (f *flight) forget() bool {
@@ -90,22 +111,68 @@ func (f *flight) keep(n int64) {
 	f.held.Add(n)
 }
 
-// end tells the readers that there is no more.
-func (f *flight) end(failure error) {
+// end tells the readers that there is no more. stored is where the body is now besides; nil: nowhere. Readers
+// of such a body are no fetch any more. They keep its pieces, as long as the budget has room, and else go on
+// from what is stored.
+func (f *flight) end(failure error, stored *store.Object) {
 	f.mu.Lock()
 	f.ended, f.failure = true, failure
+	switch n := f.length; {
+	case stored == nil || len(f.readers) == 0:
+	case f.budget.finished.Load()+n <= f.room() || stored.Whole():
+		f.held = &f.budget.finished
+		f.budget.fetching.Add(-n)
+		f.held.Add(n)
+	default:
+		f.stored = stored
+		f.drop()
+	}
 	f.letGo()
 	f.mu.Unlock()
 	f.more.Broadcast()
 }
 
+// room returns how many bytes of finished bodies there may be for this one to stay. One without a strong tag
+// has twice the room: when a part of what is stored is forgotten, the rest of it cannot be asked for
+// (chunks).
+func (f *flight) room() int64 {
+	if e := f.what; e != nil && len(e.etag) > 0 && e.etag[0] == '"' {
+		return f.budget.most
+	}
+	return 2 * f.budget.most
+}
+
 // letGo drops the body when nobody reads it any more. f.mu is held.
 func (f *flight) letGo() {
 	if f.ended && len(f.readers) == 0 {
-		f.dropped += len(f.pieces)
-		f.pieces = nil
-		f.keep(-f.length)
+		f.drop()
 	}
+}
+
+// drop drops all pieces. f.mu is held.
+func (f *flight) drop() {
+	f.dropped += len(f.pieces)
+	f.pieces = nil
+	f.keep(-f.length)
+}
+
+// hasHead reports whether what awaits the head has it already.
+func (f *flight) hasHead() bool {
+	select {
+	case <-f.head:
+		return true
+	default:
+		return false
+	}
+}
+
+// ageFor returns how old the answer e of the flight counts as for a request. The time that the fetch took
+// does not count for one that has waited during it: it would have taken as long by itself.
+func (f *flight) ageFor(e *entry, late bool, now int64) int64 {
+	if late {
+		return e.ageAt(now)
+	}
+	return f.age
 }
 
 // await waits for the head. It returns false when the client has left or the time is over.
@@ -136,6 +203,12 @@ type body struct {
 	f      *flight
 	piece  int // the number of the one it stands in
 	offset int
+	at     int64   // bytes that were read
+	rest   *chunks // reads on from what is stored; nil: the pieces are there
+
+	c *cache // these three are for rest
+	x *edge.Exchange
+	r *record
 }
 
 // read returns a reader of the body from its beginning; nil: that has been dropped already.
@@ -153,42 +226,71 @@ func (f *flight) read() *body {
 var errCut = errors.New("the fetch that this answer came from has broken off")
 
 // Read implements io.Reader: it waits for more of the body.
-func (b *body) Read(p []byte) (int, error) {
-	f := b.f
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	piece, err := b.next(true)
-	n := copy(p, piece)
-	b.advance(n)
+func (b *body) Read(p []byte) (n int, err error) {
+	rest := b.piecewise(true, func(piece []byte) int {
+		n = copy(p, piece)
+		return n
+	}, &err)
+	if rest != nil {
+		return rest.Read(p)
+	}
 	return n, err
 }
 
 // Piece implements edge.Pieced.
-func (b *body) Piece(wait bool) ([]byte, error) {
-	f := b.f
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	piece, err := b.next(wait)
-	b.advance(len(piece))
+func (b *body) Piece(wait bool) (piece []byte, err error) {
+	rest := b.piecewise(wait, func(all []byte) int {
+		piece = all
+		return len(all)
+	}, &err)
+	if rest != nil {
+		return rest.Piece(wait)
+	}
 	return piece, err
 }
 
 // discard goes on by what is there, up to n bytes.
-func (b *body) discard(n int64) (int64, error) {
+func (b *body) discard(n int64) (done int64, err error) {
+	rest := b.piecewise(true, func(piece []byte) int {
+		done = min(n, int64(len(piece)))
+		return int(done)
+	}, &err)
+	if rest != nil {
+		n = min(n, rest.to-rest.at)
+		rest.at += n
+		return n, nil
+	}
+	return done, err
+}
+
+// piecewise gives use what is there, and goes on by as many bytes as that returns. It returns the reader of
+// what is stored when the pieces have gone: use was not called then.
+func (b *body) piecewise(wait bool, use func(piece []byte) int, err *error) (rest *chunks) {
 	f := b.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	piece, err := b.next(true)
-	n = min(n, int64(len(piece)))
-	b.advance(int(n))
-	return n, err
+	var piece []byte
+	if f.stored == nil {
+		piece, *err = b.next(wait)
+	}
+	if f.stored != nil { // now, or since next has waited
+		if b.rest == nil {
+			b.rest = &chunks{c: b.c, x: b.x, r: b.r, o: f.stored, at: b.at, to: f.stored.Len}
+		}
+		*err = nil
+		return b.rest
+	}
+	b.advance(use(piece))
+	return nil
 }
 
 // next returns what is there; with wait, when there is something. f.mu is held.
 func (b *body) next(wait bool) ([]byte, error) {
 	f := b.f
-	for b.piece == f.dropped+len(f.pieces) {
+	for b.piece >= f.dropped+len(f.pieces) || f.stored != nil {
 		switch {
+		case f.stored != nil:
+			return nil, nil // it goes on there
 		case f.ended && f.failure == nil:
 			return nil, io.EOF
 		case f.ended:
@@ -207,6 +309,7 @@ func (b *body) advance(n int) {
 	if n == 0 {
 		return
 	}
+	b.at += int64(n)
 	if b.offset += n; b.offset == len(f.pieces[b.piece-f.dropped]) {
 		b.piece, b.offset = b.piece+1, 0
 		if f.over {
@@ -222,6 +325,9 @@ func (b *body) Close() error {
 	b.f.letGo()
 	b.f.mu.Unlock()
 	b.f.more.Broadcast()
+	if b.rest != nil {
+		return b.rest.Close()
+	}
 	return nil
 }
 
@@ -258,13 +364,13 @@ type flights struct {
 }
 
 // join returns the flight for a key; first tells that it is new, and the caller has to fetch.
-func (fs *flights) join(k key, most int64, held *atomic.Int64) (f *flight, first bool) {
+func (fs *flights) join(k key, most int64, b *budget) (f *flight, first bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if f = fs.by[k]; f != nil {
 		return f, false
 	}
-	f = newFlight(most, held)
+	f = newFlight(most, b)
 	if fs.by == nil {
 		fs.by = map[key]*flight{}
 	}

@@ -2,17 +2,19 @@ package cache
 
 import "github.com/penstock-edge/penstock/cache/fresh"
 
-// Where answers have content codings, or depend on Accept-Encoding, what is stored is told apart by what came
-// back, not by what was accepted: each coding has a slot, and so has what is not encoded. A request is answered
-// from any slot that is good for it: one of a coding that it accepts, or what is not encoded, once the target has
-// answered so to an offer of all that the request accepts. So nobody is given a coding that he does not accept,
-// and a client that accepts little does not decide for those that accept more.
+// Where answers have content codings, or depend on Accept-Encoding, what is stored is told apart by what
+// came back, not by what was accepted: each coding has a slot, and so has what is not encoded. A request
+// is answered from any slot that is good for it: one of a coding that it accepts, or what is not encoded,
+// once the target has answered so to an offer of all that the request accepts. So nobody is given a
+// coding that he does not accept, and a client that accepts little does not decide for those that accept
+// more.
 //
-// What fits into no slot, such as a coding that was not offered, has one for requests with the same offer alone.
-// The note that an answer is not to be stored stands there too, where nothing else is known.
+// What fits into no slot, such as a coding that was not offered, has one for requests with the same offer
+// alone. The note that an answer is not to be stored stands there too, where nothing else is known.
 
-// forms are what is known of the slots of a key, or what an answer adds to that: a bit for each coding that came
-// back, one for each offer that was answered without any, and, of an answer that fits into no slot, its offer.
+// forms are what is known of the slots of a key, or what an answer adds to that: a bit for each coding
+// that came back, one for each offer that was answered without any, and, of an answer that fits into no
+// slot, its offer.
 type forms uint16
 
 const (
@@ -22,8 +24,8 @@ const (
 	offerShift       = 12
 )
 
-// formOf returns what an answer with a coding is, given the offer that it answers; foreign tells that its coding
-// is none of the closed set.
+// formOf returns what an answer with a coding is, given the offer that it answers; foreign tells that its
+// coding is none of the closed set.
 func formOf(coding codingSet, foreign bool, offer codingSet) forms {
 	switch {
 	case foreign || coding&^offer != 0:
@@ -87,7 +89,8 @@ func (f forms) appendSlots(dst []byte, accepts codingSet) []byte {
 	return dst
 }
 
-// findForm looks into the slots that are good for a request. The key in r ends with the slot of its own offer.
+// findForm looks into the slots that are good for a request. The key in r ends with the slot of its own
+// offer.
 func (c *cache) findForm(r *record, known forms) fresh.Use {
 	own := r.text[len(r.text)-1]
 	var room [4]byte
@@ -117,8 +120,8 @@ func (c *cache) findSlot(r *record, slot byte) (use fresh.Use, ok bool) {
 	return c.findAnswer(r), true
 }
 
-// latest returns the best of several slots: what is fresh before what is not, and then what was asked for last
-// (RFC 9111 section 4). Slots that have nothing in memory stay, if that is so of all.
+// latest returns the best of several slots: what is fresh before what is not, and then what was asked for
+// last (RFC 9111 section 4). Slots that have nothing in memory stay, if that is so of all.
 func (c *cache) latest(r *record, slots []byte) []byte {
 	whole := r.metaOnly
 	r.metaOnly = true // bodies are not needed for that

@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"slices"
+	"strings"
 
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/store"
@@ -80,17 +81,22 @@ func (c *Config) keeps(name []byte) bool {
 	return (len(c.QueryKeep) == 0 || contains(c.QueryKeep, name)) && !contains(c.QueryDrop, name)
 }
 
+func hasPrefix(b []byte, prefix string) bool {
+	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
+}
+
+// contains reports whether a name is in a list, in which a * at the end stands for anything.
 func contains(list []string, b []byte) bool {
 	for _, s := range list {
-		if s == string(b) {
+		if prefix, open := strings.CutSuffix(s, "*"); s == string(b) || open && hasPrefix(b, prefix) {
 			return true
 		}
 	}
 	return false
 }
 
-// appendKey appends the whole key of a request: what it is asked of, the URL, and what else tells requests apart
-// by configuration. url is where in the key the URL is.
+// appendKey appends the whole key of a request: what it is asked of, the URL, and what else tells
+// requests apart by configuration. url is where in the key the URL is.
 func (c *Config) appendKey(dst []byte, x *edge.Exchange, route string) (text []byte, url []byte) {
 	dst = append(appendAsked(dst, x, route), 0)
 	at := len(dst)
@@ -100,8 +106,8 @@ func (c *Config) appendKey(dst []byte, x *edge.Exchange, route string) (text []b
 	return dst, dst[at:end]
 }
 
-// appendRuleKey appends the whole key of all requests whose queries say the same under a rule; without a rule
-// that of what knows the rule of the path.
+// appendRuleKey appends the whole key of all requests whose queries say the same under a rule; without a
+// rule that of what knows the rule of the path.
 func (c *Config) appendRuleKey(dst []byte, x *edge.Exchange, route string, q *fresh.QueryRule) []byte {
 	dst = append(appendAsked(dst, x, route), 0)
 	dst = append(append(c.appendPath(dst, x), '?'), ruled)
@@ -115,16 +121,17 @@ func (c *Config) appendRuleKey(dst []byte, x *edge.Exchange, route string, q *fr
 	return c.appendFields(dst, x)
 }
 
-// What stands before the parts of a key that are there only where they differ from the URL. It is in no URL, nor
-// in what tells routes apart.
+// What stands before the parts of a key that are there only where they differ from the URL. It is in no
+// URL, nor in what tells routes apart.
 const (
 	outPath = 4
 	outHost = 5
 	outSaid = 6
 )
 
-// appendAsked appends what a request is asked of, and as what it reaches that: the route's part, the path that a
-// rewrite has made and the host, where these are not those of the URL, and the host that a trusted proxy says.
+// appendAsked appends what a request is asked of, and as what it reaches that: the route's part, the path
+// that a rewrite has made and the host, where these are not those of the URL, and the host that a trusted
+// proxy says.
 func appendAsked(dst []byte, x *edge.Exchange, route string) []byte {
 	dst = append(dst, route...)
 	if len(x.OutPath) > 0 && !bytes.Equal(x.OutPath, x.Path) {

@@ -14,6 +14,8 @@ type lookup struct {
 	cache *cache
 	route string // what of the route its keys begin with, see resource
 	slot  int
+	opts  *fresh.Options // of the route; nil: those of the cache
+	keyed *keyed         // nil: none
 }
 
 // record is what the cache remembers of an exchange, in its slot.
@@ -32,10 +34,13 @@ type record struct {
 	lack   reason // why what was found, if anything, is not the answer
 	lacked reason // the same, before anything was fetched
 	route  string
-	exact  []byte // the key of the request alone
-	url    []byte // in exact
-	text   []byte // the whole key of the answer: exact, or by a rule for queries, and what Vary adds
-	base   int    // of text without what Vary adds
+	opts   *fresh.Options // that hold for the answer
+	keyed  bool           // the method and the body are in the key
+	freed  bool           // the client wants what is fresher, which is ignored
+	exact  []byte         // the key of the request alone
+	url    []byte         // in exact
+	text   []byte         // the whole key of the answer: exact, or by a rule for queries, and what Vary adds
+	base   int            // of text without what Vary adds
 	rule   fresh.QueryRule
 	coding *coding // an encoded form that is wanted; nil: none
 	// accepts are the codings that the request accepts.
@@ -72,6 +77,16 @@ func (r *record) release() {
 
 // Run implements edge.Filter.
 func (l *lookup) Run(x *edge.Exchange) edge.Verdict {
+	v := l.run(x)
+	if v == edge.Next && l.cache.conf.IgnoreClientNoCache {
+		if r := x.Slot[l.slot].(*record); r.freed { // run has put it there
+			dropNoCache(x)
+		}
+	}
+	return v
+}
+
+func (l *lookup) run(x *edge.Exchange) edge.Verdict {
 	r, ok := x.Slot[l.slot].(*record)
 	if !ok {
 		r = records.Get().(*record)
@@ -79,8 +94,14 @@ func (l *lookup) Run(x *edge.Exchange) edge.Verdict {
 		x.Slot[l.slot] = r
 	}
 	if !r.begun {
+		r.why = l.begin(x, r)
+		if r.why == noReason && r.keyed {
+			if v := l.keyed.read(x, r); v != edge.Next {
+				return v
+			}
+		}
 		r.begun = true
-		if r.why = l.begin(x, r); r.why != noReason {
+		if r.why != noReason {
 			return edge.Next
 		}
 	}
@@ -124,8 +145,12 @@ func (l *lookup) Run(x *edge.Exchange) edge.Verdict {
 	return c.fetchFor(x, r)
 }
 
-// asksForPart tells that the request wants less than the answer that would be stored.
+// asksForPart tells that the request wants less than the answer that would be stored. Parts are of what GET
+// brings (RFC 9110 section 14.2).
 func asksForPart(x *edge.Exchange) bool {
+	if m := string(x.Method); m != "GET" && m != "HEAD" {
+		return false
+	}
 	return string(x.Method) == "HEAD" || x.HasField(rangeKey)
 }
 
@@ -135,11 +160,15 @@ var onlyIfCached = &edge.Fault{Status: 504, Side: edge.SideClient, Code: "not_ca
 // begin reads the request and makes its key. It returns why the request is none for a cache.
 func (l *lookup) begin(x *edge.Exchange, r *record) reason {
 	c := l.cache
+	r.keyed = l.keyed.takes(x.Method)
 	switch m := string(x.Method); {
+	case r.keyed:
 	case m != "GET" && m != "HEAD":
 		return method
 	case x.In != nil:
 		return withBody // what a body changes is not in the key
+	}
+	switch {
 	case len(x.Upgrade) > 0:
 		return upgrade
 	}
@@ -150,6 +179,10 @@ func (l *lookup) begin(x *edge.Exchange, r *record) reason {
 	if !r.q.Present && is(x.Field(pragmaKey), "no-cache") { // RFC 9111 section 5.4
 		r.q.NoCache = true
 	}
+	if c.conf.IgnoreClientNoCache {
+		r.freed = r.q.NoCache || r.q.MaxAge >= 0 || r.q.MinFresh >= 0
+		r.q.NoCache, r.q.MaxAge, r.q.MinFresh = false, -1, -1
+	}
 	switch {
 	case r.q.NoStore:
 		return requestNoStore
@@ -157,8 +190,11 @@ func (l *lookup) begin(x *edge.Exchange, r *record) reason {
 		return withCookie
 	}
 	r.metaOnly = x.HasField(noneMatchKey) || x.HasField(modifiedSinceKey)
-	r.route, r.accepts = l.route, codingsOf(x)
+	r.route, r.accepts, r.opts = l.route, codingsOf(x), l.opts
 	r.coding = c.conf.wanted(x, r.accepts)
+	if r.opts == nil {
+		r.opts = &c.opts
+	}
 	r.exact, r.url = c.conf.appendKey(r.exact[:0], x, l.route)
 	return noReason
 }
@@ -167,7 +203,7 @@ func (l *lookup) begin(x *edge.Exchange, r *record) reason {
 func (c *cache) find(x *edge.Exchange, r *record) fresh.Use {
 	r.text = append(r.text[:0], r.exact...)
 	use, known := c.findText(x, r)
-	if !known && c.searching.Load() && c.byRule(x, r) {
+	if !known && !r.keyed && c.searching.Load() && c.byRule(x, r) {
 		use, _ = c.findText(x, r)
 	}
 	return use
@@ -189,10 +225,10 @@ func (c *cache) fromDisk(x *edge.Exchange, r *record, use fresh.Use) fresh.Use {
 	return use
 }
 
-// ruleOnDisk tells that the rule for queries that answers of the path have is on disk alone, and leaves what
-// it is found by in r.spare.
+// ruleOnDisk tells that the rule for queries that answers of the path have is on disk alone, and leaves
+// what it is found by in r.spare.
 func (c *cache) ruleOnDisk(x *edge.Exchange, r *record) bool {
-	if !c.searching.Load() {
+	if r.keyed || !c.searching.Load() {
 		return false
 	}
 	r.spare = c.conf.appendRuleKey(r.spare[:0], x, r.route, nil)
@@ -293,8 +329,8 @@ func (c *cache) weigh(r *record) fresh.Use {
 	return use
 }
 
-// mostGathered is the size of a body up to which all of it is read before the head is sent: none of its parts
-// can go meanwhile.
+// mostGathered is the size of a body up to which all of it is read before the head is sent: none of its
+// parts can go meanwhile.
 const mostGathered = 128 << 10
 
 // complete tells that all of the body that was found is there.
@@ -322,7 +358,8 @@ func (c *cache) get(r *record) bool {
 
 // appendVariant appends the values that a request has for the fields that an answer depends on (RFC 9111
 // section 4.1). Each has a byte before it that tells an empty field from none. encoded tells that
-// Accept-Encoding is among them: what is appended ends with a slot then, that for what the request accepts alone.
+// Accept-Encoding is among them: what is appended ends with a slot then, that for what the request
+// accepts alone.
 func appendVariant(dst, vary []byte, x *edge.Exchange, accepts codingSet) (_ []byte, encoded bool) {
 	for len(vary) > 0 {
 		var name []byte

@@ -8,15 +8,15 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
-// omission is a row of the table of fields that a fetch of the cache's own does not send on: targets are known
-// to look at them, and the key has none of them.
+// omission is a row of the table of fields that a fetch of the cache's own does not send on: targets are
+// known to look at them, and the key has none of them.
 type omission struct {
 	names  string // with a space between two; a * at the end stands for whatever follows
 	reason string
 }
 
-// omissions is that table. Names count by what is left of them without all that is no letter or digit, since
-// targets that put fields into variables do not tell the rest apart.
+// omissions is that table. Names count by what is left of them without all that is no letter or digit,
+// since targets that put fields into variables do not tell the rest apart.
 var omissions = []omission{
 	{"Range If-Range If-Match If-None-Match If-Modified-Since If-Unmodified-Since",
 		"ask for a part, or under a condition: a fetch is for the whole, under conditions of the cache's own"},
@@ -26,7 +26,8 @@ var omissions = []omission{
 		"X-Remote-Ip X-Remote-Addr Remote-Addr Fastly-Client-Ip Cf-Connecting-Ip* Cf-Pseudo-Ipv4 Cf-Ipcountry " +
 		"X-Azure-Clientip X-Azure-Socketip X-Envoy-External-Address X-Appengine-* Cloudfront-Viewer-*",
 		"the client's address, or what is known of it"},
-	{"X-Scheme X-Url-Scheme X-Forward-Proto Front-End-Https Cf-Visitor Cloudfront-Forwarded-Proto Fastly-Ssl X-Arr-Ssl",
+	{"X-Scheme X-Url-Scheme X-Forward-Proto Front-End-Https Cf-Visitor Cloudfront-Forwarded-Proto Fastly-Ssl " +
+		"X-Arr-Ssl",
 		"another scheme than the key's: redirects and links would lead there"},
 	{"X-Host X-Original-Host X-Http-Host-Override X-Host-Override X-Backend-Host Http-Host Proxy-Host",
 		"another host than the key's"},
@@ -36,8 +37,8 @@ var omissions = []omission{
 	{"X-Http-Method-Override X-Http-Method X-Method-Override X-Original-Method",
 		"another method than GET"},
 	{"Proxy", "becomes HTTP_PROXY in programs of the CGI kind: where their own requests go"},
-	{"Remote-User X-Remote-User X-Authenticated-User X-Webauth-User X-Auth-Request-* X-Client-Cert X-Ssl-Client-* " +
-		"Ssl-Client-*",
+	{"Remote-User X-Remote-User X-Authenticated-User X-Webauth-User X-Auth-Request-* X-Client-Cert " +
+		"X-Ssl-Client-* Ssl-Client-*",
 		"who the client is, as a proxy says: what that one alone may see is not for others"},
 	{"X-Wap-Profile Profile", "what the client's device is, as a document anywhere describes it"},
 	{"Translate X-Middleware-* X-Invoke-* X-Matched-Path X-Now-Route-Matches",
@@ -47,10 +48,11 @@ var omissions = []omission{
 // sent are fields of these kinds that a fetch sends on all the same: the key has what they say.
 var sent = []string{"X-Forwarded-Proto", "X-Forwarded-Host"}
 
-// vital are fields that are read here, or that the gateway sets: what a target could take for one of them is
-// left out.
+// vital are fields that are read here, or that the gateway sets: what a target could take for one of them
+// is left out.
 var vital = []string{"Host", "Cookie", "Authorization", "Accept", "Accept-Encoding", "Accept-Language",
-	"Accept-Charset", "Cache-Control", "Pragma", "Content-Length", "Content-Type", "Transfer-Encoding",
+	"Accept-Charset", "Cache-Control", "Pragma", "Content-Length", "Content-Type", "Content-Encoding",
+	"Content-Language", "Transfer-Encoding",
 	"Connection", "Upgrade", "Via", "X-Request-Id"}
 
 // omitter knows the table by folded names.
@@ -120,8 +122,8 @@ func (o *omitter) omits(name []byte) bool {
 	return !plainName(name)
 }
 
-// plainName reports whether a name has letters, digits and hyphens only. Others cannot be told from such a one
-// by targets that put fields into variables.
+// plainName reports whether a name has letters, digits and hyphens only. Others cannot be told from such
+// a one by targets that put fields into variables.
 func plainName(name []byte) bool {
 	for _, c := range name {
 		switch {

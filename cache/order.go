@@ -24,9 +24,9 @@ type order struct {
 // banFor is longer than any answer is kept that somebody would still use.
 const banFor = 366 * 24 * time.Hour
 
-const selectors = "want url=https://host/path?query, prefix=https://host/path, match=EXPRESSION, tag=NAME, each as " +
-	"often as you like, or all=1; for=1h ends a prefix or an expression; with soft=1 what is purged may be served " +
-	"while it is fetched anew"
+const selectors = "want url=https://host/path?query, prefix=https://host/path, match=EXPRESSION, tag=NAME, " +
+	"each as often as you like, or all=1; for=1h ends a prefix or an expression; with soft=1 what is purged " +
+	"may be served while it is fetched anew"
 
 // readOrder reads the arguments of a purge. The error says what is wrong with them.
 func (c *Config) readOrder(args *fasthttp.Args) (*order, error) {
@@ -93,7 +93,8 @@ func (o *order) takeMatch(value string) error {
 func (o *order) takeTag(value string) error {
 	tag := strings.TrimSpace(value)
 	if tag == "" || strings.ContainsFunc(tag, func(r rune) bool { return r <= ' ' || r == ',' || r == 0x7f }) {
-		return fmt.Errorf("must be one tag, without white space and commas; repeat tag= for several, it is %q", value)
+		return fmt.Errorf("must be one tag, without white space and commas; repeat tag= for several, it is %q",
+			value)
 	}
 	o.tags = append(o.tags, tag)
 	return nil
@@ -162,8 +163,8 @@ type tally struct {
 	rules []ban
 }
 
-// carryOut purges what an order names, and returns how many answers were there that cannot be served any more, or
-// with soft only stale.
+// carryOut purges what an order names, and returns how many answers were there that cannot be served any
+// more, or with soft only stale.
 func (c *cache) carryOut(o *order) int {
 	c.ordering.Lock()
 	defer c.ordering.Unlock()

@@ -59,8 +59,8 @@ const (
 	purged
 )
 
-// past is what purges were, before those with the number first and later ones. marks has those of the hashes that
-// are asked about.
+// past is what purges were, before those with the number first and later ones. marks has those of the
+// hashes that are asked about.
 type past struct {
 	first     int64
 	all, soft int64
@@ -173,8 +173,8 @@ func (p *purges) mark(h uint64, n int64, soft bool) {
 	p.marks[h] = m
 }
 
-// byRule purges all URLs with a prefix or, if match is not nil, that match it. now and until are milliseconds
-// since 1970.
+// byRule purges all URLs with a prefix or, if match is not nil, that match it. now and until are
+// milliseconds since 1970.
 func (p *purges) byRule(prefix []byte, match *regexp.Regexp, now, until int64, soft bool) (note []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -18,6 +18,8 @@ const (
 	// The request is none for a cache.
 	method
 	withBody
+	largeBody
+	withTrailer
 	upgrade
 	requestNoStore
 	withCookie
@@ -34,6 +36,7 @@ const (
 
 	// The answer is not to be stored.
 	local
+	besideCopy
 	tooLarge
 	tooManyTags
 	notStorable // plus a fresh.Reason
@@ -50,6 +53,8 @@ var reasonTexts = [notStorable + 1][2]string{
 	otherFields:    {"vary", "what is stored is for other values of the fields in Vary"},
 	method:         {"method", "only answers to GET are stored, and used for GET and HEAD"},
 	withBody:       {"body", "the request has a body, which is not in the key"},
+	largeBody:      {"body_too_large", "its body is larger than max_key_body, up to which it is in the key"},
+	withTrailer:    {"trailer", "trailers come behind its body, and are not in the key"},
 	upgrade:        {"upgrade", "the request wants another protocol"},
 	requestNoStore: {"request_no_store", "the request has Cache-Control: no-store"},
 	withCookie: {"cookie", `the request has a cookie; cookies = "ignore" takes them out, key_cookies makes ` +
@@ -63,8 +68,10 @@ var reasonTexts = [notStorable + 1][2]string{
 	otherVariant:   {"other_variant", "the answer it waited for is for other values of the fields in Vary"},
 	forgotten:      {"forgotten", "what was stored had to go meanwhile"},
 	local:          {"local", "the gateway itself has answered"},
+	besideCopy:     {"error", "it is an error, beside which what is stored is kept"},
 	tooLarge:       {"too_large", "its body is larger than max_object"},
-	tooManyTags:    {"too_many_tags", "it has more tags than are known of an answer, so that not each of them would purge it"},
+	tooManyTags: {"too_many_tags", "it has more tags than are known of an answer, so that not each of them " +
+		"would purge it"},
 }
 
 // word returns the reason in a word.

@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 
+	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
@@ -11,7 +12,7 @@ import (
 func (c *cache) copyRequest(x *edge.Exchange) *edge.Exchange {
 	y := new(edge.Exchange)
 	x.CopyTo(y)
-	y.Req.SetMethod("GET")
+	y.Req.SetMethod("GET") // for HEAD too; see carry
 	y.Method = y.Req.Method()
 	y.Conn = edge.Discard{}
 	y.Times.Start = clock.Now()
@@ -23,14 +24,17 @@ func (c *cache) copyRequest(x *edge.Exchange) *edge.Exchange {
 	return y
 }
 
-// strip takes out of a request what the key does not have, and makes what it has the one that all requests with
-// the key get: how this client has written it decides nothing for others.
+// strip takes out of a request what the key does not have, and makes what it has the one that all
+// requests with the key get: how this client has written it decides nothing for others.
 func (c *cache) strip(y *edge.Exchange) {
 	c.conf.omitter.strip(y)
 	nameHost(y)
 	replace(y, acceptEncodingKey, []byte(offers[codingsOf(y)]))
 	for _, name := range [...][]byte{acceptKey, acceptLanguageKey, acceptCharsetKey} {
 		replace(y, name, appendPreferences(nil, y, name))
+	}
+	if c.conf.IgnoreClientNoCache {
+		dropNoCache(y)
 	}
 	for _, name := range c.conf.keyHeaders {
 		setKeyed(y, name)
@@ -83,6 +87,19 @@ func (c *cache) keptCookies(y *edge.Exchange) (kept []byte) {
 		}
 	}
 	return kept
+}
+
+// dropNoCache takes out of a request what asks caches for something fresher than they have.
+func dropNoCache(x *edge.Exchange) {
+	x.Req.DelBytes(pragmaKey)
+	var kept []byte
+	for _, line := range x.Req.PeekAll("Cache-Control") {
+		kept = fresh.AppendIndifferent(kept, line)
+	}
+	x.Req.Del("Cache-Control")
+	if len(kept) > 0 {
+		x.Req.SetBytesV("Cache-Control", kept)
+	}
 }
 
 // setKeyed makes a field of the request what its key says of it: a target that reads another line than the

@@ -11,14 +11,14 @@ import (
 	"github.com/penstock-edge/penstock/edge/config"
 )
 
-// What is stored belongs to what the target was asked, not to the route that asked: routes share it that ask the
-// same pools for the same, wherever they stand in the file and whatever their names are.
+// What is stored belongs to what the target was asked, not to the route that asked: routes share it that
+// ask the same pools for the same, wherever they stand in the file and whatever their names are.
 
-// indifferent are the keys of a route that make no difference to an answer that is stored, or one that is in the
-// rest of its key. Any other makes the answers those of routes with the same value alone, so that a key which
-// is forgotten here costs hits and gives nothing wrong away.
+// indifferent are the keys of a route that make no difference to an answer that is stored, or one that is
+// in the rest of its key. Any other makes the answers those of routes with the same value alone, so that
+// a key which is forgotten here costs hits and gives nothing wrong away.
 var indifferent = []string{
-	"name", "priority", "cache", // of the route itself
+	"name", "priority", // of the route itself
 	"hosts", "path", "prefix", "query", "listeners", "schemes", // the URL is in the key
 	"methods",                                              // only answers to GET are stored
 	"rewrite", "strip_prefix", "preserve_host", "set_host", // what they make of it is in the key
@@ -29,15 +29,17 @@ var indifferent = []string{
 	"redirect", "respond", // what the gateway itself answers is not stored
 }
 
-// resource returns what of a route the keys of its answers begin with: the pools, and a hash of all keys that
-// may make a difference and of the names of what else is in keys. The file is finished.
+// resource returns what of a route the keys of its answers begin with: the pools, and a hash of all keys
+// that may make a difference and of the names of what else is in keys. The file is finished.
 func resource(t *config.Table, c *Config) string {
 	var rest strings.Builder
 	keys := t.Keys()
 	slices.Sort(keys)
 	for _, key := range keys {
-		if !slices.Contains(indifferent, key) {
-			v, _ := t.Value(key)
+		v, _ := t.Value(key)
+		switch {
+		case slices.Contains(indifferent, key), key == "cache" && v.Table() == nil: // its name alone
+		default:
 			fmt.Fprintf(&rest, "%q=", key)
 			writeValue(&rest, v)
 		}

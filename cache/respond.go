@@ -102,8 +102,8 @@ func floor(ms int64) int64 {
 // section 4.4): its URL, and those that the answer names on the same host.
 func (c *cache) invalidate(x *edge.Exchange, r *record) {
 	switch string(x.Method) {
-	case "OPTIONS", "TRACE", "PROPFIND":
-		return // safe
+	case "OPTIONS", "TRACE", "PROPFIND", "QUERY", "REPORT", "SEARCH":
+		return // safe: RFC 9110, 4918, 10008, 3253 and 5323
 	}
 	if s := x.Status(); x.Fault != nil || s < 200 || s >= 400 {
 		return

@@ -63,14 +63,14 @@ func (s *second) wanted(meta []byte) bool {
 // loaded lists what is on disk from before.
 func (s *second) loaded(k disk.Key, meta []byte) {
 	var e entry
-	if e.parse(meta) == nil && e.isAnswer() {
+	if e.parse(meta) == nil && e.canBePurged() {
 		s.listed.add(s.hash(e.key), key(k), e.hashes, func(*node) bool { return true })
 	}
 }
 
 // list lists an answer that is stored.
 func (s *second) list(k key, e *entry) {
-	if !e.isAnswer() {
+	if !e.canBePurged() {
 		return
 	}
 	var below disk.Key
@@ -91,13 +91,13 @@ func (s *second) listedAt(n *node, buf *[]byte) (e entry, ok bool) {
 	if shared := s.memory.Load(); shared != nil {
 		var o store.Object
 		if o, *buf, ok = shared.store.GetMeta(n.key, (*buf)[:0]); ok {
-			ok = e.parse(o.Meta) == nil && e.isAnswer()
+			ok = e.parse(o.Meta) == nil && e.canBePurged()
 			return e, ok
 		}
 	}
 	if s.tier != nil {
 		meta := s.tier.Meta(disk.Key(n.disk))
-		ok = meta != nil && e.parse(meta) == nil && e.isAnswer()
+		ok = meta != nil && e.parse(meta) == nil && e.canBePurged()
 	}
 	return e, ok
 }
@@ -115,16 +115,86 @@ func (s *second) writeDown(note []byte) {
 	}
 }
 
-// keep stores an entry that is found by k and its body. On disk first: promote relies on it.
-func (c *cache) keep(k key, e *entry, body [][]byte) {
+// keep stores an entry that is found by k and its body. On disk first: promote relies on it. It returns what
+// is in memory; nil: it does not fit there, and what is on disk alone would never be read.
+func (c *cache) keep(k key, e *entry, body [][]byte) *store.Object {
 	meta, n := e.append(nil), e.seconds()
 	c.store.At(c.until(0))
 	if t := c.tier; t != nil {
 		t.Put(e.key, meta, body, c.until(n))
 	}
-	_ = c.store.Put(k, meta, body, n) // else the next one fetches it again
+	o, err := c.store.Put(k, meta, body, n)
+	if err != nil {
+		if t := c.tier; t != nil {
+			t.Delete(e.key)
+		}
+		return nil
+	}
 	c.list(k, e)
 	c.forgetCoded(e.key)
+	return &o
+}
+
+// keepLatest is keep for an answer. One that was asked for earlier does not take the place of one that was
+// asked for later: what a slow fetch brings is old. fits is false when there is no room for it at all.
+func (c *cache) keepLatest(k key, e *entry, body [][]byte) (o *store.Object, fits bool) {
+	lock := c.writing.of(k)
+	lock.Lock()
+	defer lock.Unlock()
+	if now := c.peek(k, e.key); now != nil && now.flags&notAnswer == 0 && now.at > e.at {
+		return nil, true
+	}
+	o = c.keep(k, e, body)
+	return o, o != nil
+}
+
+// renewLatest is renewKept under the same condition.
+func (c *cache) renewLatest(k key, o *store.Object, e *entry) {
+	lock := c.writing.of(k)
+	lock.Lock()
+	defer lock.Unlock()
+	if now := c.peek(k, e.key); now != nil && now.at <= e.at {
+		c.renewKept(k, o, e)
+	}
+}
+
+// writing are the locks under which answers are compared with what is stored, and stored; each is that of
+// many keys. Nobody waits for anything under one.
+type writing [64]sync.Mutex
+
+func (w *writing) of(k key) *sync.Mutex { return &w[k[0]%byte(len(w))] }
+
+// peek returns what is stored under a whole key, which is found by k, without its body; nil: nothing.
+func (c *cache) peek(k key, text []byte) *entry {
+	o, _, ok := c.store.GetMeta(k, nil)
+	e := new(entry)
+	if !ok || e.parse(o.Meta) != nil || !bytes.Equal(e.key, text) {
+		return nil
+	}
+	return e
+}
+
+// holdsFresh reports whether what is stored under a whole key may be used without asking, or leads to such.
+func (c *cache) holdsFresh(k key, text []byte) bool {
+	return c.holds(k, text, func(e *entry, age int64) bool { return age < e.lifetime })
+}
+
+// holdsUseful reports whether what is stored under a whole key is of any use: fresh, stale and still served,
+// to be asked about each time, or what leads to other answers.
+func (c *cache) holdsUseful(k key, text []byte) bool {
+	return c.holds(k, text, func(e *entry, age int64) bool {
+		return e.flags&alwaysAsk != 0 || age < e.lifetime+max(e.revive, e.rescue, 0)
+	})
+}
+
+func (c *cache) holds(k key, text []byte, use func(e *entry, age int64) bool) bool {
+	e := c.peek(k, text)
+	if e == nil || e.flags&isPass != 0 {
+		return false
+	}
+	now := c.millis(c.tick())
+	return e.flags&(isSign|isSearch) != 0 ||
+		use(e, e.ageAt(now)) && c.purges.judge(e.number, nil, e.hashes, now) != purged
 }
 
 // until returns the time n seconds from now in seconds since 1970.
@@ -152,7 +222,7 @@ func (c *cache) promote(k key, text []byte) bool {
 	if e.parse(o.Meta) != nil || !bytes.Equal(e.key, text) || left <= 0 {
 		return false
 	}
-	if err := c.store.Put(k, o.Meta, [][]byte{o.Body}, int(min(left, 1<<30))); err != nil {
+	if _, err := c.store.Put(k, o.Meta, [][]byte{o.Body}, int(min(left, 1<<30))); err != nil {
 		return false
 	}
 	if !t.Current(text, o) {
@@ -168,7 +238,10 @@ func (c *cache) renewKept(k key, o *store.Object, e *entry) {
 	if t := c.tier; t != nil {
 		t.Renew(e.key, o.Meta, meta, c.until(n))
 	}
-	_ = c.store.Renew(k, o, meta, n) // else it stays as it was, and is asked about again
 	c.list(k, e)
-	c.forgetCoded(e.key)
+	if c.store.Renew(k, o, meta, n) != nil { // it stays as it was, and is asked about again
+		c.forgetCoded(e.key)
+		return
+	}
+	c.renewCoded(k, o.Meta, e, meta)
 }

@@ -33,7 +33,7 @@ func (c *cache) serve(x *edge.Exchange, r *record, as status) edge.Verdict {
 // clientHas tells that the client has an answer already.
 func clientHas(x *edge.Exchange, e *entry) bool {
 	none := x.HasField(noneMatchKey)
-	if !none && !x.HasField(modifiedSinceKey) || e.status != 200 {
+	if !none && !x.HasField(modifiedSinceKey) || e.status != 200 || string(x.Method) == "POST" {
 		return false
 	}
 	if none {

@@ -9,11 +9,11 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 )
 
-// appendAuthority appends an authority in the one form that the cache knows it in: in lower case, without a dot
-// at its end and without the port that the scheme has anyway.
+// appendAuthority appends an authority in the one form that the cache knows it in: in lower case, without
+// a dot at its end and without the port that the scheme has anyway.
 func appendAuthority(dst []byte, scheme string, authority []byte) []byte {
 	name, port := authority, []byte(nil)
-	if i := bytes.LastIndexByte(authority, ':'); i > bytes.LastIndexByte(authority, ']') { // an IPv6 address has colons
+	if i := bytes.LastIndexByte(authority, ':'); i > bytes.LastIndexByte(authority, ']') { // not in an address
 		name, port = authority[:i], authority[i+1:]
 	}
 	if n := len(name); n > 1 && name[n-1] == '.' {
@@ -41,9 +41,11 @@ func appendHosts(dst []byte, scheme string, hosts []byte) []byte {
 	return appendAuthority(dst, scheme, hosts)
 }
 
-var errNoURL = errors.New("must be a URL as clients ask for it, with scheme and host: https://host/path?query")
+var errNoURL = errors.New("must be a URL with scheme and host, as clients ask for it: " +
+	"https://host/path?query")
 
-// canonicalURL returns a URL as the key of a request for it has it. The error says why no request can have it.
+// canonicalURL returns a URL as the key of a request for it has it. The error says why no request can
+// have it.
 func (c *Config) canonicalURL(url string) ([]byte, error) {
 	x, err := asked(url)
 	if err != nil {
@@ -60,7 +62,8 @@ func asked(url string) (*edge.Exchange, error) {
 		return nil, errNoURL
 	}
 	if strings.ContainsFunc(url, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return nil, errors.New("has white space or control characters, which no URL has: write %2520 for its %20 and %2B for its +")
+		return nil, errors.New("has white space or control characters, which no URL has: write %2520 for its %20 " +
+			"and %2B for its +")
 	}
 	x := new(edge.Exchange)
 	x.Reset()
@@ -80,7 +83,8 @@ func (c *Config) canonicalPrefix(prefix string) ([]byte, error) {
 		return nil, errors.New("must not end with a dot segment, which names what is above it")
 	}
 	if inQuery && c.picks() {
-		return nil, errors.New("must end before the query, of which query_keep, query_drop or sort_query make another")
+		return nil, errors.New("must end before the query, of which query_keep, query_drop or sort_query make " +
+			"another")
 	}
 	x, err := asked(path)
 	if err != nil {

@@ -336,10 +336,10 @@ func (x *Exchange) Replayable() bool {
 }
 
 // Repeatable tells that the request may reach an upstream twice without harm: its method is idempotent (RFC
-// 9110 9.2.2), its client has given it an Idempotency-Key, or its route says so.
+// 9110 9.2.2, RFC 10008), its client has given it an Idempotency-Key, or its route says so.
 func (x *Exchange) Repeatable() bool {
 	switch string(x.Method) {
-	case "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE":
+	case "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "QUERY":
 		return true
 	}
 	return x.Plan != nil && x.Plan.RetryUnsafe || x.HasField(idempotencyKey)

@@ -31,7 +31,7 @@ func (c *Check) Name() string {
 func Checks() []Check {
 	var all []Check
 	for _, part := range [][]Check{
-		storing, reusing, revalidating, directing, beyond, partial, telling, targeting, staleness,
+		storing, reusing, revalidating, directing, beyond, partial, telling, targeting, staleness, questions,
 	} {
 		all = append(all, part...)
 	}

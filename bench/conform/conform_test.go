@@ -35,7 +35,7 @@ func TestChecks(t *testing.T) {
 		if !slices.Contains(Levels, c.Level) {
 			t.Errorf("%s: level %q", c.Name(), c.Level)
 		}
-		if !slices.Contains([]string{"9110", "9111", "9211", "9213", "5861"}, c.RFC) || c.Section == "" {
+		if !slices.Contains([]string{"9110", "9111", "9211", "9213", "5861", "10008"}, c.RFC) || c.Section == "" {
 			t.Errorf("%s: of RFC %q section %q", c.Name(), c.RFC, c.Section)
 		}
 		if c.Requirement == "" || strings.ContainsAny(c.Requirement, "`\n") || c.Run == nil {

@@ -4,6 +4,7 @@ package conform
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -95,9 +96,11 @@ func (o *Origin) serve(c net.Conn) {
 		if err != nil {
 			return
 		}
-		if _, err := io.Copy(io.Discard, req.Body); err != nil {
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
 			return
 		}
+		req.Body = io.NopCloser(bytes.NewReader(body)) // for who answers
 		a := Answer{Status: 404}
 		o.mu.Lock()
 		if s := o.scripts[req.URL.Path]; s != nil {

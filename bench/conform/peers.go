@@ -63,7 +63,7 @@ targets = ["@ORIGIN@"]
 [[route]]
 prefix = "/"
 pool = "origin"
-cache = "main"
+cache = { name = "main", methods = ["QUERY"] }
 [cache.main]
 size = "64MiB"
 `

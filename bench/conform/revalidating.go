@@ -120,6 +120,13 @@ var confirmed = []Check{
 		}
 		c.Want("afterwards", c.confirmed("/a", forAll, tag), 200, digits)
 	}},
+	{"9111", "4.3.3", "MAY", "keep what is stored beside an error 5xx, and ask about it again", func(c *Case) {
+		c.keep("/a", forAll, tooOld, tag)
+		c.Do("/a", answer(503, "fault"))
+		c.Want("error", c.again("/a"), 503, "fault")
+		c.Do("/a", confirms(forAll, tag))
+		c.Want("confirmed", c.Get("/a"), 200, digits)
+	}},
 	{"9111", "4.3.4", "is", "use again, and as fresh, what a 304 confirms", func(c *Case) {
 		for path, validator := range map[string]string{"/strong": tag, "/weak": `ETag: W/"v1"`,
 			"/date": "Last-Modified: " + modified} {

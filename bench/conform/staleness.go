@@ -118,6 +118,14 @@ var rescued = []Check{
 		c.Do("/a", answer(503, "down"))
 		c.Want("stale", c.Get("/a"), 200, digits)
 	}},
+	{"5861", "4", "MAY", "serve what is stale also when the error says that it is fresh", func(c *Case) {
+		c.keep("/a", rescuable, tooOldBy10)
+		c.Do("/a", answer(500, "fault", forAll))
+		for range 2 {
+			c.Want("stale", c.Get("/a"), 200, digits)
+		}
+		c.askedAgain("/a")
+	}},
 	{"5861", "4", "is", "let the status 404 through, which is no error", func(c *Case) {
 		c.keep("/a", rescuable, tooOldBy10)
 		c.Do("/a", answer(404, "gone"))

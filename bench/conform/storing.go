@@ -36,9 +36,17 @@ var admission = []Check{
 				"Location: /elsewhere"}}, 1)
 		}
 	}},
+	{"9111", "3", "MAY", "store what has an error or an unknown status and explicit freshness", func(c *Case) {
+		for _, status := range []int{299, 303, 400, 403, 499, 500, 502, 503, 504, 599} {
+			for path, field := range map[string]string{"/age": forAll, "/date": "Expires: " + in(100)} {
+				c.repeat("GET", fmt.Sprint(path, status), Answer{Status: status, Body: digits,
+					Fields: []string{field, "Location: /elsewhere"}}, 1)
+			}
+		}
+	}},
 	{"9111", "3", "MUST NOT",
 		"store what has no freshness and a status for which none may be guessed", func(c *Case) {
-			for _, status := range []int{302, 307, 400, 403, 500, 503} {
+			for _, status := range []int{299, 302, 303, 307, 400, 403, 499, 500, 502, 503, 504, 599} {
 				c.repeat("GET", fmt.Sprint("/", status), Answer{Status: status, Body: digits,
 					Fields: []string{"Last-Modified: " + modified, "Location: /elsewhere"}}, 2)
 			}
@@ -69,10 +77,10 @@ var admission = []Check{
 var storedFields = []Check{
 	{"9111", "3.1", "MUST", "keep all fields, also those that it does not know", func(c *Case) {
 		first := c.keep("/a", forAll, "X-Unknown: a  b", "x-lines: 1", "X-Other: o", "X-LINES: 2",
-			"Warning: 199 - x", "Link: </a>; rel=b", "Link: </c>; rel=d")
+			"Warning: 199 - x", "Set-Cookie2: a=b", "Link: </a>; rel=b", "Link: </c>; rel=d")
 		for what, r := range map[string]Reply{"first": first, "stored": c.asks("/a", 200, digits)} {
 			for name, want := range map[string][]string{"X-Unknown": {"a  b"}, "X-Other": {"o"}, "X-Lines": {"1", "2"},
-				"Warning": {"199 - x"}, "Link": {"</a>; rel=b", "</c>; rel=d"}} {
+				"Warning": {"199 - x"}, "Set-Cookie2": {"a=b"}, "Link": {"</a>; rel=b", "</c>; rel=d"}} {
 				if got := r.Header.Values(name); !slices.Equal(got, want) {
 					c.Errorf("%s: %s is %q, want %q", what, name, got, want)
 				}

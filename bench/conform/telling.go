@@ -283,6 +283,14 @@ var details = []Check{
 			c.Errorf("not stored: %q", r.Header.Values("Cache-Status"))
 		}
 	}},
+	{"9211", "2.5", "is", "not say stored of an answer that breaks off", func(c *Case) {
+		for path, chunked := range map[string]bool{"/length": false, "/chunked": true} {
+			c.Do(path, cut(chunked))
+			if r := c.Get(path); c.says(r).is("stored", true) {
+				c.Errorf("%s: %q", path, r.Header.Values("Cache-Status"))
+			}
+		}
+	}},
 	{"9211", "2.6", "is", "say collapsed of a request that took another's fetch", func(c *Case) {
 		for try := range 20 { // until some have come in time
 			path := fmt.Sprint("/", try)

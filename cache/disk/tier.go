@@ -75,8 +75,8 @@ type Options struct {
 	// Wanted says of the oldest objects, before they go, which are worth being written once more. It is
 	// given their metas. nil: none.
 	Wanted func(meta []byte) bool
-	// Loaded is told of each object that is found on disk when the tier is loaded; it may have been deleted after
-	// that, or be told of twice. nil: nobody is.
+	// Loaded is told of each object that is found on disk when the tier is loaded; it may have been
+	// deleted after that, or be told of twice. nil: nobody is.
 	Loaded func(k Key, meta []byte)
 	// Journal is loaded with the tier, if there is one.
 	Journal *Journal

@@ -47,6 +47,24 @@ func (d *Directives) Add(value []byte) {
 	}
 }
 
+// AppendIndifferent appends the directives of a request's line to dst but for those that ask for something
+// fresher than what is fresh: no-cache, max-age and min-fresh.
+func AppendIndifferent(dst, value []byte) []byte {
+	for len(value) > 0 {
+		name, _, _, rest := next(value)
+		text := bytes.Trim(value[:len(value)-len(rest)], " \t,")
+		value = rest
+		if len(name) == 0 || is(name, "no-cache") || is(name, "max-age") || is(name, "min-fresh") {
+			continue
+		}
+		if len(dst) > 0 {
+			dst = append(dst, ", "...)
+		}
+		dst = append(dst, text...)
+	}
+	return dst
+}
+
 // next takes a directive off the beginning: its name, and its argument without quotes.
 func next(b []byte) (name, arg []byte, has bool, rest []byte) {
 	b = bytes.TrimLeft(b, " \t,")

@@ -130,8 +130,21 @@ func TestStorable(t *testing.T) {
 	f(Storable, "max-age=1, must-revalidate", auth)
 	f(Storable, "s-maxage=1", auth)
 	f(NotPartial, "max-age=1", status(206)) // 3.3
-	f(NotStatus, "max-age=1", status(500))
-	f(Storable, "max-age=1", status(404))
+	for _, code := range []int{206, 304, 401, 407, 408, 411, 412, 413, 415, 416, 417, 425, 426, 428, 429, 431, 511, 103, 600} {
+		if got := answer("max-age=1", status(code)).Storable(&Options{}, false); got != NotStatus && got != NotPartial {
+			t.Errorf("%d: %v", code, got)
+		}
+	}
+	for _, code := range []int{299, 303, 400, 404, 499, 500, 502, 503, 504, 599} { // section 3: any final status that says so
+		f(Storable, "max-age=1", status(code))
+		f(Storable, "s-maxage=1", status(code))
+		f(Storable, "", status(code), func(r *Response) { r.Expires = r.Date + 1000 })
+		if got := answer("", status(code)).Storable(&Options{}, false); got != NoFreshness {
+			t.Errorf("%d without freshness: %v", code, got)
+		}
+	}
+	f(Storable, "max-age=1, must-understand", status(500))
+	f(NotStatus, "max-age=1, must-understand, no-store", status(599))
 	f(Storable, "", func(r *Response) { r.Expires = r.Date + 1000 })
 	f(NoFreshness, "", func(r *Response) { r.ExpiresBad = true })
 	if got := answer("no-cache").Storable(&Options{}, true); got != Storable {
@@ -143,11 +156,42 @@ func TestStorable(t *testing.T) {
 	if got := answer("").Storable(&Options{Default: 1000}, false); got != Storable {
 		t.Errorf("a default: %v", got)
 	}
+	over := &Options{IgnoreNoStore: true, IgnorePrivate: true}
+	for cc, want := range map[string]Reason{"no-store, max-age=1": Storable, "private, max-age=1": Storable, "private, no-store": NoFreshness} {
+		if got := answer(cc).Storable(over, false); got != want {
+			t.Errorf("%q overruled: %v", cc, got)
+		}
+	}
+	for cc, want := range map[string]Reason{"no-store, max-age=1, public": NoStore, "private, s-maxage=1": Private, "max-age=1": Authorization} {
+		if got := answer(cc, auth).Storable(over, false); got != want {
+			t.Errorf("%q overruled for Authorization: %v", cc, got)
+		}
+	}
+	if got := answer("max-age=1", func(r *Response) { r.NoStore = true }).Storable(over, false); got != NoStore {
+		t.Errorf("no-store of a request overruled: %v", got)
+	}
 	if got := answer("max-age=0").Storable(&Options{Revive: 1000, Rescue: 1000}, false); got != NoFreshness {
 		t.Errorf("stale at once, and the cache alone would use it so: %v", got)
 	}
 	if got := answer("", status(302)).Storable(&Options{Default: 1000}, false); got != NoFreshness {
 		t.Errorf("a default for a status without one: %v", got)
+	}
+	if got := answer("public", status(302)).Storable(&Options{Default: 1000}, false); got != Storable { // 4.2.2
+		t.Errorf("a default for what may be stored as it says: %v", got)
+	}
+}
+
+func TestAppendIndifferent(t *testing.T) {
+	for value, want := range map[string]string{
+		"": "", "no-cache": "", "max-age=0": "", "MIN-FRESH = 5 , x": "x", "no-store": "no-store", " a, no-cache ,, b=\"c, no-cache\" ": `a, b="c, no-cache"`,
+		"only-if-cached, max-age=3, max-stale=5": "only-if-cached, max-stale=5", `no-cache="a", x=1`: "x=1", `a="b`: `a="b`,
+	} {
+		if got := AppendIndifferent(nil, []byte(value)); string(got) != want {
+			t.Errorf("%q: %q, want %q", value, got, want)
+		}
+	}
+	if got := AppendIndifferent([]byte("a"), []byte("no-cache, b")); string(got) != "a, b" {
+		t.Errorf("behind another line: %q", got)
 	}
 }
 
@@ -167,7 +211,20 @@ func TestLifetime(t *testing.T) {
 	f(24*3600_000, answer("", func(r *Response) { r.Modified = r.Date - 11*24*3600_000 }), Options{Heuristic: true})
 	f(9000, answer("max-age=9", func(r *Response) { r.Modified = r.Date - 1_000_000 }), Options{Heuristic: true})
 	f(7000, answer(""), Options{Default: 7000})
+	by := &ByStatus{}
+	by.Set(200, 3000)
+	by.Set(500, 4000)
+	by.Set(404, 0)
+	f(3000, answer(""), Options{ByStatus: by, Default: 7000, Min: 5000, Heuristic: true}) // it is exact
+	f(9000, answer("max-age=9"), Options{ByStatus: by})
+	f(0, answer("", func(r *Response) { r.ExpiresBad = true }), Options{ByStatus: by})
+	f(4000, answer("", func(r *Response) { r.Status = 500 }), Options{ByStatus: by})
+	f(0, answer("", func(r *Response) { r.Status = 404 }), Options{ByStatus: by, Default: 7000})
+	f(7000, answer("", func(r *Response) { r.Status = 410 }), Options{ByStatus: by, Default: 7000})
 	f(8000, answer("max-age=2"), Options{Min: 8000})
+	f(8000, answer("", func(r *Response) { r.ExpiresBad = true }), Options{Min: 8000}) // as max-age=0
+	f(8000, answer("", func(r *Response) { r.Expires = r.Date - 1000 }), Options{Min: 8000})
+	f(0, answer("", func(r *Response) { r.ExpiresBad, r.Expires = true, r.Date+9000 }), Options{Default: 5000})
 	f(3000, answer("max-age=9"), Options{Max: 3000})
 }
 
@@ -226,6 +283,15 @@ func TestStale(t *testing.T) {
 	f("max-age=1, proxy-revalidate", 0, 0)
 	f("s-maxage=1", 0, 0)
 	f("s-maxage=1, stale-if-error=4", 0, 4000)
+	for _, status := range []int{500, 502, 503, 504} { // an old error is not better than a new one
+		r := answer("max-age=1", func(r *Response) { r.Status = status })
+		if a, b := r.Stale(&Options{Revive: 1, Rescue: 2}); a != 0 || b != 0 {
+			t.Errorf("%d: %d %d", status, a, b)
+		}
+	}
+	if a, b := answer("stale-if-error=3", func(r *Response) { r.Status = 404 }).Stale(&Options{Revive: 1}); a != 1 || b != 3000 {
+		t.Errorf("404: %d %d", a, b)
+	}
 }
 
 func TestConditions(t *testing.T) {
@@ -349,6 +415,10 @@ func FuzzFields(f *testing.F) {
 			}
 		}
 		HasTag(b, []byte(`"a"`))
+		rest := directives(string(AppendIndifferent(nil, b)))
+		if rest.NoCache || rest.MaxAge >= 0 || rest.MinFresh >= 0 || rest.NoStore != d.NoStore || rest.OnlyIfCached != d.OnlyIfCached {
+			t.Errorf("%q: %q is left", b, AppendIndifferent(nil, b))
+		}
 		Date(b)
 	})
 }

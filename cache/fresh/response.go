@@ -24,7 +24,29 @@ type Options struct {
 	Default, Min, Max int64 // of lifetimes in milliseconds; Max 0: no bound
 	Heuristic         bool  // a tenth of the time since Last-Modified, up to a day, if nothing else is said
 	Revive, Rescue    int64 // stale-while-revalidate and stale-if-error, where the answer does not say it
+	// ByStatus are lifetimes for answers that say nothing; nil: none.
+	ByStatus *ByStatus
+	// IgnoreNoStore and IgnorePrivate store what the answer says is not to be stored, but for requests with
+	// Authorization.
+	IgnoreNoStore, IgnorePrivate bool
 }
+
+// ByStatus are lifetimes in milliseconds by status. The zero value has none.
+type ByStatus struct{ plusOne [600]int64 } // 0: none
+
+// Set gives a status a lifetime.
+func (b *ByStatus) Set(status int, life int64) { b.plusOne[status] = life + 1 }
+
+// Of returns the lifetime of a status; ok is false when it has none. b may be nil.
+func (b *ByStatus) Of(status int) (life int64, ok bool) {
+	if b == nil || status < 0 || status >= len(b.plusOne) || b.plusOne[status] == 0 {
+		return 0, false
+	}
+	return b.plusOne[status] - 1, true
+}
+
+// IsError reports whether a status is an error in the sense of RFC 5861 section 4.
+func IsError(status int) bool { return status == 500 || status >= 502 && status <= 504 }
 
 // Reason is why an answer is not stored.
 type Reason uint8
@@ -32,7 +54,7 @@ type Reason uint8
 // The reasons.
 const (
 	Storable      Reason = iota
-	NotStatus            // its status is not one that this cache understands
+	NotStatus            // its status is one that is never stored, or is not understood and has to be
 	NotPartial           // it is a part
 	NoStore              // no-store, of the answer or of the request
 	Private              // private
@@ -48,7 +70,7 @@ var names = [Reasons]string{"storable", "status", "partial", "no_store", "privat
 
 var texts = [Reasons]string{
 	Storable:      "it may be stored",
-	NotStatus:     "its status is not one that is stored",
+	NotStatus:     "its status is about one request alone, or an unknown one with must-understand",
 	NotPartial:    "it is a part of something",
 	NoStore:       "it has no-store",
 	Private:       "it has private: it is for one client",
@@ -67,18 +89,31 @@ func (r Reason) Text() string { return texts[r] }
 // Lasts tells that the reason holds for the next request as well, so that it need not wait for this one.
 func (r Reason) Lasts() bool { return r != Storable && r != Authorization }
 
-// understood are the final statuses whose caching rules are known here, which are those of RFC 9110
-// section 15.1 without 206 and 414. Answers with other statuses are not stored, which section 3 leaves
-// to caches.
+// understood reports whether the caching rules of a status are known here, which counts where an answer has
+// must-understand (section 5.2.2.3): those of RFC 9110 section 15, and of RFC 4918, 7725 and 8470.
 func understood(status int) bool {
-	switch status {
-	case 200, 203, 204, 300, 301, 302, 307, 308, 404, 405, 410, 421, 451, 501:
+	switch {
+	case status >= 200 && status <= 205, status >= 300 && status <= 303, status == 305,
+		status == 307, status == 308, status >= 400 && status <= 417, status >= 421 && status <= 426,
+		status == 451, status >= 500 && status <= 505:
 		return true
 	}
 	return false
 }
 
-// heuristic tells that a status may be stored without explicit freshness (RFC 9110 section 15.1).
+// Excluded reports whether answers with a status are not stored, whatever they say. A part (206) and a 304
+// are no answers by themselves. RFC 6585 forbids to store 428, 429, 431 and 511. The others are about the
+// credentials, the body, the conditions or the connection of one request, which are in no key.
+func Excluded(status int) bool {
+	switch status {
+	case 206, 304, 401, 407, 408, 411, 412, 413, 415, 416, 417, 425, 426, 428, 429, 431, 511:
+		return true
+	}
+	return status < 200 || status > 599
+}
+
+// heuristic tells that a status may be stored without explicit freshness (RFC 9110 section 15.1; not 206 and
+// 414).
 func heuristic(status int) bool {
 	switch status {
 	case 200, 203, 204, 300, 301, 308, 404, 405, 410, 501:
@@ -93,11 +128,14 @@ func (r *Response) Storable(o *Options, validator bool) Reason {
 	switch {
 	case r.Partial || r.Status == 206:
 		return NotPartial
-	case !understood(r.Status):
+	case Excluded(r.Status), r.MustUnderstand && !understood(r.Status):
 		return NotStatus
-	case r.NoStore || r.Directives.NoStore && !r.MustUnderstand: // section 5.2.2.3: the status is understood
+	case r.NoStore:
 		return NoStore
-	case r.Private:
+	case r.Directives.NoStore && !r.MustUnderstand && // section 5.2.2.3: the status is understood
+		(!o.IgnoreNoStore || r.Authorization):
+		return NoStore
+	case r.Private && (!o.IgnorePrivate || r.Authorization):
 		return Private
 	case r.VaryAny:
 		return VaryAny
@@ -128,26 +166,28 @@ func (r *Response) explicitly() bool {
 // Lifetime returns for how long the answer is fresh from when it was made (section 4.2.1); ok is false
 // when nothing says so.
 func (r *Response) Lifetime(o *Options) (life int64, ok bool) {
+	byStatus, said := o.ByStatus.Of(r.Status)
 	switch {
 	case r.SMaxAge >= 0:
 		life = r.SMaxAge * 1000
 	case r.MaxAge >= 0:
 		life = r.MaxAge * 1000
-	case r.ExpiresBad:
-		return 0, true
+	case r.ExpiresBad: // it has passed
 	case r.Expires != 0:
 		date := r.Date
 		if date == 0 {
 			date = r.Came
 		}
 		life = max(r.Expires-date, 0)
-	case o.Heuristic && r.Modified != 0 && heuristic(r.Status):
+	case said:
+		return byStatus, byStatus > 0
+	case o.Heuristic && r.Modified != 0 && r.guessed():
 		date := r.Date
 		if date == 0 {
 			date = r.Came
 		}
 		life = min(max(date-r.Modified, 0)/10, mostHeuristic)
-	case o.Default > 0 && heuristic(r.Status):
+	case o.Default > 0 && r.guessed():
 		life = o.Default
 	default:
 		return 0, false
@@ -158,6 +198,10 @@ func (r *Response) Lifetime(o *Options) (life int64, ok bool) {
 	}
 	return life, true
 }
+
+// guessed reports whether a lifetime may be assumed where none is said: for the statuses of RFC 9110 section
+// 15.1, and for what says that it may be stored (section 4.2.2).
+func (r *Response) guessed() bool { return heuristic(r.Status) || r.Public }
 
 // mostHeuristic bounds what is guessed: a day in milliseconds.
 const mostHeuristic = 24 * 3600 * 1000
@@ -177,12 +221,13 @@ func (r *Response) Strict() bool {
 }
 
 // Stale returns for how long after its lifetime the answer is used while it is fetched anew, and when
-// that fails (RFC 5861). With s-maxage, which forbids it by itself, the answer has to say so.
+// that fails (RFC 5861). With s-maxage, which forbids it by itself, the answer has to say so. So has an
+// error: an old one is not better than a new one.
 func (r *Response) Stale(o *Options) (revive, rescue int64) {
 	if r.MustRevalidate || r.ProxyRevalidate {
 		return 0, 0
 	}
-	if r.SMaxAge < 0 {
+	if r.SMaxAge < 0 && !IsError(r.Status) {
 		revive, rescue = o.Revive, o.Rescue
 	}
 	if r.StaleWhileRevalidate >= 0 {

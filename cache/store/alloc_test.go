@@ -7,7 +7,7 @@ import "testing"
 func TestAllocGet(t *testing.T) {
 	s := New(MinSize)
 	k := Key{'k'}
-	if err := s.Put(k, []byte("meta"), [][]byte{make([]byte, 1000)}, 100); err != nil {
+	if _, err := s.Put(k, []byte("meta"), [][]byte{make([]byte, 1000)}, 100); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 0, 4096)

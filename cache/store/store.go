@@ -82,6 +82,9 @@ type Object struct {
 	chunks int
 }
 
+// Number is what the body goes by: objects with the same number have the same body.
+func (o *Object) Number() uint64 { return o.number }
+
 // Whole tells that the body is in Body.
 func (o *Object) Whole() bool { return o.chunks == 0 }
 
@@ -181,8 +184,9 @@ func chunkKey(number uint64, i int) (k [12]byte) {
 var ErrLarge = errors.New("the object is too large for the cache")
 
 // Put stores an object in place of what is stored under its key, for at most seconds. The body is given
-// in pieces. Meta must fit into one entry.
-func (s *Store) Put(k Key, meta []byte, body [][]byte, seconds int) error {
+// in pieces. Meta must fit into one entry. The object that it returns has no Body: only one in chunks can be
+// read by it.
+func (s *Store) Put(k Key, meta []byte, body [][]byte, seconds int) (o Object, err error) {
 	length := int64(0)
 	for _, b := range body {
 		length += int64(len(b))
@@ -190,7 +194,7 @@ func (s *Store) Put(k Key, meta []byte, body [][]byte, seconds int) error {
 	entry := make([]byte, headSize, headSize+len(meta)+int(min(length, int64(s.chunk))))
 	entry = append(entry, meta...)
 	if len(entry)+len(k) > s.most || length > int64(s.engineSize())/4 {
-		return ErrLarge
+		return o, ErrLarge
 	}
 	number, chunks := rand.Uint64(), 0
 	if int64(len(entry)+len(k))+length <= int64(min(s.most, MostChunk)) {
@@ -198,13 +202,13 @@ func (s *Store) Put(k Key, meta []byte, body [][]byte, seconds int) error {
 			entry = append(entry, b...)
 		}
 	} else {
-		n, err := s.putChunks(number, body, seconds)
+		chunks, err = s.putChunks(number, body, seconds)
 		if err != nil {
-			return err
+			return o, err
 		}
-		chunks = n
 	}
-	return s.setEntry(k, entry, chunks, length, len(meta), number, seconds)
+	o = Object{Meta: meta, Len: length, store: s, number: number, chunks: chunks}
+	return o, s.setEntry(k, entry, chunks, length, len(meta), number, seconds)
 }
 
 // putChunks stores a body and returns the number of its chunks. They outlive the entry by a second.

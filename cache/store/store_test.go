@@ -57,12 +57,12 @@ func TestAgainstMap(t *testing.T) {
 					body[i] = byte(rand.Uint32())
 				}
 				meta := []byte(fmt.Sprint("meta of ", size))
-				if err := s.Put(k, meta, pieces(body, rapid.SampledFrom([]int{1000, 4096, 1 << 20}).Draw(t, "piece")), 100); err != nil {
+				if _, err := s.Put(k, meta, pieces(body, rapid.SampledFrom([]int{1000, 4096, 1 << 20}).Draw(t, "piece")), 100); err != nil {
 					t.Fatal(err)
 				}
 				twin[k] = append(meta, body...)
 			case "large":
-				if err := s.Put(k, nil, [][]byte{make([]byte, MinSize/2)}, 100); !errors.Is(err, ErrLarge) {
+				if _, err := s.Put(k, nil, [][]byte{make([]byte, MinSize/2)}, 100); !errors.Is(err, ErrLarge) {
 					t.Fatal(err)
 				}
 			case "delete":
@@ -94,7 +94,7 @@ func TestNothingTorn(t *testing.T) {
 				k := Key{byte(r.IntN(40))}
 				if r.IntN(2) == 0 {
 					body := bytes.Repeat([]byte{byte(r.IntN(256))}, 1+r.IntN(200_000))
-					if err := s.Put(k, []byte{body[0]}, pieces(body, 30_000), 100); err != nil {
+					if _, err := s.Put(k, []byte{body[0]}, pieces(body, 30_000), 100); err != nil {
 						t.Error(err)
 					}
 					continue
@@ -120,7 +120,7 @@ func TestAt(t *testing.T) {
 	s := New(MinSize)
 	s.At(1000)
 	k := Key{'k'}
-	if err := s.Put(k, []byte("m"), [][]byte{make([]byte, 10_000)}, 10); err != nil {
+	if _, err := s.Put(k, []byte("m"), [][]byte{make([]byte, 10_000)}, 10); err != nil {
 		t.Fatal(err)
 	}
 	s.At(1009)
@@ -139,7 +139,7 @@ func TestLarge(t *testing.T) {
 		for i := range 8 {
 			s.Clear()
 			k := Key{byte(i)}
-			if err := s.Put(k, nil, [][]byte{make([]byte, size/8)}, 100); err != nil {
+			if _, err := s.Put(k, nil, [][]byte{make([]byte, size/8)}, 100); err != nil {
 				t.Fatal(err)
 			}
 			if o, _, ok := s.Get(k, nil); !ok || !o.Complete() {
@@ -157,7 +157,7 @@ func TestOffsets(t *testing.T) {
 		body[i] = byte(i * 7)
 	}
 	k := Key{'k'}
-	if err := s.Put(k, []byte("m"), [][]byte{body}, 100); err != nil {
+	if _, err := s.Put(k, []byte("m"), [][]byte{body}, 100); err != nil {
 		t.Fatal(err)
 	}
 	o, _, ok := s.Get(k, nil)

@@ -94,6 +94,9 @@ func summary(c *console, file string, b *live.Built) {
 	pools := poolNames(b.Config)
 	c.printf("pools      %d: %s\n", len(pools), some(pools))
 	c.printf("admin      %s\n", b.Config.Admin.Address)
+	for _, w := range b.Config.File.Warnings() {
+		c.printf("warning    %s\n", w)
+	}
 	for _, s := range b.Routes.Shadowed() {
 		c.printf("warning    route %s never matches: %s takes every request that it would\n",
 			b.Plans[s.Rule].Name, b.Plans[s.By].Name)

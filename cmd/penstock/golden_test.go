@@ -47,6 +47,9 @@ func TestPrints(t *testing.T) {
 	f("unknown-command", 1, "serve")
 	f("check", 0, "check", good)
 	f("check-bad", 1, "check", bad)
+	f("check-warnings", 0, "check", "../../configs/cache-routes.toml")
+	f("explain-cache-override", 0, "explain", "../../configs/cache-routes.toml", "GET", "/catalogue/a", "-A",
+		"Cache-Control: no-store, max-age=0", "-A", "Set-Cookie: a=b")
 	f("check-json", 0, "check", good, "--json")
 	f("check-bad-json", 1, "check", "--json", bad)
 	f("check-missing", 1, "check", "testdata/missing.toml")

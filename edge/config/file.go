@@ -39,8 +39,10 @@ type File struct {
 	options Options
 	lines   []int // byte offset of the start of each line
 	errs    Errors
-	broken  bool // a syntax error: nothing else is known about the file, so nothing else is reported
-	plans   map[reflect.Type]*plan
+	// warnings are about what is allowed and may do harm.
+	warnings Errors
+	broken   bool // a syntax error: nothing else is known about the file, so nothing else is reported
+	plans    map[reflect.Type]*plan
 }
 
 // Parse reads text as TOML. It never returns nil: a syntax error is among the errors of Finish, and Root is
@@ -161,6 +163,13 @@ func (f *File) Finish() Errors {
 		return strings.HasPrefix(e.Message, isRequired) && misspelt[e.Key] // one mistake, one line
 	})
 	f.errs = f.errs[:recorded]
+	all.sort()
+	return all
+}
+
+// Warnings returns what is allowed in the file and may do harm, in the order of the places.
+func (f *File) Warnings() Errors {
+	all := append(Errors(nil), f.warnings...)
 	all.sort()
 	return all
 }

@@ -187,6 +187,17 @@ func (t *Table) Errorf(key, format string, args ...any) {
 	t.file.report(at, path, "", fmt.Sprintf(format, args...))
 }
 
+// Warnf records something about the value of key that is allowed and may do harm, at the place of the key.
+func (t *Table) Warnf(key, format string, args ...any) {
+	at, path := t.node.at, joinKey(t.Path(), key)
+	if n := t.node.get(key); n != nil {
+		at, path = n.keyAt, n.path()
+	}
+	line, col := t.file.place(at)
+	t.file.warnings = append(t.file.warnings, Error{File: t.file.Name, Line: line, Col: col, Key: path,
+		Message: fmt.Sprintf(format, args...)})
+}
+
 // Unknown records that the value of key refers to something that is not there: no pool named "usrs". The
 // nearest name of known is suggested. In a list the place is that of the element that equals got.
 func (t *Table) Unknown(key, what, got string, known []string) {

@@ -252,3 +252,26 @@ func TestTooDeep(t *testing.T) {
 	f("a = ["+strings.Repeat("[], ", 1000)+"]", "x.toml:1:1: a: unknown key")
 	f("a = ["+strings.Repeat("1.5, ", 1000)+"]", "x.toml:1:1: a: unknown key")
 }
+
+// TestWarnings: what may do harm is told with its place, and is no mistake.
+func TestWarnings(t *testing.T) {
+	f := Parse("test.toml", []byte("[a.b]\nlate = 2\nearly = 1\n"), Options{})
+	b := f.Root.Child("a").Child("b")
+	var keys struct {
+		Early int `toml:"early"`
+		Late  int `toml:"late"`
+	}
+	b.Decode(&keys)
+	b.Warnf("early", "is %d", keys.Early)
+	b.Warnf("late", "is %d", keys.Late)
+	b.Warnf("absent", "is not there")
+	want := []string{"test.toml:1:1: a.b.absent: is not there", "test.toml:2:1: a.b.late: is 2", "test.toml:3:1: a.b.early: is 1"}
+	for i, w := range f.Warnings() {
+		if w.Error() != want[i] {
+			t.Errorf("%s, want %s", w, want[i])
+		}
+	}
+	if errs := f.Finish(); errs != nil || len(f.Warnings()) != len(want) {
+		t.Errorf("%v, %d warnings", errs, len(f.Warnings()))
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -198,18 +199,23 @@ func TestCacheSplitAnswer(t *testing.T) {
 	}
 }
 
-// TestCacheDenial: an answer to a request that was made to fail is not kept for others.
+// TestCacheDenial: an answer to a request that was made to fail is not kept for others, unless it says so, and then
+// neither where its status is about how that one request was made.
 func TestCacheDenial(t *testing.T) {
 	o := newScripted(t)
-	g := start(t, cached(o.addr, ""))
-	for _, status := range []int{400, 401, 403, 406, 408, 411, 413, 414, 415, 429, 431, 500, 502, 503} {
+	g := start(t, cached(o.addr, "default_ttl = \"1h\"\n"))
+	about := []int{401, 407, 408, 411, 412, 413, 415, 417, 425, 426, 428, 429, 431, 511}
+	for _, status := range append([]int{400, 403, 406, 414, 500, 502, 503}, about...) {
 		path := fmt.Sprint("/", status)
 		o.do(path, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Cache-Control", "max-age=100")
 			if r.Header.Get("X-Broken") != "" {
+				if slices.Contains(about, status) {
+					w.Header().Set("Cache-Control", "public, max-age=100")
+				}
 				w.WriteHeader(status)
 				return
 			}
+			w.Header().Set("Cache-Control", "max-age=100")
 			fmt.Fprint(w, "fine")
 		})
 		if a := g.ask("GET", path, "X-Broken: 1"); a.status != status {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/penstock-edge/penstock/bench/conform"
@@ -14,7 +15,8 @@ func TestCacheRFC(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(o.Close)
-	g := start(t, cached(o.Addr(), "heuristic = true\n"))
+	conf := cached(o.Addr(), "heuristic = true\n")
+	g := start(t, strings.Replace(conf, `cache = "main"`, `cache = { name = "main", methods = ["QUERY"] }`, 1))
 	for i, c := range conform.Checks() {
 		t.Run(c.Name(), func(t *testing.T) {
 			if err := conform.One(g.addr, o, i, c); err != nil {

@@ -130,6 +130,9 @@ func (l *Live) load() ([]string, error) {
 	l.last = now
 	l.lastID++
 	l.takeOver(b)
+	for _, w := range b.Config.File.Warnings() {
+		l.o.Log.Warn("the configuration asks for what may do harm", "where", w.Error())
+	}
 	if !first {
 		l.o.Log.Info("configuration reloaded", "generation", l.lastID, "changes", len(changes))
 	}

@@ -1,0 +1,162 @@
+package cache
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"slices"
+
+	"github.com/penstock-edge/penstock/edge"
+)
+
+// keyed are the requests of a route whose bodies are a part of their keys (RFC 10008 section 2, for QUERY).
+type keyed struct {
+	methods []string
+	most    int64 // bytes of a body
+}
+
+// takes reports whether requests with a method are stored with their bodies in the key. k may be nil.
+func (k *keyed) takes(method []byte) bool {
+	return k != nil && slices.ContainsFunc(k.methods, func(m string) bool { return m == string(method) })
+}
+
+// read adds the body of a request to the key in r; r.why says why it is too much for that. It returns Wait
+// where more of the body is yet to come. x.In has all of it still, in memory where it is in the key.
+func (k *keyed) read(x *edge.Exchange, r *record) edge.Verdict {
+	b, here := wholeBody(x)
+	switch {
+	case x.InLen > k.most || int64(len(b)) > k.most:
+		r.why = largeBody
+		return edge.Next
+	case here:
+	case !x.MayWait:
+		return edge.Wait
+	default:
+		if b, r.why, x.Fault = k.take(x); x.Fault != nil {
+			return edge.Answered
+		}
+	}
+	if r.why == noReason {
+		r.exact = appendBodyKey(r.exact, x, b)
+		r.url = r.exact[bytes.IndexByte(r.exact, 0)+1:][:len(r.url)] // it may have moved
+	}
+	return edge.Next
+}
+
+// wholeBody returns the body of a request if there is none or it is entirely in memory.
+func wholeBody(x *edge.Exchange) (body []byte, here bool) {
+	if x.In == nil {
+		return nil, true
+	}
+	if w, ok := x.In.(edge.Whole); ok {
+		return w.Whole()
+	}
+	return nil, false
+}
+
+// take reads a body from the client, and puts what it has read back in front of what is left. why says that
+// it is too much for a key.
+func (k *keyed) take(x *edge.Exchange) (body []byte, why reason, f *edge.Fault) {
+	room := int64(4 << 10)
+	if x.InLen >= 0 {
+		room = x.InLen
+	}
+	in, buf := x.In, make([]byte, 0, room+1) // one more, that the end is seen at once
+	for int64(len(buf)) <= k.most {
+		if len(buf) == cap(buf) {
+			buf = slices.Grow(buf, len(buf))
+		}
+		n, err := in.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			if !errors.As(err, &f) {
+				f = edge.ClientGone
+			}
+			return nil, noReason, f
+		}
+	}
+	trailer, ok := in.(edge.Trailered)
+	switch {
+	case int64(len(buf)) > k.most:
+		why = largeBody
+	case ok && len(trailer.Trailer()) > 0:
+		why = withTrailer
+	default:
+		x.In, x.InLen = &readBody{BytesBody: *edge.NewBytesBody(buf), in: in}, int64(len(buf))
+		return buf, noReason, nil
+	}
+	x.In = &resumed{head: buf, in: in}
+	return nil, why, nil
+}
+
+// readBody is a body that was read to its end.
+type readBody struct {
+	edge.BytesBody
+	in io.Closer
+}
+
+// Close implements io.Closer.
+func (b *readBody) Close() error {
+	_ = b.BytesBody.Close() // never fails
+	return b.in.Close()
+}
+
+// resumed is a body whose beginning was read.
+type resumed struct {
+	head []byte
+	in   io.ReadCloser
+}
+
+// Read implements io.Reader.
+func (b *resumed) Read(p []byte) (int, error) {
+	if len(b.head) == 0 {
+		return b.in.Read(p)
+	}
+	n := copy(p, b.head)
+	b.head = b.head[n:]
+	return n, nil
+}
+
+// Close implements io.Closer.
+func (b *resumed) Close() error { return b.in.Close() }
+
+// Trailer implements edge.Trailered.
+func (b *resumed) Trailer() []byte {
+	if t, ok := b.in.(edge.Trailered); ok {
+		return t.Trailer()
+	}
+	return nil
+}
+
+// appendBodyKey appends what a key has of a request with a body: the method, what says how the body is to be
+// read, and a hash of it that nobody can find two bodies for.
+func appendBodyKey(dst []byte, x *edge.Exchange, body []byte) []byte {
+	dst = append(append(dst, 0), x.Method...)
+	for _, name := range bodyFields {
+		dst = x.AppendField(append(dst, 0), name)
+	}
+	sum := sha256.Sum256(body)
+	return hex.AppendEncode(append(dst, 0), sum[:])
+}
+
+// bodyFields say how a body is to be read.
+var bodyFields = [][]byte{[]byte("Content-Type"), []byte("Content-Encoding"), []byte("Content-Language")}
+
+// carry gives the fetch the method and the body of the request that it is for.
+func (t *fetching) carry(method []byte) {
+	y := t.y
+	y.Req.SetMethodBytes(method)
+	y.Method = y.Req.Method()
+	for _, name := range bodyFields {
+		setKeyed(y, name)
+	}
+	if len(t.body) > 0 {
+		y.In, y.InLen = edge.NewBytesBody(t.body), int64(len(t.body))
+		y.InMax = y.InLen
+	}
+}

@@ -1,0 +1,149 @@
+package cache
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+)
+
+// fetchFor fetches the answer, or waits for a fetch that is in flight and whose answer may be the one.
+func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
+	if c.bodies.full() {
+		r.status, r.why = miss, tooManyFetches
+		return edge.Next
+	}
+	if x.HasField(authorizationKey) {
+		if asksForPart(x) {
+			r.status, r.why = miss, authorizedPart
+			return edge.Next // what it brings is rarely stored
+		}
+		// Shared with nobody: the answer may be its own.
+		return c.fetchAlone(x, r)
+	}
+	if r.found && r.entry.forNobodyElse() {
+		return c.fetchAlone(x, r) // so will the next one be
+	}
+	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.bodies)
+	switch {
+	case first:
+		return c.newFetch(x, r, f).lead(x, r)
+	case r.q.NoCache: // RFC 9111 section 5.2.1.4: another request's answer is none to this one
+		return c.fetchAlone(x, r)
+	}
+	return c.follow(x, r, f)
+}
+
+// fetchAlone fetches for x and shares with nobody that waits.
+func (c *cache) fetchAlone(x *edge.Exchange, r *record) edge.Verdict {
+	return c.newFetch(x, r, newFlight(int64(c.conf.MaxObject), &c.bodies)).lead(x, r)
+}
+
+// findOrFetchAlone goes on when the answer that r waited for is none that it may use without asking (RFC 9111
+// sections 4 and 5.2.2.4).
+func (c *cache) findOrFetchAlone(x *edge.Exchange, r *record) edge.Verdict {
+	r.why = noReason
+	if use := c.find(x, r); use != fresh.Ask {
+		return c.serve(x, r, collapsed)
+	}
+	return c.fetchAlone(x, r)
+}
+
+// follow waits for the fetch of another request.
+func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
+	r.status, r.why = miss, waitedTooLong
+	late := f.hasHead() // the answer is older than the request
+	timeout := c.conf.WaitTimeout
+	if x.Deadline > 0 {
+		timeout = min(timeout, time.Duration(x.Deadline-clock.Now()))
+	}
+	if !f.await(x, timeout) {
+		if x.Conn.Gone() {
+			x.Fault = edge.ClientGone
+			return edge.Answered
+		}
+		if c.rescue(x, r) {
+			return edge.Answered
+		}
+		return edge.Next
+	}
+	switch {
+	case (f.bad || f.as == rescued) && c.rescue(x, r):
+		r.upside = f.upside
+		return edge.Answered
+	case f.usesOld && f.as != rescued:
+		return c.followOld(x, r, f, late)
+	case f.fault != nil:
+		x.Fault, x.Cause = f.fault, f.cause
+		return edge.Answered
+	case f.what == nil:
+		r.status, r.why = passed, notForAll
+		return edge.Next
+	}
+	text := append(r.text[:0], r.exact...)
+	if len(f.what.search) > 0 && r.rule.ParseRule(f.what.search) == nil {
+		text = c.conf.appendRuleKey(text[:0], x, r.route, &r.rule)
+	}
+	if len(f.what.vary) > 0 {
+		var encoded bool
+		if text, encoded = appendVariant(text, f.what.vary, x, r.accepts); encoded {
+			text[len(text)-1] = f.what.forms.slotFor(r.accepts)
+		}
+	}
+	if !bytes.Equal(text, f.what.key) {
+		return c.followVariant(x, r)
+	}
+	if !c.shares(f.what, f.ageFor(f.what, late, c.millis(c.tick())), r) {
+		return c.findOrFetchAlone(x, r)
+	}
+	r.why = noReason
+	if b := f.read(); b != nil {
+		return c.serveFlight(x, r, f, f.what, b, collapsed)
+	}
+	// All others have read it, and it is stored by now; or it was too large, and each fetches it.
+	if use := c.find(x, r); use != fresh.Ask {
+		return c.serve(x, r, collapsed)
+	}
+	return edge.Next
+}
+
+// shares reports whether a request that has waited may use an answer of this age without asking.
+func (c *cache) shares(e *entry, age int64, r *record) bool {
+	strict, ask := e.flags&mustRevalidate != 0, e.flags&alwaysAsk != 0
+	return fresh.Decide(age, e.lifetime, e.revive, strict, ask, &r.q) != fresh.Ask
+}
+
+// followOld goes on when what is stored was confirmed for the one who fetched: it is the answer for all who
+// may use it as it is now.
+func (c *cache) followOld(x *edge.Exchange, r *record, f *flight, late bool) edge.Verdict {
+	c.find(x, r)
+	if !r.isAnswer() || !r.coded && r.object.Number() != f.number ||
+		!c.shares(&r.entry, f.ageFor(&r.entry, late, r.now), r) {
+		return c.findOrFetchAlone(x, r)
+	}
+	r.why, r.upside = r.lacked, f.upside
+	r.age = r.entry.ageAt(c.millis(c.tick()))
+	return c.serve(x, r, f.as)
+}
+
+// isAnswer reports whether what was found is an answer, all of it.
+func (r *record) isAnswer() bool {
+	return r.found && r.entry.flags&notAnswer == 0 && r.object.Complete()
+}
+
+// followVariant goes on when the answer it waited for is for other values of the fields in Vary. What these
+// are is known by now, so that it can wait with those that want the same.
+func (c *cache) followVariant(x *edge.Exchange, r *record) edge.Verdict {
+	if use := c.find(x, r); use != fresh.Ask {
+		r.why = noReason
+		return c.serve(x, r, collapsed)
+	}
+	if r.second {
+		r.why = otherVariant
+		return edge.Next
+	}
+	r.second = true
+	return c.fetchFor(x, r)
+}

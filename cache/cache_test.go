@@ -88,6 +88,20 @@ func (c *cache) putUnder(t testing.TB, text, url []byte, body string, life int64
 	}
 }
 
+// putVariant stores an answer in gzip that varies by these fields.
+func (c *cache) putVariant(t testing.TB, x *edge.Exchange, vary string) {
+	t.Helper()
+	base, url := c.conf.appendKey(nil, x, "r")
+	sign := &entry{lifetime: 1 << 40, flags: isSign, forms: formOf(withGzip, false, withGzip), vary: []byte(vary), key: base}
+	text, _ := appendVariant(append([]byte{}, base...), sign.vary, x, withGzip)
+	text[len(text)-1] = sign.forms.slot()
+	e := &entry{at: c.millis(clock.Now()), lifetime: 1 << 40, status: 200, key: text}
+	e.hashes = c.appendHashes(nil, url, nil)
+	if c.keep(c.hash(base), sign, nil) == nil || c.keep(c.hash(text), e, [][]byte{[]byte("a")}) == nil {
+		t.Fatal("not stored")
+	}
+}
+
 func TestKey(t *testing.T) {
 	f := func(keys, target, want string, fields ...string) {
 		t.Helper()
@@ -107,6 +121,35 @@ func TestKey(t *testing.T) {
 	f("query_keep = [\"b*\"]\nquery_drop = [\"bad\"]", "/a?b=1&ab=2&bc=0&bad=1", "r|http://h.example/a?b=1&bc=0")
 	f("query_keep = [\"b\"]", "/a?b=1&a=2&&b", "r|http://h.example/a?b=1&b")
 	f("key_headers = [\"x-tenant\"]", "/a", "r|http://h.example/a|t1", "X-Tenant: t1")
+	f("key_headers = [\"accept-language\", \"accept-encoding\"]", "/a", "r|http://h.example/a|de, en;q=0.5|br, gzip",
+		"Accept-Language: en;q=0.50 ,DE", "Accept-Encoding: gzip, br")
+	c := newCache(t, "")
+	g := func(want string, change func(x *edge.Exchange)) {
+		t.Helper()
+		x := newRequest("/a", "X-Forwarded-Host: h.EXAMPLE:80")
+		change(x)
+		text, _ := c.conf.appendKey(nil, x, "r")
+		y := new(edge.Exchange)
+		x.CopyTo(y)
+		c.strip(y)
+		again, _ := c.conf.appendKey(nil, y, "r")
+		if got := strings.ReplaceAll(string(text), "\x00", "|"); got != want || !bytes.Equal(text, again) {
+			t.Errorf("%q, and of the fetch %q, want %q", got, again, want)
+		}
+	}
+	g("r|http://h.example/a", func(*edge.Exchange) {})
+	g("r|http://h.example/a", func(x *edge.Exchange) { x.Trusted = true })
+	g("r\x06b.example|http://h.example/a", func(x *edge.Exchange) {
+		x.Trusted = true
+		x.Req.Set("X-Forwarded-Host", "B.example:80")
+	})
+	g("r\x06a, b|http://h.example/a", func(x *edge.Exchange) {
+		x.Trusted = true
+		x.Req.Set("X-Forwarded-Host", "A, b")
+	})
+	g("r\x04/b|http://h.example/a", func(x *edge.Exchange) { x.SetOutPath([]byte("/b")) })
+	g("r\x05|http://h.example/a", func(x *edge.Exchange) { x.OutHost = nil })
+	g("r\x05other|http://h.example/a", func(x *edge.Exchange) { x.SetOutHost([]byte("Other")) })
 }
 
 // TestReasons: each reason has a word of its own, fit for a label and a token, and a sentence.

@@ -45,7 +45,7 @@ type Config struct {
 	// its files take; objects of up to an eighth of it go there.
 	Disk     string      `toml:"disk"`
 	DiskSize config.Size `toml:"disk_size" default:"1GiB" min:"64MiB"`
-	// DiskObjects bounds the objects on disk, as each takes some 80 bytes of memory.
+	// DiskObjects bounds the objects on disk, as each takes some 270 bytes of memory.
 	DiskObjects int `toml:"disk_objects" default:"1000000" min:"1000" max:"1000000000"`
 	// FetchWhole has all of an answer fetched when a part of it, or its head, is asked for and not stored.
 	// Else such requests are passed on, and what they bring is not stored.

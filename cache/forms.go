@@ -99,7 +99,14 @@ func (c *cache) findForm(r *record, known forms) fresh.Use {
 		slots = c.latest(r, slots)
 	}
 	for _, s := range slots {
-		if use, ok := c.findSlot(r, s); ok || c.tier != nil && c.tier.Has(r.text) {
+		use, ok := c.findSlot(r, s)
+		switch {
+		case ok && use == fresh.Ask:
+			if use, _ = c.findSlot(r, own); use == fresh.Ask {
+				use, _ = c.findSlot(r, s)
+			}
+			return use
+		case ok, c.tier != nil && c.tier.Has(r.text):
 			return use
 		}
 	}

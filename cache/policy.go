@@ -108,7 +108,6 @@ type statusRange struct {
 }
 
 func (a statusRange) size() int                   { return a.last - a.first }
-func (a statusRange) contains(status int) bool    { return a.first <= status && status <= a.last }
 func (a statusRange) overlaps(b statusRange) bool { return a.first <= b.last && b.first <= a.last }
 
 // readTTL reads the key ttl of a table: lifetimes by status, where the narrower range counts. below are those

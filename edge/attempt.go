@@ -36,7 +36,7 @@ func ask(x *Exchange, _ Sender) Verdict {
 		}
 	}
 	for {
-		if x.peer == nil && !pick(x) {
+		if x.peer == nil && (left(x) || !pick(x)) {
 			return x.resort()
 		}
 		f := x.peer.RoundTrip(x)
@@ -115,6 +115,26 @@ func pick(x *Exchange) bool {
 	x.peer = peer
 	return true
 }
+
+// left tells that the client has gone while something was waited for: nothing is sent any more, and x.Fault
+// says so. Who has closed his side a moment ago may only have said that he sends nothing more.
+func left(x *Exchange) bool {
+	if !x.Conn.Gone() {
+		return false
+	}
+	waited := x.Times.Policy - x.Times.Head // for the policies
+	if x.Attempts > 0 {
+		waited = clock.Now() - x.Times.Policy // for the attempts so far
+	}
+	if waited < int64(patience) {
+		return false
+	}
+	x.Fault = ClientGone
+	return true
+}
+
+// patience is how long a client that has closed its side is still answered.
+const patience = 100 * time.Millisecond
 
 // retry decides what follows an attempt that ended with f, or with an answer that its peer may not like. When
 // another follows, the peer has been let go, or put aside with its answer; when none does and f is not nil,

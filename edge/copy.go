@@ -58,4 +58,5 @@ func (x *Exchange) TakeOver(y *Exchange) {
 	y.Out, y.Held, y.peer, y.Call = nil, nil, nil, Call{}
 	x.PoolName, x.TargetName, x.Cause, x.Attempts = y.PoolName, y.TargetName, y.Cause, y.Attempts
 	x.Times.Sent, x.Times.Answer, x.Times.Connect = y.Times.Sent, y.Times.Answer, y.Times.Connect
+	x.Times.Wait = y.Times.Wait
 }

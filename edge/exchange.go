@@ -171,7 +171,8 @@ type Times struct {
 	Answer  int64 // head of the answer read from the upstream, last attempt
 	First   int64 // head of the answer ready
 	Done    int64 // body closed
-	Connect int64 // nanoseconds the last attempt spent connecting and waiting for a connection
+	Connect int64 // nanoseconds the last attempt spent connecting
+	Wait    int64 // nanoseconds all attempts have waited for a free connection
 }
 
 // ClientConn is what the flow and the pools may ask of the client's connection.

@@ -68,7 +68,8 @@ type Explainer interface {
 // Upstream is whom a route asks: a pool, a split over pools, later a composition or a function.
 type Upstream interface {
 	// Pick chooses a peer for the next attempt; a Fault when there is nobody to ask. Unless x.MayWait it
-	// returns MustWait when it would have to wait, and is called again when it may.
+	// returns MustWait when it would have to wait, and is called again when it may. What it takes for the
+	// attempt is given back by RoundTrip or Release.
 	Pick(x *Exchange) (Peer, *Fault)
 }
 

@@ -48,7 +48,7 @@ func (p *Pool) admit(x *edge.Exchange) *edge.Fault {
 			c.Permits[0], c.Flags = uint64(permit), c.Flags|isAdmitted
 		}
 	}
-	if l := g.limiter; l != nil {
+	if l := g.limiter; l != nil && c.Flags&isPlaced == 0 {
 		return p.place(x, l)
 	}
 	return nil
@@ -73,6 +73,10 @@ func (p *Pool) place(x *edge.Exchange, l *limit.Limiter) *edge.Fault {
 	}
 	switch l.Wait(at, class, until, x.Conn.Gone) {
 	case limit.Admitted:
+		if x.Conn.Gone() {
+			l.Release()
+			return edge.ClientGone
+		}
 		x.Call.Flags |= isPlaced
 		return nil
 	case limit.TimedOut:

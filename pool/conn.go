@@ -28,6 +28,8 @@ type conn struct {
 	raw    syscall.RawConn
 	br     wire.Reader
 	reused bool
+	// claimed: it has been taken for the exchange that holds it, which has not begun to use it.
+	claimed bool
 	// lastUsed is when it became idle; the reaper reads it while another owner may take the connection.
 	lastUsed atomic.Int64
 	rdl, wdl int64 // deadlines in force, clock nanoseconds

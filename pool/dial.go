@@ -27,10 +27,16 @@ func dial(x *edge.Exchange, t *Target, conf *Config) (*conn, *edge.Fault) {
 	if x.TryDeadline > 0 {
 		until = earlier(until, clock.At(x.TryDeadline))
 	}
-	nc, err := t.name.dial(until)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	defer attend(x.Conn, cancel).end()
+	nc, err := t.name.dial(ctx, until)
 	if err != nil {
 		x.Cause = err
-		if isTimeout(err) {
+		switch {
+		case ctx.Err() != nil:
+			return nil, edge.ClientGone
+		case isTimeout(err):
 			return nil, edge.UpstreamConnectTimeout
 		}
 		return nil, edge.UpstreamConnect
@@ -39,9 +45,12 @@ func dial(x *edge.Exchange, t *Target, conf *Config) (*conn, *edge.Fault) {
 	if conf.TLS.Enabled {
 		client := tls.Client(nc, conf.TLS.For(t.Address))
 		_ = nc.SetDeadline(until) // a closed socket fails the handshake
-		if err := client.Handshake(); err != nil {
+		if err := client.HandshakeContext(ctx); err != nil {
 			_ = nc.Close() // the handshake's error is the one that counts
 			x.Cause = err
+			if ctx.Err() != nil {
+				return nil, edge.ClientGone
+			}
 			return nil, edge.UpstreamTLS
 		}
 		_ = nc.SetDeadline(time.Time{}) // the next read or write sets its own
@@ -57,6 +66,38 @@ func dial(x *edge.Exchange, t *Target, conf *Config) (*conn, *edge.Fault) {
 		return nil, edge.UpstreamConnect
 	}
 	return c, nil
+}
+
+// attendant looks whether a client is still there while a connection is opened for it.
+type attendant struct {
+	client edge.ClientConn
+	timer  *time.Timer
+	leave  context.CancelFunc // called when it has gone
+	ended  atomic.Bool
+}
+
+// attend begins to look after the client, ten times a second.
+func attend(client edge.ClientConn, leave context.CancelFunc) *attendant {
+	a := &attendant{client: client, leave: leave}
+	a.timer = time.AfterFunc(time.Hour, a.look)
+	a.timer.Reset(firstSlice) // not before a.timer is set
+	return a
+}
+
+func (a *attendant) look() {
+	switch {
+	case a.ended.Load():
+	case a.client.Gone():
+		a.leave()
+	default:
+		a.timer.Reset(firstSlice)
+	}
+}
+
+// end stops it; a look that is under way does no harm.
+func (a *attendant) end() {
+	a.ended.Store(true)
+	a.timer.Stop()
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -109,15 +150,15 @@ func newResolver(address string) resolver {
 
 func (r *resolver) named() bool { return r.literal == "" }
 
-// dial connects to one of the addresses before until.
-func (r *resolver) dial(until time.Time) (net.Conn, error) {
+// dial connects to one of the addresses before until, unless ctx ends before.
+func (r *resolver) dial(ctx context.Context, until time.Time) (net.Conn, error) {
 	d := net.Dialer{Deadline: until}
 	if !r.named() {
-		return d.Dial(r.network, r.literal)
+		return d.DialContext(ctx, r.network, r.literal)
 	}
 	addrs := r.addrs.Load()
 	if addrs == nil {
-		if err := r.resolve(until); err != nil {
+		if err := r.resolve(ctx, until); err != nil {
 			return nil, err
 		}
 		addrs = r.addrs.Load()
@@ -130,16 +171,16 @@ func (r *resolver) dial(until time.Time) (net.Conn, error) {
 		left := time.Until(until) / time.Duration(len(*addrs)-i)
 		d.Deadline = time.Now().Add(left)
 		var nc net.Conn
-		if nc, err = d.Dial("tcp", a.String()); err == nil {
-			return nc, nil
+		if nc, err = d.DialContext(ctx, "tcp", a.String()); err == nil || ctx.Err() != nil {
+			return nc, err
 		}
 	}
 	return nil, err
 }
 
 // resolve asks for the name's addresses; an empty or failed answer keeps the last good one.
-func (r *resolver) resolve(until time.Time) error {
-	ctx, cancel := context.WithDeadline(context.Background(), until)
+func (r *resolver) resolve(ctx context.Context, until time.Time) error {
+	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	found, err := r.lookup(ctx, "ip", r.host)
 	if err != nil {

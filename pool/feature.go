@@ -11,6 +11,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/pool/balance"
+	"github.com/penstock-edge/penstock/pool/queue"
 )
 
 // Feature makes the [pool.NAME] sections and routes' `pool` key work.
@@ -109,7 +110,7 @@ func route(h *edge.Host, r *edge.RouteSetup) {
 type series struct {
 	retries, refused, hedges, hedgeWon *metric.Counters
 	latency                            *metric.Histograms
-	outcomes, ejections                *metric.Counters
+	outcomes, ejections, waits         *metric.Counters
 }
 
 func newSeries(m *metric.Scope) *series {
@@ -124,6 +125,8 @@ func newSeries(m *metric.Scope) *series {
 			"Time from choosing a target to the head of its answer.", metric.DefaultBounds(), "pool"),
 		outcomes: m.Counters("penstock_upstream_requests_total", "Attempts by how they ended.",
 			"pool", "target", "outcome"),
+		waits: m.Counters("penstock_pool_waits_total",
+			"Requests that found no free connection, by how their wait for one ended.", "pool", "outcome"),
 		ejections: m.Counters("penstock_target_ejections_total", "How often a target was taken out as an outlier.",
 			"pool", "target"),
 	}
@@ -137,6 +140,9 @@ func newPool(h *edge.Host, t *config.Table, s *series, zone string) *Pool {
 	p.shared, _ = edge.Keep(h.State, "pool/"+p.Name, fresh, nil) // fresh does not fail
 	p.retries, p.latency = s.retries.With(p.Name), s.latency.With(p.Name)
 	p.refused, p.hedges, p.hedgeWon = s.refused.With(p.Name), s.hedges.With(p.Name), s.hedgeWon.With(p.Name)
+	for v := range queue.Verdicts {
+		p.waits[v] = s.waits.With(p.Name, v.String())
+	}
 	p.seed = balance.HashKey(0, []byte(p.conf.HashSeed.Reveal()+p.Name))
 	p.key = newHashKey(p.conf, p.seed)
 	if p.conf.Sticky != nil {

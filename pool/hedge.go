@@ -71,14 +71,13 @@ func (m *member) hedgeAt(x *edge.Exchange) int64 {
 func (m *member) hedgeDue(x *edge.Exchange) bool {
 	x.Call.Flags |= isRaced
 	p := m.pool
-	if !p.set.Load().untried(x) {
+	if !p.set.Load().untried(x) || p.shared.queue.Len() > 0 { // others wait for the place it would take
 		return false
 	}
 	if !p.shared.budget.take(clock.Now(), p.shared.requests.Sum(), p.conf.Hedge.percent) {
 		p.refused.Inc(x.Lane)
 		return false
 	}
-	p.hedges.Inc(x.Lane)
 	return true
 }
 
@@ -88,7 +87,7 @@ func (m *member) hedgeAfter(x *edge.Exchange) (time.Duration, bool) {
 	if m.pool.conf.Hedge == nil {
 		return 0, false
 	}
-	if c, begun := x.Held.(*conn); begun {
+	if c := begun(x); c != nil {
 		return 0, c.hedgeAt > 0 && x.Call.Flags&isRaced != 0
 	}
 	delay := time.Duration(m.pool.shared.hedgeDelay.Load())
@@ -249,9 +248,9 @@ func (m *member) send(x *edge.Exchange, came chan *racer) *racer {
 		r.in = *edge.NewBytesBody(bytes.Clone(b))
 		y.In, y.InLen, y.InMax = &r.in, x.InLen, x.InMax
 	}
-	if c, begun := x.Held.(*conn); begun {
-		x.Held = nil
-		y.Held, y.TargetName = c, m.Address
+	x.Held, y.Held = nil, x.Held
+	if c := begun(y); c != nil {
+		y.TargetName = m.Address
 		c.handTo(y)
 	}
 	go r.run()
@@ -263,10 +262,15 @@ func (m *member) second(x *edge.Exchange, came chan *racer) *racer {
 	if x.Call.Flags&isRaced == 0 && !m.hedgeDue(x) {
 		return nil
 	}
-	other := m.pool.choose(x)
-	if other == nil || other.Target == m.Target {
+	other, _ := m.pool.choose(x)
+	if other == nil {
 		return nil
 	}
+	if other.Target == m.Target {
+		other.unclaim(x)
+		return nil
+	}
+	m.pool.hedges.Inc(x.Lane)
 	x.Attempts++
 	x.Call.Flags |= isHedge // for the copy
 	r := other.send(x, came)

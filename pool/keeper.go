@@ -42,6 +42,7 @@ func (p *Pool) start() {
 	before := s.keeper // not the leader's: it may be closed already, and its keeper still in a step
 	p.keeper, s.keeper = k, k
 	s.leader = p
+	s.follow()
 	s.configure(p.conf)
 	s.settle()
 	s.mu.Unlock()
@@ -151,7 +152,7 @@ func (k *keeper) watch(ctx context.Context, m *member) {
 	if m.name.named() {
 		to.Dial = func(ctx context.Context) (net.Conn, error) {
 			until, _ := ctx.Deadline()
-			return m.name.dial(until)
+			return m.name.dial(ctx, until)
 		}
 	}
 	c := health.NewChecker(h, to)
@@ -187,7 +188,7 @@ func (s *shared) checked(m *member, h *health.Config, err error) {
 func (k *keeper) refresh(ctx context.Context, m *member) {
 	every := k.p.conf.ResolveInterval
 	for {
-		err := m.name.resolve(time.Now().Add(every))
+		err := m.name.resolve(ctx, time.Now().Add(every))
 		if ctx.Err() == nil {
 			m.resolved(k.p.Name, err)
 		}
@@ -416,7 +417,7 @@ func (m *member) tell(b *breaker.Breaker, permit breaker.Permit, x *edge.Exchang
 		at = clock.Now()
 	}
 	switch o {
-	case outcomeClient, outcomeCancelled, outcomeBusy:
+	case outcomeClient, outcomeCancelled:
 		b.Cancel(permit)
 	default:
 		b.Done(at, permit, o != outcomeOK, time.Duration(x.Times.Answer-x.Times.Sent))

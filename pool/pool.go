@@ -15,6 +15,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/pool/balance"
 	"github.com/penstock-edge/penstock/pool/breaker"
+	"github.com/penstock-edge/penstock/pool/queue"
 )
 
 // Pool is one [pool.NAME] in one generation.
@@ -35,6 +36,7 @@ type Pool struct {
 	refused    *lanes.Counter // retries and hedges that the budget refused
 	hedges     *lanes.Counter
 	hedgeWon   *lanes.Counter
+	waits      [queue.Verdicts]*lanes.Counter
 	findErrors *lanes.Counter
 	latency    *lanes.Histogram
 	series     *series
@@ -67,15 +69,15 @@ func (p *Pool) Pick(x *edge.Exchange) (edge.Peer, *edge.Fault) {
 		if f := p.admit(x); f != nil {
 			return p.instead(x, f)
 		}
-	} else {
-		p.retries.Inc(x.Lane)
 	}
-	m := p.choose(x)
-	if m == nil {
-		if x.Attempts == 0 {
-			return p.instead(x, edge.NoUpstream)
-		}
-		return nil, edge.NoUpstream
+	m, f := p.find(x)
+	switch {
+	case f == edge.NoUpstream && x.Attempts == 0:
+		return p.instead(x, f)
+	case f != nil:
+		return nil, f
+	case x.Attempts > 0:
+		p.retries.Inc(x.Lane)
 	}
 	if t := p.conf.Retry; t != nil {
 		if t.PerTryTimeout > 0 {
@@ -86,6 +88,27 @@ func (p *Pool) Pick(x *edge.Exchange) (edge.Peer, *edge.Fault) {
 		}
 	}
 	return m, nil
+}
+
+// find chooses the member for the next attempt of x, which has a place there then, and waits for one when all
+// are taken. Nobody overtakes those who wait.
+func (p *Pool) find(x *edge.Exchange) (*member, *edge.Fault) {
+	if !x.MayWait && p.conf.TLS.Enabled {
+		return nil, edge.MustWait // as everything under TLS; what is read of an idle connection too
+	}
+	if p.shared.queue.Len() == 0 {
+		m, full := p.choose(x)
+		switch {
+		case m != nil:
+			return m, nil
+		case !full:
+			return nil, edge.NoUpstream
+		}
+	}
+	if !x.MayWait {
+		return nil, edge.MustWait
+	}
+	return p.wait(x)
 }
 
 // now is the time for what happens before an attempt. Before the first one it is known without asking.
@@ -106,21 +129,11 @@ func (m *member) RoundTrip(x *edge.Exchange) *edge.Fault {
 
 // try makes the attempt, or goes on with the one that Start has begun.
 func (m *member) try(x *edge.Exchange) *edge.Fault {
-	c, begun := x.Held.(*conn)
-	if !begun {
-		start := clock.Now()
-		m.began(x)
+	c := begun(x)
+	if c == nil {
 		var f *edge.Fault
-		c, f = m.acquire(x, m.pool.conf)
-		x.Times.Connect = clock.Now() - start
-		if f != nil {
+		if c, f = m.connect(x); f != nil {
 			return f
-		}
-		m.hold(x, c)
-		if c.raced && x.Conn.Gone() { // nobody needs the answer: nothing is sent
-			x.Held = nil
-			m.Target.release(c, true, clock.Now())
-			return lost
 		}
 		c.sendRequest(x, m.host)
 	}
@@ -131,17 +144,61 @@ func (m *member) try(x *edge.Exchange) *edge.Fault {
 	return f
 }
 
-// Start implements edge.Starter: it takes an idle connection, when there is one.
-func (m *member) Start(x *edge.Exchange) bool {
-	if x.Fresh || x.Loop == nil || m.pool.conf.TLS.Enabled {
-		return false
+// begun returns the connection on which the attempt of x is under way; nil: it has not begun.
+func begun(x *edge.Exchange) *conn {
+	if c, ok := x.Held.(*conn); ok && !c.claimed {
+		return c
 	}
-	c := m.reuse(x)
+	return nil
+}
+
+// connect begins the attempt on the connection that x has claimed, or opens the one it has room for.
+func (m *member) connect(x *edge.Exchange) (*conn, *edge.Fault) {
+	start := clock.Now()
+	c, _ := x.Held.(*conn)
+	if c == nil && x.Held != room {
+		panic("BUG: an attempt without a place")
+	}
+	m.began(x)
+	x.Held = nil
 	if c == nil {
-		return false
+		var f *edge.Fault
+		c, f = m.open(x, m.pool.conf)
+		x.Times.Connect = clock.Now() - start
+		if f != nil {
+			return nil, f
+		}
+	} else {
+		x.Times.Connect = 0
 	}
-	if c.socket == nil { // made for somebody without a loop
+	m.hold(x, c)
+	if f := c.calledOff(start); f != nil { // nobody needs the answer: nothing is sent
+		x.Held, c.x, c.up.x = nil, nil, nil
 		m.Target.release(c, true, clock.Now())
+		return nil, f
+	}
+	return c, nil
+}
+
+// calledOff tells why nothing is to be sent any more: another attempt of a race has won, or the client has
+// left while the connection was opened, since start. One that has closed its side at once may only have said
+// that it sends nothing more.
+func (c *conn) calledOff(start int64) *edge.Fault {
+	switch {
+	case !c.x.Conn.Gone():
+		return nil
+	case c.raced:
+		return lost
+	case clock.Now()-start >= int64(firstSlice):
+		return edge.ClientGone
+	}
+	return nil
+}
+
+// Start implements edge.Starter: it uses the idle connection, if Pick has claimed one.
+func (m *member) Start(x *edge.Exchange) bool {
+	c, ok := x.Held.(*conn)
+	if !ok || x.Loop == nil || c.socket == nil { // no socket: made for somebody without a loop
 		return false
 	}
 	m.began(x)
@@ -170,7 +227,7 @@ func (m *member) began(x *edge.Exchange) {
 }
 
 func (m *member) hold(x *edge.Exchange, c *conn) {
-	x.Held = c
+	x.Held, c.claimed = c, false
 	c.by, c.x, c.conf, c.inBody, c.hedgeAt = m, x, m.pool.conf, false, 0
 	c.permit = breaker.Permit(x.Call.Permits[1])
 	c.up.reset(x)
@@ -202,6 +259,9 @@ func (m *member) Release(x *edge.Exchange, f *edge.Fault) {
 		x.Held = nil
 		return
 	}
+	if m.unclaim(x) { // after a panic
+		return
+	}
 	status, permit := 0, breaker.Permit(x.Call.Permits[1])
 	c, _ := x.Held.(*conn)
 	if c != nil {
@@ -217,9 +277,12 @@ func (m *member) Release(x *edge.Exchange, f *edge.Fault) {
 		if at == 0 {
 			at = clock.Now() // another attempt follows
 		}
+		m.inFlight.Add(-1) // before the connection can be used again
 		m.Target.release(c, keep, at)
+		return
 	}
 	m.inFlight.Add(-1)
+	m.pool.shared.freed(m.Target) // the place has been given up before, and looked taken
 }
 
 // released stands in Exchange.Held when the attempts of a race have been let go of already.
@@ -251,12 +314,11 @@ const (
 	outcomeProtocol
 	outcomeClient    // the client ended it
 	outcomeCancelled // another attempt of a race was faster
-	outcomeBusy      // the target has as many connections as it may
 	outcomes
 )
 
 var outcomeNames = [outcomes]string{"ok", "error", "connect", "reset", "timeout", "protocol", "client",
-	"cancelled", "busy"}
+	"cancelled"}
 
 func outcomeOf(x *edge.Exchange, status int, f *edge.Fault) outcome {
 	switch {
@@ -270,8 +332,6 @@ func outcomeOf(x *edge.Exchange, status int, f *edge.Fault) outcome {
 		return outcomeClient
 	case f.Status == 504:
 		return outcomeTimeout
-	case f == edge.PoolBusy || f == edge.PoolWait:
-		return outcomeBusy
 	case f.Retry == edge.RetryUnsent && f != edge.UpstreamUnsent:
 		return outcomeConnect
 	case f == edge.UpstreamProtocol || f == edge.UpstreamUpgrade || f == answerTooLarge:

@@ -25,7 +25,7 @@ func TestResolverKeepsTheLastGoodAnswer(t *testing.T) {
 		for _, a := range found {
 			answer = append(answer, netip.MustParseAddr(a))
 		}
-		if got := r.resolve(time.Now().Add(time.Minute)); (got != nil) != fails {
+		if got := r.resolve(t.Context(), time.Now().Add(time.Minute)); (got != nil) != fails {
 			t.Fatalf("error %v", got)
 		}
 		var have []string
@@ -58,14 +58,14 @@ func TestDialTriesAllAddresses(t *testing.T) {
 		return []netip.Addr{netip.MustParseAddr("127.0.0.9"), netip.MustParseAddr("127.0.0.1")}, nil
 	}
 	for range 4 {
-		c, err := r.dial(time.Now().Add(10 * time.Second))
+		c, err := r.dial(t.Context(), time.Now().Add(10*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.Close()
 	}
 	l.Close()
-	if c, err := r.dial(time.Now().Add(10 * time.Second)); err == nil {
+	if c, err := r.dial(t.Context(), time.Now().Add(10*time.Second)); err == nil {
 		c.Close()
 		t.Fatal("a connection to nobody")
 	}

@@ -92,15 +92,17 @@ func (m *member) Retry(x *edge.Exchange, f *edge.Fault) (bool, time.Duration) {
 		return false, 0
 	}
 	unsent := f != nil && f.Retry == edge.RetryUnsent
-	if !unsent && !x.Repeatable() || len(x.Upgrade) > 0 || !x.Replayable() {
+	if !unsent && (!x.Repeatable() || len(x.Upgrade) > 0) || !x.Replayable() {
 		return false, 0
 	}
 	now := clock.Now()
-	wait := m.backoff(x, r, f, unsent)
+	other := p.set.Load().untried(x)
+	wait := m.backoff(x, r, f, unsent, other)
 	if x.Deadline > 0 && now+int64(wait) >= x.Deadline || wait < 0 {
 		return false, 0
 	}
-	if !p.shared.budget.take(now, p.shared.requests.Sum(), r.BudgetPercent) {
+	// The budget bounds what is done twice. What certainly did not reach a target is no more work for another.
+	if !(unsent && other) && !p.shared.budget.take(now, p.shared.requests.Sum(), r.BudgetPercent) {
 		p.refused.Inc(x.Lane)
 		return false, 0
 	}
@@ -110,9 +112,8 @@ func (m *member) Retry(x *edge.Exchange, f *edge.Fault) (bool, time.Duration) {
 
 // backoff returns how long to wait: a random part of a time that doubles with each attempt (full jitter). A
 // target that was not reached is left for another at once. One that has said Retry-After is not asked again
-// before; -1: that is too long.
-func (m *member) backoff(x *edge.Exchange, r *Retry, f *edge.Fault, unsent bool) time.Duration {
-	other := m.pool.set.Load().untried(x)
+// before; -1: that is too long. other tells that there is a target that has not been tried.
+func (m *member) backoff(x *edge.Exchange, r *Retry, f *edge.Fault, unsent, other bool) time.Duration {
 	if unsent && other {
 		return 0
 	}

@@ -10,13 +10,14 @@ import (
 // finds other targets, another set takes its place.
 type set struct {
 	members []*member
+	of      map[*Target]*member
 	chooser *balance.Chooser // nil: there are no members
 	tickets []ticket         // sticky cookies, in order
 }
 
 // newSet builds the choice among members, which it numbers.
 func (p *Pool) newSet(members []*member) (*set, error) {
-	s := &set{members: members}
+	s := &set{members: members, of: make(map[*Target]*member, len(members))}
 	if p.sticky != nil {
 		s.tickets = p.sticky.tickets(members)
 	}
@@ -26,6 +27,7 @@ func (p *Pool) newSet(members []*member) (*set, error) {
 	ts := make([]balance.Target, len(members))
 	for i, m := range members {
 		m.index = i
+		s.of[m.Target] = m
 		ts[i] = balance.Target{Name: m.Address, Weight: m.spec.weight, Backup: m.spec.backup,
 			Local: p.zone != "" && m.spec.zone == p.zone, InFlight: &m.inFlight, State: &m.state,
 			Latency: &m.pace, Ramp: &m.ramp}
@@ -35,58 +37,182 @@ func (p *Pool) newSet(members []*member) (*set, error) {
 	return s, err
 }
 
-// choose picks the member for the next attempt of x; nil: there is none. What has been tried already is left
-// out as long as there is another, except after a connection that was dead before it was used.
-func (p *Pool) choose(x *edge.Exchange) *member {
+// choose picks the member for the next attempt of x and claims a place there; nil: there is none to ask, or,
+// when full, none that has a free place. What has been tried already is left out as long as there is another,
+// except after a connection that was dead before it was used.
+func (p *Pool) choose(x *edge.Exchange) (m *member, full bool) {
 	s := p.set.Load()
 	if s.chooser == nil {
-		return nil
+		return nil, false
 	}
 	if p.sticky != nil {
-		if m := p.sticky.find(x, s); m != nil && !tried(x, m) && m.permit(x) {
-			return m.note(x)
+		if m := p.sticky.find(x, s); m != nil && !tried(x, m) {
+			switch m.take(x) {
+			case taken:
+				return m, false
+			case isFull: // the client waits for it
+				return nil, true
+			}
 		}
 	}
 	key, avoid := p.key.of(x), -1
 	if x.Attempts > 0 && !x.Fresh {
 		avoid = s.lastTried(x)
 	}
-	var refused *member
 	for range maxChoices {
 		i := s.chooser.Pick(key, avoid)
-		if i < 0 {
-			return nil
-		}
-		m := s.members[i]
-		if avoid >= 0 && i == avoid {
+		if i < 0 || i == avoid {
 			break // there is no other
 		}
-		if again := tried(x, m); !again && m.permit(x) {
-			return m.note(x)
-		} else if again {
-			refused = m
+		m := s.members[i]
+		if full && (!s.best(x, m) || s.chooser.Crowded(i)) {
+			break // no backup for one that is only busy, and no key beyond the bounds of its policy
+		}
+		if !tried(x, m) {
+			switch m.take(x) {
+			case taken:
+				return m, false
+			case isFull:
+				full = true
+			}
 		}
 		avoid = i
 	}
-	if refused == nil && avoid >= 0 {
-		refused = s.members[avoid]
+	if full {
+		return nil, true
 	}
-	if refused == nil || !refused.permit(x) {
-		return nil
-	}
-	return refused.note(x)
+	return s.search(x)
 }
 
-// maxChoices is how often a choice is repeated that fell on a target already tried, or on one whose breaker
-// takes no further probe.
+// search looks at all members when those that the policy picks have been tried or refuse: for one that has
+// not been tried, a backup if need be, and else for any.
+func (s *set) search(x *edge.Exchange) (m *member, full bool) {
+	for rank := range ranks {
+		for _, m := range s.members {
+			if m.state.Load() != 0 || rankOf(x, m) != rank {
+				continue
+			}
+			switch m.take(x) {
+			case taken:
+				return m, false
+			case isFull:
+				full = true
+			}
+		}
+		if full {
+			return nil, true
+		}
+	}
+	return nil, false
+}
+
+// rankOf tells after whom a target is asked: after those that have not been tried, and after those that are
+// no backups.
+func rankOf(x *edge.Exchange, m *member) (rank int) {
+	if m.spec.backup {
+		rank++
+	}
+	if tried(x, m) {
+		rank += 2
+	}
+	return rank
+}
+
+const ranks = 4
+
+// best tells that nobody in the set is to be asked by x before m.
+func (s *set) best(x *edge.Exchange, m *member) bool {
+	rank := rankOf(x, m)
+	if rank == 0 {
+		return true
+	}
+	for _, other := range s.members {
+		if other.state.Load() == 0 && rankOf(x, other) < rank {
+			return false
+		}
+	}
+	return true
+}
+
+// anyUsable tells that the set has a target that may be asked.
+func (s *set) anyUsable() bool {
+	for _, m := range s.members {
+		if m.state.Load() == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// claim is what came of asking a target for a place.
+type claim uint8
+
+const (
+	taken   claim = iota // x has it
+	isFull               // all its connections are in use
+	refused              // its own breaker lets nobody in
+)
+
+// take claims a place at m for x, if there is one: an idle connection that is alive, or room to open one.
+func (m *member) take(x *edge.Exchange) claim {
+	c, ok := m.Target.take(x, m.pool.conf.MaxConnections)
+	if !ok {
+		return isFull
+	}
+	if !m.permit(x) {
+		m.giveBack(c)
+		return refused
+	}
+	m.claim(x, c)
+	m.note(x)
+	return taken
+}
+
+// claim makes c that of x for its next attempt; nil: room for a connection.
+func (m *member) claim(x *edge.Exchange, c *conn) {
+	if c == nil {
+		x.Held = room
+		return
+	}
+	c.claimed = true
+	x.Held = c
+}
+
+// room stands in Exchange.Held when the attempt may open a connection.
+var room = new(struct{ _ int })
+
+// unclaim gives back what x has claimed at m, if it has not been used.
+func (m *member) unclaim(x *edge.Exchange) bool {
+	c, _ := x.Held.(*conn)
+	if x.Held != room && (c == nil || !c.claimed) {
+		return false
+	}
+	x.Held = nil
+	if m.breaker != nil {
+		m.breaker.Cancel(breaker.Permit(x.Call.Permits[1]))
+	}
+	m.giveBack(c)
+	return true
+}
+
+// giveBack gives up a place of m, and to who waits for one.
+func (m *member) giveBack(c *conn) {
+	if c != nil {
+		c.claimed = false
+	}
+	m.Target.putBack(c)
+	m.pool.shared.freed(m.Target)
+}
+
+// maxChoices is how often a choice is repeated that fell on a target already tried, on one without a free
+// place, or on one whose breaker takes no further probe.
 const maxChoices = 4
 
 // note remembers that m is asked.
-func (m *member) note(x *edge.Exchange) *member {
+func (m *member) note(x *edge.Exchange) {
 	if x.Attempts < len(x.Call.Tried) {
 		x.Call.Tried[x.Attempts] = m
 	}
-	return m
 }
 
 // tried tells that m was asked already. Whoever only had a dead connection was not.

@@ -14,6 +14,7 @@ import (
 	"github.com/penstock-edge/penstock/pool/breaker"
 	"github.com/penstock-edge/penstock/pool/discovery"
 	"github.com/penstock-edge/penstock/pool/limit"
+	"github.com/penstock-edge/penstock/pool/queue"
 )
 
 // shared is what the pools of one name have in common over all generations: targets and all that is known of
@@ -31,6 +32,10 @@ type shared struct {
 	observes atomic.Bool // recent is wanted
 	// hedgeDelay: nanoseconds after which an attempt gets another one at its side; 0: never, or not known yet.
 	hedgeDelay atomic.Int64
+
+	queue  queue.Queue[place]   // requests that found no free connection
+	lead   atomic.Pointer[Pool] // whose targets they wait for: the leader, or the newest there is; nil: none
+	served atomic.Int64         // when places were last looked for on behalf of all who wait, clock nanoseconds
 
 	mu         sync.Mutex // guards what follows, and the fields of targets that say so
 	targets    map[string]*Target
@@ -78,7 +83,7 @@ func (s *shared) acquire(key, address string, idle int) (t *Target, joined bool)
 	t = s.targets[key]
 	if t == nil {
 		joined = s.leader != nil
-		t = newTarget(address, idle)
+		t = newTarget(s, address, idle)
 		t.key = key
 		t.own = breaker.New(&breaker.Config{}, func(_, to breaker.State, why string) {
 			s.mark(t, isBroken, to == breaker.Open, "its breaker is "+to.String()+": "+why)
@@ -212,6 +217,7 @@ func (s *shared) settle() {
 	for _, p := range s.live {
 		p.settleZone()
 	}
+	s.changed()
 }
 
 // countUsable counts the leader's targets that nothing speaks against, and all that are not drained, in both
@@ -259,6 +265,7 @@ func (p *Pool) settleZone() {
 func (s *shared) join(p *Pool) {
 	s.mu.Lock()
 	s.live = append(s.live, p)
+	s.follow()
 	s.settle()
 	s.mu.Unlock()
 }
@@ -272,7 +279,18 @@ func (s *shared) leave(p *Pool) {
 	if s.leader == p {
 		s.leader = nil
 	}
+	s.follow()
+	s.changed()
 	s.mu.Unlock()
+}
+
+// follow notes whose targets requests wait for. s.mu is held.
+func (s *shared) follow() {
+	p := s.leader
+	if n := len(s.live); p == nil && n > 0 {
+		p = s.live[n-1]
+	}
+	s.lead.Store(p)
 }
 
 // loops is how many loops of its own the process runs: one for each of its processors but one. Another number

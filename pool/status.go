@@ -24,7 +24,7 @@ type TargetStatus struct {
 	Zone        string           `json:"zone,omitempty"`
 	InFlight    int64            `json:"in_flight"`
 	Connections int64            `json:"connections"`
-	Waiting     int64            `json:"waiting"`
+	Waiting     int              `json:"waiting"` // requests that it serves when a connection is free
 	EWMASeconds float64          `json:"ewma_seconds"`
 	Ejections   int              `json:"ejections"`
 	EjectedTill *time.Time       `json:"ejected_until,omitempty"`
@@ -41,6 +41,7 @@ type Status struct {
 	Balance     string         `json:"balance"`
 	Usable      int            `json:"usable"` // targets that may be chosen
 	Panic       bool           `json:"panic"`
+	Waiting     int            `json:"waiting"` // requests for which no connection is free
 	Targets     []TargetStatus `json:"targets"`
 	Breaker     any            `json:"breaker,omitempty"`
 	Concurrency any            `json:"concurrency,omitempty"`
@@ -83,7 +84,9 @@ func (p *Pool) status() Status {
 		s.BudgetLeft = &left
 	}
 	s.HedgeAfter = time.Duration(sh.hedgeDelay.Load()).Seconds()
-	members := p.set.Load().members
+	set := p.set.Load()
+	members := set.members
+	s.Waiting = sh.queue.Len()
 	breakers := make([]any, len(members)) // first: a breaker that changes takes shared.mu
 	for i, m := range members {
 		if m.breaker != nil {
@@ -101,6 +104,7 @@ func (p *Pool) status() Status {
 	}
 	for i, m := range members {
 		t := m.status()
+		t.Waiting = m.waitingFor(set)
 		t.Breaker = breakers[i]
 		if t.Usable {
 			s.Usable++
@@ -123,7 +127,7 @@ func (m *member) status() TargetStatus {
 	s := TargetStatus{Address: m.Address, State: stateName(m.reasons), Since: m.since, Why: m.why,
 		Usable: m.Target.state.Load() == 0,
 		Weight: m.spec.weight, Share: 1, Backup: m.spec.backup, Zone: m.spec.zone,
-		InFlight: m.inFlight.Load(), Connections: m.conns.Load(), Waiting: m.waiting.Load(),
+		InFlight: m.inFlight.Load(), Connections: m.conns.Load(),
 		EWMASeconds: m.pace.Value().Seconds(), Ejections: m.ejection.Count()}
 	if r := m.ramp.Load(); r > 0 {
 		s.Share = float64(r) / 65536
@@ -169,6 +173,9 @@ func (p *Pool) gauges(m *metric.Scope) {
 	}, "pool", p.Name)
 	m.GaugeFunc("penstock_pool_targets", "Targets that the pool has.", func() float64 {
 		return float64(len(p.set.Load().members))
+	}, "pool", p.Name)
+	m.GaugeFunc("penstock_pool_connection_waiting", "Requests that wait for a free connection.", func() float64 {
+		return float64(s.queue.Len())
 	}, "pool", p.Name)
 	if conf.Breaker != nil {
 		m.GaugeFunc("penstock_breaker_state", "0 closed, 1 half open, 2 recovering, 3 open.", func() float64 {

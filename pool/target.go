@@ -2,7 +2,6 @@ package pool
 
 import (
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,13 +18,14 @@ import (
 type Target struct {
 	Address string // as configured
 	name    resolver
+	shared  *shared // whose target it is
 
 	state atomic.Uint32    // 0: may be chosen; computed by shared.settle
 	ramp  atomic.Uint32    // slow start: the share of its picks that it takes, of 65536; 0: all
 	own   *breaker.Breaker // of the target alone, for pools that want it
 	conns atomic.Int64     // connections open or being opened
 	_     [128]byte        // every request writes what follows: neighbours would share its cache line
-	// inFlight counts the requests being made.
+	// inFlight counts the requests being made: never more than conns.
 	inFlight atomic.Int64
 	pace     balance.Latency // how long its answers take
 	streak   outlier.Streak  // errors in a row
@@ -44,10 +44,6 @@ type Target struct {
 	since    time.Time
 	why      string // the last change
 	warmFrom int64  // when its slow start began, clock nanoseconds; 0: it has none
-
-	waiting atomic.Int64 // length of queue, to be read without the lock
-	mu      sync.Mutex   // guards queue
-	queue   []*waiter    // requests waiting for a connection, oldest first
 }
 
 // stumble is the last failed attempt, noted without allocating.
@@ -72,35 +68,41 @@ func (s *stumble) last() (at int64, what string) {
 	return s.at.Load(), "status " + strconv.Itoa(int(s.status.Load()))
 }
 
-// waiter is one request that waits for a connection of a target that has as many as it may.
-type waiter struct {
-	ch chan *conn // receives a connection, or nil: there is room, try again
-}
-
-var waiters = sync.Pool{New: func() any { return &waiter{ch: make(chan *conn, 1)} }}
-
-func newTarget(address string, idle int) *Target {
-	t := &Target{Address: address, name: newResolver(address)}
+func newTarget(s *shared, address string, idle int) *Target {
+	t := &Target{Address: address, name: newResolver(address), shared: s}
 	t.idle = newIdleLists(idle, loops())
 	return t
 }
 
-// acquire returns a connection for x: an idle one that is alive, a new one, or one that comes back in time.
-func (t *Target) acquire(x *edge.Exchange, conf *Config) (*conn, *edge.Fault) {
-	for until := int64(0); ; {
-		if c := t.reuse(x); c != nil {
-			return c, nil
+// take claims a place for x: an idle connection that is alive, or, when c is nil, room for one, which the
+// caller has to fill or give back. false: all are in use.
+func (t *Target) take(x *edge.Exchange, most int) (c *conn, ok bool) {
+	if c := t.reuse(x); c != nil {
+		return c, true
+	}
+	return nil, t.reserve(most)
+}
+
+// takeAny is take for whoever wants the place; whether an idle connection is alive is not known yet.
+func (t *Target) takeAny(most int) (c *conn, ok bool) {
+	if t.inFlight.Load() >= int64(most) {
+		return nil, false // none can be idle
+	}
+	if c := t.idle.pop(0); c != nil {
+		return c, true
+	}
+	return nil, t.reserve(most)
+}
+
+// reserve counts a connection that is going to be opened; false: there are as many as there may be.
+func (t *Target) reserve(most int) bool {
+	for {
+		n := t.conns.Load()
+		if n >= int64(most) {
+			return false
 		}
-		if t.conns.Add(1) <= int64(conf.MaxConnections) {
-			return t.open(x, conf)
-		}
-		t.conns.Add(-1)
-		if until == 0 {
-			until = clock.Now() + int64(conf.WaitTimeout)
-		}
-		c, f := t.wait(x, conf, until)
-		if c != nil || f != nil {
-			return c, f
+		if t.conns.CompareAndSwap(n, n+1) {
+			return true
 		}
 	}
 }
@@ -124,134 +126,67 @@ func (t *Target) reuse(x *edge.Exchange) *conn {
 	}
 }
 
-// open dials; the caller has counted the connection.
+// freshen makes a connection that x has got after a wait ready for it: one that is dead, or that x must not
+// have, becomes room for another.
+func (t *Target) freshen(x *edge.Exchange, c *conn) *conn {
+	if c == nil {
+		return nil
+	}
+	if !x.Fresh && c.alive(x) {
+		c.reused = true
+		return c
+	}
+	c.close()
+	return nil
+}
+
+// open dials; the caller has reserved the connection.
 func (t *Target) open(x *edge.Exchange, conf *Config) (*conn, *edge.Fault) {
 	c, f := dial(x, t, conf)
 	if f != nil {
 		t.conns.Add(-1)
-		t.wake(nil)
+		t.shared.freed(t)
 	}
 	return c, f
-}
-
-// wait queues x until a connection or room for one is there; nil and no fault means: try again.
-func (t *Target) wait(x *edge.Exchange, conf *Config, until int64) (*conn, *edge.Fault) {
-	w := t.enter(conf.MaxWaiting)
-	if w == nil {
-		return nil, edge.PoolBusy
-	}
-	if t.idle.any() || t.conns.Load() < int64(conf.MaxConnections) {
-		t.wake(nil) // one came back between the look and the queue
-	}
-	if x.Deadline > 0 {
-		until = min(until, x.Deadline)
-	}
-	if x.TryDeadline > 0 {
-		until = min(until, x.TryDeadline)
-	}
-	timer := time.NewTimer(time.Duration(until - clock.Now()))
-	defer timer.Stop()
-	select {
-	case c := <-w.ch:
-		waiters.Put(w)
-		return t.granted(x, c)
-	case <-timer.C:
-	}
-	if t.leave(w) {
-		waiters.Put(w)
-		return nil, edge.PoolWait
-	}
-	c := <-w.ch // it was granted just now
-	waiters.Put(w)
-	return t.granted(x, c)
-}
-
-// enter puts a waiter at the end of the queue; nil when it is full.
-func (t *Target) enter(limit int) *waiter {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.queue) >= limit {
-		return nil
-	}
-	w := waiters.Get().(*waiter)
-	t.queue = append(t.queue, w)
-	t.waiting.Add(1)
-	return w
-}
-
-func (t *Target) granted(x *edge.Exchange, c *conn) (*conn, *edge.Fault) {
-	if c == nil {
-		return nil, nil
-	}
-	if c.alive(x) {
-		c.reused = true
-		return c, nil
-	}
-	c.close()
-	t.conns.Add(-1)
-	return nil, nil
-}
-
-// leave takes w out of the queue; false: it has been granted already.
-func (t *Target) leave(w *waiter) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for i, q := range t.queue {
-		if q == w {
-			t.queue = append(t.queue[:i], t.queue[i+1:]...)
-			t.waiting.Add(-1)
-			return true
-		}
-	}
-	return false
-}
-
-// wake grants c, or room when c is nil, to the request that waits longest; false: nobody waits.
-func (t *Target) wake(c *conn) bool {
-	if t.waiting.Load() == 0 {
-		return false
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.queue) == 0 {
-		return false
-	}
-	w := t.queue[0]
-	t.queue = append(t.queue[:0], t.queue[1:]...)
-	t.waiting.Add(-1)
-	w.ch <- c // has room for one
-	return true
 }
 
 // release takes a connection back, now in clock nanoseconds; keep tells that it may serve another request.
 func (t *Target) release(c *conn, keep bool, now int64) {
 	if keep && !t.gone.Load() {
 		c.lastUsed.Store(now)
-		if t.wake(c) {
+		if t.shared.queue.Len() > 0 && t.shared.offer(t, c) {
 			return
 		}
-		c.br.Release() // an idle connection holds no buffer
-		if t.idle.push(c) {
-			t.afterPush()
-			return
-		}
+		t.rest(c)
+	} else {
+		c.close()
+		t.conns.Add(-1)
 	}
-	c.close()
-	t.conns.Add(-1)
-	t.wake(nil)
+	t.shared.freed(t) // last: who begins to wait looks for a place after saying so
 }
 
-// afterPush looks at what may have changed while a connection was put back: somebody began to wait, or the
-// target was dropped.
-func (t *Target) afterPush() {
-	if t.waiting.Load() > 0 {
-		if c := t.idle.pop(0); c != nil && !t.wake(c) && !t.idle.push(c) {
-			c.close()
-			t.conns.Add(-1)
-		}
+// rest keeps c, which is idle, for another request, as long as there is room.
+func (t *Target) rest(c *conn) {
+	c.br.Release() // an idle connection holds no buffer
+	if !t.idle.push(c) {
+		c.close()
+		t.conns.Add(-1)
 	}
-	if t.gone.Load() {
+	if t.gone.Load() { // it was dropped in between
 		t.closeIdle(0)
+	}
+}
+
+// putBack gives back what take has claimed. Who waits is not told.
+func (t *Target) putBack(c *conn) {
+	switch {
+	case c == nil:
+		t.conns.Add(-1)
+	case t.gone.Load():
+		c.close()
+		t.conns.Add(-1)
+	default:
+		t.rest(c)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
 // stillThere is a client that never leaves.
@@ -125,57 +124,47 @@ func TestIdleSlotsLastInFirstOut(t *testing.T) {
 
 func TestAcquireReusesAndCaps(t *testing.T) {
 	addr, accepted := listenerFor(t)
-	tg := newTarget(addr, 4)
-	conf := testConfig(2, 1)
-	x := newExchange()
-	a, f := tg.acquire(x, conf)
-	if f != nil {
-		t.Fatal(f)
+	p := poolOf(testConfig(2, 1), addr)
+	a := p.mustGet(t)
+	p.put(a, true)
+	b := p.mustGet(t)
+	if b.c != a.c || !b.c.reused {
+		t.Fatal("an idle connection was not reused")
 	}
-	tg.release(a, true, clock.Now())
-	b, f := tg.acquire(x, conf)
-	if f != nil || b != a || !b.reused {
-		t.Fatalf("an idle connection was not reused: %v", f)
-	}
-	c, f := tg.acquire(x, conf)
-	if f != nil || c == b {
-		t.Fatalf("the second connection: %v", f)
+	c := p.mustGet(t)
+	if c.c == b.c {
+		t.Fatal("two requests have one connection")
 	}
 	// A third waits until one comes back; a fourth finds the queue full.
-	got := make(chan *conn)
-	go func() {
-		d, _ := tg.acquire(newExchange(), conf)
+	got := make(chan held)
+	next := func() {
+		d, _ := p.get(newExchange())
 		got <- d
-	}()
-	for tg.waiting.Load() == 0 {
-		runtime.Gosched()
 	}
-	if _, f := tg.acquire(newExchange(), conf); f != edge.PoolBusy {
+	go next()
+	p.waitFor(1)
+	if _, f := p.get(newExchange()); f != edge.PoolBusy {
 		t.Fatalf("a full queue gives %v", f)
 	}
-	tg.release(c, true, clock.Now())
+	p.put(c, true)
 	d := <-got
-	if d != c {
+	if d.c != c.c {
 		t.Fatal("the waiting request did not get the connection that came back")
 	}
 	// A waiting request also gets room when a connection is closed.
-	go func() {
-		e, _ := tg.acquire(newExchange(), conf)
-		got <- e
-	}()
-	for tg.waiting.Load() == 0 {
-		runtime.Gosched()
-	}
-	tg.release(d, false, clock.Now())
+	go next()
+	p.waitFor(1)
+	p.put(d, false)
 	e := <-got
-	if e == nil || e == d {
+	if e.c == nil || e.c == d.c {
 		t.Fatal("room that became free was not given on")
 	}
+	tg := p.set.Load().members[0].Target
 	if n := tg.conns.Load(); n != 2 {
 		t.Fatalf("%d connections counted, want 2", n)
 	}
-	tg.release(b, true, clock.Now())
-	tg.release(e, true, clock.Now())
+	p.put(b, true)
+	p.put(e, true)
 	tg.drop()
 	if n := tg.conns.Load(); n != 0 {
 		t.Fatalf("%d connections counted after the target was dropped", n)
@@ -187,20 +176,17 @@ func TestAcquireReusesAndCaps(t *testing.T) {
 
 func TestWaitEndsInTime(t *testing.T) {
 	addr, _ := listenerFor(t)
-	tg := newTarget(addr, 4)
 	conf := testConfig(1, 5)
 	conf.WaitTimeout = 1e6
-	c, f := tg.acquire(newExchange(), conf)
-	if f != nil {
-		t.Fatal(f)
-	}
-	if _, f := tg.acquire(newExchange(), conf); f != edge.PoolWait {
+	p := poolOf(conf, addr)
+	c := p.mustGet(t)
+	if _, f := p.get(newExchange()); f != edge.PoolWait {
 		t.Fatalf("waiting in vain gives %v", f)
 	}
-	if tg.waiting.Load() != 0 || len(tg.queue) != 0 {
+	if p.shared.queue.Len() != 0 {
 		t.Fatal("the queue keeps who has left")
 	}
-	tg.release(c, false, clock.Now())
+	p.put(c, false)
 }
 
 func TestDeadConnectionsAreNotReused(t *testing.T) {
@@ -221,23 +207,19 @@ func TestDeadConnectionsAreNotReused(t *testing.T) {
 	}()
 	f := func(what string, spoil func(net.Conn)) {
 		t.Helper()
-		tg := newTarget(l.Addr().String(), 4)
-		conf := testConfig(1, 0)
-		a, fault := tg.acquire(newExchange(), conf)
-		if fault != nil {
-			t.Fatal(fault)
-		}
-		tg.release(a, true, clock.Now())
+		p := poolOf(testConfig(1, 0), l.Addr().String())
+		a := p.mustGet(t)
+		p.put(a, true)
 		spoil(<-conns)
-		for a.alive(newExchange()) {
+		for a.c.alive(newExchange()) {
 			runtime.Gosched() // until what was sent has arrived
 		}
-		b, fault := tg.acquire(newExchange(), conf)
-		if fault != nil || b == a {
-			t.Fatalf("%s: the connection was used again (%v)", what, fault)
+		b := p.mustGet(t)
+		if b.c == a.c {
+			t.Fatalf("%s: the connection was used again", what)
 		}
 		(<-conns).Close()
-		tg.release(b, false, clock.Now())
+		p.put(b, false)
 	}
 	f("closed", func(c net.Conn) { c.Close() })
 	f("poisoned", func(c net.Conn) { c.Write([]byte("HTTP/1.1 200 OK\r\n\r\n")) })

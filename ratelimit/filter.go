@@ -57,7 +57,12 @@ func (g *gate) Run(x *edge.Exchange) edge.Verdict {
 	}
 	by := refusal(r, now, (*use).take)
 	if by < 0 && g.asks {
-		by = ask(r, now)
+		var left bool
+		if by, left = ask(x, r, now); left {
+			r.undo()
+			x.Fault = edge.ClientGone
+			return edge.Answered
+		}
 	}
 	if by >= 0 {
 		return g.refuse(x, r, by)
@@ -128,9 +133,9 @@ func (u *use) take(now int64) bool {
 	return u.taken
 }
 
-// refuse gives back what was taken already and answers 429.
-func (g *gate) refuse(x *edge.Exchange, r *record, by int) edge.Verdict {
-	now := clock.Now()
+// undo gives back what was taken already.
+func (r *record) undo() (now int64) {
+	now = clock.Now()
 	for i := range r.uses {
 		u := &r.uses[i]
 		if !u.taken {
@@ -142,6 +147,12 @@ func (g *gate) refuse(x *edge.Exchange, r *record, by int) edge.Verdict {
 			u.limit.meter.Charge(u.key, now, -u.cost)
 		}
 	}
+	return now
+}
+
+// refuse gives back what was taken already and answers 429.
+func (g *gate) refuse(x *edge.Exchange, r *record, by int) edge.Verdict {
+	now := r.undo()
 	u := &r.uses[by]
 	r.refused = u
 	l := u.limit

@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"errors"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
@@ -46,8 +47,8 @@ func (u *use) fallBack(now int64) {
 }
 
 // ask asks the server about all exact limits of a request at once, and returns the one that refuses for
-// longest; -1: none does.
-func ask(r *record, now int64) int {
+// longest; -1: none does. left tells that the client has gone meanwhile: nothing is charged then.
+func ask(x *edge.Exchange, r *record, now int64) (by int, left bool) {
 	a := fleet.AcquireAsk()
 	wait := time.Duration(0)
 	var link *fleet.Link
@@ -65,9 +66,12 @@ func ask(r *record, now int64) int {
 	}
 	if link == nil {
 		fleet.ReleaseAsk(a) // this client is on the allow-list of all of them
-		return -1
+		return -1, false
 	}
-	err := link.Do(a, wait)
+	err := link.Do(a, wait, x.Conn)
+	if errors.Is(err, fleet.ErrLeft) {
+		return -1, true
+	}
 	by, q := -1, 0
 	for i := range r.uses {
 		u := &r.uses[i]
@@ -86,7 +90,7 @@ func ask(r *record, now int64) int {
 		}
 	}
 	if err != nil {
-		return by
+		return by, false
 	}
 	fleet.ReleaseAsk(a)
 	if by >= 0 {
@@ -96,5 +100,5 @@ func ask(r *record, now int64) int {
 			}
 		}
 	}
-	return by
+	return by, false
 }

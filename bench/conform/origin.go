@@ -26,6 +26,8 @@ type Answer struct {
 	Chunked bool
 	// Trailers come behind a body in chunks, and Early are the fields of a 103 before the answer.
 	Trailers, Early []string
+	// Hold is called before the answer is sent; nil: it is sent at once.
+	Hold func()
 }
 
 // Origin is the server behind the proxy. Each path has a script of its own.
@@ -108,6 +110,9 @@ func (o *Origin) serve(c net.Conn) {
 			a = s.answer(req)
 		}
 		o.mu.Unlock()
+		if a.Hold != nil {
+			a.Hold()
+		}
 		if a.Drop {
 			return
 		}

@@ -46,8 +46,8 @@ var outcomeNames = [outcomes]string{"sent", "failed", "dropped", "too_large", "i
 // Run implements edge.Filter. It never refuses or delays: what cannot be copied at once is copied while the
 // target reads it, or not at all.
 func (m *mirror) Run(x *edge.Exchange) edge.Verdict {
-	if len(x.Upgrade) > 0 || m.below != alwaysBelow && rand.Uint64() >= m.below {
-		return edge.Next // a tunnel cannot be mirrored
+	if len(x.Upgrade) > 0 || m.below != alwaysBelow && rand.Uint64() >= m.below || x.Conn.Gone() {
+		return edge.Next // for who has left nothing more is sent; a tunnel cannot be mirrored
 	}
 	body, whole := bodyOf(x)
 	switch {

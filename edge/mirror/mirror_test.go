@@ -250,8 +250,14 @@ func TestNotCopied(t *testing.T) {
 	f(all, &stream{pieces: []string{"01234"}, err: edge.ClientGone}, -1, "0 0 0 0 1")
 	f(all, &stream{pieces: []string{"01234"}, err: edge.ClientGone}, 10, "0 0 0 0 1")
 	f(all, nil, 0, "0 0 0 0 0", func(x *edge.Exchange) { x.Upgrade = []byte("websocket") })
+	f(all, nil, 0, "0 0 0 0 0", func(x *edge.Exchange) { x.Conn = hasLeft{} })
 	f(`mirror = { pool = "shadow", percent = 0 }`, nil, 0, "0 0 0 0 0")
 }
+
+// hasLeft is a client that waited for something before, and has left meanwhile.
+type hasLeft struct{ nobody }
+
+func (hasLeft) Gone() bool { return true }
 
 // A body that nobody reads is given up when the exchange ends.
 func TestUnread(t *testing.T) {

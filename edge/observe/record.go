@@ -91,8 +91,8 @@ func measure(t *edge.Times) durations {
 		phaseWait:    between(t.Sent, t.First),
 		phaseBody:    between(t.First, t.Done),
 	}
-	if t.Connect > 0 || t.Sent != 0 {
-		d.phase[phaseConnect] = time.Duration(t.Connect)
+	if t.Connect > 0 || t.Wait > 0 || t.Sent != 0 {
+		d.phase[phaseConnect] = time.Duration(t.Connect + t.Wait)
 	}
 	return d
 }

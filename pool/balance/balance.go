@@ -140,6 +140,7 @@ type Chooser struct {
 	ramps    []*atomic.Uint32 // by index
 	backups  []bool           // by index
 	hashed   bool             // the key decides
+	bounds   []bounded        // by index; nil: loads are not bounded
 	spilling atomic.Bool
 }
 
@@ -163,10 +164,30 @@ func newChooser(targets []Target, seed uint64, build func(group, uint64) Policy)
 			c.levels = append(c.levels, build(g, seed))
 		}
 	}
-	if len(c.levels) > 0 {
-		_, c.hashed = c.levels[0].(*consistentHash)
+	for _, level := range c.levels {
+		if h, ok := level.(*consistentHash); ok {
+			c.hashed = true
+			if c.bounds == nil {
+				c.bounds = make([]bounded, n)
+			}
+			for i := range h.group {
+				c.bounds[h.group[i].index] = bounded{h, &h.group[i]}
+			}
+		}
 	}
 	return c
+}
+
+// bounded is a target and the policy that bounds its load.
+type bounded struct {
+	by *consistentHash
+	m  *member
+}
+
+// Crowded reports whether the target i carries as much as consistent_hash lets it: a key that is not bound to
+// i goes elsewhere. It is false under the other policies.
+func (c *Chooser) Crowded(i int) bool {
+	return c.bounds != nil && !c.bounds[i].by.hasRoom(c.bounds[i].m)
 }
 
 // Spill tells whether requests go to all zones alike: the own one has too few usable targets.

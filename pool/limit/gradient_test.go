@@ -117,7 +117,7 @@ func TestTickWakes(t *testing.T) {
 	l, now := New(&Config{Adaptive: true, Limit: 50, Min: 8, Max: 900, Queue: 5, QueueTarget: time.Hour}), int64(0)
 	ticks(l, &now, 15, 50, took(50*time.Millisecond))
 	l.inFlight.Store(l.limit.Load())
-	w := l.enter(now, ClassDefault)
+	w := l.enter(now, ClassDefault, here)
 	for range 10 {
 		now += int64(beat)
 		l.Tick(now, took(50*time.Millisecond))

@@ -69,9 +69,11 @@ type Limiter struct {
 	waiting  atomic.Int64 // length of the queues, to be read without the lock
 	_        [64]byte
 	shed     atomic.Uint64
+	left     atomic.Uint64 // of shed, those whose client has gone
 
 	mu     sync.Mutex // guards what follows
 	queues [classes]queue
+	swept  int64 // when clients that have gone were looked for, clock nanoseconds
 	grad   gradient
 }
 
@@ -128,9 +130,45 @@ func (l *Limiter) kick() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.waiting.Load() > 0 && l.place() {
-		l.pop().done <- Admitted // has room for one
+		w := l.pop()
+		if w.gone() {
+			l.inFlight.Add(-1)
+			l.leaves(w)
+			continue
+		}
+		w.done <- Admitted // has room for one
 	}
 }
+
+// leaves tells w, which is in no queue any more, that its client has gone. l.mu is held.
+func (l *Limiter) leaves(w *waiter) {
+	l.shed.Add(1)
+	l.left.Add(1)
+	w.done <- Gone // has room for one
+}
+
+// sweep takes those out whose client has gone, before somebody is refused on their account; not more often
+// than every few milliseconds. l.mu is held.
+func (l *Limiter) sweep(now int64) bool {
+	if now-l.swept < int64(sweepEach) {
+		return false
+	}
+	l.swept = now
+	before := l.waiting.Load()
+	for c := range l.queues {
+		for w := l.queues[c].first; w != nil; {
+			next := w.next
+			if w.gone() {
+				l.remove(w)
+				l.leaves(w)
+			}
+			w = next
+		}
+	}
+	return l.waiting.Load() < before
+}
+
+const sweepEach = 5 * time.Millisecond
 
 // Verdict is what becomes of a request.
 type Verdict uint8
@@ -149,11 +187,16 @@ const (
 func (l *Limiter) Admit(now int64, class Class) Verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.hasRoom(now, class) {
+	if !l.mayJoin(now, class) {
 		l.shed.Add(1)
 		return Shed
 	}
 	return MayWait
+}
+
+// mayJoin is hasRoom, for which clients that have gone do not count. l.mu is held.
+func (l *Limiter) mayJoin(now int64, class Class) bool {
+	return l.hasRoom(now, class) || l.sweep(now) && l.hasRoom(now, class)
 }
 
 // hasRoom tells whether a request may join the queue, if need be in place of a less important one. l.mu is
@@ -192,10 +235,10 @@ func (l *Limiter) lesser(class Class) *waiter {
 }
 
 // Wait queues the caller until a place is free: Admitted, and the place is its own. now and until are in
-// clock nanoseconds; gone is asked ten times a second. Important ones go first, and those of a class in the
-// order in which they came.
+// clock nanoseconds. gone is asked ten times a second, and by any goroutine before a place is given.
+// Important ones go first, and those of a class in the order in which they came.
 func (l *Limiter) Wait(now int64, class Class, until int64, gone func() bool) Verdict {
-	w := l.enter(now, class)
+	w := l.enter(now, class, gone)
 	if w == nil {
 		return Shed
 	}
@@ -222,10 +265,10 @@ func (l *Limiter) Wait(now int64, class Class, until int64, gone func() bool) Ve
 }
 
 // enter puts a waiter into its queue, if need be in place of another; nil: there is no room.
-func (l *Limiter) enter(now int64, class Class) *waiter {
+func (l *Limiter) enter(now int64, class Class, gone func() bool) *waiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.hasRoom(now, class) {
+	if !l.mayJoin(now, class) {
 		l.shed.Add(1)
 		return nil
 	}
@@ -235,7 +278,7 @@ func (l *Limiter) enter(now int64, class Class) *waiter {
 		l.shed.Add(1)
 		out.done <- Shed
 	}
-	w := &waiter{done: make(chan Verdict, 1), class: class, since: now}
+	w := &waiter{done: make(chan Verdict, 1), class: class, since: now, gone: gone}
 	l.queues[class].push(w)
 	l.waiting.Add(1)
 	return w
@@ -252,6 +295,9 @@ func (l *Limiter) leave(w *waiter, v Verdict) Verdict {
 	}
 	l.remove(w)
 	l.shed.Add(1)
+	if v == Gone {
+		l.left.Add(1)
+	}
 	return v
 }
 
@@ -287,7 +333,8 @@ type Snapshot struct {
 	InFlight   int     `json:"in_flight"`
 	Waiting    int     `json:"waiting"`
 	OldestWait float64 `json:"oldest_wait_seconds"`
-	Shed       uint64  `json:"shed_total"`
+	Shed       uint64  `json:"shed_total"`                    // refused, too late, or gone
+	Left       uint64  `json:"left_total"`                    // of these, requests whose client has gone
 	MinLatency float64 `json:"min_latency_seconds,omitempty"` // what an adaptive limit goes by
 	Gradient   float64 `json:"gradient,omitempty"`
 }
@@ -302,6 +349,7 @@ func (l *Limiter) Snapshot(now int64) Snapshot {
 		InFlight: l.InFlight(),
 		Waiting:  l.Waiting(),
 		Shed:     l.shed.Load(),
+		Left:     l.left.Load(),
 	}
 	for i := range l.queues {
 		if w := l.queues[i].first; w != nil {

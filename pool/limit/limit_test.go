@@ -55,7 +55,7 @@ func arrive(l *Limiter, now int64, class Class, i int, waiting map[int]*waiter) 
 		return "+"
 	}
 	want := l.Admit(now, class)
-	w := l.enter(now, class)
+	w := l.enter(now, class, here)
 	if (w == nil) != (want == Shed) {
 		return fmt.Sprint("Admit said ", want)
 	}
@@ -100,7 +100,7 @@ func TestQueue(t *testing.T) {
 func TestValidVerdictsOfLeave(t *testing.T) {
 	l := New(fixed(1, 5))
 	l.TryAcquire()
-	first, second := l.enter(0, ClassDefault), l.enter(0, ClassDefault)
+	first, second := l.enter(0, ClassDefault, here), l.enter(0, ClassDefault, here)
 	l.Release() // gives the place to the first
 	if v := l.leave(first, Gone); v != Admitted {
 		t.Fatalf("who has a place already leaves as %d", v)
@@ -142,10 +142,36 @@ func TestWait(t *testing.T) {
 	f(1, -time.Second, stays, 0, TimedOut, 0)
 	f(1, time.Second, stays, 730*time.Millisecond, Admitted, 730*time.Millisecond)
 	f(1, time.Second, func(n int) bool { return n == 3 }, 0, Gone, 300*time.Millisecond)
-	f(1, time.Second, func(n int) bool { return n == 3 }, 290*time.Millisecond, Admitted, 290*time.Millisecond)
+	f(1, time.Second, func(n int) bool { return n == 4 }, 290*time.Millisecond, Admitted, 290*time.Millisecond)
+	f(1, time.Second, func(n int) bool { return n == 3 }, 290*time.Millisecond, Gone, 290*time.Millisecond)
 	f(0, time.Second, stays, 0, TimedOut, time.Second)
 	if v := New(fixed(0, 0)).Wait(0, ClassCritical, ms, here); v != Shed {
 		t.Errorf("no queue: %d", v)
+	}
+}
+
+// TestGoneMakeRoom: who has gone gets no place, and nobody is refused on his account.
+func TestGoneMakeRoom(t *testing.T) {
+	gone := false
+	left := func() bool { return gone }
+	l := New(fixed(1, 2))
+	l.TryAcquire()
+	first, second := l.enter(0, ClassDefault, left), l.enter(0, ClassDefault, left)
+	if l.Admit(10*ms, ClassDefault) != Shed {
+		t.Fatal("the queue is full")
+	}
+	gone = true
+	third := l.enter(20*ms, ClassDefault, here)
+	if third == nil || <-first.done != Gone || <-second.done != Gone {
+		t.Fatal("those who have gone keep their room")
+	}
+	fourth := l.enter(20*ms, ClassCritical, left)
+	l.Release()
+	if <-fourth.done != Gone || <-third.done != Admitted {
+		t.Fatal("who has gone gets a place")
+	}
+	if s := l.Snapshot(20 * ms); s.Left != 3 || s.Shed != 4 || s.InFlight != 1 || s.Waiting != 0 {
+		t.Errorf("%+v", s)
 	}
 }
 
@@ -290,7 +316,7 @@ func TestConfigure(t *testing.T) {
 func TestConfigureWakes(t *testing.T) {
 	l := New(fixed(1, 5))
 	l.TryAcquire()
-	first, second := l.enter(0, ClassDefault), l.enter(0, ClassDefault)
+	first, second := l.enter(0, ClassDefault, here), l.enter(0, ClassDefault, here)
 	l.Configure(fixed(2, 0))
 	if len(first.done) != 1 || len(second.done) != 0 || l.InFlight() != 2 || l.Waiting() != 1 {
 		t.Fatalf("%d in flight, %d wait", l.InFlight(), l.Waiting())
@@ -311,7 +337,7 @@ func TestLimitFalls(t *testing.T) {
 	for range 3 {
 		l.TryAcquire()
 	}
-	w := l.enter(0, ClassDefault)
+	w := l.enter(0, ClassDefault, here)
 	l.Configure(fixed(1, 5))
 	l.Release()
 	l.Release()
@@ -328,7 +354,7 @@ func TestLimitFalls(t *testing.T) {
 func TestNobodyOvertakes(t *testing.T) {
 	l := New(fixed(1, 5))
 	l.TryAcquire()
-	l.enter(0, ClassDefault)
+	l.enter(0, ClassDefault, here)
 	l.inFlight.Add(-1) // the first half of Release
 	if l.TryAcquire() {
 		t.Fatal("a newcomer got the place")
@@ -338,8 +364,8 @@ func TestNobodyOvertakes(t *testing.T) {
 func TestSnapshot(t *testing.T) {
 	l := New(fixed(1, 5))
 	l.TryAcquire()
-	l.enter(3*ms, ClassDefault)
-	l.enter(5*ms, ClassCritical)
+	l.enter(3*ms, ClassDefault, here)
+	l.enter(5*ms, ClassCritical, here)
 	got := l.Snapshot(10 * ms)
 	want := Snapshot{Limit: 1, InFlight: 1, Waiting: 2, OldestWait: 0.007}
 	if got != want {

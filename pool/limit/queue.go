@@ -4,7 +4,8 @@ package limit
 type waiter struct {
 	done       chan Verdict // gets one
 	class      Class
-	since      int64 // clock nanoseconds
+	since      int64       // clock nanoseconds
+	gone       func() bool // its client has left
 	prev, next *waiter
 }
 

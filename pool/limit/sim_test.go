@@ -149,7 +149,7 @@ func (s *sim) arrive() {
 	case s.l == nil || s.l.TryAcquire():
 		s.send(r)
 	default:
-		if r.w = s.l.enter(s.now, ClassDefault); r.w == nil {
+		if r.w = s.l.enter(s.now, ClassDefault, here); r.w == nil {
 			s.this().shed++
 			return
 		}

@@ -124,7 +124,7 @@ func bothArrive(t *rapid.T, l *Limiter, tw *twin, now int64, class Class) *twinW
 			if w == nil {
 				t.Fatalf("class %d may wait, want verdict %d", class, want)
 			}
-			w.real = l.enter(now, class)
+			w.real = l.enter(now, class, here)
 			l.kick()
 		}
 	}

@@ -69,11 +69,21 @@ var (
 	ErrDown = errors.New("redis does not answer")
 	ErrLate = errors.New("redis did not answer in time")
 	ErrBusy = errors.New("too many questions wait for redis")
+	ErrLeft = errors.New("the client has gone")
 )
 
-// Do asks the server and waits for at most timeout. The Ask is gone when it returns an error: what came
-// too late may have been charged nevertheless.
-func (l *Link) Do(a *Ask, timeout time.Duration) error {
+// Client is who sent the request.
+type Client interface {
+	// Gone tells that it has left.
+	Gone() bool
+}
+
+// lookEach is how often it is looked whether a waiting client is still there.
+const lookEach = 100 * time.Millisecond
+
+// Do asks the server and waits for at most timeout, or until the client leaves. The Ask is gone when it
+// returns an error: what came too late may have been charged nevertheless.
+func (l *Link) Do(a *Ask, timeout time.Duration, client Client) error {
 	if !l.up.Load() {
 		ReleaseAsk(a)
 		return ErrDown
@@ -84,22 +94,29 @@ func (l *Link) Do(a *Ask, timeout time.Duration) error {
 		ReleaseAsk(a)
 		return ErrBusy
 	}
-	a.timer.Reset(timeout)
-	select {
-	case err := <-a.answer:
-		a.timer.Stop()
-		if err != nil {
-			ReleaseAsk(a)
+	err := ErrLate
+	for err == ErrLate && timeout > 0 { //nolint:errorlint // never wrapped
+		a.timer.Reset(min(timeout, lookEach))
+		select {
+		case err := <-a.answer:
+			a.timer.Stop()
+			if err != nil {
+				ReleaseAsk(a)
+			}
+			return err
+		case <-a.timer.C:
 		}
-		return err
-	case <-a.timer.C:
+		if timeout -= lookEach; timeout > 0 && client.Gone() {
+			err = ErrLeft
+		}
 	}
 	if a.state.CompareAndSwap(waiting, abandoned) {
-		l.failed(ErrLate)
-		return ErrLate
+		if err == ErrLate { //nolint:errorlint // never wrapped
+			l.failed(err)
+		}
+		return err
 	}
-	err := <-a.answer // it is just being answered
-	if err != nil {
+	if err = <-a.answer; err != nil { // it is just being answered
 		ReleaseAsk(a)
 	}
 	return err

@@ -379,7 +379,7 @@ func TestLateAnswer(t *testing.T) {
 	w := NewLedger(link, "x", NewGCRA(1, time.Hour, 10), 1000, 5, time.Second)
 	a := AcquireAsk()
 	a.Questions = append(a.Questions, Question{Ledger: w, Key: bucket.Key{1, 1}, Cost: 2})
-	if err := link.Do(a, time.Microsecond); !errors.Is(err, ErrLate) {
+	if err := link.Do(a, time.Microsecond, stays{}); !errors.Is(err, ErrLate) {
 		t.Fatalf("%v, want %v", err, ErrLate)
 	}
 	got := <-link.asks
@@ -394,8 +394,42 @@ func TestLateAnswer(t *testing.T) {
 	for range mostFails {
 		link.failed(ErrLate)
 	}
-	if err := link.Do(AcquireAsk(), time.Second); !errors.Is(err, ErrDown) {
+	if err := link.Do(AcquireAsk(), time.Second, stays{}); !errors.Is(err, ErrDown) {
 		t.Errorf("%v, want %v", err, ErrDown)
+	}
+}
+
+// stays is a client that waits, leaves is one that does not.
+type (
+	stays  struct{}
+	leaves struct{}
+)
+
+func (stays) Gone() bool  { return false }
+func (leaves) Gone() bool { return true }
+
+// TestClientLeaves: nobody waits for the server on behalf of a client that has gone, the server is not blamed for
+// it, and what was charged is given back.
+func TestClientLeaves(t *testing.T) {
+	link := NewLink(&Config{}, slog.New(slog.DiscardHandler))
+	link.up.Store(true)
+	w := NewLedger(link, "x", NewGCRA(1, time.Hour, 10), 1000, 5, time.Second)
+	a := AcquireAsk()
+	a.Questions = append(a.Questions, Question{Ledger: w, Key: bucket.Key{1, 1}, Cost: 2})
+	if err := link.Do(a, time.Hour, leaves{}); !errors.Is(err, ErrLeft) {
+		t.Errorf("%v, want %v", err, ErrLeft)
+	}
+	if n := link.fails.Load(); n != 0 {
+		t.Errorf("%d failures of the server", n)
+	}
+	got := <-link.asks
+	got.compose(time.Now(), false)
+	got.conclude([][]said{{{ok: true, left: 8}}}, false)
+	if got.settle(nil) {
+		t.Error("somebody has the answer")
+	}
+	if b := w.collect(1); len(b) != 1 || b[0].used != -2 {
+		t.Errorf("told %v, want 2 given back", b)
 	}
 }
 
@@ -406,7 +440,7 @@ func TestBusy(t *testing.T) {
 	for range mostAsks {
 		link.asks <- AcquireAsk()
 	}
-	if err := link.Do(AcquireAsk(), time.Second); !errors.Is(err, ErrBusy) {
+	if err := link.Do(AcquireAsk(), time.Second, stays{}); !errors.Is(err, ErrBusy) {
 		t.Errorf("%v, want %v", err, ErrBusy)
 	}
 	link.refuseRest()

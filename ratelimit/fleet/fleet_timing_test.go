@@ -74,7 +74,7 @@ func BenchmarkAsk(b *testing.B) {
 	ask := func(b *testing.B) {
 		a := AcquireAsk()
 		a.Questions = append(a.Questions, Question{Ledger: w, Key: bucket.Key{uint64(clock.Now()), 1}, Cost: 1})
-		if err := link.Do(a, 5*time.Second); err != nil {
+		if err := link.Do(a, 5*time.Second, stays{}); err != nil {
 			b.Error(err)
 			return
 		}

@@ -1,0 +1,237 @@
+package pool
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/pool/queue"
+)
+
+// place is what a request waits for: an idle connection of m, or room to open one when c is nil. in is the
+// set that m is of.
+type place struct {
+	in *set
+	m  *member
+	c  *conn
+}
+
+// waiter is a request that found no place. It waits for the pool, not for one target: what becomes free first
+// of all that may serve it does. Its fields do not change while it is in the queue, except shun.
+type waiter struct {
+	queue.Waiter[place]
+	x    *edge.Exchange
+	only *Target                // which its client is tied to, as long as that may be asked; nil: none
+	shun atomic.Pointer[Target] // whose own breaker has just refused it; nil: none
+}
+
+var waiters = sync.Pool{New: func() any { return new(waiter) }}
+
+// Gone implements queue.Client.
+func (w *waiter) Gone() bool { return w.x.Conn.Gone() }
+
+// Wants implements queue.Client.
+func (w *waiter) Wants(p place) bool {
+	m, shun := p.m, w.shun.Load()
+	if m.Target == shun || m.state.Load() != 0 {
+		return false
+	}
+	if w.only != nil && w.only != shun {
+		if tied := p.in.of[w.only]; tied != nil && tied.state.Load() == 0 {
+			return tied == m
+		}
+	}
+	return p.in.best(w.x, m) && (w.x.Attempts > 0 || !p.in.chooser.Crowded(m.index))
+}
+
+// lookEach is how often who waits looks whether its client is still there.
+const lookEach = 100 * time.Millisecond
+
+// wait queues x until a place is free that may serve it: the member is claimed for x then.
+func (p *Pool) wait(x *edge.Exchange) (*member, *edge.Fault) {
+	w := waiters.Get().(*waiter)
+	defer waiters.Put(w)
+	defer w.forget()
+	w.x, w.only = x, p.tiedTo(x)
+	began := clock.Now()
+	until := began + int64(p.conf.WaitTimeout)
+	if x.Deadline > 0 {
+		until = min(until, x.Deadline)
+	}
+	q := &p.shared.queue
+	q.Join(&w.Waiter, w, until)
+	for {
+		p.shared.serve()
+		o := queue.Outcome[place]{Verdict: queue.Full}
+		if q.Stay(&w.Waiter, p.conf.MaxWaiting, clock.Now()) {
+			o = p.shared.watch(w, until)
+		}
+		if m, f := p.ended(w, o); m != nil || f != nil {
+			x.Times.Wait += clock.Now() - began
+			return m, f
+		}
+		q.Back(&w.Waiter)
+	}
+}
+
+func (w *waiter) forget() {
+	w.x, w.only = nil, nil
+	w.shun.Store(nil)
+}
+
+// tiedTo returns the target that the client of x comes back to, when it may be asked; nil: there is none.
+func (p *Pool) tiedTo(x *edge.Exchange) *Target {
+	if p.sticky == nil {
+		return nil
+	}
+	if m := p.sticky.find(x, p.set.Load()); m != nil && !tried(x, m) {
+		return m.Target
+	}
+	return nil
+}
+
+// watch returns when the wait of w has ended, or ends it when its client leaves or its time is over.
+func (s *shared) watch(w *waiter, until int64) queue.Outcome[place] {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for now := clock.Now(); ; now = clock.Now() {
+		switch {
+		case w.Gone():
+			return s.queue.Leave(&w.Waiter, queue.Left)
+		case now >= until:
+			return s.queue.Leave(&w.Waiter, queue.TimedOut)
+		}
+		timer.Reset(min(time.Duration(until-now), lookEach))
+		select {
+		case o := <-w.Ended():
+			return o
+		case <-timer.C:
+		}
+		// What a waiter wants may change without an event: others have become busier (Crowded), a breaker
+		// takes probes again.
+		w.shun.Store(nil)
+		if last := s.served.Load(); now-last >= int64(lookEach) && s.served.CompareAndSwap(last, now) {
+			s.serve()
+		}
+	}
+}
+
+// ended takes in how a wait has ended: neither a member nor a fault means that it goes on.
+func (p *Pool) ended(w *waiter, o queue.Outcome[place]) (m *member, f *edge.Fault) {
+	x := w.x
+	switch o.Verdict {
+	case queue.Served:
+		m = o.Place.m
+		switch {
+		case w.Gone():
+			m.giveBack(o.Place.c)
+			o.Verdict, m, f = queue.Left, nil, edge.ClientGone
+		case !m.permit(x):
+			w.shun.Store(m.Target)
+			m.giveBack(o.Place.c)
+			return nil, nil
+		default:
+			m.claim(x, m.freshen(x, o.Place.c))
+			m.note(x)
+		}
+	case queue.Full:
+		f = edge.PoolBusy
+	case queue.TimedOut:
+		f = edge.PoolWait
+	case queue.Left:
+		f = edge.ClientGone
+	default:
+		if set := p.shared.waitSet(); set != nil && set.anyUsable() {
+			return nil, nil // somebody has come back at this moment
+		}
+		f = edge.NoUpstream
+	}
+	p.waits[o.Verdict].Inc(x.Lane)
+	return m, f
+}
+
+// waitSet is the targets that requests wait for, of whatever generation they are: those of the newest pool of
+// the name. What a reload or discovery has taken out keeps nobody waiting, and what it has brought serves
+// those who wait.
+func (s *shared) waitSet() *set {
+	if p := s.lead.Load(); p != nil {
+		return p.set.Load()
+	}
+	return nil // before the first pool, and after the last
+}
+
+// serve gives all that is free to those who wait. It is called when somebody has begun to wait, and when
+// targets have come or gone.
+func (s *shared) serve() {
+	set := s.waitSet()
+	if s.queue.Len() == 0 || set == nil {
+		return
+	}
+	usable := false
+	for _, m := range set.members {
+		if m.state.Load() == 0 {
+			usable = true
+			s.fill(set, m)
+		}
+	}
+	if !usable {
+		s.queue.Dismiss(queue.Hopeless)
+	}
+}
+
+// changed is serve for callers that hold s.mu or may not take long: targets have come or gone.
+func (s *shared) changed() {
+	if s.queue.Len() > 0 {
+		go s.serve()
+	}
+}
+
+// fill gives what is free at m to those who wait.
+func (s *shared) fill(in *set, m *member) {
+	for s.queue.Len() > 0 {
+		joins := s.queue.Joins()
+		c, ok := m.Target.takeAny(m.pool.conf.MaxConnections)
+		if !ok {
+			return
+		}
+		if s.queue.Offer(clock.Now(), place{in, m, c}) {
+			continue
+		}
+		m.Target.putBack(c)
+		if s.queue.Joins() == joins { // after the line above: who begins to wait looks after saying so
+			return
+		}
+	}
+}
+
+// offer gives c, an idle connection of t, to who has waited longest for one; false: nobody does.
+func (s *shared) offer(t *Target, c *conn) bool {
+	set := s.waitSet()
+	if set == nil {
+		return false
+	}
+	m := set.of[t]
+	return m != nil && m.state.Load() == 0 && s.queue.Offer(clock.Now(), place{set, m, c})
+}
+
+// freed gives what has become free at t to those who wait.
+func (s *shared) freed(t *Target) {
+	if s.queue.Len() > 0 {
+		s.give(t)
+	}
+}
+
+func (s *shared) give(t *Target) {
+	set := s.waitSet()
+	if set == nil {
+		return
+	}
+	if m := set.of[t]; m != nil && m.state.Load() == 0 {
+		s.fill(set, m)
+	}
+}
+
+// waitingFor returns how many wait that m may serve.
+func (m *member) waitingFor(in *set) int { return m.pool.shared.queue.Count(place{in: in, m: m}) }

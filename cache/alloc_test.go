@@ -39,6 +39,12 @@ func TestAllocHit(t *testing.T) {
 	f("a hit", newRequest("/small", "Cache-Control: max-stale=5", "Accept-Encoding: gzip"))
 	f("a conditional hit", newRequest("/small", `If-None-Match: "x", "e"`))
 	f("a part", newRequest("/small", "Range: bytes=10-19"))
+	f("a list of codings in lines", newRequest("/small", "Accept-Encoding: br, gzip;q=0.5", "Accept-Encoding: *;q=0"))
+	c.putVariant(t, newRequest("/vary", "Accept-Language: de, en;q=0.5", "Accept-Encoding: gzip"), "Accept-Encoding,Accept-Language")
+	f("a variant", newRequest("/vary", "Accept-Language: EN;q=0.50, de", "Accept-Encoding: br, gzip"))
+	trusted := newRequest("/vary", "Accept-Language: de,en;q=0.5", "Accept-Encoding: *", "X-Forwarded-Host: H.example:80")
+	trusted.Trusted = true
+	f("behind a proxy", trusted)
 	head := newRequest("/small")
 	head.Method = []byte("HEAD")
 	f("HEAD", head)

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -39,7 +40,7 @@ func (k *keyed) read(x *edge.Exchange, r *record) edge.Verdict {
 	}
 	if r.why == noReason {
 		r.exact = appendBodyKey(r.exact, x, b)
-		r.url = r.exact[len(r.route)+1:][:len(r.url)] // it may have moved
+		r.url = r.exact[bytes.IndexByte(r.exact, 0)+1:][:len(r.url)] // it may have moved
 	}
 	return edge.Next
 }
@@ -152,7 +153,7 @@ func (t *fetching) carry(method []byte) {
 	y.Req.SetMethodBytes(method)
 	y.Method = y.Req.Method()
 	for _, name := range bodyFields {
-		t.c.setKeyed(y, name)
+		setKeyed(y, name)
 	}
 	if len(t.body) > 0 {
 		y.In, y.InLen = edge.NewBytesBody(t.body), int64(len(t.body))

@@ -1,12 +1,8 @@
 package cache
 
 import (
-	"encoding/binary"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
-
-	"github.com/zeebo/xxh3"
 
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/store"
@@ -16,7 +12,6 @@ import (
 // shared is what of a cache outlives a reload.
 type shared struct {
 	store   *store.Store
-	seed    uint64 // of keys, lest outsiders choose two that meet
 	flights flights
 	*second
 	wall clock.Coarse
@@ -36,21 +31,13 @@ type shared struct {
 }
 
 func newShared(size int64, below *second) *shared {
-	s := &shared{store: store.New(size), seed: rand.Uint64(), second: below, tick: clock.Now}
+	s := &shared{store: store.New(size), second: below, tick: clock.Now}
 	s.bodies.most = size / 4
 	s.isNew.Store(true)
 	s.searching.Store(below.tier != nil)
 	below.memory.Store(s)
 	s.wallAt = s.wall.UnixNano
 	return s
-}
-
-// hash returns what the object with a whole key is found by.
-func (s *shared) hash(text []byte) (k key) {
-	h := xxh3.Hash128Seed(text, s.seed)
-	binary.LittleEndian.PutUint64(k[:], h.Hi)
-	binary.LittleEndian.PutUint64(k[8:], h.Lo)
-	return k
 }
 
 // cache is one [cache.NAME] in one generation.

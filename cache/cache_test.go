@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // newCache returns a cache with these keys.
 func newCache(t interface{ Fatal(...any) }, keys string) *cache {
 	file := config.Parse("test.toml", []byte("[cache.main]\nsize = \"16MiB\"\n"+keys), config.Options{})
-	c := &cache{name: "main", conf: readConfig(file.Root.Children("cache")[0]), shared: newShared(16<<20, &second{})}
+	c := &cache{name: "main", conf: readConfig(file.Root.Children("cache")[0]), shared: newShared(16<<20, newSecond())}
 	if errs := file.Finish(); len(errs) > 0 {
 		t.Fatal(errs)
 	}
@@ -51,7 +51,9 @@ func newRequest(target string, fields ...string) *edge.Exchange {
 	x.Reset()
 	path, query, has := strings.Cut(target, "?")
 	x.Method, x.Scheme, x.Path = []byte("GET"), "http", []byte(path)
+	x.OutPath = x.Path
 	x.Authority, x.Host = []byte("H.example"), []byte("h.example")
+	x.SetOutHost(x.Authority)
 	x.KeepRaw([]byte(query), has, nil, nil)
 	for _, f := range fields {
 		name, value, _ := strings.Cut(f, ": ")
@@ -86,6 +88,20 @@ func (c *cache) putUnder(t testing.TB, text, url []byte, body string, life int64
 	}
 }
 
+// putVariant stores an answer in gzip that varies by these fields.
+func (c *cache) putVariant(t testing.TB, x *edge.Exchange, vary string) {
+	t.Helper()
+	base, url := c.conf.appendKey(nil, x, "r")
+	sign := &entry{lifetime: 1 << 40, flags: isSign, forms: formOf(withGzip, false, withGzip), vary: []byte(vary), key: base}
+	text, _ := appendVariant(append([]byte{}, base...), sign.vary, x, withGzip)
+	text[len(text)-1] = sign.forms.slot()
+	e := &entry{at: c.millis(clock.Now()), lifetime: 1 << 40, status: 200, key: text}
+	e.hashes = c.appendHashes(nil, url, nil)
+	if c.keep(c.hash(base), sign, nil) == nil || c.keep(c.hash(text), e, [][]byte{[]byte("a")}) == nil {
+		t.Fatal("not stored")
+	}
+}
+
 func TestKey(t *testing.T) {
 	f := func(keys, target, want string, fields ...string) {
 		t.Helper()
@@ -105,6 +121,35 @@ func TestKey(t *testing.T) {
 	f("query_keep = [\"b*\"]\nquery_drop = [\"bad\"]", "/a?b=1&ab=2&bc=0&bad=1", "r|http://h.example/a?b=1&bc=0")
 	f("query_keep = [\"b\"]", "/a?b=1&a=2&&b", "r|http://h.example/a?b=1&b")
 	f("key_headers = [\"x-tenant\"]", "/a", "r|http://h.example/a|t1", "X-Tenant: t1")
+	f("key_headers = [\"accept-language\", \"accept-encoding\"]", "/a", "r|http://h.example/a|de, en;q=0.5|br, gzip",
+		"Accept-Language: en;q=0.50 ,DE", "Accept-Encoding: gzip, br")
+	c := newCache(t, "")
+	g := func(want string, change func(x *edge.Exchange)) {
+		t.Helper()
+		x := newRequest("/a", "X-Forwarded-Host: h.EXAMPLE:80")
+		change(x)
+		text, _ := c.conf.appendKey(nil, x, "r")
+		y := new(edge.Exchange)
+		x.CopyTo(y)
+		c.strip(y)
+		again, _ := c.conf.appendKey(nil, y, "r")
+		if got := strings.ReplaceAll(string(text), "\x00", "|"); got != want || !bytes.Equal(text, again) {
+			t.Errorf("%q, and of the fetch %q, want %q", got, again, want)
+		}
+	}
+	g("r|http://h.example/a", func(*edge.Exchange) {})
+	g("r|http://h.example/a", func(x *edge.Exchange) { x.Trusted = true })
+	g("r\x06b.example|http://h.example/a", func(x *edge.Exchange) {
+		x.Trusted = true
+		x.Req.Set("X-Forwarded-Host", "B.example:80")
+	})
+	g("r\x06a, b|http://h.example/a", func(x *edge.Exchange) {
+		x.Trusted = true
+		x.Req.Set("X-Forwarded-Host", "A, b")
+	})
+	g("r\x04/b|http://h.example/a", func(x *edge.Exchange) { x.SetOutPath([]byte("/b")) })
+	g("r\x05|http://h.example/a", func(x *edge.Exchange) { x.OutHost = nil })
+	g("r\x05other|http://h.example/a", func(x *edge.Exchange) { x.SetOutHost([]byte("Other")) })
 }
 
 // TestReasons: each reason has a word of its own, fit for a label and a token, and a sentence.
@@ -236,7 +281,8 @@ func TestEntry(t *testing.T) {
 		part := func(name string) []byte { return rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, name) }
 		number := func(name string) int64 { return rapid.Int64().Draw(t, name) }
 		e := &entry{number("at"), number("age"), number("number"), number("lifetime"), number("revive"), number("rescue"),
-			number("modified"), number("date"), int(rapid.Uint16().Draw(t, "status")), rapid.Uint16().Draw(t, "flags"), part("key"), part("etag"),
+			number("modified"), number("date"), int(rapid.Uint16().Draw(t, "status")), rapid.Uint16().Draw(t, "flags"),
+			forms(rapid.Uint16().Draw(t, "forms")), part("key"), part("etag"),
 			part("hashes"), part("vary"), part("search"), part("reason"), part("lines")}
 		b := e.append(nil)
 		var back entry
@@ -356,15 +402,6 @@ func TestMerge(t *testing.T) {
 	got := merge([]byte("A: 1\r\nETag: old\r\nContent-Type: a/b\r\nB: 2\r\nB: 3\r\n"), []byte("B: 4\r\nEtag: new\r\nContent-Type: x/y\r\nContent-Length: 0\r\nContent-Encoding: gzip\r\nB: 5\r\n"))
 	if want := "A: 1\r\nB: 4\r\nEtag: new\r\nContent-Type: x/y\r\nB: 5\r\n"; string(got) != want {
 		t.Errorf("%q, want %q", got, want) // RFC 9111 section 3.2
-	}
-}
-
-func TestEncodingOf(t *testing.T) {
-	for accept, want := range map[string]string{"": "", "gzip": "gzip", "br, gzip": "br", "gzip, br": "br", "zstd, br, gzip": "zstd",
-		"gzip;q=0": "", "gzip; q=0.0, br;q=0.1": "br", "deflate, x-gzip": "", "GZIP": "gzip", "identity": ""} {
-		if got := encodingOf([]byte(accept)); got != want {
-			t.Errorf("%q: %q, want %q", accept, got, want)
-		}
 	}
 }
 

@@ -45,7 +45,7 @@ type Config struct {
 	// its files take; objects of up to an eighth of it go there.
 	Disk     string      `toml:"disk"`
 	DiskSize config.Size `toml:"disk_size" default:"1GiB" min:"64MiB"`
-	// DiskObjects bounds the objects on disk, as each takes some 80 bytes of memory.
+	// DiskObjects bounds the objects on disk, as each takes some 270 bytes of memory.
 	DiskObjects int `toml:"disk_objects" default:"1000000" min:"1000" max:"1000000000"`
 	// FetchWhole has all of an answer fetched when a part of it, or its head, is asked for and not stored.
 	// Else such requests are passed on, and what they bring is not stored.
@@ -71,6 +71,7 @@ type Config struct {
 	byStatus *fresh.ByStatus
 
 	keyHeaders, keyCookies [][]byte
+	omitter                *omitter
 	coders                 []*coding
 }
 
@@ -110,7 +111,7 @@ func checkPatterns(t *config.Table, key string, patterns []string) {
 }
 
 func readConfig(t *config.Table) *Config {
-	c := &Config{}
+	c := &Config{omitter: newOmitter(nil)}
 	t.Decode(c)
 	if c.Size < store.MinSize {
 		return c // recorded already
@@ -136,6 +137,7 @@ func readConfig(t *config.Table) *Config {
 	for _, name := range c.KeyHeaders {
 		c.keyHeaders = append(c.keyHeaders, fasthttp.AppendNormalizedHeaderKey(nil, name))
 	}
+	c.omitter = newOmitter(c.keyHeaders)
 	for _, name := range c.KeyCookies {
 		c.keyCookies = append(c.keyCookies, []byte(name))
 	}

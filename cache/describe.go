@@ -19,11 +19,14 @@ type description struct {
 	reason, lines []byte // lines as they are stored
 	own           []byte // as they are for the one who asked: with the fields that private and no-cache name
 	dated         bool
-	encoded       bool // it has a content coding
+	encoded       bool      // it has a content coding
+	coding        codingSet // that one; empty with foreign: it is none of the closed set, or there are several
+	foreign       bool
 	kind          []byte
 	etag          []byte
 	vary          [][]byte // names of fields, in canonical form, in order
 	tags          [][]byte
+	crowded       bool   // it has more tags than are known
 	search        []byte // what No-Vary-Search says; empty: nothing
 
 	general       fresh.Directives // of Cache-Control
@@ -96,7 +99,7 @@ func (d *description) take(name, value []byte) bool {
 	case is(name, "vary"):
 		d.addVary(value)
 	case is(name, "content-encoding"):
-		d.encoded = true
+		d.takeCoding(value)
 	case is(name, "content-type"):
 		d.kind = bytes.Clone(value)
 	case is(name, "content-range"):
@@ -106,9 +109,19 @@ func (d *description) take(name, value []byte) bool {
 	case is(name, "surrogate-key"):
 		d.addTags(bytes.Fields(value))
 	case is(name, "cache-tag"):
-		d.addTags(bytes.Split(value, comma))
+		d.addTags(bytes.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' }))
 	}
 	return true
+}
+
+// takeCoding takes in a line of Content-Encoding.
+func (d *description) takeCoding(value []byte) {
+	if !is(value, "identity") && len(value) > 0 { // neither is a coding, and both are seen
+		one := codingNamed(value)
+		d.foreign = d.foreign || one == 0 || d.coding != 0
+		d.coding |= one
+	}
+	d.encoded = true
 }
 
 // expires takes in a line of Expires. Of several the one counts that has passed first. The beginning of 1970
@@ -197,14 +210,15 @@ func (d *description) addVary(value []byte) {
 	d.vary = slices.CompactFunc(d.vary, bytes.Equal)
 }
 
-// mostTags bounds how many tags of an answer are known.
-const mostTags = 128
+// mostTags bounds how many tags an answer may have that is stored: all of them have to be known.
+const mostTags = 512
 
 func (d *description) addTags(tags [][]byte) {
 	for _, t := range tags {
-		if t = bytes.TrimSpace(t); len(t) > 0 && len(d.tags) < mostTags {
-			d.tags = append(d.tags, bytes.Clone(t))
+		if d.crowded = d.crowded || len(d.tags) == mostTags; d.crowded {
+			return
 		}
+		d.tags = append(d.tags, bytes.Clone(t))
 	}
 }
 
@@ -214,7 +228,7 @@ func (c *cache) entryOf(d *description, o *fresh.Options) *entry {
 		modified: d.Modified, date: d.Date, etag: d.etag, reason: d.reason, lines: d.lines, search: d.search}
 	e.lifetime, _ = d.Lifetime(o)
 	e.revive, e.rescue = d.Stale(o)
-	e.vary = bytes.Join(d.vary, comma)
+	e.vary = bytes.Join(c.conf.omitter.varying(d.vary), comma)
 	if d.Strict() {
 		e.flags |= mustRevalidate
 	}
@@ -298,13 +312,17 @@ func (t *fetching) renew() bool {
 	y.SetHead(old.status, old.reason, merged, old.flags&isDated != 0 || d.dated)
 	full := c.describe(y, t.auth)
 	full.Asked, full.Came, full.Age = t.asked, c.millis(c.tick()), d.Age
-	if why := full.Storable(t.opts, true); why == fresh.Storable {
+	why := full.Storable(t.opts, true)
+	switch {
+	case full.crowded:
+		t.own, f.why = full.own, tooManyTags
+	case why == fresh.Storable:
 		e := c.entryOf(full, t.opts)
-		e.key, e.vary, e.search = old.key, old.vary, old.search
+		e.key, e.vary, e.search, e.forms = old.key, old.vary, old.search, old.forms
 		e.number, e.hashes = t.purges, c.appendHashes(nil, t.url, full.tags)
 		c.renewLatest(t.k, &o, e)
 		f.usesOld, f.number, f.age = true, t.number, d.Age*1000
-	} else {
+	default:
 		t.own, f.why = full.own, notStorable+reason(why) // it was confirmed for who asked, and for nobody else
 	}
 	f.as, f.upside = revalidated, 304

@@ -18,6 +18,7 @@ type entry struct {
 	date     int64 // Date; 0: none
 	status   int
 	flags    uint16
+	forms    forms // what it is among those with other codings; of a sign, what is known of them
 
 	key    []byte // the whole key, since hashes may meet
 	etag   []byte // as sent, quotes included; empty: none
@@ -41,7 +42,7 @@ const (
 	notAnswer = isSign | isPass | isSearch
 )
 
-const entryHead = 8*8 + 2 + 2 + 7*4
+const entryHead = 8*8 + 3*2 + 7*4
 
 // append appends the form that parse reads.
 func (e *entry) append(dst []byte) []byte {
@@ -51,6 +52,7 @@ func (e *entry) append(dst []byte) []byte {
 	}
 	dst = le.AppendUint16(dst, uint16(e.status))
 	dst = le.AppendUint16(dst, e.flags)
+	dst = le.AppendUint16(dst, uint16(e.forms))
 	parts := [...][]byte{e.key, e.etag, e.hashes, e.vary, e.search, e.reason, e.lines}
 	for _, p := range parts {
 		dst = le.AppendUint32(dst, uint32(len(p)))
@@ -73,10 +75,10 @@ func (e *entry) parse(b []byte) error {
 		&e.date} {
 		*n = int64(le.Uint64(b[8*i:]))
 	}
-	e.status, e.flags = int(le.Uint16(b[64:])), le.Uint16(b[66:])
+	e.status, e.flags, e.forms = int(le.Uint16(b[64:])), le.Uint16(b[66:]), forms(le.Uint16(b[68:]))
 	rest := b[entryHead:]
 	for i, p := range [...]*[]byte{&e.key, &e.etag, &e.hashes, &e.vary, &e.search, &e.reason, &e.lines} {
-		n := uint64(le.Uint32(b[68+4*i:]))
+		n := uint64(le.Uint32(b[70+4*i:]))
 		if n > uint64(len(rest)) {
 			return errEntry
 		}
@@ -96,5 +98,8 @@ func (e *entry) ageAt(now int64) int64 { return e.age + max(now-e.at, 0) }
 func (e *entry) forNobodyElse() bool {
 	return e.flags&notAnswer == 0 && (e.flags&alwaysAsk != 0 || e.lifetime <= 0 && e.revive <= 0)
 }
+
+// canBePurged reports whether it is an answer as it came, with the hashes that purges find it by.
+func (e *entry) canBePurged() bool { return e.flags&notAnswer == 0 && len(e.hashes) >= 8 }
 
 func hashAt(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }

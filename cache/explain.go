@@ -19,11 +19,15 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 		say("passed by (%s): %s", why.word(), why.text())
 		return lines
 	}
-	key := strings.ReplaceAll(string(r.exact[len(l.route)+1:]), "\x00", " + ")
+	_, key, _ := strings.Cut(string(r.exact), "\x00")
+	key = strings.ReplaceAll(key, "\x00", " + ")
 	if r.keyed {
 		key += " + the method and the body"
 	}
 	say("looked up as %s", key)
+	if gone := c.conf.omitter.lines(x); len(gone) > 0 {
+		say("a fetch leaves out %s: the key has nothing of it", strings.Join(gone, ", "))
+	}
 	if r.freed {
 		say("that the request wants something fresher is ignored (ignore_client_no_cache)")
 	}

@@ -2,6 +2,7 @@
 package cache
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -27,6 +28,14 @@ type caches struct {
 	slot  int
 	list  []*cache
 	names []string
+	// lookups are those of all routes that have a cache, and the tables of these.
+	lookups []routeLookup
+}
+
+// routeLookup is the lookup of one route.
+type routeLookup struct {
+	*lookup
+	table *config.Table
 }
 
 // counters are the metrics of one cache.
@@ -34,6 +43,7 @@ type counters struct {
 	requests [statuses]*lanes.Counter
 	misses   [reasons]*lanes.Counter
 	sent     [results]*lanes.Counter // bytes of bodies
+	purged   *lanes.Counter
 	routes   []routeRequests
 }
 
@@ -54,7 +64,7 @@ func build(h *edge.Host) *edge.Instance {
 		h.Handle("POST", "/cache/{name}/purge", cs.purge)
 		h.Handle("POST", "/cache/{name}/warm", cs.warm)
 	}
-	return &edge.Instance{Route: cs.route, Start: cs.start, Status: cs.status}
+	return &edge.Instance{Route: cs.route, Open: cs.name, Start: cs.start, Status: cs.status}
 }
 
 func (cs *caches) read(t *config.Table) {
@@ -78,7 +88,7 @@ func (cs *caches) open(c *cache, t *config.Table) bool {
 		t.Errorf("disk", "%q is the folder of another cache: each needs its own", conf.Disk)
 		return false
 	}
-	below := &second{}
+	below := newSecond()
 	if conf.Disk != "" {
 		var err error
 		fresh := func() (*second, error) { return openSecond(&conf, cs.h.Log) }
@@ -117,6 +127,8 @@ func (c *cache) measure(m *metric.Scope) {
 			"Bytes of bodies sent to clients: from a cache (hit), from the target for one (miss), past it (bypass).",
 			"cache", c.name, "result", name)
 	}
+	c.purged = m.Counter("penstock_cache_purged_total",
+		"Answers that purges by the admin interface have made unusable, or stale.", "cache", c.name)
 	s := c.shared
 	m.GaugeFunc("penstock_cache_size_bytes", "Memory that a cache has taken for what it stores.",
 		func() float64 { return float64(s.store.Bytes()) }, "cache", c.name)
@@ -192,10 +204,11 @@ func (cs *caches) route(r *edge.RouteSetup) {
 	}
 	c := cs.list[i]
 	r.Note("cache", conf.note())
-	l := &lookup{cache: c, route: r.Name, slot: cs.slot, opts: conf.options(&c.opts)}
+	l := &lookup{cache: c, slot: cs.slot, opts: conf.options(&c.opts)}
 	if len(conf.Methods) > 0 {
 		l.keyed = &keyed{conf.Methods, int64(conf.MaxKeyBody)}
 	}
+	cs.lookups = append(cs.lookups, routeLookup{l, r.Table})
 	r.Add(edge.Lookup, l)
 	r.Add(edge.Rescue, &rescueFault{cache: c, slot: cs.slot})
 	r.Add(edge.Receive, &rescueAnswer{cache: c, slot: cs.slot})
@@ -208,6 +221,14 @@ func (cs *caches) route(r *edge.RouteSetup) {
 	}
 	c.routes = append(c.routes, routeRequests{r.Name, by})
 	r.Add(edge.Log, &done{cache: c, slot: cs.slot, route: by})
+}
+
+// name says what the keys of the routes begin with, when all features have read what is theirs in the file. A
+// check, which stores nothing, does without.
+func (cs *caches) name() {
+	for _, l := range cs.lookups {
+		l.route = resource(l.table, l.cache.conf)
+	}
 }
 
 // spare is how much garbage there may be beside what is cached.
@@ -326,7 +347,7 @@ func (cs *caches) named(ctx *fasthttp.RequestCtx) *cache {
 	name, _ := ctx.UserValue("name").(string)
 	i := slices.Index(cs.names, name)
 	if i < 0 {
-		ctx.Error("no such cache; GET /status lists them\n", fasthttp.StatusNotFound)
+		problem(ctx, fasthttp.StatusNotFound, "no_cache", "There is no such cache. GET /status lists them.")
 		return nil
 	}
 	return cs.list[i]
@@ -338,17 +359,24 @@ func (cs *caches) purge(ctx *fasthttp.RequestCtx) {
 	if c == nil {
 		return
 	}
-	what, err := c.purge(ctx.QueryArgs())
+	o, err := c.conf.readOrder(ctx.QueryArgs())
 	if err != nil {
-		ctx.Error(err.Error()+"\n", fasthttp.StatusBadRequest)
+		problem(ctx, fasthttp.StatusBadRequest, "bad_request", err.Error())
 		return
 	}
-	if what == "" {
-		ctx.Error("want one of url=https://host/path?query, prefix=https://host/path, "+
-			"match=EXPRESSION, tag=NAME and all=1; for=1h ends a prefix or an expression; "+
-			"with soft=1 what is purged may be served while it is fetched anew\n", fasthttp.StatusBadRequest)
-		return
-	}
-	cs.h.Log.Info("cache purged by the admin interface", "cache", c.name, "what", what)
-	ctx.SetStatusCode(fasthttp.StatusNoContent)
+	n := c.carryOut(o)
+	c.purged.Add(0, uint64(n))
+	cs.h.Log.Info("cache purged by the admin interface", "cache", c.name, "what", o.words(), "soft", o.soft,
+		"purged", n)
+	ctx.SetContentType("application/json")
+	fmt.Fprintf(ctx, "{\"purged\": %d}\n", n)
+}
+
+// problem answers with an error in the form of RFC 9457.
+func problem(ctx *fasthttp.RequestCtx, status int, code, detail string) {
+	b, _ := json.Marshal(map[string]any{"type": "about:blank", "title": fasthttp.StatusMessage(status),
+		"status": status, "detail": detail, "code": code}) // of such a map it does not fail
+	ctx.SetStatusCode(status)
+	ctx.SetContentType("application/problem+json")
+	ctx.SetBody(append(b, '\n'))
 }

@@ -359,8 +359,11 @@ func (t *fetching) take() outcome {
 	if y.OutLen > int64(c.conf.MaxObject) {
 		return t.pass(tooLarge, true)
 	}
+	if d.crowded {
+		return t.pass(tooManyTags, true)
+	}
 	e := c.entryOf(d, t.opts)
-	k := t.address(e)
+	k := t.address(e, d)
 	e.number, e.hashes = t.purges, c.appendHashes(nil, t.url, d.tags)
 	f := t.flight
 	f.what, f.size, f.age = e, y.OutLen, d.Age*1000
@@ -387,7 +390,7 @@ func (t *fetching) take() outcome {
 
 // address gives an entry its whole key and returns what it is found by. Where answers differ, or have a rule
 // for queries, it puts up a sign that says so.
-func (t *fetching) address(e *entry) key {
+func (t *fetching) address(e *entry, d *description) key {
 	c := t.c
 	e.key = t.exact
 	var q fresh.QueryRule
@@ -401,8 +404,14 @@ func (t *fetching) address(e *entry) key {
 		e.vary = c.variesBy(e.key)
 	}
 	// By cookies alone nothing is added: those that count are in the key.
-	if whole := appendVariant(bytes.Clone(e.key), e.vary, t.y); len(whole) > len(e.key) {
-		c.putUp(&entry{at: e.at, flags: isSign, vary: e.vary, key: e.key})
+	offer := codingsOf(t.y)
+	e.forms = formOf(d.coding, d.foreign, offer)
+	whole, encoded := appendVariant(bytes.Clone(e.key), e.vary, t.y, offer)
+	if encoded {
+		whole[len(whole)-1] = e.forms.slot()
+	}
+	if len(whole) > len(e.key) {
+		c.putUp(&entry{at: e.at, flags: isSign, forms: e.forms & knownForms, vary: e.vary, key: e.key})
 		e.key = whole
 	}
 	return c.hash(e.key)
@@ -420,10 +429,19 @@ func (c *cache) variesBy(text []byte) []byte {
 	return e.vary
 }
 
-// putUp stores a sign.
+// putUp stores a sign. One by which answers differ keeps what is known of their codings.
 func (c *cache) putUp(sign *entry) {
 	sign.lifetime = signFor.Milliseconds()
-	c.keep(c.hash(sign.key), sign, nil)
+	k := c.hash(sign.key)
+	lock := c.writing.of(k)
+	lock.Lock()
+	defer lock.Unlock()
+	var had entry
+	if o, _, ok := c.store.GetMeta(k, nil); ok && had.parse(o.Meta) == nil && had.flags&isSign != 0 &&
+		bytes.Equal(had.key, sign.key) && bytes.Equal(had.vary, sign.vary) {
+		sign.forms |= had.forms
+	}
+	c.keep(k, sign, nil)
 }
 
 // signFor is how long it is remembered which fields a URL's answers depend on.

@@ -87,7 +87,10 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 		text = c.conf.appendRuleKey(text[:0], x, r.route, &r.rule)
 	}
 	if len(f.what.vary) > 0 {
-		text = appendVariant(text, f.what.vary, x)
+		var encoded bool
+		if text, encoded = appendVariant(text, f.what.vary, x, r.accepts); encoded {
+			text[len(text)-1] = f.what.forms.slotFor(r.accepts)
+		}
 	}
 	if !bytes.Equal(text, f.what.key) {
 		return c.followVariant(x, r)

@@ -29,10 +29,7 @@ func (c *Config) appendURL(dst []byte, x *edge.Exchange) []byte {
 // appendPath appends a URL without its query.
 func (*Config) appendPath(dst []byte, x *edge.Exchange) []byte {
 	dst = append(append(dst, x.Scheme...), "://"...)
-	at := len(dst)
-	dst = append(dst, x.Authority...)
-	lower(dst[at:])
-	return append(dst, x.Path...)
+	return append(appendAuthority(dst, x.Scheme, x.Authority), x.Path...)
 }
 
 func lower(b []byte) {
@@ -98,11 +95,10 @@ func contains(list []string, b []byte) bool {
 	return false
 }
 
-// appendKey appends the whole key of a request: the URL, what else tells requests apart by
-// configuration, and the route, since routes tell requests apart by more than the URL. url is where in
-// the key the URL is.
+// appendKey appends the whole key of a request: what it is asked of, the URL, and what else tells
+// requests apart by configuration. url is where in the key the URL is.
 func (c *Config) appendKey(dst []byte, x *edge.Exchange, route string) (text []byte, url []byte) {
-	dst = append(append(dst, route...), 0)
+	dst = append(appendAsked(dst, x, route), 0)
 	at := len(dst)
 	dst = c.appendURL(dst, x)
 	end := len(dst)
@@ -110,10 +106,10 @@ func (c *Config) appendKey(dst []byte, x *edge.Exchange, route string) (text []b
 	return dst, dst[at:end]
 }
 
-// appendRuleKey appends the whole key of all requests whose queries say the same under a rule; without a rule
-// that of what knows the rule of the path.
+// appendRuleKey appends the whole key of all requests whose queries say the same under a rule; without a
+// rule that of what knows the rule of the path.
 func (c *Config) appendRuleKey(dst []byte, x *edge.Exchange, route string, q *fresh.QueryRule) []byte {
-	dst = append(append(dst, route...), 0)
+	dst = append(appendAsked(dst, x, route), 0)
 	dst = append(append(c.appendPath(dst, x), '?'), ruled)
 	if q != nil {
 		query := x.Query
@@ -125,13 +121,68 @@ func (c *Config) appendRuleKey(dst []byte, x *edge.Exchange, route string, q *fr
 	return c.appendFields(dst, x)
 }
 
+// What stands before the parts of a key that are there only where they differ from the URL. It is in no
+// URL, nor in what tells routes apart.
+const (
+	outPath = 4
+	outHost = 5
+	outSaid = 6
+)
+
+// appendAsked appends what a request is asked of, and as what it reaches that: the route's part, the path
+// that a rewrite has made and the host, where these are not those of the URL, and the host that a trusted
+// proxy says.
+func appendAsked(dst []byte, x *edge.Exchange, route string) []byte {
+	dst = append(dst, route...)
+	if len(x.OutPath) > 0 && !bytes.Equal(x.OutPath, x.Path) {
+		dst = append(append(dst, outPath), x.OutPath...)
+	}
+	if x.OutHost == nil || !bytes.Equal(x.OutHost, x.Authority) {
+		dst = appendHost(append(dst, outHost), x, x.OutHost)
+	}
+	if x.Trusted && !x.NoClaims {
+		if v := x.Field(forwardedHostKey); len(v) > 0 {
+			dst = appendHost(append(dst, outSaid), x, v)
+		}
+	}
+	return dst
+}
+
+// appendHost appends a host and leaves it, and the byte before it, out when it is that of the URL.
+func appendHost(dst []byte, x *edge.Exchange, host []byte) []byte {
+	at := len(dst)
+	dst = appendHosts(dst, x.Scheme, host)
+	end := len(dst)
+	if dst = appendAuthority(dst, x.Scheme, x.Authority); bytes.Equal(dst[at:end], dst[end:]) && host != nil {
+		return dst[:at-1]
+	}
+	return dst[:end]
+}
+
+// urlIn returns the URL in a whole key; of one by a rule for queries, without the query.
+func urlIn(text []byte) []byte {
+	url := text[bytes.IndexByte(text, 0)+1:]
+	if end := bytes.IndexFunc(url, func(r rune) bool { return r < ' ' }); end >= 0 {
+		url = url[:end]
+	}
+	return url
+}
+
 // ruled is in no URL.
 const ruled = 1
 
 // appendFields appends what of a request's fields is in its key.
 func (c *Config) appendFields(dst []byte, x *edge.Exchange) []byte {
 	for _, name := range c.keyHeaders {
-		dst = x.AppendField(append(dst, 0), name)
+		dst = append(dst, 0)
+		switch {
+		case isAcceptEncoding(name):
+			dst = append(dst, offers[codingsOf(x)]...)
+		case isPreference(name):
+			dst = appendPreferences(dst, x, name)
+		default:
+			dst = x.AppendField(dst, name)
+		}
 	}
 	for _, name := range c.keyCookies {
 		dst = x.AppendCookie(append(dst, 0), name)

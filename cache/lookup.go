@@ -12,7 +12,7 @@ import (
 // lookup answers from the cache, or fetches.
 type lookup struct {
 	cache *cache
-	route string
+	route string // what of the route its keys begin with, see resource
 	slot  int
 	opts  *fresh.Options // of the route; nil: those of the cache
 	keyed *keyed         // nil: none
@@ -43,8 +43,10 @@ type record struct {
 	base   int            // of text without what Vary adds
 	rule   fresh.QueryRule
 	coding *coding // an encoded form that is wanted; nil: none
-	k      key     // of text
-	found  bool
+	// accepts are the codings that the request accepts.
+	accepts codingSet
+	k       key // of text
+	found   bool
 	// metaOnly tells that the body is not looked for, since the client is likely to have it.
 	metaOnly bool
 	coded    bool // it is an encoded form that was found
@@ -188,7 +190,8 @@ func (l *lookup) begin(x *edge.Exchange, r *record) reason {
 		return withCookie
 	}
 	r.metaOnly = x.HasField(noneMatchKey) || x.HasField(modifiedSinceKey)
-	r.route, r.coding, r.opts = l.route, c.conf.wanted(x), l.opts
+	r.route, r.accepts, r.opts = l.route, codingsOf(x), l.opts
+	r.coding = c.conf.wanted(x, r.accepts)
 	if r.opts == nil {
 		r.opts = &c.opts
 	}
@@ -222,8 +225,8 @@ func (c *cache) fromDisk(x *edge.Exchange, r *record, use fresh.Use) fresh.Use {
 	return use
 }
 
-// ruleOnDisk tells that the rule for queries that answers of the path have is on disk alone, and leaves what
-// it is found by in r.spare.
+// ruleOnDisk tells that the rule for queries that answers of the path have is on disk alone, and leaves
+// what it is found by in r.spare.
 func (c *cache) ruleOnDisk(x *edge.Exchange, r *record) bool {
 	if r.keyed || !c.searching.Load() {
 		return false
@@ -265,16 +268,25 @@ func (c *cache) findText(x *edge.Exchange, r *record) (use fresh.Use, known bool
 
 // findVariant goes on from what is under the key without what Vary adds.
 func (c *cache) findVariant(x *edge.Exchange, r *record) fresh.Use {
-	if r.entry.flags&isSign != 0 {
-		r.text = appendVariant(r.text, r.entry.vary, x)
-		if c.findCoded(r) {
-			return fresh.Fresh
-		}
-		r.k, r.lack = c.hash(r.text), otherFields
-		if !c.get(r) {
-			return fresh.Ask
-		}
+	if r.entry.flags&isSign == 0 {
+		return c.findAnswer(r)
 	}
+	known, encoded := r.entry.forms, false
+	if r.text, encoded = appendVariant(r.text, r.entry.vary, x, r.accepts); encoded {
+		return c.findForm(r, known)
+	}
+	if c.findCoded(r) {
+		return fresh.Fresh
+	}
+	r.k, r.lack = c.hash(r.text), otherFields
+	if !c.get(r) {
+		return fresh.Ask
+	}
+	return c.findAnswer(r)
+}
+
+// findAnswer says what may be done with what was found where an answer should be.
+func (c *cache) findAnswer(r *record) fresh.Use {
 	if r.entry.flags&(isSign|isSearch) != 0 {
 		r.found, r.absent = false, true
 		return fresh.Ask
@@ -317,8 +329,8 @@ func (c *cache) weigh(r *record) fresh.Use {
 	return use
 }
 
-// mostGathered is the size of a body up to which all of it is read before the head is sent: none of its parts
-// can go meanwhile.
+// mostGathered is the size of a body up to which all of it is read before the head is sent: none of its
+// parts can go meanwhile.
 const mostGathered = 128 << 10
 
 // complete tells that all of the body that was found is there.
@@ -345,17 +357,23 @@ func (c *cache) get(r *record) bool {
 }
 
 // appendVariant appends the values that a request has for the fields that an answer depends on (RFC 9111
-// section 4.1). Each has a byte before it that tells an empty field from none.
-func appendVariant(dst, vary []byte, x *edge.Exchange) []byte {
+// section 4.1). Each has a byte before it that tells an empty field from none. encoded tells that
+// Accept-Encoding is among them: what is appended ends with a slot then, that for what the request
+// accepts alone.
+func appendVariant(dst, vary []byte, x *edge.Exchange, accepts codingSet) (_ []byte, encoded bool) {
 	for len(vary) > 0 {
 		var name []byte
 		name, vary, _ = bytes.Cut(vary, comma)
-		if bytes.Equal(name, cookieKey) {
+		switch {
+		case bytes.Equal(name, cookieKey):
 			continue // those that count are in the key already
+		case isAcceptEncoding(name):
+			encoded = true
+			continue
 		}
 		dst = append(dst, 1)
-		if bytes.Equal(name, acceptEncodingKey) {
-			dst = append(dst, encodingOf(x.Req.PeekCanonical(acceptEncodingKey))...)
+		if isPreference(name) {
+			dst = appendPreferences(dst, x, name)
 			continue
 		}
 		for i, v := range x.Req.PeekAll(string(name)) {
@@ -365,17 +383,10 @@ func appendVariant(dst, vary []byte, x *edge.Exchange) []byte {
 			dst = append(append(dst, 2), v...)
 		}
 	}
-	return dst
-}
-
-// encodingOf is the one content coding that a request is taken to want: the best of those that it accepts.
-func encodingOf(accept []byte) string {
-	for _, name := range [...]string{"zstd", "br", "gzip"} {
-		if accepts(accept, name) {
-			return name
-		}
+	if encoded {
+		dst = append(dst, 1, accepts.ownSlot())
 	}
-	return ""
+	return dst, encoded
 }
 
 // is compares without regard to case; want is lower-case.
@@ -395,10 +406,9 @@ func is(b []byte, want string) bool {
 }
 
 var (
-	comma             = []byte(",")
-	semicolon         = []byte(";")
-	acceptEncodingKey = []byte("Accept-Encoding")
-	rangeKey          = []byte("Range")
-	cookieKey         = []byte("Cookie")
-	pragmaKey         = []byte("Pragma")
+	comma     = []byte(",")
+	semicolon = []byte(";")
+	rangeKey  = []byte("Range")
+	cookieKey = []byte("Cookie")
+	pragmaKey = []byte("Pragma")
 )

@@ -59,17 +59,45 @@ const (
 	purged
 )
 
+// past is what purges were, before those with the number first and later ones. marks has those of the
+// hashes that are asked about.
+type past struct {
+	first     int64
+	all, soft int64
+	marks     map[uint64]mark
+}
+
+// past returns what the purges are now.
+func (p *purges) past(hashes []uint64) past {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	was := past{p.latest.Load() + 1, p.all.Load(), p.soft.Load(), map[uint64]mark{}}
+	for _, h := range hashes {
+		was.marks[h] = p.marks[h]
+	}
+	return was
+}
+
 // judge says whether an answer with a number may be used, given its URL and the hashes of that and of
 // its tags. now is in milliseconds since 1970.
 func (p *purges) judge(number int64, url []byte, hashes []byte, now int64) verdict {
 	if number >= p.latest.Load() {
 		return kept
 	}
-	if number < p.all.Load() {
+	return p.judgeAt(number, url, hashes, now, nil)
+}
+
+// judgeAt is judge as it was; nil: as it is.
+func (p *purges) judgeAt(number int64, url []byte, hashes []byte, now int64, was *past) verdict {
+	all, soft := p.all.Load(), p.soft.Load()
+	if was != nil {
+		all, soft = was.all, was.soft
+	}
+	if number < all {
 		return purged
 	}
 	v := kept
-	if number < p.soft.Load() {
+	if number < soft {
 		v = stale
 	}
 	p.mu.RLock()
@@ -77,6 +105,9 @@ func (p *purges) judge(number int64, url []byte, hashes []byte, now int64) verdi
 	if len(p.marks) > 0 {
 		for h := hashURL(url); ; h, hashes = hashAt(hashes), hashes[8:] { // it may have been fetched by another URL
 			m := p.marks[h]
+			if was != nil {
+				m = was.mark(h, m)
+			}
 			if number < m.hard {
 				return purged
 			}
@@ -90,7 +121,7 @@ func (p *purges) judge(number int64, url []byte, hashes []byte, now int64) verdi
 	}
 	for i := range p.bans {
 		b := &p.bans[i]
-		if number >= b.number || now >= b.until || !b.hits(url) {
+		if number >= b.number || now >= b.until || was != nil && b.number >= was.first || !b.hits(url) {
 			continue
 		}
 		if !b.soft {
@@ -99,6 +130,14 @@ func (p *purges) judge(number int64, url []byte, hashes []byte, now int64) verdi
 		v = stale
 	}
 	return v
+}
+
+// mark returns what a mark was that is m now.
+func (w *past) mark(h uint64, m mark) mark {
+	if old, ok := w.marks[h]; ok {
+		return old
+	}
+	return m
 }
 
 // byHash purges what has a URL or a tag with this hash. Like those that follow, it returns what is to be
@@ -134,8 +173,8 @@ func (p *purges) mark(h uint64, n int64, soft bool) {
 	p.marks[h] = m
 }
 
-// byRule purges all URLs with a prefix or, if match is not nil, that match it. now and until are milliseconds
-// since 1970.
+// byRule purges all URLs with a prefix or, if match is not nil, that match it. now and until are
+// milliseconds since 1970.
 func (p *purges) byRule(prefix []byte, match *regexp.Regexp, now, until int64, soft bool) (note []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

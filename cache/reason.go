@@ -38,6 +38,7 @@ const (
 	local
 	besideCopy
 	tooLarge
+	tooManyTags
 	notStorable // plus a fresh.Reason
 	reasons     = notStorable + reason(fresh.Reasons)
 )
@@ -69,6 +70,8 @@ var reasonTexts = [notStorable + 1][2]string{
 	local:          {"local", "the gateway itself has answered"},
 	besideCopy:     {"error", "it is an error, beside which what is stored is kept"},
 	tooLarge:       {"too_large", "its body is larger than max_object"},
+	tooManyTags: {"too_many_tags", "it has more tags than are known of an answer, so that not each of them " +
+		"would purge it"},
 }
 
 // word returns the reason in a word.

@@ -24,39 +24,26 @@ func (c *cache) copyRequest(x *edge.Exchange) *edge.Exchange {
 	return y
 }
 
-// strip takes out of a request what the key does not have, and what would make the answer one for this
-// client alone.
+// strip takes out of a request what the key does not have, and makes what it has the one that all
+// requests with the key get: how this client has written it decides nothing for others.
 func (c *cache) strip(y *edge.Exchange) {
-	for _, name := range unkeyed {
-		y.Req.Del(name)
-	}
-	if a := encodingOf(y.Req.PeekCanonical(acceptEncodingKey)); a != "" {
-		y.Req.Set("Accept-Encoding", a)
-	} else {
-		y.Req.Del("Accept-Encoding")
+	c.conf.omitter.strip(y)
+	nameHost(y)
+	replace(y, acceptEncodingKey, []byte(offers[codingsOf(y)]))
+	for _, name := range [...][]byte{acceptKey, acceptLanguageKey, acceptCharsetKey} {
+		replace(y, name, appendPreferences(nil, y, name))
 	}
 	if c.conf.IgnoreClientNoCache {
 		dropNoCache(y)
 	}
 	for _, name := range c.conf.keyHeaders {
-		c.setKeyed(y, name)
+		setKeyed(y, name)
 	}
 	if len(y.Cookie) > 0 {
-		var kept []byte
-		for _, name := range c.conf.keyCookies {
-			for v := range bytes.SplitSeq(y.AppendCookie(nil, name), lineFeed) {
-				if len(v) == 0 {
-					continue
-				}
-				if len(kept) > 0 {
-					kept = append(kept, "; "...)
-				}
-				kept = append(append(append(kept, name...), '='), v...)
-			}
-		}
-		y.Req.Del("Cookie")
+		kept := c.keptCookies(y)
+		y.Req.DelBytes(cookieKey)
 		if len(kept) > 0 {
-			y.Req.Set("Cookie", string(kept))
+			y.Req.SetCanonical(cookieKey, kept)
 		}
 		y.Cookie = kept
 	}
@@ -64,6 +51,42 @@ func (c *cache) strip(y *edge.Exchange) {
 		q := c.conf.appendQuery(nil, y.Query)
 		y.KeepRaw(q, len(q) > 0 || len(y.Query) == 0, y.Cookie, nil)
 	}
+}
+
+// nameHost writes the host toward the target as the key has it.
+func nameHost(y *edge.Exchange) {
+	if y.OutHost != nil && bytes.Equal(y.OutHost, y.Authority) {
+		y.SetOutHost(appendAuthority(nil, y.Scheme, y.Authority))
+	}
+	if v := y.Field(forwardedHostKey); len(v) > 0 {
+		replace(y, forwardedHostKey, appendHosts(nil, y.Scheme, v))
+	}
+}
+
+// replace makes a field one line, or none when the value is empty.
+func replace(y *edge.Exchange, name, value []byte) {
+	if len(y.Req.PeekAll(string(name))) != 1 || len(value) == 0 {
+		y.Req.DelBytes(name)
+	}
+	if len(value) > 0 {
+		y.Req.SetCanonical(name, value)
+	}
+}
+
+// keptCookies returns the cookies that are in the key.
+func (c *cache) keptCookies(y *edge.Exchange) (kept []byte) {
+	for _, name := range c.conf.keyCookies {
+		for v := range bytes.SplitSeq(y.AppendCookie(nil, name), lineFeed) {
+			if len(v) == 0 {
+				continue
+			}
+			if len(kept) > 0 {
+				kept = append(kept, "; "...)
+			}
+			kept = append(append(append(kept, name...), '='), v...)
+		}
+	}
+	return kept
 }
 
 // dropNoCache takes out of a request what asks caches for something fresher than they have.
@@ -81,7 +104,7 @@ func dropNoCache(x *edge.Exchange) {
 
 // setKeyed makes a field of the request what its key says of it: a target that reads another line than the
 // key does would answer for another key.
-func (*cache) setKeyed(y *edge.Exchange, name []byte) {
+func setKeyed(y *edge.Exchange, name []byte) {
 	if len(y.Req.PeekAll(string(name))) < 2 {
 		return
 	}
@@ -94,13 +117,7 @@ func (*cache) setKeyed(y *edge.Exchange, name []byte) {
 	}
 }
 
-var lineFeed = []byte{'\n'}
-
-// unkeyed are fields that targets are known to look at, and that are no part of a key, besides those
-// that ask for a part or under a condition.
-var unkeyed = []string{
-	"Range", "If-Range", "If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since",
-	"X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
-	"X-Forwarded-Scheme", "X-Forwarded-Server", "X-Forwarded-Prefix", "X-Forwarded-Path", "X-Host",
-	"X-Original-Host", "X-Forwarded-Ssl", "Front-End-Https",
-}
+var (
+	lineFeed         = []byte{'\n'}
+	forwardedHostKey = []byte("X-Forwarded-Host")
+)

@@ -2,12 +2,7 @@ package cache
 
 import (
 	"bytes"
-	"fmt"
-	"regexp"
 	"strconv"
-	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"github.com/penstock-edge/penstock/edge"
 )
@@ -115,15 +110,16 @@ func (c *cache) invalidate(x *edge.Exchange, r *record) {
 	}
 	r.text = c.conf.appendURL(r.text[:0], x)
 	c.writeDown(c.purges.byHash(hashURL(r.text), false))
-	host := len(x.Scheme) + len("://") + len(x.Authority)
+	host := append(appendAuthority([]byte(x.Scheme+"://"), x.Scheme, x.Authority), '/')
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		where := x.Resp().Peek(name)
-		switch {
-		case len(where) == 0:
-		case bytes.HasPrefix(where, r.text[:host]) && len(where) > host && where[host] == '/':
-			c.writeDown(c.purges.byHash(hashURL(where), false))
-		case where[0] == '/' && (len(where) == 1 || where[1] != '/'):
-			c.writeDown(c.purges.byHash(hashURL(append(bytes.Clone(r.text[:host]), where...)), false))
+		if len(where) > 0 && where[0] == '/' && (len(where) == 1 || where[1] != '/') {
+			where = append(bytes.Clone(host), where[1:]...)
+		}
+		where, _, _ = bytes.Cut(where, []byte{'#'})
+		url, err := c.conf.canonicalURL(string(where))
+		if err == nil && bytes.HasPrefix(url, host) {
+			c.writeDown(c.purges.byHash(hashURL(url), false))
 		}
 	}
 	c.flights.scatter()
@@ -150,51 +146,6 @@ func (d *done) Run(x *edge.Exchange) edge.Verdict {
 	}
 	return edge.Next
 }
-
-// purge forgets what the arguments name and returns it; empty: they name nothing. err says what is wrong with
-// them.
-func (c *cache) purge(args *fasthttp.Args) (what string, err error) {
-	soft := args.GetBool("soft")
-	last := banFor
-	if args.Has("for") {
-		last, err = time.ParseDuration(string(args.Peek("for")))
-		if err != nil || last <= 0 {
-			return "", fmt.Errorf("for must be a time such as 1h, it is %q", args.Peek("for"))
-		}
-	}
-	now := c.millis(c.tick())
-	until := now + last.Milliseconds()
-	var note []byte
-	switch {
-	case args.Has("url"):
-		note = c.purges.byHash(hashURL(args.Peek("url")), soft)
-		what = "url " + string(args.Peek("url"))
-	case args.Has("tag"):
-		note = c.purges.byHash(hashTag(args.Peek("tag")), soft)
-		what = "tag " + string(args.Peek("tag"))
-	case args.Has("prefix") && len(args.Peek("prefix")) > 0:
-		note = c.purges.byRule(args.Peek("prefix"), nil, now, until, soft)
-		what = "prefix " + string(args.Peek("prefix"))
-	case args.Has("match") && len(args.Peek("match")) > 0:
-		match, err := regexp.Compile(string(args.Peek("match")))
-		if err != nil {
-			return "", fmt.Errorf("match must be an expression as RE2 has them: %w", err)
-		}
-		note = c.purges.byRule(nil, match, now, until, soft)
-		what = "match " + match.String()
-	case args.GetBool("all"):
-		note = c.purges.everything(soft)
-		what = "all"
-	default:
-		return "", nil
-	}
-	c.writeDown(note)
-	c.flights.scatter()
-	return what, nil
-}
-
-// banFor is longer than any answer is kept that somebody would still use.
-const banFor = 366 * 24 * time.Hour
 
 var (
 	ageKey         = []byte("Age")

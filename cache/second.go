@@ -2,9 +2,13 @@ package cache
 
 import (
 	"bytes"
+	"encoding/binary"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+
+	"github.com/zeebo/xxh3"
 
 	"github.com/penstock-edge/penstock/cache/disk"
 	"github.com/penstock-edge/penstock/cache/store"
@@ -14,10 +18,24 @@ import (
 // there are the purges alone.
 type second struct {
 	purges  purges
+	seed    uint64     // of keys in memory, lest outsiders choose two that meet
+	listed  catalog    // the answers that are stored, in memory or on disk
 	tier    *disk.Tier // nil: none
 	journal *disk.Journal
 	log     *slog.Logger
 	memory  atomic.Pointer[shared] // of the cache that has it now
+	// ordering is held while the admin interface purges, so that each answer is counted by one purge.
+	ordering sync.Mutex
+}
+
+func newSecond() *second { return &second{seed: rand.Uint64()} }
+
+// hash returns what the object with a whole key is found by in memory.
+func (s *second) hash(text []byte) (k key) {
+	h := xxh3.Hash128Seed(text, s.seed)
+	binary.LittleEndian.PutUint64(k[:], h.Hi)
+	binary.LittleEndian.PutUint64(k[8:], h.Lo)
+	return k
 }
 
 // openSecond begins to read what is in the folder that the configuration names.
@@ -25,10 +43,11 @@ func openSecond(c *Config, log *slog.Logger) (*second, error) {
 	if err := disk.Probe(c.Disk); err != nil {
 		return nil, err
 	}
-	s := &second{log: log}
+	s := newSecond()
+	s.log = log
 	s.journal = s.purges.journal()
 	s.tier = disk.Open(disk.Options{Dir: c.Disk, Size: int64(c.DiskSize), Largest: int64(c.DiskSize) / 8,
-		Objects: c.DiskObjects, Log: log, Wanted: s.wanted, Journal: s.journal})
+		Objects: c.DiskObjects, Log: log, Wanted: s.wanted, Loaded: s.loaded, Journal: s.journal})
 	return s, nil
 }
 
@@ -39,6 +58,48 @@ func (s *second) wanted(meta []byte) bool {
 	shared := s.memory.Load()
 	var e entry
 	return shared != nil && e.parse(meta) == nil && shared.store.Has(shared.hash(e.key))
+}
+
+// loaded lists what is on disk from before.
+func (s *second) loaded(k disk.Key, meta []byte) {
+	var e entry
+	if e.parse(meta) == nil && e.canBePurged() {
+		s.listed.add(s.hash(e.key), key(k), e.hashes, func(*node) bool { return true })
+	}
+}
+
+// list lists an answer that is stored.
+func (s *second) list(k key, e *entry) {
+	if !e.canBePurged() {
+		return
+	}
+	var below disk.Key
+	if s.tier != nil {
+		below = s.tier.KeyOf(e.key)
+	}
+	s.listed.add(k, key(below), e.hashes, s.there)
+}
+
+// there reports whether an answer that is listed is in memory or on disk.
+func (s *second) there(n *node) bool {
+	shared := s.memory.Load()
+	return shared != nil && shared.store.Has(n.key) || s.tier != nil && s.tier.HasKey(disk.Key(n.disk))
+}
+
+// listedAt returns the entry of an answer that is listed. It points into buf.
+func (s *second) listedAt(n *node, buf *[]byte) (e entry, ok bool) {
+	if shared := s.memory.Load(); shared != nil {
+		var o store.Object
+		if o, *buf, ok = shared.store.GetMeta(n.key, (*buf)[:0]); ok {
+			ok = e.parse(o.Meta) == nil && e.canBePurged()
+			return e, ok
+		}
+	}
+	if s.tier != nil {
+		meta := s.tier.Meta(disk.Key(n.disk))
+		ok = meta != nil && e.parse(meta) == nil && e.canBePurged()
+	}
+	return e, ok
 }
 
 // writeDown writes down a purge that was made. Where that is not possible, all that is on disk goes, lest
@@ -69,6 +130,7 @@ func (c *cache) keep(k key, e *entry, body [][]byte) *store.Object {
 		}
 		return nil
 	}
+	c.list(k, e)
 	c.forgetCoded(e.key)
 	return &o
 }
@@ -176,6 +238,7 @@ func (c *cache) renewKept(k key, o *store.Object, e *entry) {
 	if t := c.tier; t != nil {
 		t.Renew(e.key, o.Meta, meta, c.until(n))
 	}
+	c.list(k, e)
 	if c.store.Renew(k, o, meta, n) != nil { // it stays as it was, and is asked about again
 		c.forgetCoded(e.key)
 		return

@@ -32,7 +32,7 @@ func Checks() []Check {
 	var all []Check
 	for _, part := range [][]Check{
 		storing, reusing, revalidating, directing, beyond, partial, telling, targeting, staleness, questions,
-		together,
+		alike, together,
 	} {
 		all = append(all, part...)
 	}

@@ -103,7 +103,7 @@ func (t *Tier) leave() { _ = t.lock.Close() } // there is nothing in it
 // started anew, what a process wrote is there, even if it was killed. After that it is, if the process had
 // ended as it should.
 const (
-	stateMagic = "penstock cache 1\n"
+	stateMagic = "penstock cache 2\n"
 	stateSize  = len(stateMagic) + 8 + len(clean)
 	clean      = "closed, and synchronised with disk  " // as long as the boot id
 )
@@ -180,7 +180,7 @@ func (t *Tier) load() error {
 		return err
 	}
 	for i, s := range list {
-		if err := c.take(s); err != nil {
+		if err := c.take(s, t.opt.Loaded); err != nil {
 			return errors.Join(err, closeAll(list))
 		}
 		s.synced = who == clean
@@ -251,8 +251,8 @@ func list(dir string) (list []*segment, err error) {
 	return list, nil
 }
 
-// take reads a segment's records into the index.
-func (c *contents) take(s *segment) error {
+// take reads a segment's records into the index, and tells loaded, if there is one, of the objects.
+func (c *contents) take(s *segment, loaded func(Key, []byte)) error {
 	info, err := os.Stat(s.path)
 	if err != nil {
 		return err
@@ -262,6 +262,9 @@ func (c *contents) take(s *segment) error {
 		here := r.body.segment == s.number
 		if r.kind == kindPut && here || r.kind == kindRenew && (here || c.segments[r.body.segment] != nil) {
 			c.index[r.key] = ref{s.number, offset, uint32(r.size()), r.body.segment, r.until}
+			if loaded != nil {
+				loaded(Key(r.key), r.meta)
+			}
 		} else {
 			delete(c.index, r.key)
 		}

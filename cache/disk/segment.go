@@ -94,7 +94,7 @@ func (s *segment) read(offset, size uint32) (r record, inline []byte, err error)
 
 // readHead is read without the body that follows.
 func (s *segment) readHead(offset, size uint32) (r record, err error) {
-	b := make([]byte, min(size, scanSize))
+	b := make([]byte, min(size, pageSize))
 	for {
 		if _, err := s.f.ReadAt(b, int64(offset)); err != nil {
 			return r, err
@@ -148,7 +148,10 @@ func (s *segment) scan(length int64, each func(r *record, offset uint32)) (offse
 	return offset, nil
 }
 
-const scanSize = 64 << 10
+const (
+	scanSize = 64 << 10
+	pageSize = 4 << 10
+)
 
 // remove removes the file. Who is reading it gets an error.
 func (s *segment) remove() error {

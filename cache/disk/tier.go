@@ -75,6 +75,9 @@ type Options struct {
 	// Wanted says of the oldest objects, before they go, which are worth being written once more. It is
 	// given their metas. nil: none.
 	Wanted func(meta []byte) bool
+	// Loaded is told of each object that is found on disk when the tier is loaded; it may have been
+	// deleted after that, or be told of twice. nil: nobody is.
+	Loaded func(k Key, meta []byte)
 	// Journal is loaded with the tier, if there is one.
 	Journal *Journal
 }
@@ -122,6 +125,44 @@ func (t *Tier) Has(name []byte) bool {
 	defer t.mu.RUnlock()
 	_, ok := t.find(t.key(name))
 	return ok
+}
+
+// Key is what an object is found by: a hash of its name.
+type Key [16]byte
+
+// KeyOf returns the key of a name; none is found by that until the tier is loaded.
+func (t *Tier) KeyOf(name []byte) Key {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if !t.loaded {
+		return Key{}
+	}
+	return Key(t.key(name))
+}
+
+// HasKey reports whether there is an object with a key, or one may be when all is written that waits.
+func (t *Tier) HasKey(k Key) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	_, ok := t.index[key(k)]
+	_, waits := t.changed[key(k)]
+	return ok || waits
+}
+
+// Meta reads the meta of an object; nil: there is none.
+func (t *Tier) Meta(k Key) []byte {
+	t.mu.RLock()
+	where, ok := t.find(key(k))
+	s := t.segments[where.segment]
+	t.mu.RUnlock()
+	if !ok {
+		return nil
+	}
+	r, err := s.readHead(where.offset, where.size)
+	if err != nil {
+		return nil // who reads all of it finds out why
+	}
+	return r.meta
 }
 
 // mostRead bounds the bytes of objects that are read at the same time.

@@ -35,17 +35,19 @@ func (g *gateway) loaded() {
 	eventually(g.t, "the disk is loaded", func() bool { return g.metric("penstock_cache_disk_loaded{") == 1 })
 }
 
-// purge purges what a query of the admin interface says.
-func (g *gateway) purge(query string) {
+// purge purges what a query of the admin interface says, and returns how many answers it says have gone.
+func (g *gateway) purge(query string) (purged int) {
 	g.t.Helper()
 	resp, err := http.Post("http://"+g.admin+"/cache/main/purge?"+query, "", nil)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	resp.Body.Close()
-	if resp.StatusCode != 204 {
-		g.t.Fatalf("%s: %d", query, resp.StatusCode)
+	defer resp.Body.Close()
+	b, _ := io.ReadAll(resp.Body) // what is cut cannot be read below
+	if _, err := fmt.Sscanf(string(b), `{"purged": %d}`, &purged); err != nil || resp.StatusCode != 200 {
+		g.t.Fatalf("%s: %d %s", query, resp.StatusCode, b)
 	}
+	return purged
 }
 
 // TestCacheDisk: what is on disk is there after a restart, with its age, its variants and its purges.

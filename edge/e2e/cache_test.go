@@ -229,11 +229,19 @@ func TestCacheVary(t *testing.T) {
 	o.do("/a", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=100")
 		w.Header().Set("Vary", "accept-language, Accept-Encoding")
-		fmt.Fprint(w, r.Header.Get("Accept-Language")+"/"+r.Header.Get("Accept-Encoding"))
+		coding := ""
+		for _, one := range []string{"br", "gzip"} {
+			if strings.Contains(r.Header.Get("Accept-Encoding"), one) {
+				coding = one
+				w.Header().Set("Content-Encoding", one)
+				break
+			}
+		}
+		fmt.Fprint(w, r.Header.Get("Accept-Language")+"/"+coding)
 	})
 	for range 2 {
 		for _, c := range [][3]string{{"en", "gzip", "en/gzip"}, {"de", "gzip", "de/gzip"}, {"en", "deflate, gzip;q=0.5", "en/gzip"}, {"en", "", "en/"},
-			{"en", "br, gzip", "en/br"}, {"", "gzip;q=0", "/"}} {
+			{"en", "br", "en/br"}, {"", "gzip;q=0", "/"}} {
 			a := g.ask("GET", "/a", "Accept-Language: "+c[0], "Accept-Encoding: "+c[1])
 			if a.body != c[2] {
 				t.Errorf("%v: %q", c, a.body)
@@ -485,7 +493,7 @@ func TestCachePurge(t *testing.T) {
 	f := func(query string, a, b int) {
 		t.Helper()
 		resp, err := http.Post("http://"+g.admin+"/cache/main/purge?"+query, "", nil)
-		if err != nil || resp.StatusCode != 204 {
+		if err != nil || resp.StatusCode != 200 {
 			t.Fatal(query, err, resp)
 		}
 		resp.Body.Close()
@@ -506,7 +514,7 @@ func TestCachePurge(t *testing.T) {
 	f("match=/p/[bc]$", 0, 1)
 	f("match=/p/[c-z]$&for=1h", 0, 0)
 	f("all=1", 1, 1)
-	for _, wrong := range []string{"", "match=(", "prefix=", "url=x&for=soon"} {
+	for _, wrong := range []string{"", "match=(", "prefix=", "url=x&for=soon", "url=" + base + "/p/a&for=soon"} {
 		resp, err := http.Post("http://"+g.admin+"/cache/main/purge?"+wrong, "", nil)
 		if err != nil || resp.StatusCode != 400 {
 			t.Error(wrong, err, resp)

@@ -1,0 +1,254 @@
+package cache
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+
+	"github.com/penstock-edge/penstock/edge"
+)
+
+// What clients accept is brought into one form for all that say the same: it is what requests are told
+// apart by, and what the target is asked with.
+
+var (
+	acceptKey         = []byte("Accept")
+	acceptLanguageKey = []byte("Accept-Language")
+	acceptCharsetKey  = []byte("Accept-Charset")
+	acceptEncodingKey = []byte("Accept-Encoding")
+)
+
+// isPreference reports whether a field, by its name in canonical form, is a list of preferences with
+// weights.
+func isPreference(name []byte) bool {
+	switch string(name) {
+	case "Accept", "Accept-Language", "Accept-Charset":
+		return true
+	}
+	return false
+}
+
+// mostPreferences bounds how many elements are brought into order. A list with more stays as it came.
+const mostPreferences = 64
+
+// preference is an element of a list.
+type preference struct {
+	from, to int // in what it was appended to
+	weight   int // thousandths
+}
+
+// appendPreferences appends a list of preferences: its lines joined, names in lower case, without white
+// space, weights of 1 and what stands twice, the greatest weight first and equal ones in the order of
+// their bytes. It appends nothing when the field is missing or empty.
+func appendPreferences(dst []byte, x *edge.Exchange, name []byte) []byte {
+	at := len(dst)
+	dst = x.AppendList(dst, name)
+	mid := len(dst)
+	dst = normalPreferences(dst, at)
+	return dst[:at+copy(dst[at:], dst[mid:])]
+}
+
+// normalPreferences appends the normal form of what dst has from at on.
+func normalPreferences(dst []byte, at int) []byte {
+	var room [mostPreferences]preference
+	list := room[:0]
+	mid := len(dst)
+	for rest := dst[at:mid:mid]; len(rest) > 0; {
+		var one []byte
+		one, rest = cutOutside(rest, ',')
+		p := preference{from: len(dst)}
+		dst, p.weight = appendPreference(dst, one)
+		if p.to = len(dst); p.to == p.from {
+			continue
+		}
+		if len(list) == mostPreferences {
+			return append(dst[:mid], dst[at:mid]...)
+		}
+		list = insert(list, p, dst)
+	}
+	end := len(dst)
+	for i, p := range list {
+		if i > 0 {
+			dst = append(dst, ", "...)
+		}
+		dst = append(dst, dst[p.from:p.to]...)
+	}
+	return append(dst[:mid], dst[end:]...)
+}
+
+// insert puts an element where it belongs in a list, unless it is there already. text is what they stand
+// in.
+func insert(list []preference, p preference, text []byte) []preference {
+	i := len(list)
+	for ; i > 0; i-- {
+		before := list[i-1]
+		c := before.weight - p.weight
+		if c == 0 {
+			c = bytes.Compare(text[p.from:p.to], text[before.from:before.to])
+		}
+		if c == 0 {
+			return list
+		}
+		if c > 0 {
+			break
+		}
+	}
+	return slices.Insert(list, i, p) // there is room
+}
+
+// appendPreference appends an element in normal form and returns its weight.
+func appendPreference(dst, one []byte) (_ []byte, weight int) {
+	value, rest := cutOutside(one, ';')
+	dst, weight = appendLower(dst, bytes.TrimSpace(value)), 1000
+	for len(rest) > 0 {
+		var param []byte
+		param, rest = cutOutside(rest, ';')
+		name, value, has := bytes.Cut(param, equals)
+		if name, value = bytes.TrimSpace(name), bytes.TrimSpace(value); len(name)+len(value) == 0 {
+			continue
+		}
+		at := len(dst)
+		dst = appendLower(append(dst, ';'), name)
+		if has {
+			dst = append(append(dst, '='), value...)
+		}
+		if !is(name, "q") {
+			continue
+		}
+		if w, ok := weightOf(value); ok {
+			weight = w
+			dst = appendWeight(dst[:at], w)
+		}
+	}
+	return dst, weight
+}
+
+// weightOf reads a weight (RFC 9110 section 12.4.2) in thousandths.
+func weightOf(b []byte) (thousandths int, ok bool) {
+	if len(b) == 0 || len(b) > len("0.000") || b[0] != '0' && b[0] != '1' || len(b) > 1 && b[1] != '.' {
+		return 0, false
+	}
+	thousandths = int(b[0]-'0') * 1000
+	unit := 100
+	for i := 2; i < len(b); i++ {
+		if b[i] < '0' || b[i] > '9' {
+			return 0, false
+		}
+		thousandths += int(b[i]-'0') * unit
+		unit /= 10
+	}
+	return thousandths, thousandths <= 1000
+}
+
+// appendWeight appends a weight, unless it is 1, in as few digits as it takes.
+func appendWeight(dst []byte, thousandths int) []byte {
+	switch {
+	case thousandths == 1000:
+		return dst
+	case thousandths == 0:
+		return append(dst, ";q=0"...)
+	}
+	dst = append(dst, ";q=0."...)
+	at := len(dst)
+	dst = strconv.AppendInt(dst, int64(1000+thousandths), 10)
+	dst = append(dst[:at], dst[at+1:]...) // the 1 that keeps the zeros behind the point
+	return bytes.TrimRight(dst, "0")
+}
+
+// cutOutside cuts b at the first sep that is not in a quoted string.
+func cutOutside(b []byte, sep byte) (before, after []byte) {
+	quoted := false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == sep && !quoted:
+			return b[:i], b[i+1:]
+		}
+	}
+	return b, nil
+}
+
+func appendLower(dst, b []byte) []byte {
+	at := len(dst)
+	dst = append(dst, b...)
+	lower(dst[at:])
+	return dst
+}
+
+// codingSet are content codings of the closed set that the target is offered. deflate is none of them: it
+// means two different things.
+type codingSet uint8
+
+const (
+	withGzip codingSet = 1 << iota
+	withBrotli
+	withZstd
+	allCodings = withGzip | withBrotli | withZstd
+)
+
+// offers are the sets as the target is told them, always in this order, and identity for none.
+var offers = [allCodings + 1]string{
+	0:                                "identity",
+	withGzip:                         "gzip",
+	withBrotli:                       "br",
+	withBrotli | withGzip:            "br, gzip",
+	withZstd:                         "zstd",
+	withZstd | withGzip:              "zstd, gzip",
+	withZstd | withBrotli:            "zstd, br",
+	withZstd | withBrotli | withGzip: "zstd, br, gzip",
+}
+
+// codingNamed returns the set of one coding; 0: the name is of none in the closed set.
+func codingNamed(name []byte) codingSet {
+	switch {
+	case is(name, "gzip"), is(name, "x-gzip"): // RFC 9110 section 8.4.1.3
+		return withGzip
+	case is(name, "br"):
+		return withBrotli
+	case is(name, "zstd"):
+		return withZstd
+	}
+	return 0
+}
+
+// codingsOf returns the codings that a request accepts. One that is named with a weight of 0, or with
+// none that can be read, is not.
+func codingsOf(x *edge.Exchange) codingSet {
+	var room [256]byte
+	return codingsIn(x.AppendList(room[:0], acceptEncodingKey))
+}
+
+func codingsIn(list []byte) (set codingSet) {
+	var named, refused codingSet
+	any := false
+	for len(list) > 0 {
+		var one []byte
+		one, list, _ = bytes.Cut(list, comma)
+		name, param, weighted := bytes.Cut(one, semicolon)
+		name = bytes.TrimSpace(name)
+		wanted := !weighted || positive(param)
+		if len(name) == 1 && name[0] == '*' {
+			any = wanted
+			continue
+		}
+		c := codingNamed(name)
+		named |= c
+		if !wanted {
+			refused |= c
+		}
+	}
+	if set = named &^ refused; any {
+		set |= allCodings &^ named
+	}
+	return set
+}
+
+// positive reports whether what stands behind the name of a coding is a weight greater than 0.
+func positive(param []byte) bool {
+	name, value, _ := bytes.Cut(param, equals)
+	w, ok := weightOf(bytes.TrimSpace(value))
+	return is(bytes.TrimSpace(name), "q") && ok && w > 0
+}

@@ -1,0 +1,101 @@
+package cache
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/penstock-edge/penstock/edge"
+)
+
+// appendAuthority appends an authority in the one form that the cache knows it in: in lower case, without
+// a dot at its end and without the port that the scheme has anyway.
+func appendAuthority(dst []byte, scheme string, authority []byte) []byte {
+	name, port := authority, []byte(nil)
+	if i := bytes.LastIndexByte(authority, ':'); i > bytes.LastIndexByte(authority, ']') { // not in an address
+		name, port = authority[:i], authority[i+1:]
+	}
+	if n := len(name); n > 1 && name[n-1] == '.' {
+		name = name[:n-1]
+	}
+	dst = appendLower(dst, name)
+	if len(port) > 0 && string(port) != usualPort(scheme) {
+		dst = append(append(dst, ':'), port...)
+	}
+	return dst
+}
+
+func usualPort(scheme string) string {
+	if scheme == "https" {
+		return "443"
+	}
+	return "80"
+}
+
+// appendHosts appends X-Forwarded-Host as the cache knows it: proxies in a row make a list of it.
+func appendHosts(dst []byte, scheme string, hosts []byte) []byte {
+	if bytes.ContainsAny(hosts, ", ") {
+		return appendLower(dst, hosts)
+	}
+	return appendAuthority(dst, scheme, hosts)
+}
+
+var errNoURL = errors.New("must be a URL with scheme and host, as clients ask for it: " +
+	"https://host/path?query")
+
+// canonicalURL returns a URL as the key of a request for it has it. The error says why no request can
+// have it.
+func (c *Config) canonicalURL(url string) ([]byte, error) {
+	x, err := asked(url)
+	if err != nil {
+		return nil, err
+	}
+	return c.appendURL(nil, x), nil
+}
+
+// asked returns a request for a URL.
+func asked(url string) (*edge.Exchange, error) {
+	scheme, rest, ok := strings.Cut(url, "://")
+	if !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") ||
+		strings.IndexAny(rest, "/?#") == 0 || rest == "" {
+		return nil, errNoURL
+	}
+	if strings.ContainsFunc(url, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return nil, errors.New("has white space or control characters, which no URL has: write %2520 for its %20 " +
+			"and %2B for its +")
+	}
+	x := new(edge.Exchange)
+	x.Reset()
+	refusal, err := x.Own("GET", url, nil)
+	if err == nil && refusal != "" {
+		_, detail, _ := strings.Cut(refusal, ": ")
+		err = fmt.Errorf("must be a URL that a request can be for: %s", detail)
+	}
+	return x, err
+}
+
+// canonicalPrefix returns the beginning of URLs as keys have it.
+func (c *Config) canonicalPrefix(prefix string) ([]byte, error) {
+	path, query, inQuery := strings.Cut(prefix, "?")
+	last := path[strings.LastIndexByte(path, '/')+1:]
+	if decoded := strings.NewReplacer("%2e", ".", "%2E", ".").Replace(last); decoded == "." || decoded == ".." {
+		return nil, errors.New("must not end with a dot segment, which names what is above it")
+	}
+	if inQuery && c.picks() {
+		return nil, errors.New("must end before the query, of which query_keep, query_drop or sort_query make " +
+			"another")
+	}
+	x, err := asked(path)
+	if err != nil {
+		return nil, err
+	}
+	if strings.ContainsFunc(query, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }) {
+		return nil, errors.New("has a query that no request can have")
+	}
+	b := c.appendPath(nil, x)
+	if inQuery {
+		b = append(append(b, '?'), query...)
+	}
+	return b, nil
+}

@@ -157,8 +157,8 @@ func (f *flight) drop() {
 	f.keep(-f.length)
 }
 
-// ageFor returns how old the answer of the flight counts as for a request that came at a time. The time that it
-// has waited does not count: by itself it would have waited as well.
+// ageFor returns how old the answer of the flight counts as for a request that came at a time. The time that
+// it has waited does not count: by itself it would have waited as well.
 func (f *flight) ageFor(came int64) int64 { return f.age + max(came-f.asked, 0) }
 
 // await waits for the head. It returns false when the client has left or the time is over.

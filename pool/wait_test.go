@@ -12,6 +12,7 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
+	"github.com/penstock-edge/penstock/pool/queue"
 )
 
 // poolOf returns a pool of targets, without anything that looks after it.
@@ -207,6 +208,65 @@ func storm(t *testing.T, balance string) {
 	}
 	if served.Load() == 0 || left.Load() == 0 {
 		t.Errorf("%d served, %d left: the test tests nothing", served.Load(), left.Load())
+	}
+}
+
+// TestGoneGetNothing: from the moment it is known that clients have left they keep nobody out of a full queue, and a
+// connection that becomes free is not for them.
+func TestGoneGetNothing(t *testing.T) {
+	addr, _ := listenerFor(t)
+	conf := testConfig(1, 2)
+	conf.WaitTimeout = 60e9
+	p := poolOf(conf, addr)
+	p.shared.attended.Store(true) // by nobody
+	first := p.mustGet(t)
+	client, ended := &leaver{}, make(chan *edge.Fault)
+	for range 2 {
+		go func() {
+			x := newExchange()
+			x.Conn = client
+			_, f := p.get(x)
+			ended <- f
+		}()
+	}
+	p.waitFor(2)
+	client.gone.Store(true)
+	next := make(chan held)
+	go func() {
+		h, f := p.get(newExchange())
+		if f != nil {
+			t.Errorf("there is no room: %v", f)
+		}
+		next <- h
+	}()
+	for range 2 {
+		if f := <-ended; f != edge.ClientGone {
+			t.Errorf("who has left got %v", f)
+		}
+	}
+	p.waitFor(1)
+	client.gone.Store(false)
+	go func() {
+		x := newExchange()
+		x.Conn = client
+		_, f := p.get(x)
+		ended <- f
+	}()
+	p.waitFor(2)
+	p.put(first, true)
+	h := <-next
+	client.gone.Store(true)
+	p.put(h, true)
+	if f := <-ended; f != edge.ClientGone {
+		t.Errorf("who has left got %v", f)
+	}
+	last := p.mustGet(t)
+	if last.c != first.c {
+		t.Error("the connection is lost")
+	}
+	p.put(last, false)
+	if n := p.waits[queue.Left].Sum(); n != 3 {
+		t.Errorf("%d were counted that left, want 3", n)
 	}
 }
 

@@ -13,14 +13,14 @@ import (
 // TestCostNeverPasses: a cost that a limit never has is an error of the file, at the place where it stands.
 func TestCostNeverPasses(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	f := func(want, limits, route string) {
-		t.Helper()
-		name := filepath.Join(dir, "penstock.toml")
+	var all sync.WaitGroup
+	defer all.Wait()
+	check := func(want, limits, route string) {
+		name := filepath.Join(t.TempDir(), "penstock.toml")
 		conf := "[[listener]]\naddress = \":8080\"\n[redis]\naddress = \"127.0.0.1:1\"\n" + limits + "\n[[route]]\nprefix = \"/\"\n" + route +
 			"\nrespond = { status = 200 }\n"
 		if err := os.WriteFile(name, []byte(conf), 0o600); err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
 		status, stdout, stderr := command(t, "check", name)
 		got := stdout + stderr
@@ -31,6 +31,7 @@ func TestCostNeverPasses(t *testing.T) {
 			t.Errorf("%s %s: want one error with %q:\n%s", limits, route, want, got)
 		}
 	}
+	f := func(want, limits, route string) { all.Go(func() { check(want, limits, route) }) }
 	const small = "[rate_limit.a]\nrate = \"1/min\"\nburst = 2\n"
 	const large = "[rate_limit.b]\nrate = \"100/min\"\nalgorithm = \"sliding_window\"\n"
 	f("", small, "rate_limits = [\"a\"]")

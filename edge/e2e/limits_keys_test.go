@@ -81,9 +81,8 @@ func TestMissingKey(t *testing.T) {
 	g.counted(`penstock_rejections_total{code="rate_limit_key_missing",route="refuse"}`, 2)
 	var all sync.WaitGroup
 	for i := range 8 {
-		all.Go(func() {
-			f("/ip", "200 429 429", from(fmt.Sprint("198.51.100.", i)), from(fmt.Sprint("198.51.100.", i)), from(fmt.Sprint("198.51.100.", i), "X-Key:"))
-		})
+		ip := fmt.Sprint("198.51.100.", i)
+		all.Go(func() { f("/ip", "200 429 429", from(ip), from(ip), from(ip, "X-Key:")) })
 	}
 	all.Wait()
 }

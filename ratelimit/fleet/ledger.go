@@ -362,15 +362,15 @@ func ring(c chan struct{}) {
 	}
 }
 
-// learn takes in what the server has said of a key in answer to a question, and returns what it was not told
-// of yet.
+// learn takes in what the server has said of a key in answer to a question, and returns what nobody has told it
+// of yet. What is on its way there it may have known.
 func (w *Ledger) learn(k bucket.Key, what said) (untold float64) {
 	s, now := w.shard(k), clock.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e, _ := w.entry(s, k, s.rule, now)
 	e.hear(s.rule, what, now)
-	return e.used
+	return e.used - e.sent
 }
 
 // hear makes an entry what the server says, less what the server does not know.

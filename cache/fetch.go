@@ -242,7 +242,7 @@ func (t *fetching) run() outcome {
 
 // open lets those go on who wait for the head; land tells that nobody can join any more.
 func (t *fetching) open(land bool) {
-	t.opened = true
+	t.opened, t.flight.asked = true, t.asked
 	close(t.flight.head)
 	if land {
 		t.c.flights.land(t.landed, t.flight)

@@ -32,7 +32,8 @@ type flight struct {
 	upside  int
 	number  uint64 // of the body that usesOld is about
 	bad     bool   // the target has failed
-	age     int64  // milliseconds that the answer was old when it came, the time that it took apart
+	asked   int64  // when the answer was asked for, in milliseconds since 1970
+	age     int64  // milliseconds that it was old then, by its Age
 
 	most   int64 // bytes of a body that are kept
 	budget *budget
@@ -156,24 +157,9 @@ func (f *flight) drop() {
 	f.keep(-f.length)
 }
 
-// hasHead reports whether what awaits the head has it already.
-func (f *flight) hasHead() bool {
-	select {
-	case <-f.head:
-		return true
-	default:
-		return false
-	}
-}
-
-// ageFor returns how old the answer e of the flight counts as for a request. The time that the fetch took
-// does not count for one that has waited during it: it would have taken as long by itself.
-func (f *flight) ageFor(e *entry, late bool, now int64) int64 {
-	if late {
-		return e.ageAt(now)
-	}
-	return f.age
-}
+// ageFor returns how old the answer of the flight counts as for a request that came at a time. The time that
+// it has waited does not count: by itself it would have waited as well.
+func (f *flight) ageFor(came int64) int64 { return f.age + max(came-f.asked, 0) }
 
 // await waits for the head. It returns false when the client has left or the time is over.
 func (f *flight) await(x *edge.Exchange, timeout time.Duration) bool {

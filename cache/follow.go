@@ -54,7 +54,6 @@ func (c *cache) findOrFetchAlone(x *edge.Exchange, r *record) edge.Verdict {
 // follow waits for the fetch of another request.
 func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 	r.status, r.why = miss, waitedTooLong
-	late := f.hasHead() // the answer is older than the request
 	timeout := c.conf.WaitTimeout
 	if x.Deadline > 0 {
 		timeout = min(timeout, time.Duration(x.Deadline-clock.Now()))
@@ -74,7 +73,7 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 		r.upside = f.upside
 		return edge.Answered
 	case f.usesOld && f.as != rescued:
-		return c.followOld(x, r, f, late)
+		return c.followOld(x, r, f)
 	case f.fault != nil:
 		x.Fault, x.Cause = f.fault, f.cause
 		return edge.Answered
@@ -95,7 +94,7 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 	if !bytes.Equal(text, f.what.key) {
 		return c.followVariant(x, r)
 	}
-	if !c.shares(f.what, f.ageFor(f.what, late, c.millis(c.tick())), r) {
+	if !c.shares(f.what, f.ageFor(r.now), r) {
 		return c.findOrFetchAlone(x, r)
 	}
 	r.why = noReason
@@ -117,10 +116,10 @@ func (c *cache) shares(e *entry, age int64, r *record) bool {
 
 // followOld goes on when what is stored was confirmed for the one who fetched: it is the answer for all who
 // may use it as it is now.
-func (c *cache) followOld(x *edge.Exchange, r *record, f *flight, late bool) edge.Verdict {
+func (c *cache) followOld(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 	c.find(x, r)
 	if !r.isAnswer() || !r.coded && r.object.Number() != f.number ||
-		!c.shares(&r.entry, f.ageFor(&r.entry, late, r.now), r) {
+		!c.shares(&r.entry, f.ageFor(r.now), r) {
 		return c.findOrFetchAlone(x, r)
 	}
 	r.why, r.upside = r.lacked, f.upside

@@ -33,9 +33,9 @@ type shared struct {
 	// hedgeDelay: nanoseconds after which an attempt gets another one at its side; 0: never, or not known yet.
 	hedgeDelay atomic.Int64
 
-	queue  queue.Queue[place]   // requests that found no free connection
-	lead   atomic.Pointer[Pool] // whose targets they wait for: the leader, or the newest there is; nil: none
-	served atomic.Int64         // when places were last looked for on behalf of all who wait, clock nanoseconds
+	queue    queue.Queue[place]   // requests that found no free connection
+	lead     atomic.Pointer[Pool] // whose targets they wait for: the leader, or the newest there is; nil: none
+	attended atomic.Bool          // attend runs
 
 	mu         sync.Mutex // guards what follows, and the fields of targets that say so
 	targets    map[string]*Target

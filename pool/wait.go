@@ -2,7 +2,6 @@ package pool
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
@@ -19,12 +18,13 @@ type place struct {
 }
 
 // waiter is a request that found no place. It waits for the pool, not for one target: what becomes free first
-// of all that may serve it does. Its fields do not change while it is in the queue, except shun.
+// of all that may serve it does. Its fields do not change while it is in the queue.
 type waiter struct {
 	queue.Waiter[place]
 	x    *edge.Exchange
-	only *Target                // which its client is tied to, as long as that may be asked; nil: none
-	shun atomic.Pointer[Target] // whose own breaker has just refused it; nil: none
+	only *Target // which its client is tied to, as long as that may be asked; nil: none
+	shun *Target // whose own breaker has refused it, until
+	till int64   // this moment, clock nanoseconds
 }
 
 var waiters = sync.Pool{New: func() any { return new(waiter) }}
@@ -34,7 +34,10 @@ func (w *waiter) Gone() bool { return w.x.Conn.Gone() }
 
 // Wants implements queue.Client.
 func (w *waiter) Wants(p place) bool {
-	m, shun := p.m, w.shun.Load()
+	m, shun := p.m, w.shun
+	if shun != nil && clock.Now() >= w.till {
+		shun = nil
+	}
 	if m.Target == shun || m.state.Load() != 0 {
 		return false
 	}
@@ -46,7 +49,7 @@ func (w *waiter) Wants(p place) bool {
 	return p.in.best(w.x, m) && (w.x.Attempts > 0 || !p.in.chooser.Crowded(m.index))
 }
 
-// lookEach is how often who waits looks whether its client is still there.
+// lookEach is how often it is looked whether the clients of those who wait are still there.
 const lookEach = 100 * time.Millisecond
 
 // wait queues x until a place is free that may serve it: the member is claimed for x then.
@@ -76,10 +79,7 @@ func (p *Pool) wait(x *edge.Exchange) (*member, *edge.Fault) {
 	}
 }
 
-func (w *waiter) forget() {
-	w.x, w.only = nil, nil
-	w.shun.Store(nil)
-}
+func (w *waiter) forget() { w.x, w.only, w.shun = nil, nil, nil }
 
 // tiedTo returns the target that the client of x comes back to, when it may be asked; nil: there is none.
 func (p *Pool) tiedTo(x *edge.Exchange) *Target {
@@ -92,28 +92,37 @@ func (p *Pool) tiedTo(x *edge.Exchange) *Target {
 	return nil
 }
 
-// watch returns when the wait of w has ended, or ends it when its client leaves or its time is over.
+// watch returns when the wait of w has ended, or ends it when its time is over.
 func (s *shared) watch(w *waiter, until int64) queue.Outcome[place] {
-	timer := time.NewTimer(time.Hour)
+	if s.attended.CompareAndSwap(false, true) {
+		go s.attend()
+	}
+	timer := time.NewTimer(time.Duration(until - clock.Now()))
 	defer timer.Stop()
-	for now := clock.Now(); ; now = clock.Now() {
-		switch {
-		case w.Gone():
-			return s.queue.Leave(&w.Waiter, queue.Left)
-		case now >= until:
-			return s.queue.Leave(&w.Waiter, queue.TimedOut)
+	select {
+	case o := <-w.Ended():
+		return o
+	case <-timer.C:
+		return s.queue.Leave(&w.Waiter, queue.TimedOut)
+	}
+}
+
+// attend looks after all who wait, as long as somebody does: those whose client has left are out. What a
+// waiter wants may change without an event too: others have become busier (Crowded), a breaker takes probes
+// again.
+func (s *shared) attend() {
+	tick := time.NewTicker(lookEach)
+	defer tick.Stop()
+	for {
+		<-tick.C
+		s.queue.Sweep(clock.Now())
+		s.serve()
+		if s.queue.Len() > 0 {
+			continue
 		}
-		timer.Reset(min(time.Duration(until-now), lookEach))
-		select {
-		case o := <-w.Ended():
-			return o
-		case <-timer.C:
-		}
-		// What a waiter wants may change without an event: others have become busier (Crowded), a breaker
-		// takes probes again.
-		w.shun.Store(nil)
-		if last := s.served.Load(); now-last >= int64(lookEach) && s.served.CompareAndSwap(last, now) {
-			s.serve()
+		s.attended.Store(false)
+		if s.queue.Len() == 0 || !s.attended.CompareAndSwap(false, true) {
+			return // after the line above: who begins to wait looks whether somebody attends
 		}
 	}
 }
@@ -129,7 +138,7 @@ func (p *Pool) ended(w *waiter, o queue.Outcome[place]) (m *member, f *edge.Faul
 			m.giveBack(o.Place.c)
 			o.Verdict, m, f = queue.Left, nil, edge.ClientGone
 		case !m.permit(x):
-			w.shun.Store(m.Target)
+			w.shun, w.till = m.Target, clock.Now()+int64(lookEach)
 			m.giveBack(o.Place.c)
 			return nil, nil
 		default:

@@ -124,7 +124,7 @@ func storm(t *testing.T, balance string) {
 	conf := testConfig(most, clients)
 	conf.Balance, conf.HashKey, conf.WaitTimeout = balance, "path", 60e9
 	p := poolOf(conf, addrs...)
-	p.shared.served.Store(1 << 62) // nobody looks for places on behalf of all: each wake-up must come by itself
+	p.shared.attended.Store(true) // by nobody: each wake-up must come by itself
 	var inUse sync.Map
 	var served, left atomic.Int64
 	var wg sync.WaitGroup
@@ -136,7 +136,10 @@ func storm(t *testing.T, balance string) {
 				client := &leaver{}
 				x.Conn = client
 				if rand.IntN(4) == 0 {
-					go client.gone.Store(true)
+					go func() {
+						client.gone.Store(true)
+						p.shared.queue.Sweep(clock.Now()) // as attend does
+					}()
 				}
 				h, f := p.get(x)
 				switch {

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,8 +20,8 @@ import (
 type Config struct {
 	// Rate is how many requests of a key may pass; none for the algorithm concurrency.
 	Rate config.Rate `toml:"rate"`
-	// Burst is how many may pass at once after a pause; 0: what comes in a second, at least 1. For gcra
-	// alone.
+	// Burst is how many may pass at once after a pause; 0, which the file may not say: what comes in a second,
+	// at least 1. For gcra alone.
 	Burst int64 `toml:"burst" default:"0" min:"0" max:"1000000000"`
 	// MaxInFlight is how many requests of a key may be under way, for the algorithm concurrency.
 	MaxInFlight int64  `toml:"max_in_flight" default:"0" min:"0" max:"1000000"`
@@ -46,7 +47,15 @@ type Config struct {
 	Cost int64 `toml:"cost" default:"1" min:"0" max:"1000000"`
 	// CostHeader is a field of the answer with what the request has cost; it is taken out.
 	CostHeader string `toml:"cost_header"`
-	Headers    bool   `toml:"headers" default:"true"` // RateLimit and RateLimit-Policy on answers
+	// Count has the statuses of the answers whose requests are charged, and only then; empty: all are,
+	// beforehand.
+	Count    string `toml:"count"`
+	Headers  bool   `toml:"headers" default:"true"`    // RateLimit and RateLimit-Policy on answers
+	XHeaders bool   `toml:"x_headers" default:"false"` // X-RateLimit-Limit, -Remaining and -Reset as well
+	// Answer is what a refused client gets; nil: a problem of the gateway's.
+	Answer *Answer `toml:"answer"`
+	// Missing is what becomes of a request without a field, a cookie or a parameter of the key.
+	Missing string `toml:"missing" default:"one" enum:"one|ip|skip|refuse"`
 	// MaxKeys is how many keys have their own state; the table for them is made at the start.
 	MaxKeys int  `toml:"max_keys" default:"100000" min:"1" max:"100000000"`
 	Exact   bool `toml:"exact" default:"false"` // keys are compared as a whole; twice the memory
@@ -60,6 +69,8 @@ type Config struct {
 	Table *config.Table `toml:"-"`
 
 	parts       []part
+	exempt      []exemption // keys that are not limited
+	counted     *statuses   // of Count; nil: all
 	period      quota.Period
 	zone        *time.Location
 	allow, deny *ip.Set // nil: nobody
@@ -74,9 +85,17 @@ func readConfig(t *config.Table) *Config {
 	c := &Config{}
 	t.Decode(c)
 	c.readKey(t)
+	c.readExempt(t)
 	c.check(t)
 	if c.Burst == 0 && c.Rate.Count > 0 {
 		c.Burst = second(c.Rate)
+	}
+	if most := c.most(); c.Algorithm != "concurrency" && most > 0 && c.Cost > most {
+		t.Errorf("cost", "no request would ever pass: it costs %d, and a key has %d at most, %s", c.Cost, most,
+			c.mostOf())
+	}
+	if c.Answer != nil {
+		c.Answer.compile()
 	}
 	if c.FleetLease == 0 {
 		c.FleetLease = max(c.most()/4, 1)
@@ -104,6 +123,19 @@ func (c *Config) most() int64 {
 	return c.Burst
 }
 
+// mostOf says what most is.
+func (c *Config) mostOf() string {
+	switch {
+	case c.Algorithm == "sliding_window":
+		return "the rate"
+	case c.Algorithm == "quota":
+		return "the quota"
+	case c.Table.Has("burst"):
+		return "the burst"
+	}
+	return "the burst, which is what the rate has in a second where it is not given"
+}
+
 // tellTimeout is how long the server may take to be told: many keys are told in one go, and nobody waits.
 func (c *Config) tellTimeout() time.Duration { return 5 * c.FleetTimeout }
 
@@ -120,7 +152,7 @@ func (c *Config) check(t *config.Table) {
 	}
 	for key, wrong := range map[string]bool{
 		"rate": concurrent || quotas, "max_in_flight": !concurrent, "burst": c.Algorithm != "gcra",
-		"cost": concurrent, "cost_header": concurrent, "penalty": concurrent,
+		"cost": concurrent, "cost_header": concurrent, "penalty": concurrent, "count": concurrent,
 		"quota": !quotas, "period": !quotas, "zone": !quotas, "file": !quotas,
 	} {
 		if wrong && t.Has(key) {
@@ -132,6 +164,20 @@ func (c *Config) check(t *config.Table) {
 	}
 	if c.CostHeader != "" && !header.IsToken(c.CostHeader) {
 		t.Errorf("cost_header", "%q is not the name of a header field", c.CostHeader)
+	}
+	if c.Burst == 0 && t.Has("burst") {
+		t.Errorf("burst", "a burst of 0 would let nobody pass: 1 lets no two requests pass at once; without "+
+			"the key it is what the rate has in a second")
+	}
+	named := func(p part) bool { return p.kind >= byHeader }
+	if t.Has("missing") && len(c.parts) > 0 && !slices.ContainsFunc(c.parts, named) {
+		t.Errorf("missing", "means nothing to a key that every request has; it is for header:, cookie: and query:")
+	}
+	if c.Count != "" {
+		var err error
+		if c.counted, err = parseStatuses(c.Count); err != nil {
+			t.Errorf("count", "%s", err)
+		}
 	}
 	c.checkScope(t)
 	c.checkQuota(t)
@@ -222,6 +268,9 @@ func parsePart(text string) (part, bool) {
 			name = string(fasthttp.AppendNormalizedHeaderKey(nil, name))
 		}
 		p.name = []byte(name)
+		if p.kind >= byHeader {
+			p.fault = newKeyless(&p)
+		}
 		return p, true
 	}
 	return part{}, false

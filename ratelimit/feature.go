@@ -37,6 +37,7 @@ func build(h *edge.Host) *edge.Instance {
 		l := ls.read(t)
 		ls.list, ls.names = append(ls.list, l), append(ls.names, l.name)
 	}
+	h.Handle("POST", "/rate_limits/{name}/reset", ls.reset)
 	return &edge.Instance{Route: ls.route, Start: ls.start, Status: ls.status}
 }
 
@@ -71,6 +72,10 @@ func (ls *limits) read(t *config.Table) *limit {
 	}
 	l.fallbacks = ls.h.Metrics.Counter("penstock_rate_limit_fallbacks_total",
 		"Requests decided by on_failure, because the server of [redis] did not answer.", "limit", l.name)
+	l.missing = ls.h.Metrics.Counter("penstock_rate_limit_missing_total",
+		"Requests without a field, cookie or parameter of the limit's key.", "limit", l.name)
+	l.badCosts = ls.h.Metrics.Counter("penstock_rate_limit_bad_costs_total",
+		"Answers whose cost was not a whole number.", "limit", l.name)
 	if c.Rate.Count == 0 && c.MaxInFlight == 0 && c.Quota == 0 {
 		return l // a mistake that has been recorded
 	}
@@ -87,6 +92,7 @@ func (ls *limits) read(t *config.Table) *limit {
 			func() float64 { return float64(f()) }, "limit", l.name)
 	}
 	l.asks = l.shared != nil && c.Fleet == "exact"
+	l.counted = c.counted
 	l.describe()
 	return l
 }
@@ -139,15 +145,22 @@ func (ls *limits) route(r *edge.RouteSetup) {
 		Cost   int64    `toml:"rate_cost" default:"-1" min:"-1" max:"1000000"`
 	}
 	r.Table.Decode(&keys)
+	if keys.Cost < 0 && r.Table.Has("rate_cost") {
+		r.Table.Errorf("rate_cost", "must be 0 or more; without the key a request costs what each limit says")
+	}
 	g := &gate{route: r.Name, cost: keys.Cost, slot: ls.slot}
 	for _, name := range keys.Limits {
 		i := slices.Index(ls.names, name)
-		if i < 0 {
+		switch {
+		case i < 0:
 			r.Table.Unknown("rate_limits", "rate limit", name, ls.names)
 			continue
+		case slices.Contains(g.limits, ls.list[i]):
+			r.Table.Mistake("rate_limits", name, "", "names a limit twice: each counts once")
+			continue
 		}
-		g.limits = append(g.limits, ls.list[i])
-		g.asks = g.asks || ls.list[i].asks
+		g.add(ls.list[i])
+		ls.list[i].conf.checkCost(r, name, keys.Cost)
 	}
 	if len(g.limits) == 0 {
 		return
@@ -157,8 +170,19 @@ func (ls *limits) route(r *edge.RouteSetup) {
 	if g.asks {
 		r.Waits()
 	}
-	r.Add(edge.Respond, tell{ls.slot})
+	if slices.ContainsFunc(g.limits, func(l *limit) bool { return l.conf.Answer != nil }) {
+		r.Add(edge.Rescue, own{ls.slot})
+	}
+	r.Add(edge.Respond, &tell{slot: ls.slot, costs: g.costs})
 	r.Add(edge.Log, done{ls.slot})
+}
+
+// checkCost records that no request of a route would ever pass.
+func (c *Config) checkCost(r *edge.RouteSetup, name string, cost int64) {
+	if most := c.most(); c.Algorithm != "concurrency" && most > 0 && cost > most {
+		r.Table.Errorf("rate_cost", "no request would ever pass the limit %q: it costs %d, and a key has %d at "+
+			"most, %s", name, cost, most, c.mostOf())
+	}
 }
 
 // start makes the rates of this generation hold.

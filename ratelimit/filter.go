@@ -1,7 +1,7 @@
 package ratelimit
 
 import (
-	"strconv"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,7 +16,17 @@ type gate struct {
 	limits []*limit
 	cost   int64 // of the route; -1: that of each limit
 	slot   int
-	asks   bool // one of the limits asks the server of the fleet
+	asks   bool     // one of the limits asks the server of the fleet
+	costs  []string // fields of the answer that say what it has cost
+}
+
+// add adds a limit of the route.
+func (g *gate) add(l *limit) {
+	g.limits = append(g.limits, l)
+	g.asks = g.asks || l.asks
+	if name := l.conf.CostHeader; name != "" && !slices.Contains(g.costs, name) {
+		g.costs = append(g.costs, name)
+	}
 }
 
 var records = sync.Pool{New: func() any { return new(record) }}
@@ -25,21 +35,23 @@ var records = sync.Pool{New: func() any { return new(record) }}
 // charged by none.
 func (g *gate) Run(x *edge.Exchange) edge.Verdict {
 	r := records.Get().(*record)
-	r.uses, r.refused = r.uses[:0], nil
+	r.uses, r.refused, r.lacks = r.uses[:0], nil, nil
 	x.Slot[g.slot] = r
 	now := x.Times.Head // when the head was complete; a moment ago, and read already
 	for _, l := range g.limits {
-		switch {
-		case l.conf.deny != nil && l.conf.deny.Contains(x.Client):
-			l.say(denied, x)
+		if d := l.screen(x, r, g.route); d != allowed {
+			l.say(d, x)
+			if d != denied && d != keyless {
+				continue
+			}
+			r.uses = r.uses[:0] // nothing is known of the others
 			x.Fault = outside
+			if d == keyless {
+				x.Fault = r.lacks
+			}
 			return edge.Answered
-		case l.conf.allow != nil && l.conf.allow.Contains(x.Client):
-			l.say(skipped, x)
-			continue
 		}
-		r.scratch = l.conf.appendKey(r.scratch[:0], x, g.route)
-		u := use{limit: l, key: l.hash(r.scratch), cost: l.conf.Cost}
+		u := use{limit: l, key: l.hash(r.scratch), cost: l.conf.Cost, said: unsaid}
 		if g.cost >= 0 {
 			u.cost = g.cost
 		}
@@ -69,13 +81,44 @@ func (g *gate) Run(x *edge.Exchange) edge.Verdict {
 	}
 	for i := range r.uses {
 		u := &r.uses[i]
-		if u.taken {
+		if u.last.OK {
 			u.limit.say(allowed, x)
 		} else {
 			u.limit.say(observed, x)
 		}
 	}
 	return edge.Next
+}
+
+// screen says what becomes of a request before a limit counts it; allowed: it is to be counted. Its key is
+// then made of r.scratch.
+func (l *limit) screen(x *edge.Exchange, r *record, route string) decision {
+	c := l.conf
+	switch {
+	case c.deny != nil && c.deny.Contains(x.Client):
+		return denied
+	case c.allow != nil && c.allow.Contains(x.Client):
+		return skipped
+	}
+	var lacks *part
+	r.scratch, lacks = c.appendKey(r.scratch[:0], x, route)
+	if c.exempt != nil && c.exempts(x, r.scratch) {
+		return skipped
+	}
+	if lacks == nil {
+		return allowed
+	}
+	l.missing.Inc(x.Lane)
+	switch {
+	case c.Missing == "skip":
+		return skipped
+	case c.Missing != "refuse":
+		return allowed
+	case l.observe:
+		return observed
+	}
+	r.lacks = lacks.fault
+	return keyless
 }
 
 // refusal asks all limits and returns the one that refuses for longest; -1: none does.
@@ -100,11 +143,23 @@ func (g *gate) ban(x *edge.Exchange, r *record, rest time.Duration) edge.Verdict
 	u.limit.say(banned, x)
 	u.last = bucket.Result{Reset: rest, Retry: rest}
 	r.uses = append(r.uses[:0], *u) // nothing is known of the others
-	f := x.Refuse(429, edge.SideClient, "rate_limited", "There were too many requests over the limit.")
+	r.refused = &r.uses[0]
+	f := r.refused.limit.limited(x, "There were too many requests over the limit.")
 	f.RetryAfter = int(max(seconds(rest), 1))
 	x.Fault = f
 	return edge.Answered
 }
+
+// newKeyless returns the fault of a request that lacks a part of a key.
+func newKeyless(p *part) *edge.Fault {
+	return &edge.Fault{Status: 401, Side: edge.SideClient, Code: "rate_limit_key_missing",
+		Detail: "This request needs the " + keylessNames[p.kind] + " " + string(p.name) + "."}
+}
+
+var keylessNames = map[partKind]string{byHeader: "header", byCookie: "cookie", byQuery: "query parameter"}
+
+// challenge is that of a 401: the detail of the answer says what is missing.
+var challenge = []byte("ApiKey")
 
 // outside is the fault of a client on a deny-list.
 var outside = &edge.Fault{Status: 403, Side: edge.SideClient, Code: "denied",
@@ -119,6 +174,9 @@ func (u *use) peek(now int64) bool {
 }
 
 func (u *use) take(now int64) bool {
+	if u.limit.counted != nil {
+		return u.look(now)
+	}
 	if u.limit.shared != nil {
 		return u.takeShared(now)
 	}
@@ -166,110 +224,12 @@ func (g *gate) refuse(x *edge.Exchange, r *record, by int) edge.Verdict {
 	if l.conf.Penalty != nil {
 		l.kept.box.strike(u.key, now)
 	}
-	f := x.Refuse(429, edge.SideClient, "rate_limited", "There are more requests than the limit allows.")
+	f := l.limited(x, "There are more requests than the limit allows.")
 	if u.last.Retry >= 0 {
 		f.RetryAfter = int(max(seconds(u.last.Retry), 1))
 	}
 	x.Fault = f
 	return edge.Answered
-}
-
-// tell adds the fields of the answer, and charges what the answer says that it has cost.
-type tell struct{ slot int }
-
-var (
-	policyKey = []byte("RateLimit-Policy")
-	limitKey  = []byte("RateLimit")
-)
-
-// Run implements edge.Filter.
-func (t tell) Run(x *edge.Exchange) edge.Verdict {
-	r, ok := x.Slot[t.slot].(*record)
-	if !ok {
-		return edge.Next
-	}
-	for i := range r.uses {
-		r.uses[i].charge(x)
-	}
-	b := r.scratch[:0]
-	for i := range r.uses {
-		if u := &r.uses[i]; u.limit.conf.Headers {
-			b = appendItem(b, u.limit.policy, u)
-		}
-	}
-	if n := len(b); n > 0 {
-		x.AddField(policyKey, b)
-		b = b[:0]
-		for i := range r.uses {
-			if u := &r.uses[i]; u.limit.conf.Headers {
-				b = u.appendState(b)
-			}
-		}
-		x.AddField(limitKey, b)
-	}
-	r.scratch = b
-	return edge.Next
-}
-
-func appendItem(b, item []byte, u *use) []byte {
-	if len(b) > 0 {
-		b = append(b, ", "...)
-	}
-	return u.appendPartition(append(b, item...))
-}
-
-// appendState appends what is left, and in how many seconds all of it is there again.
-func (u *use) appendState(b []byte) []byte {
-	if len(b) > 0 {
-		b = append(b, ", "...)
-	}
-	b = append(append(b, u.limit.quoted...), ";r="...)
-	b = strconv.AppendInt(b, max(u.last.Remaining, 0), 10)
-	if u.limit.meter != nil {
-		wait := u.last.Reset
-		if !u.last.OK && u.last.Retry >= 0 {
-			wait = u.last.Retry
-		}
-		b = strconv.AppendInt(append(b, ";t="...), seconds(wait), 10)
-	}
-	return u.appendPartition(b)
-}
-
-// charge charges what the answer says, less what was taken beforehand.
-func (u *use) charge(x *edge.Exchange) {
-	c := u.limit.conf
-	if c.CostHeader == "" || !u.taken || x.Local {
-		return
-	}
-	v := x.Resp().Peek(c.CostHeader)
-	if len(v) == 0 {
-		return
-	}
-	cost, ok := parseCost(v)
-	x.Resp().Del(c.CostHeader)
-	if !ok || cost == u.cost {
-		return
-	}
-	now := clock.Now()
-	u.limit.meter.Charge(u.key, now, cost-u.cost)
-	u.last = u.limit.meter.Peek(u.key, now, 0)
-	u.cost = cost
-}
-
-// mostCost is the most that an answer may have cost.
-const mostCost = 1_000_000_000
-
-func parseCost(v []byte) (int64, bool) {
-	n := int64(0)
-	for _, c := range v {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		if n = n*10 + int64(c-'0'); n > mostCost {
-			return 0, false
-		}
-	}
-	return n, len(v) > 0
 }
 
 // done gives places back when the exchange has ended.

@@ -34,6 +34,7 @@ type limit struct {
 	flights *bucket.Concurrency // nil: it counts requests
 	shared  *fleet.Ledger       // the meter, when gateways share it
 	asks    bool                // the server is asked before an answer
+	counted *statuses           // of answers whose requests are charged; nil: all are, beforehand
 	policy  []byte              // the item of RateLimit-Policy, up to the partition key
 	quoted  []byte              // its name as a string of a structured field
 	window  int64               // seconds, for the policy
@@ -41,6 +42,8 @@ type limit struct {
 
 	decisions [decisions]*lanes.Counter
 	fallbacks *lanes.Counter
+	missing   *lanes.Counter // requests without a part of the key
+	badCosts  *lanes.Counter // answers whose cost is not a number
 }
 
 // decision is what a limit said, for penstock_rate_limit_decisions_total.
@@ -50,15 +53,16 @@ const (
 	allowed decision = iota
 	limited
 	observed // it would have been refused
-	skipped  // on the allow-list
+	skipped  // on the allow-list, exempted, or without a part of the key
 	denied   // on the deny-list
 	banned   // refused early, for what it did before
 	unknown  // refused, as the server of the fleet did not answer
+	keyless  // refused, as a part of the key is missing
 	decisions
 )
 
 var decisionNames = [decisions]string{"allowed", "limited", "observed", "skipped", "denied", "banned",
-	"unknown"}
+	"unknown", "missing"}
 
 // describe makes what of the fields never changes. Names of limits are letters, digits, _ and -, so they
 // need no escapes.
@@ -113,7 +117,11 @@ func partitionOf(k bucket.Key) (raw [8]byte) {
 
 // seconds rounds up: who waits so long is not refused again.
 func seconds(d time.Duration) int64 {
-	return int64((d + time.Second - 1) / time.Second)
+	n := int64(d / time.Second)
+	if d%time.Second > 0 {
+		n++
+	}
+	return n
 }
 
 // use is what one limit had to say about an exchange.
@@ -121,6 +129,7 @@ type use struct {
 	limit *limit
 	key   bucket.Key
 	cost  int64
+	said  int64 // what the answer has cost, where it says so; unsaid
 	last  bucket.Result
 	taken bool
 	// partition is the key as clients are told it; all 0 before it is needed.
@@ -133,7 +142,8 @@ type use struct {
 // record is what the limits of a route remember of an exchange, in its slot.
 type record struct {
 	uses    []use
-	refused *use
+	refused *use        // by which the request was refused; nil: by none
+	lacks   *edge.Fault // why it was not looked at; nil: it was
 	scratch []byte
 }
 

@@ -33,8 +33,12 @@ func newBox(maxKeys int, p *Penalty) *box {
 }
 
 func (b *box) set(now int64, p *Penalty) {
-	b.strikes.SetRate(p.Strikes, p.Window)
+	b.strikes.SetRate(now, p.Strikes, p.Window)
 	b.bans.SetRate(now, bucket.Rate{Count: 1, Per: p.Ban, Burst: 1})
+	// The bans of now have become longer or shorter.
+	if was := b.until.Load(); now < was {
+		b.until.CompareAndSwap(was, now+int64(p.Ban)) // who was faster has noted a ban by the new rule
+	}
 }
 
 // banned returns how long the key has to pay yet; 0: it has not.
@@ -58,6 +62,12 @@ func (b *box) strike(k bucket.Key, now int64) {
 		for was := b.until.Load(); was < end && !b.until.CompareAndSwap(was, end); was = b.until.Load() {
 		}
 	}
+}
+
+// reset forgets what a key was refused for, and reports whether there was anything.
+func (b *box) reset(k bucket.Key, now int64) bool {
+	struck, banned := b.strikes.Reset(k, now), b.bans.Reset(k, now)
+	return struck || banned
 }
 
 // offenders are the keys that were refused most often, as far as a bounded list can tell (space-saving: a

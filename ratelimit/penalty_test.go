@@ -94,3 +94,23 @@ func TestDescribeKey(t *testing.T) {
 	f(`["route", "path"]`, "route=r1 path=/x?y")
 	f(`["header:x-key", "cookie:id", "query:k", "global"]`, "header:X-Key cookie:id query:k global pk=")
 }
+
+// A ban gets the length that a reload says, in proportion, and is not found to have ended before.
+func TestBanReload(t *testing.T) {
+	second := int64(time.Second)
+	f := func(ban, other time.Duration, least, most time.Duration) {
+		t.Helper()
+		b := newBox(100, &Penalty{Strikes: 1, Window: time.Minute, Ban: ban})
+		b.strike(keyOf(1), second)
+		at := second + int64(ban/2)
+		b.set(at, &Penalty{Strikes: 1, Window: time.Minute, Ban: other})
+		if got := b.banned(keyOf(1), at+second); got < least || got > most {
+			t.Errorf("%v, then %v: %v to pay, want %v to %v", ban, other, got, least, most)
+		}
+		if !b.reset(keyOf(1), at+second) || b.reset(keyOf(1), at+second) || b.banned(keyOf(1), at+second) != 0 {
+			t.Errorf("%v, then %v: it cannot be ended once", ban, other)
+		}
+	}
+	f(168*time.Hour, time.Minute, 25*time.Second, 35*time.Second)
+	f(time.Minute, 24*time.Hour, 11*time.Hour, 13*time.Hour)
+}

@@ -83,15 +83,18 @@ func TestNetworks(t *testing.T) {
 func TestParseCost(t *testing.T) {
 	f := func(v string, want int64, ok bool) {
 		t.Helper()
-		if n, good := parseCost([]byte(v)); good != ok || ok && n != want {
+		if n, good := parseCost([]byte(v)); good != ok || n != want {
 			t.Errorf("%q: %d %v", v, n, good)
 		}
 	}
 	f("0", 0, true)
 	f("17", 17, true)
-	f("1000000000", 1_000_000_000, true)
-	for _, bad := range []string{"", "-1", "1.5", " 1", "1000000001", "99999999999999999999"} {
-		f(bad, 0, false)
+	f("1000000001", 1_000_000_001, true)
+	f("99999999999999999999", mostCost, true)
+	f("-1", 0, true)
+	f("-99999999999999999999", 0, true)
+	for _, bad := range []string{"", "-", "--1", "1-", "1.5", " 1", "+1", "1e3", "0x1"} {
+		f(bad, unsaid, false)
 	}
 }
 
@@ -130,7 +133,8 @@ func TestKeysDoNotRunTogether(t *testing.T) {
 	key := func(host, path string) string {
 		x := &edge.Exchange{}
 		x.Host, x.Path = []byte(host), []byte(path)
-		return string(c.appendKey(nil, x, "route"))
+		b, _ := c.appendKey(nil, x, "route")
+		return string(b)
 	}
 	if key("ab", "c") == key("a", "bc") || key("", "ab") == key("ab", "") {
 		t.Error("two keys with other parts are the same")

@@ -37,10 +37,19 @@ func (u *use) fallBack(now int64) {
 	case "deny":
 		u.last, u.gone = bucket.Result{Retry: time.Second}, true
 	case "allow":
+		if l.counted != nil {
+			u.last = l.shared.Peek(u.key, now, 0)
+			u.last.OK = true
+			return
+		}
 		l.shared.Allow(u.key, now, u.cost)
 		u.last = l.shared.Peek(u.key, now, 0)
 		u.last.OK, u.taken = true, true
-	default:
+	case "local":
+		if l.counted != nil {
+			u.last = l.shared.Peek(u.key, now, u.cost)
+			return
+		}
 		u.last = l.shared.Take(u.key, now, u.cost)
 		u.taken = u.last.OK
 	}
@@ -58,7 +67,7 @@ func ask(x *edge.Exchange, r *record, now int64) (by int, left bool) {
 			continue
 		}
 		a.Questions = append(a.Questions, fleet.Question{Ledger: u.limit.shared, Key: u.key, Cost: u.cost,
-			Observe: u.limit.observe})
+			Observe: u.limit.observe, Peek: u.limit.counted != nil})
 		link = u.limit.shared.Link()
 		if t := u.limit.conf.FleetTimeout; wait == 0 || t < wait {
 			wait = t
@@ -82,7 +91,7 @@ func ask(x *edge.Exchange, r *record, now int64) (by int, left bool) {
 			u.fallBack(now)
 		} else {
 			u.last = a.Questions[q].Result
-			u.taken = u.last.OK
+			u.taken = u.last.OK && u.limit.counted == nil
 		}
 		q++
 		if !u.last.OK && !u.limit.observe && (by < 0 || u.waitsLonger(&r.uses[by])) {

@@ -13,11 +13,13 @@ import (
 
 // state is what outlives reloads: who has spent what.
 type state struct {
-	seed        uint64
-	meter       meter               // nil: flights
-	flights     *bucket.Concurrency // nil: meter
-	ledger      *fleet.Ledger       // the meter, when it is shared; nil: it is not
-	set         func(c *Config)     // makes other rates hold
+	seed    uint64
+	meter   meter               // nil: flights
+	flights *bucket.Concurrency // nil: meter
+	ledger  *fleet.Ledger       // the meter, when it is shared; nil: it is not
+	set     func(c *Config)     // makes other rates hold
+	// reset forgets a key, and reports whether anything was known of it; nil: there is nothing to forget.
+	reset       func(k bucket.Key, now int64) (known bool, err error)
 	keys        func(now int64) int
 	evictions   func() uint64
 	bytes       func() int64
@@ -37,12 +39,14 @@ func newState(c *Config) *state {
 		s.evictions, s.bytes = func() uint64 { return 0 }, func() int64 { return 0 }
 	case "sliding_window":
 		w := bucket.NewWindow(c.MaxKeys, c.Exact, c.Rate.Count, c.Rate.Per)
-		s.meter, s.set = w, func(c *Config) { w.SetRate(c.Rate.Count, c.Rate.Per) }
+		s.meter, s.set = w, func(c *Config) { w.SetRate(clock.Now(), c.Rate.Count, c.Rate.Per) }
 		s.keys, s.evictions, s.bytes = w.Keys, w.Evictions, w.Bytes
+		s.reset = func(k bucket.Key, now int64) (bool, error) { return w.Reset(k, now), nil }
 	default:
 		g := bucket.NewGCRA(c.MaxKeys, c.Exact, rateOf(c))
 		s.meter, s.set = g, func(c *Config) { g.SetRate(clock.Now(), rateOf(c)) }
 		s.keys, s.evictions, s.bytes = g.Keys, g.Evictions, g.Bytes
+		s.reset = func(k bucket.Key, now int64) (bool, error) { return g.Reset(k, now), nil }
 	}
 	return s
 }
@@ -51,7 +55,7 @@ func newState(c *Config) *state {
 func fleetState(l *fleet.Link, name string, c *Config) *state {
 	w := fleet.NewLedger(l, name, ruleOf(c), c.MaxKeys, c.FleetLease, c.tellTimeout())
 	return &state{ledger: w, meter: w, set: func(c *Config) { w.Set(ruleOf(c), c.FleetLease, c.tellTimeout()) },
-		keys: w.Keys, evictions: w.Evictions, bytes: w.Bytes, close: w.Close}
+		reset: w.Reset, keys: w.Keys, evictions: w.Evictions, bytes: w.Bytes, close: w.Close}
 }
 
 // quotaState is that of a quota which is kept in a file.
@@ -63,8 +67,9 @@ func quotaState(c *Config, log *slog.Logger) (*state, error) {
 	m := &calendar{store: store}
 	set := func(c *Config) { m.rule.Store(&quota.Rule{Limit: c.Quota, Period: c.period, Zone: c.zone}) }
 	set(c)
-	return &state{meter: m, set: set, keys: func(int64) int { return store.Len() }, evictions: store.Evictions,
-		bytes: store.Bytes, writeErrors: store.Errors,
+	reset := func(k bucket.Key, now int64) (bool, error) { return store.Reset(k, m.wall.UnixNano(now)), nil }
+	return &state{meter: m, set: set, reset: reset, keys: func(int64) int { return store.Len() },
+		evictions: store.Evictions, bytes: store.Bytes, writeErrors: store.Errors,
 		close: func() { _ = store.Close() }, // it has logged what went wrong
 	}, nil
 }
@@ -112,5 +117,6 @@ func (c *calendar) Take(k bucket.Key, now, cost int64) bucket.Result {
 }
 
 func (c *calendar) Charge(k bucket.Key, now, cost int64) {
-	c.store.Charge(k, c.wall.UnixNano(now), cost, c.rule.Load())
+	r := c.rule.Load()
+	c.store.Charge(k, c.wall.UnixNano(now), min(cost, r.Limit), r)
 }

@@ -13,6 +13,10 @@ type Status struct {
 	Period    string            `json:"period,omitempty"`
 	Mode      string            `json:"mode"`
 	Scope     string            `json:"scope"`
+	Count     string            `json:"count,omitempty"` // statuses of the answers that are charged
+	Missing   string            `json:"missing"`         // what becomes of requests without a part of the key
+	Lacking   uint64            `json:"without_key"`     // requests without a part of the key
+	Exempt    int               `json:"exempt"`          // keys that are not limited, as the file has them
 	Fleet     *FleetStatus      `json:"fleet,omitempty"` // of the scope fleet
 	Keys      int               `json:"keys"`            // with something spent
 	MaxKeys   int               `json:"max_keys"`
@@ -37,7 +41,8 @@ func (ls *limits) status() any {
 	for _, l := range ls.list {
 		c := l.conf
 		s := Status{Name: l.name, Algorithm: c.Algorithm, Mode: c.Mode, MaxKeys: c.MaxKeys,
-			Most: c.MaxInFlight, Scope: c.Scope, Decisions: map[string]uint64{}}
+			Most: c.MaxInFlight, Scope: c.Scope, Count: c.Count, Missing: c.Missing, Lacking: l.missing.Sum(),
+			Exempt: len(c.exempt), Decisions: map[string]uint64{}}
 		if c.Rate.Count > 0 {
 			s.Rate = c.Rate.String()
 		}

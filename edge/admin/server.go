@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -147,9 +149,25 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		s.dispatch(ctx)
 	}
 	if !readOnly(ctx) {
-		s.o.Log.Info("admin call", "method", string(ctx.Method()), "uri", string(ctx.RequestURI()),
+		s.o.Log.Info("admin call", "method", string(ctx.Method()), "uri", shown(ctx.RequestURI()),
 			"remote", remote(ctx), "status", ctx.Response.StatusCode())
 	}
+}
+
+// shown is a target as the log has it: keys of clients may be secrets.
+func shown(uri []byte) string {
+	path, query, ok := strings.Cut(string(uri), "?")
+	if !ok {
+		return path
+	}
+	pairs := strings.Split(query, "&")
+	for i, pair := range pairs {
+		name, _, _ := strings.Cut(pair, "=")
+		if plain, err := url.QueryUnescape(name); err != nil || plain == "key" {
+			pairs[i] = name + "=[secret]"
+		}
+	}
+	return path + "?" + strings.Join(pairs, "&")
 }
 
 // dispatch asks the endpoints of this package, then those that features lend.
@@ -175,7 +193,7 @@ func (s *Server) recover(ctx *fasthttp.RequestCtx) {
 	if p == nil {
 		return
 	}
-	s.o.Log.Error("panic in an admin call", "panic", fmt.Sprint(p), "uri", string(ctx.RequestURI()),
+	s.o.Log.Error("panic in an admin call", "panic", fmt.Sprint(p), "uri", shown(ctx.RequestURI()),
 		"stack", string(debug.Stack()))
 	ctx.Response.Reset()
 	plain(ctx, fasthttp.StatusInternalServerError, "the call failed; the log says more")

@@ -122,3 +122,13 @@ func TestUnsentCounts(t *testing.T) {
 		"ejected")
 	f("its own breaker", "retry = {}\nbreaker = { error_percent = 50, min_requests = 5, per_target = true }", "broken")
 }
+
+// TestUnsentUpgrade: a request for an upgrade that did not reach its target goes to another one too.
+func TestUnsentUpgrade(t *testing.T) {
+	t.Parallel()
+	g := start(t, poolOf(quoted(freeAddr(t), webSocketEcho(t)), "retry = {}"))
+	for range 4 { // each of the targets has its turns
+		c, _ := dialWebSocket(t, g.addr)
+		_ = c.CloseNow() // it was opened: that is all
+	}
+}

@@ -166,10 +166,17 @@ func (q *Queue[P]) Stay(w *Waiter[P], most int, now int64) bool {
 	return true
 }
 
+// Sweep ends the waits of those that have gone, or are too late. now is in clock nanoseconds.
+func (q *Queue[P]) Sweep(now int64) {
+	q.mu.Lock()
+	q.sweep(now)
+	q.mu.Unlock()
+}
+
 // sweepEach is how often a full queue is looked through for those that have gone.
 const sweepEach = 5 * time.Millisecond
 
-// sweep ends the waits of those that have gone, or are too late. q.mu is held.
+// sweep is Sweep while q.mu is held.
 func (q *Queue[P]) sweep(now int64) {
 	q.swept = now
 	for w := q.first; w != nil; {

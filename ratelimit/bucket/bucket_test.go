@@ -60,6 +60,9 @@ func (w *gcraTwin) sixteenths(now int64) int64 {
 
 func (w *gcraTwin) take(k int, now, cost int64, force bool) bool {
 	at := w.sixteenths(now)
+	if force {
+		cost = min(cost, w.rate.Burst)
+	}
 	left := max(w.spent[k]-(at-w.last[k]), 0)
 	if !force && left+16*cost > 16*w.rate.Burst {
 		return false
@@ -110,12 +113,84 @@ func TestGCRASetRate(t *testing.T) {
 		t.Errorf("%+v, want 12 of 20 left and 8 minutes until all are", r)
 	}
 	g.SetRate(second+30*int64(time.Second), Rate{1000, time.Second, 4})
-	if r := g.Peek(k, 31*second, 1); r.OK || r.Remaining > -3 {
-		t.Errorf("%+v, want refused: some 7.5 of 4 are spent", r)
+	if r := g.Peek(k, 31*second, 1); r.OK || r.Remaining != 0 || r.Retry > time.Millisecond {
+		t.Errorf("%+v, want refused for a millisecond: no more than 4 of 4 are owed", r)
 	}
 	if r := g.Take(k, 31*second+int64(5*time.Millisecond), 1); !r.OK {
 		t.Errorf("%+v after 5 ms at 1000 a second", r)
 	}
+}
+
+// After a change of the rate nobody waits longer than who has spent the whole of the new limit, and no key is given more
+// than was left to it, whatever is charged at the same moment.
+func TestSetRateOwes(t *testing.T) {
+	const keys = 50
+	type limiter interface {
+		Take(k Key, now, cost int64) Result
+		Charge(k Key, now, cost int64)
+		Peek(k Key, now, cost int64) Result
+		Reset(k Key, now int64) bool
+	}
+	f := func(name string, l limiter, set func(now int64), longest time.Duration) {
+		t.Helper()
+		for i := range keys {
+			l.Take(key(i), second, 2534)
+			l.Charge(key(i), second, 2534)
+		}
+		var wg sync.WaitGroup
+		for w := range 4 {
+			wg.Go(func() {
+				for n := range 400 {
+					if k := key((n*7 + w) % keys); w%2 == 0 {
+						l.Take(k, 2*second, 3)
+					} else {
+						l.Take(k, second, 1000)
+					}
+				}
+			})
+		}
+		set(2 * second)
+		wg.Wait()
+		for i := range keys {
+			if r := l.Peek(key(i), 2*second, 1); r.OK || r.Remaining > 0 || r.Retry > longest {
+				t.Errorf("%s: key %d: %+v, want refused for %v at most", name, i, r, longest)
+			}
+			if !l.Reset(key(i), 2*second) || l.Reset(key(i), 2*second) || !l.Peek(key(i), 2*second, 10).OK {
+				t.Errorf("%s: key %d cannot be reset once", name, i)
+			}
+		}
+	}
+	for _, exact := range []bool{false, true} {
+		g := NewGCRA(keys, exact, Rate{100, time.Minute, 10_000})
+		f("GCRA", g, func(now int64) { g.SetRate(now, Rate{1, time.Minute, 10}) }, time.Minute)
+		w := NewWindow(keys, exact, 10_000, time.Hour)
+		f("window", w, func(now int64) { w.SetRate(now, 10, time.Minute) }, 67*time.Second)
+		w = NewWindow(keys, exact, 10_000, time.Minute)
+		f("window of the same length", w, func(now int64) { w.SetRate(now, 10, time.Minute) }, 67*time.Second)
+		w = NewWindow(keys, exact, 10_000, time.Minute)
+		f("longer window", w, func(now int64) { w.SetRate(now, 10, time.Hour) }, 67*time.Minute)
+	}
+}
+
+// What counts of the window before still does when windows get another length, and no more.
+func TestWindowFolds(t *testing.T) {
+	w := NewWindow(10, false, 1000, time.Minute)
+	w.Take(key(1), 30*second, 400)
+	w.Take(key(1), 70*second, 100)
+	w.Take(key(2), 30*second, 400)
+	at := 90 * second // half of the 400 counts
+	w.SetRate(at, 1000, time.Hour)
+	f := func(k int, at, left int64) {
+		t.Helper()
+		if r := w.Peek(key(k), at, 1); r.Remaining != left {
+			t.Errorf("key %d: %d left, want %d", k, r.Remaining, left)
+		}
+	}
+	f(1, at, 700)
+	f(2, at, 800)
+	f(1, at+3600*second, 700)
+	f(1, at+5400*second, 850)
+	f(1, at+7200*second, 1000)
 }
 
 // windowTwin keeps every request.
@@ -130,6 +205,9 @@ func (w *windowTwin) take(k int, now, cost int64, force bool) bool {
 		w.spent[k] = map[int64]int64{}
 	}
 	i, passed := now/w.per, float64(now%w.per)/float64(w.per)
+	if force {
+		cost = min(cost, w.limit)
+	}
 	if !force && float64(w.spent[k][i-1])*(1-passed)+float64(w.spent[k][i]+cost) > float64(w.limit) {
 		return false
 	}

@@ -55,7 +55,8 @@ func newPace(r Rate, from int64, base uint64) *pace {
 	return &pace{from: from, base: base, rate: r, burst: uint64(min(r.Burst, mostDue/parts/2)) * parts}
 }
 
-// SetRate changes the rate at once. now is in clock nanoseconds, as in all that follows.
+// SetRate changes the rate at once. What is spent stays spent, but no key owes more than the new burst. now
+// is in clock nanoseconds, as in all that follows.
 func (g *GCRA) SetRate(now int64, r Rate) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -64,6 +65,7 @@ func (g *GCRA) SetRate(now int64, r Rate) {
 		return
 	}
 	g.pace.Store(newPace(r, max(now, p.from), p.at(now)))
+	bound(g.t, g.moment(now))
 }
 
 // at returns a moment in sixteenths.
@@ -120,6 +122,13 @@ func (m moment) add(state uint64, amount int64, force bool) (uint64, bool) {
 	return next, true
 }
 
+func (m moment) bound(state uint64) uint64 {
+	if n := m.ahead(state); n <= m.burst {
+		return state
+	}
+	return max((m.now+m.burst)&stateMask, 1)
+}
+
 func (g *GCRA) moment(now int64) moment {
 	p := g.pace.Load()
 	return moment{p, p.at(now)}
@@ -154,13 +163,26 @@ func (g *GCRA) Peek(k Key, now, cost int64) Result {
 func (g *GCRA) Take(k Key, now, cost int64) Result {
 	m := g.moment(now)
 	state, ok := change(g.t, m, k, cost*parts, false)
+	g.settle(m, k, now)
 	return m.result(state, cost, ok)
 }
 
-// Charge charges the cost whatever is left; a negative one is given back.
+// Charge charges the cost whatever is left, but no more than the burst; a negative one is given back.
 func (g *GCRA) Charge(k Key, now, cost int64) {
-	change(g.t, g.moment(now), k, min(max(cost, -mostDue/parts), mostDue/parts)*parts, true)
+	m := g.moment(now)
+	change(g.t, m, k, min(max(cost, -mostDue/parts)*parts, int64(m.burst)), true)
+	g.settle(m, k, now)
 }
+
+// settle is called after a change: where SetRate has come in between it may not have seen it.
+func (g *GCRA) settle(m moment, k Key, now int64) {
+	if g.pace.Load() != m.pace {
+		boundKey(g.t, g.moment(now), k)
+	}
+}
+
+// Reset forgets what a key has spent, and reports whether that was anything.
+func (g *GCRA) Reset(k Key, now int64) bool { return reset(g.t, g.moment(now), k) }
 
 // Keys returns of how many keys something is remembered. It looks at the whole table.
 func (g *GCRA) Keys(now int64) int { return g.t.used(g.moment(now).rank) }

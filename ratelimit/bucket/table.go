@@ -161,6 +161,21 @@ func (t *table) claim(p *place, slot int64, old, state uint64) bool {
 	return true
 }
 
+// bound puts another state into a slot, if bound returns another one.
+func (t *table) bound(slot int64, bound func(state uint64) uint64) {
+	w := &t.words[slot]
+	for {
+		word := w.Load()
+		state := t.state(word)
+		if word == busy || state == 0 {
+			return
+		}
+		if next := bound(state); next == state || w.CompareAndSwap(word, word-state+next) {
+			return
+		}
+	}
+}
+
 // used counts the slots whose rank is not 0. It looks at all of them.
 func (t *table) used(rank func(state uint64) uint64) int {
 	n := 0

@@ -8,6 +8,8 @@ type meter interface {
 	add(state uint64, amount int64, force bool) (next uint64, ok bool)
 	// rank is how much would be forgotten with a state, 0 if nothing.
 	rank(state uint64) uint64
+	// bound returns a state with as much spent, but no more than the limit.
+	bound(state uint64) uint64
 }
 
 // tries bounds how often a change is tried that others were faster with. So many in a row do not happen
@@ -50,6 +52,36 @@ func change[M meter](t *table, m M, k Key, amount int64, force bool) (state uint
 		withdraw(t, m, &p, slot, amount)
 	}
 	return state, false
+}
+
+// bound makes no key owe more than the limit. Whoever changes a key by an old limit meanwhile looks at it
+// again with boundKey.
+func bound[M meter](t *table, m M) {
+	for i := range t.words {
+		t.bound(int64(i), m.bound)
+	}
+}
+
+// boundKey is bound for one key.
+func boundKey[M meter](t *table, m M, k Key) {
+	p := t.place(k)
+	if slot, _ := t.find(&p, -1); slot >= 0 {
+		t.bound(slot, m.bound)
+	}
+}
+
+// reset forgets what a key has spent, and reports whether that was anything.
+func reset[M meter](t *table, m M, k Key) (spent bool) {
+	p := t.place(k)
+	for {
+		slot, word := t.find(&p, -1)
+		if slot < 0 {
+			return spent
+		}
+		if t.words[slot].CompareAndSwap(word, 0) {
+			spent = spent || m.rank(t.state(word)) > 0
+		}
+	}
 }
 
 // withdraw empties a slot that should not have been taken. What others have added to it goes to the key's

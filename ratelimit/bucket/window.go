@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -13,11 +14,14 @@ import (
 type Window struct {
 	t    *table
 	rule atomic.Pointer[windowRule]
+	mu   sync.Mutex // held to change rule
 }
 
 type windowRule struct {
 	limit int64
-	per   int64 // nanoseconds
+	per   int64  // nanoseconds
+	from  int64  // clock nanoseconds when a window began
+	base  uint64 // the number of that window
 }
 
 // A state is the number of its window modulo 2^20, and two counts.
@@ -38,14 +42,47 @@ func NewWindow(maxKeys int, exact bool, limit int64, per time.Duration) *Window 
 		each = 2
 	}
 	w := &Window{t: newTable(maxKeys, false, each)}
-	w.SetRate(limit, per)
+	// Windows are counted from 1, so that no state is 0.
+	w.rule.Store(&windowRule{limit: min(limit, MostWindow), per: int64(per), base: 1})
 	return w
 }
 
-// SetRate changes limit and window at once. With another window the counts so far are those of windows of
-// the new length.
-func (w *Window) SetRate(limit int64, per time.Duration) {
-	w.rule.Store(&windowRule{min(limit, MostWindow), int64(per)})
+// SetRate changes limit and window at once. With another window the counts so far are those of windows of the
+// new length, the first of which begins now. What is spent stays spent, but no more of it than the new limit.
+// now is in clock nanoseconds, as in all that follows.
+func (w *Window) SetRate(now, limit int64, per time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	old := w.rule.Load()
+	next := *old
+	next.limit, next.per = min(limit, MostWindow), int64(per)
+	if next == *old {
+		return
+	}
+	v := w.view(now)
+	if next.per != old.per {
+		next.from, next.base = max(now, old.from), v.index
+	}
+	w.rule.Store(&next)
+	if next.per != old.per {
+		for i := range w.t.words {
+			w.t.bound(int64(i), v.fold)
+		}
+	}
+	bound(w.t, w.view(now))
+}
+
+// fold makes what counts of the window before a part of this one's.
+func (v view) fold(state uint64) uint64 {
+	if behind := (v.index - state>>(2*countBits)) & indexMask; behind > 1 {
+		return state // of nothing that counts, or changed already by who goes by the new rule
+	}
+	before, current := v.counts(state)
+	if before == 0 {
+		return state
+	}
+	spent := int64(math.Ceil(v.spent(before, current)))
+	return v.index<<(2*countBits) | uint64(min(spent, countMost-1))
 }
 
 // view is a rule at one moment: the meter of one call.
@@ -57,9 +94,8 @@ type view struct {
 
 func (w *Window) view(now int64) view {
 	r := w.rule.Load()
-	now = max(now, 0)
-	// Windows are counted from 1, so that no state is 0.
-	return view{r, (uint64(now/r.per) + 1) & indexMask, float64(now%r.per) / float64(r.per)}
+	since := max(now-r.from, 0)
+	return view{r, (r.base + uint64(since/r.per)) & indexMask, float64(since%r.per) / float64(r.per)}
 }
 
 // counts returns what a state says of this window and the one before.
@@ -95,6 +131,11 @@ func (v view) add(state uint64, amount int64, force bool) (uint64, bool) {
 		return state>>countBits<<countBits | uint64(current), true // it stays in its window
 	}
 	return v.index<<(2*countBits) | uint64(before)<<countBits | uint64(current), true
+}
+
+func (v view) bound(state uint64) uint64 {
+	index, before, current := state>>(2*countBits), int64(state>>countBits&countMost), int64(state&countMost)
+	return index<<(2*countBits) | uint64(min(before, v.limit))<<countBits | uint64(min(current, v.limit))
 }
 
 func (v view) rank(state uint64) uint64 {
@@ -146,13 +187,26 @@ func (w *Window) Peek(k Key, now, cost int64) Result {
 func (w *Window) Take(k Key, now, cost int64) Result {
 	v := w.view(now)
 	state, ok := change(w.t, v, k, cost, false)
+	w.settle(v, k, now)
 	return v.result(state, cost, ok)
 }
 
-// Charge charges the cost whatever is left; a negative one is given back.
+// Charge charges the cost whatever is left, but no more than the limit; a negative one is given back.
 func (w *Window) Charge(k Key, now, cost int64) {
-	change(w.t, w.view(now), k, min(max(cost, -countMost), countMost), true)
+	v := w.view(now)
+	change(w.t, v, k, min(max(cost, -countMost), v.limit), true)
+	w.settle(v, k, now)
 }
+
+// settle is called after a change: where SetRate has come in between it may not have seen it.
+func (w *Window) settle(v view, k Key, now int64) {
+	if w.rule.Load() != v.windowRule {
+		boundKey(w.t, w.view(now), k)
+	}
+}
+
+// Reset forgets what a key has spent, and reports whether that was anything.
+func (w *Window) Reset(k Key, now int64) bool { return reset(w.t, w.view(now), k) }
 
 // Keys returns of how many keys something is remembered. It looks at the whole table.
 func (w *Window) Keys(now int64) int { return w.t.used(w.view(now).rank) }

@@ -25,6 +25,7 @@ type Question struct {
 	Key     bucket.Key
 	Cost    int64
 	Observe bool // the answer binds nobody
+	Peek    bool // nothing is charged
 	Result  bucket.Result
 }
 
@@ -175,7 +176,7 @@ func (a *Ask) settle(err error) (inTime bool) {
 func (a *Ask) giveBack() {
 	now := clock.Now()
 	for i := range a.Questions {
-		if q := &a.Questions[i]; q.Result.OK {
+		if q := &a.Questions[i]; q.Result.OK && !q.Peek {
 			q.Ledger.Charge(q.Key, now, -q.Cost)
 		}
 	}
@@ -243,13 +244,21 @@ func (a *Ask) compose(now time.Time, apart bool) {
 		if i == 0 || apart {
 			a.sent = append(a.sent, command{})
 		}
-		how := enforce
-		if q.Observe {
-			how = observe
-		}
 		c := &a.sent[len(a.sent)-1]
-		c.add(q.Ledger.name(q.Key), q.Ledger.rule.Load(), how, float64(q.Cost), now)
+		c.add(q.Ledger.name(q.Key), q.Ledger.rule.Load(), q.how(), float64(q.Cost), now)
 	}
+}
+
+func (q *Question) how() string {
+	switch {
+	case q.Observe && q.Peek:
+		return view
+	case q.Observe:
+		return observe
+	case q.Peek:
+		return peek
+	}
+	return enforce
 }
 
 // conclude turns answers into results. Where limits were asked apart, those that have charged a request which
@@ -264,9 +273,11 @@ func (a *Ask) conclude(answers [][]said, apart bool) {
 		} else {
 			s = s[i:]
 		}
-		a.refused = a.refused || !s[0].ok && !q.Observe
-		q.Result = s[0].result()
-		q.Ledger.learn(q.Key, s[0])
+		untold := q.Ledger.learn(q.Key, s[0])
+		if q.Result = s[0].result(); q.Peek && untold > 0 {
+			q.Result = s[0].less(untold, float64(q.Cost))
+		}
+		a.refused = a.refused || !q.Result.OK && !q.Observe
 	}
 	if !a.refused {
 		return
@@ -275,7 +286,7 @@ func (a *Ask) conclude(answers [][]said, apart bool) {
 		a.giveBack()
 	}
 	for i := range a.Questions {
-		if q := &a.Questions[i]; q.Result.OK {
+		if q := &a.Questions[i]; q.Result.OK && !q.Peek {
 			q.Result.Remaining += q.Cost
 		}
 	}

@@ -27,7 +27,8 @@ type Ledger struct {
 	timeout atomic.Int64 // nanoseconds that telling the server may take
 	most    int          // keys in each shard
 
-	shards [ledgerShards]shard
+	setting sync.Mutex // held by Set
+	shards  [ledgerShards]shard
 
 	wake   chan struct{} // there is something to tell; of size 1
 	urgent chan struct{} // and soon; of size 1
@@ -45,12 +46,13 @@ const ledgerShards = 64
 // waited for.
 type shard struct {
 	mu      sync.Mutex
+	rule    *Rule // by which the entries are
 	index   map[bucket.Key]uint32
 	entries []entry
 	free    []uint32
 	dirty   []uint32 // entries with something to tell
 	clock   uint32   // where the search for one to forget goes on
-	_       [32]byte
+	_       [24]byte
 }
 
 // entry is what is known of a key.
@@ -65,6 +67,9 @@ type entry struct {
 	part int64   // 0: left is of the whole limit; n: of one nth, since the server does not answer
 	live bool
 	told bool // it is among the dirty ones
+	asks bool // the server is to say what is left, though there is nothing to tell
+	// heard is when the server has said so last, clock seconds.
+	heard uint32
 }
 
 // NewLedger returns a ledger for at most as many keys, whose values on the server have the name as a part of
@@ -79,29 +84,51 @@ func NewLedger(l *Link, name string, r *Rule, maxKeys int, lease int64, timeout 
 	return w
 }
 
-// Set makes another rule of the same kind hold. What was spent stays spent. lease is how many events of a key
-// may be spent before the server knows; when it takes longer than timeout to be told, it counts as gone.
+// Set makes another rule of the same kind hold. What was spent stays spent, but no key owes more than the new
+// limit. lease is how many events of a key may be spent before the server knows; when it takes longer than
+// timeout to be told, it counts as gone.
 func (w *Ledger) Set(r *Rule, lease int64, timeout time.Duration) {
 	w.lease.Store(max(lease, 1))
 	w.timeout.Store(int64(timeout))
-	old := w.rule.Swap(r)
-	if old == nil || old.limit == r.limit && old.gain == r.gain && old.per == r.per {
-		return
-	}
+	w.setting.Lock()
+	defer w.setting.Unlock()
+	w.rule.Store(r)
+	now := clock.Now()
+	up, nodes, full := w.link.Up(), w.link.Nodes(), int64(r.full(time.Now()))
 	for i := range w.shards {
 		s := &w.shards[i]
 		s.mu.Lock()
-		for j := range s.entries {
-			e := &s.entries[j]
-			share := 1 / float64(max(e.part, 1))
-			e.left += (r.limit - old.limit) * share
-			if r.kind == "g" || e.part > 0 {
-				e.gain = r.rate() * share
+		if s.rule != nil && !s.rule.same(r) {
+			for j := range s.entries {
+				if e := &s.entries[j]; e.live {
+					e.advance(s.rule, up, nodes, now)
+					e.change(s.rule, r, now, full)
+				}
 			}
 		}
+		s.rule = r
 		s.mu.Unlock()
 	}
 }
+
+// change makes another rule that of an entry. full is after how long all of the limit is there again.
+func (e *entry) change(old, r *Rule, now, full int64) {
+	e.asks = e.part == 0 && e.full > now
+	share := 1 / float64(max(e.part, 1))
+	e.left += (r.limit - old.limit) * share
+	if r.kind != "q" { // of a quota nobody waits longer than until its window ends
+		e.left, e.used = max(e.left, 0), min(e.used, e.sent+r.limit)
+	}
+	if r.kind == "g" || e.part > 0 {
+		e.gain = r.rate() * share
+	}
+	if e.full = min(e.full, now+full); r.kind == "g" {
+		e.full = now + nanoseconds(max(r.limit*share-e.left, 0)/e.gain)
+	}
+}
+
+// nanoseconds bounds what is practically for ever.
+func nanoseconds(f float64) int64 { return int64(min(f, 1<<61)) }
 
 // Start tells the server what is spent, until Close. Only the first call does something.
 func (w *Ledger) Start() {
@@ -148,7 +175,7 @@ func (w *Ledger) entry(s *shard, k bucket.Key, r *Rule, now int64) (*entry, uint
 	}
 	// One that takes the place of another which had something to tell stands among the dirty ones already.
 	s.entries[i] = entry{key: k, left: r.limit, gain: r.gain, at: now, full: now, live: true,
-		told: s.entries[i].told}
+		told: s.entries[i].told, heard: uint32(now / int64(time.Second))}
 	s.index[k] = i
 	return &s.entries[i], i
 }
@@ -202,23 +229,33 @@ func (e *entry) advance(r *Rule, up bool, nodes, now int64) {
 
 // Peek tells what Take would say, and charges nothing.
 func (w *Ledger) Peek(k bucket.Key, now, cost int64) bucket.Result {
-	s, r := w.shard(k), w.rule.Load()
+	s := w.shard(k)
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	r := s.rule
 	i, ok := s.index[k]
 	if !ok {
+		s.mu.Unlock()
 		c := float64(cost)
 		return bucket.Result{OK: c <= r.limit, Remaining: int64(r.limit), Retry: -1}
 	}
 	e := &s.entries[i]
 	e.advance(r, w.link.Up(), w.link.Nodes(), now)
-	return w.judge(e, r, now, cost)
+	res := w.judge(e, r, now, cost)
+	e.ask(now, !res.OK)
+	first := w.note(s, e, i)
+	s.mu.Unlock()
+	w.signal(first, false)
+	return res
 }
 
 // judge says whether a cost may be charged to an entry.
 func (w *Ledger) judge(e *entry, r *Rule, now, cost int64) bucket.Result {
 	c := float64(cost)
-	res := bucket.Result{OK: e.left+epsilon >= c, Remaining: int64(math.Floor(e.left + epsilon))}
+	need := c
+	if e.part > 0 && c <= r.limit { // what costs more than the part has to wait until all of that is there
+		need = min(c, r.limit/float64(e.part))
+	}
+	res := bucket.Result{OK: e.left+epsilon >= need, Remaining: int64(math.Floor(e.left + epsilon))}
 	if e.left < r.limit && e.full > now {
 		res.Reset = time.Duration(e.full - now)
 	}
@@ -229,10 +266,13 @@ func (w *Ledger) judge(e *entry, r *Rule, now, cost int64) bucket.Result {
 		return res
 	}
 	res.Retry = -1
-	if c <= r.limit/float64(max(e.part, 1)) {
+	if c <= r.limit {
 		res.Retry = res.Reset
 		if e.gain > 0 {
-			res.Retry = min(time.Duration(math.Ceil((c-e.left)/e.gain)), max(res.Reset, 1))
+			res.Retry = min(time.Duration(nanoseconds(math.Ceil((need-e.left)/e.gain))), max(res.Reset, 1))
+		}
+		if r.kind == "w" && e.left+epsilon >= 0 { // at the latest so far into the next window
+			res.Retry = min(res.Retry, time.Duration(float64(r.per)*(1+c/r.limit)))
 		}
 	}
 	return res
@@ -246,8 +286,9 @@ const leaseRetry = 10 * time.Millisecond
 
 // Take charges the cost if, by what is known here, the key has as much left.
 func (w *Ledger) Take(k bucket.Key, now, cost int64) bucket.Result {
-	s, r := w.shard(k), w.rule.Load()
+	s := w.shard(k)
 	s.mu.Lock()
+	r := s.rule
 	e, i := w.entry(s, k, r, now)
 	e.advance(r, w.link.Up(), w.link.Nodes(), now)
 	res := w.judge(e, r, now, cost)
@@ -256,6 +297,7 @@ func (w *Ledger) Take(k bucket.Key, now, cost int64) bucket.Result {
 		res.Remaining = int64(math.Floor(e.left + epsilon))
 		res.Reset = time.Duration(max(e.full-now, 0))
 	}
+	e.ask(now, !res.OK)
 	first := w.note(s, e, i)
 	hurry := e.part == 0 && 2*e.used >= float64(w.lease.Load())
 	s.mu.Unlock()
@@ -263,13 +305,14 @@ func (w *Ledger) Take(k bucket.Key, now, cost int64) bucket.Result {
 	return res
 }
 
-// Charge charges the cost whatever is left; a negative one is given back.
+// Charge charges the cost whatever is left, but no more than the limit; a negative one is given back.
 func (w *Ledger) Charge(k bucket.Key, now, cost int64) {
-	s, r := w.shard(k), w.rule.Load()
+	s := w.shard(k)
 	s.mu.Lock()
+	r := s.rule
 	e, i := w.entry(s, k, r, now)
 	e.advance(r, w.link.Up(), w.link.Nodes(), now)
-	w.spend(e, r, now, cost)
+	w.spend(e, r, now, min(cost, int64(r.limit)))
 	first := w.note(s, e, i)
 	s.mu.Unlock()
 	w.signal(first, false)
@@ -287,7 +330,7 @@ func (w *Ledger) spend(e *entry, r *Rule, now, cost int64) {
 	e.used += c
 	switch {
 	case r.kind == "g" || r.kind == "w" && e.part > 0:
-		e.full = now + int64((r.limit/float64(max(e.part, 1))-e.left)/e.gain)
+		e.full = now + nanoseconds((r.limit/float64(max(e.part, 1))-e.left)/e.gain)
 	case e.full <= now:
 		e.full = now + int64(r.full(time.Now()))
 	}
@@ -295,7 +338,7 @@ func (w *Ledger) spend(e *entry, r *Rule, now, cost int64) {
 
 // note puts an entry among those with something to tell; true: it is the first one of its shard.
 func (w *Ledger) note(s *shard, e *entry, i uint32) bool {
-	if e.told || e.used == 0 {
+	if e.told || e.used == 0 && !e.asks {
 		return false
 	}
 	e.told = true
@@ -319,13 +362,15 @@ func ring(c chan struct{}) {
 	}
 }
 
-// learn takes in what the server has said of a key in answer to a question.
-func (w *Ledger) learn(k bucket.Key, what said) {
-	s, r, now := w.shard(k), w.rule.Load(), clock.Now()
+// learn takes in what the server has said of a key in answer to a question, and returns what it was not told
+// of yet.
+func (w *Ledger) learn(k bucket.Key, what said) (untold float64) {
+	s, now := w.shard(k), clock.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, _ := w.entry(s, k, r, now)
-	e.hear(r, what, now)
+	e, _ := w.entry(s, k, s.rule, now)
+	e.hear(s.rule, what, now)
+	return e.used
 }
 
 // hear makes an entry what the server says, less what the server does not know.
@@ -337,13 +382,54 @@ func (e *entry) hear(r *Rule, what said, now int64) {
 	}
 	e.full = now + int64(what.full)
 	if r.kind == "g" && e.used > 0 {
-		e.full += int64(e.used / r.gain)
+		e.full += nanoseconds(e.used / r.gain)
 	}
+	e.heard = uint32(now / int64(time.Second))
+}
+
+// doubt is for how long a refusal goes by what the server said last.
+const doubt = 5 // seconds
+
+// ask makes a key that is refused one to ask the server about, when nothing was heard of it for a while: it
+// may have been reset elsewhere.
+func (e *entry) ask(now int64, refused bool) {
+	if refused && e.part == 0 && uint32(now/int64(time.Second))-e.heard >= doubt {
+		e.asks = true
+	}
+}
+
+// Reset forgets what a key has spent, here and on the server, and reports whether that was anything. The
+// error is that of the server, which is waited for; what it does not know here is forgotten nevertheless.
+// Other gateways that are fast learn of it some seconds later.
+func (w *Ledger) Reset(k bucket.Key, now int64) (spent bool, err error) {
+	s := w.shard(k)
+	s.mu.Lock()
+	if i, ok := s.index[k]; ok {
+		e := &s.entries[i]
+		e.advance(s.rule, w.link.Up(), w.link.Nodes(), now)
+		whole := s.rule.limit / float64(max(e.part, 1))
+		spent = e.left+epsilon < whole
+		e.left, e.used, e.full = whole, 0, now // what is on its way there is given back when it has arrived
+	}
+	s.mu.Unlock()
+	n, err := w.link.forget(w.name(k))
+	return spent || n > 0, err
 }
 
 func (s said) result() bucket.Result {
 	return bucket.Result{OK: s.ok, Remaining: int64(math.Floor(s.left + epsilon)), Reset: s.full,
 		Retry: max(s.wait, -1)}
+}
+
+// less is the result for a cost when more was spent than the server knows.
+func (s said) less(untold, cost float64) bucket.Result {
+	s.left -= untold
+	if s.ok && s.left+epsilon < cost {
+		if s.ok, s.wait = false, s.full; s.gain > 0 {
+			s.wait = time.Duration(nanoseconds((cost - s.left) / s.gain))
+		}
+	}
+	return s.result()
 }
 
 // Keys returns of how many keys something is known.

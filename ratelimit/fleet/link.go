@@ -193,6 +193,17 @@ func (l *Link) lost(err error) {
 	}
 }
 
+// forget removes a value from the server, and returns how many were there.
+func (l *Link) forget(name string) (int64, error) {
+	c := l.client.Load()
+	if c == nil {
+		return 0, ErrDown
+	}
+	ctx, cancel := context.WithTimeout(l.ctx, l.conf.ConnectTimeout)
+	defer cancel()
+	return (*c).Do(ctx, (*c).B().Del().Key(name).Build()).AsInt64()
+}
+
 // watch has the ledger told when the server is there again.
 func (l *Link) watch(w *Ledger, on bool) {
 	l.mu.Lock()

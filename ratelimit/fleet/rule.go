@@ -42,6 +42,11 @@ func NewQuota(limit int64, period quota.Period, zone *time.Location) *Rule {
 	return &Rule{kind: "q", limit: float64(limit), period: period, zone: zone}
 }
 
+// same reports whether two rules are alike.
+func (r *Rule) same(o *Rule) bool {
+	return r.limit == o.limit && r.gain == o.gain && r.per == o.per && r.period == o.period && r.zone == o.zone
+}
+
 // arguments are the three numbers of limitScript.
 func (r *Rule) arguments(now time.Time) [3]string {
 	switch r.kind {
@@ -81,7 +86,7 @@ func (r *Rule) rate() float64 {
 func (r *Rule) full(now time.Time) time.Duration {
 	switch r.kind {
 	case "g":
-		return time.Duration(r.limit / r.gain)
+		return time.Duration(nanoseconds(r.limit / r.gain))
 	case "w":
 		return 2 * r.per
 	}

@@ -25,16 +25,20 @@ return redis.call('ZCARD', KEYS[1])
 `
 
 // limitScript charges one or several limits. Each has a key and five arguments: how ('e' if there is as much
-// left, and then all or none; 'o' the same, though the others do not depend on it; 'c' whatever is left), the
-// cost, and three numbers of its kind, which the prefix of the value tells:
+// left, and then all or none; 'o' the same, though the others do not depend on it; 'p' and 'v' are these two
+// where nothing is charged; 'c' whatever is left), the cost, and three numbers of its kind, which the prefix
+// of the value tells:
 //
 //	g  GCRA as a bucket that drains: events a microsecond, burst
 //	w  a sliding window: limit, length
-//	q  a window of the calendar: limit, end in milliseconds since 1970, and its number
+//	q  a window of the calendar: limit, end and start in milliseconds since 1970
 //
-// A value is what was spent, in events, and when: another rate changes nothing of that. The answer has five
-// integers a limit: 1 or 0, what is left (millionths of an event), how much comes back in a second (the
-// same), the microseconds until all of it is there, and those until the cost is (-1: never).
+// A value is what was spent, in events, and when: another rate changes nothing of that. Behind it stands the
+// burst, the limit and the length of the window, or its end, by which it was written: where the present
+// limit is smaller, no more than that is owed, and what counts of a window of another length does in the one
+// of now. The answer has five integers a limit: 1 or 0, what is left (millionths of an event), how much
+// comes back in a second (the same), the microseconds until all of it is there, and those until the cost is
+// (-1: never).
 const limitScript = `
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
@@ -43,12 +47,16 @@ local out, writes, all = {}, {}, true
 
 local function count(kind, v, how, cost, a, b, c)
   local spent, at, before = 0, now, 0
+  local looks = how == 'p' or how == 'v'
   local left, gain, full, wait = 0, 0, 0, -1
   local ttl, text
+  local less = false
   if kind == 'g' then
     if v then
-      local s, w = string.match(v, '^(%S+) (%S+)$')
+      local s, w, most = string.match(v, '^(%S+) (%S+) ?(%S*)$')
       spent, at = tonumber(s), tonumber(w)
+      less = (tonumber(most) or b) > b
+      if less then spent, at = math.min(spent, b), math.min(at, now) end
       if at < now then
         spent = math.max(spent - (now - at) * a, 0)
         at = now
@@ -56,18 +64,25 @@ local function count(kind, v, how, cost, a, b, c)
     end
     local ok = how == 'c' or spent + cost <= b + 0.000001
     local after = spent
-    if ok then after = math.max(spent + cost, 0) end
+    if ok and not looks then after = math.max(spent + cost, 0) end
+    if less then after = math.min(after, b) end
     if not ok and cost <= b then wait = (spent + cost - b) / a + at - now end
     left, gain, full = b - after, a * 1000000, after / a + at - now
     ttl = full / 1000
-    text = string.format('%.17g %.0f', after, at)
+    text = string.format('%.17g %.0f %.17g', after, at, b)
     return ok, left, gain, full, wait, ttl, text
   end
   if kind == 'w' then
     local index = math.floor(now / b)
     if v then
-      local i, p, s = string.match(v, '^(%S+) (%S+) (%S+)$')
-      i, p, s = tonumber(i), tonumber(p), tonumber(s)
+      local i, p, s, most, length = string.match(v, '^(%S+) (%S+) (%S+) ?(%S*) ?(%S*)$')
+      i, p, s, length = tonumber(i), tonumber(p), tonumber(s), tonumber(length) or b
+      if length ~= b then
+        local past = (now - i * length) / length
+        i, p, s = index, 0, p * math.min(math.max(1 - past, 0), 1) + s * math.min(math.max(2 - past, 0), 1)
+      end
+      less = (tonumber(most) or a) > a
+      if less then p, s = math.min(p, a), math.min(s, a) end
       if i == index then before, spent = p, s
       elseif i > index then index, before, spent = i, p, s
       elseif i + 1 == index then before = s end
@@ -77,7 +92,8 @@ local function count(kind, v, how, cost, a, b, c)
     local counted = before * rest / b + spent
     local ok = how == 'c' or counted + cost <= a
     local after = spent
-    if ok then after = math.max(spent + cost, 0) end
+    if ok and not looks then after = math.max(spent + cost, 0) end
+    if less then after = math.min(after, a) end
     left = a - before * rest / b - after
     gain = before * 1000000 / b
     if after > 0 then full = rest + b elseif before > 0 then full = rest end
@@ -86,22 +102,23 @@ local function count(kind, v, how, cost, a, b, c)
       else wait = rest + b - (a - cost) * b / spent end
     end
     ttl = 2 * b / 1000
-    text = string.format('%.0f %.17g %.17g', index, before, after)
+    text = string.format('%.0f %.17g %.17g %.0f %.0f', index, before, after, a, b)
     return ok, left, gain, full, wait, ttl, text
   end
   local number = c
   if v then
-    local n, s = string.match(v, '^(%S+) (%S+)$')
-    n = tonumber(n)
-    if n >= c then number, spent = n, tonumber(s) end
+    local n, s, e = string.match(v, '^(%S+) (%S+) ?(%S*)$')
+    n, e = tonumber(n), tonumber(e) or 0
+    if n >= c then number, spent = n, tonumber(s)
+    elseif e * 1000 > now then spent = tonumber(s) end
   end
   full = math.max(b * 1000 - now, 1)
   local ok = how == 'c' or spent + cost <= a
   local after = spent
-  if ok then after = math.max(spent + cost, 0) end
+  if ok and not looks then after = math.max(spent + cost, 0) end
   if not ok and cost <= a then wait = full end
   ttl = full / 1000 + 3600000
-  return ok, a - after, 0, full, wait, ttl, string.format('%.0f %.17g', number, after)
+  return ok, a - after, 0, full, wait, ttl, string.format('%.0f %.17g %.0f', number, after, b)
 end
 
 for i = 1, #KEYS do
@@ -109,8 +126,8 @@ for i = 1, #KEYS do
   local how = ARGV[j + 2]
   local ok, left, gain, full, wait, ttl, text = count(ARGV[j + 1], values[i], how, tonumber(ARGV[j + 3]),
     tonumber(ARGV[j + 4]), tonumber(ARGV[j + 5]), tonumber(ARGV[j + 6]))
-  if not ok and how == 'e' then all = false end
-  if ok then writes[#writes + 1] = {i, text, ttl} end
+  if not ok and (how == 'e' or how == 'p') then all = false end
+  if ok and how ~= 'p' and how ~= 'v' then writes[#writes + 1] = {i, text, ttl} end
   local o = (i - 1) * 5
   out[o + 1] = ok and 1 or 0
   out[o + 2] = math.floor(left * 1000000)
@@ -143,6 +160,8 @@ const (
 	enforce = "e"
 	observe = "o"
 	charge  = "c"
+	peek    = "p" // enforce, and nothing is charged
+	view    = "v" // observe, and nothing is charged
 )
 
 // said is what the script says of one limit.

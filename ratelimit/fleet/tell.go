@@ -89,7 +89,7 @@ func (w *Ledger) tellAll() {
 // collect takes keys that have something to tell.
 func (w *Ledger) collect(now int64) []report {
 	var batch []report
-	up, nodes, r := w.link.Up(), w.link.Nodes(), w.rule.Load()
+	up, nodes := w.link.Up(), w.link.Nodes()
 	for i := range w.shards {
 		s := &w.shards[i]
 		s.mu.Lock()
@@ -98,11 +98,11 @@ func (w *Ledger) collect(now int64) []report {
 			e := &s.entries[s.dirty[last]]
 			s.dirty = s.dirty[:last]
 			e.told = false
-			e.advance(r, up, nodes, now)
-			if e.used == 0 {
+			e.advance(s.rule, up, nodes, now)
+			if e.used == 0 && !e.asks {
 				continue
 			}
-			e.sent = e.used
+			e.sent, e.asks = e.used, false
 			batch = append(batch, report{e.key, e.used})
 		}
 		s.mu.Unlock()
@@ -121,7 +121,11 @@ func (w *Ledger) tell(batch []report) error {
 	r, now := w.rule.Load(), time.Now()
 	all := make([]command, len(batch))
 	for i, b := range batch {
-		all[i].add(w.name(b.key), r, charge, b.used, now)
+		how := charge
+		if b.used == 0 {
+			how = view
+		}
+		all[i].add(w.name(b.key), r, how, b.used, now)
 	}
 	ctx, cancel := context.WithTimeout(w.link.ctx, time.Duration(w.timeout.Load()))
 	defer cancel()
@@ -139,7 +143,6 @@ func (w *Ledger) tell(batch []report) error {
 
 // heard takes in the answer about one key; nil: there was none.
 func (w *Ledger) heard(b report, what *said, now int64) {
-	r := w.rule.Load()
 	s := w.shard(b.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,7 +161,7 @@ func (w *Ledger) heard(b report, what *said, now int64) {
 	if e.used < epsilon && e.used > -epsilon {
 		e.used = 0
 	}
-	e.hear(r, *what, now)
+	e.hear(s.rule, *what, now)
 	w.note(s, e, i)
 }
 

@@ -73,6 +73,21 @@ func (s *Store) Charge(k bucket.Key, at int64, cost int64, r *Rule) bucket.Resul
 	}
 }
 
+// Reset forgets what a key has used in the window of the moment at, and reports whether that was anything.
+func (s *Store) Reset(k bucket.Key, at int64) bool {
+	p := s.place(k)
+	for {
+		e, used := p.look()
+		switch {
+		case e == nil || used == 0:
+			return false
+		case used != gone && e.used.CompareAndSwap(used, 0):
+			s.changed(used)
+			return at < e.end
+		}
+	}
+}
+
 // Peek returns what Take would, but that nothing is charged: Remaining is what may be used before that.
 func (s *Store) Peek(k bucket.Key, at int64, cost int64, r *Rule) bucket.Result {
 	cost, limit := max(cost, 0), max(r.Limit, 0)

@@ -497,3 +497,42 @@ func TestFullTable(t *testing.T) {
 		t.Errorf("%d keys, %d evictions of 5010", n, s.Evictions())
 	}
 }
+
+// TestReset: what a key has used is forgotten, others' is not, and what others take at the same moment counts once.
+func TestReset(t *testing.T) {
+	s := newStore("", 100, nil)
+	r := &Rule{Limit: 10, Period: Day}
+	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC).UnixNano()
+	one, two := bucket.Key{1, 1}, bucket.Key{2, 2}
+	if s.Reset(one, at) {
+		t.Error("a key that was never seen is known")
+	}
+	s.Take(one, at, 10, r)
+	s.Take(two, at, 4, r)
+	if !s.Reset(one, at) || s.Reset(one, at) {
+		t.Error("a key cannot be reset once")
+	}
+	if a, b := s.Peek(one, at, 1, r), s.Peek(two, at, 1, r); a.Remaining != 10 || b.Remaining != 6 {
+		t.Errorf("%d and %d are left", a.Remaining, b.Remaining)
+	}
+	s.Take(one, at, 1, r)
+	if s.Reset(one, at+int64(48*time.Hour)) {
+		t.Error("what was used two days ago is known")
+	}
+	var all sync.WaitGroup
+	var taken atomic.Int64
+	for range 8 {
+		all.Go(func() {
+			for range 100 {
+				if s.Take(one, at, 1, r).OK {
+					taken.Add(1)
+				}
+				s.Reset(two, at)
+			}
+		})
+	}
+	all.Wait()
+	if taken.Load() != 10 {
+		t.Errorf("%d of 10 were taken", taken.Load())
+	}
+}

@@ -142,10 +142,10 @@ func weightOf(b []byte) (thousandths int, ok bool) {
 
 // appendWeight appends a weight, unless it is 1, in as few digits as it takes.
 func appendWeight(dst []byte, thousandths int) []byte {
-	switch {
-	case thousandths == 1000:
+	switch thousandths {
+	case 1000:
 		return dst
-	case thousandths == 0:
+	case 0:
 		return append(dst, ";q=0"...)
 	}
 	dst = append(dst, ";q=0."...)
@@ -223,7 +223,7 @@ func codingsOf(x *edge.Exchange) codingSet {
 
 func codingsIn(list []byte) (set codingSet) {
 	var named, refused codingSet
-	any := false
+	rest := false // what is not named
 	for len(list) > 0 {
 		var one []byte
 		one, list, _ = bytes.Cut(list, comma)
@@ -231,7 +231,7 @@ func codingsIn(list []byte) (set codingSet) {
 		name = bytes.TrimSpace(name)
 		wanted := !weighted || positive(param)
 		if len(name) == 1 && name[0] == '*' {
-			any = wanted
+			rest = wanted
 			continue
 		}
 		c := codingNamed(name)
@@ -240,7 +240,7 @@ func codingsIn(list []byte) (set codingSet) {
 			refused |= c
 		}
 	}
-	if set = named &^ refused; any {
+	if set = named &^ refused; rest {
 		set |= allCodings &^ named
 	}
 	return set

@@ -271,8 +271,9 @@ func (c *cache) findVariant(x *edge.Exchange, r *record) fresh.Use {
 	if r.entry.flags&isSign == 0 {
 		return c.findAnswer(r)
 	}
-	known, encoded := r.entry.forms, false
-	if r.text, encoded = appendVariant(r.text, r.entry.vary, x, r.accepts); encoded {
+	known := r.entry.forms
+	text, encoded := appendVariant(r.text, r.entry.vary, x, r.accepts)
+	if r.text = text; encoded {
 		return c.findForm(r, known)
 	}
 	if c.findCoded(r) {

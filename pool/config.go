@@ -55,6 +55,8 @@ type Config struct {
 	Fallback    *Fallback              `toml:"fallback"`
 	Discover    *discovery.Config      `toml:"discover"`
 
+	refusals health.Statuses // of Admission; 503 without one
+
 	targets []targetSpec
 	source  discovery.Source // nil: none
 }
@@ -126,6 +128,7 @@ func (c *Config) checkParts(t *config.Table) {
 	if c.Concurrency != nil {
 		c.Concurrency.Validate(t.Child("concurrency"))
 	}
+	c.readRefusals(t)
 	if c.Sticky != nil {
 		c.Sticky.check()
 	}
@@ -136,6 +139,19 @@ func (c *Config) checkParts(t *config.Table) {
 
 // defaultBudget is the budget of hedges, in percent, where there are no retries.
 const defaultBudget = 20.0
+
+// readRefusals reads which statuses are refusals. A pool without an admission of its own has the default: a
+// reload may switch one on while its requests are under way.
+func (c *Config) readRefusals(t *config.Table) {
+	text := "503"
+	if c.Admission != nil {
+		text = c.Admission.Status
+	}
+	var err error
+	if c.refusals, err = health.ParseStatuses(text); err != nil {
+		t.Child("admission").Errorf("status", "%s", err)
+	}
+}
 
 func (f *Fallback) check() {
 	if (f.Pool == "") == (f.Status == 0) {

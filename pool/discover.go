@@ -94,6 +94,9 @@ func (p *Pool) apply(eps []discovery.Endpoint) {
 		m.unhook()
 	}
 	p.shared.mu.Lock()
+	if p.shared.leader == p {
+		p.shared.review()
+	}
 	p.shared.settle()
 	k := p.keeper
 	p.shared.mu.Unlock()
@@ -116,7 +119,7 @@ func (p *Pool) specs(eps []discovery.Endpoint) []targetSpec {
 	for _, e := range eps {
 		if !have[e.Address] {
 			have[e.Address] = true
-			all = append(all, targetSpec{address: e.Address, weight: e.Weight, backup: e.Backup, zone: e.Zone})
+			all = append(all, targetSpec{e.Address, e.Weight, e.Backup, e.Zone, e.Drain})
 		}
 	}
 	return all

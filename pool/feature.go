@@ -175,7 +175,7 @@ func (p *Pool) newMember(spec targetSpec, m *metric.Scope, s *series) *member {
 	// Connections made under other TLS settings must not be reused: the settings are part of the key.
 	key := spec.address + "/" + p.conf.TLS.Fingerprint()
 	var joined bool
-	b.Target, joined = p.shared.acquire(key, spec.address, min(p.conf.MaxConnections, maxIdle))
+	b.Target, joined = p.shared.acquire(key, spec, min(p.conf.MaxConnections, maxIdle))
 	if joined && p.conf.SlowStart > 0 {
 		p.shared.mu.Lock()
 		p.shared.warmUp(b.Target)

@@ -43,8 +43,10 @@ func (p *Pool) start() {
 	p.keeper, s.keeper = k, k
 	s.leader = p
 	s.configure(p.conf)
+	s.review()
 	s.settle()
 	s.mu.Unlock()
+	p.reweigh() // orders may have come since it was built
 	if before != nil {
 		before.cancel()
 	}

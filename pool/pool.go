@@ -52,6 +52,7 @@ type member struct {
 	pool              *Pool
 	index             int // in its set
 	spec              targetSpec
+	weight            int32            // that of spec, or what the admin API has set instead
 	host              string           // Host toward the target when the route does not keep the client's
 	breaker           *breaker.Breaker // its own; nil: not asked for
 	outcomes          [outcomes]*lanes.Counter

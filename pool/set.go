@@ -16,6 +16,7 @@ type set struct {
 
 // newSet builds the choice among members, which it numbers.
 func (p *Pool) newSet(members []*member) (*set, error) {
+	p.shared.weigh(members)
 	s := &set{members: members}
 	if p.sticky != nil {
 		s.tickets = p.sticky.tickets(members)
@@ -26,7 +27,7 @@ func (p *Pool) newSet(members []*member) (*set, error) {
 	ts := make([]balance.Target, len(members))
 	for i, m := range members {
 		m.index = i
-		ts[i] = balance.Target{Name: m.Address, Weight: m.spec.weight, Backup: m.spec.backup,
+		ts[i] = balance.Target{Name: m.Address, Weight: m.weight, Backup: m.spec.backup,
 			Local: p.zone != "" && m.spec.zone == p.zone, InFlight: &m.inFlight, State: &m.state,
 			Latency: &m.pace, Ramp: &m.ramp}
 	}

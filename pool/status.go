@@ -13,12 +13,15 @@ import (
 
 // TargetStatus is a target as /status shows it.
 type TargetStatus struct {
-	Address     string           `json:"address"`
-	State       string           `json:"state"` // healthy, unhealthy, ejected, broken or drained
-	Since       time.Time        `json:"since"`
-	Why         string           `json:"why,omitempty"` // of the last change
-	Usable      bool             `json:"usable"`        // it may be chosen; in a panic all are
-	Weight      int32            `json:"weight"`
+	Address string       `json:"address"`
+	State   string       `json:"state"` // healthy, unhealthy, ejected, broken or drained
+	Since   time.Time    `json:"since"`
+	Why     string       `json:"why,omitempty"` // of the last change
+	Usable  bool         `json:"usable"`        // it may be chosen; in a panic all are
+	Weight  int32        `json:"weight"`
+	Set     *OrderStatus `json:"set,omitempty"` // by the admin API, in place of what the configuration says
+	// DrainsUntil is until when a drained target serves clients that stick to it.
+	DrainsUntil *time.Time       `json:"drains_until,omitempty"`
 	Share       float64          `json:"share"` // of its weight that it gets: less than 1 in its slow start
 	Backup      bool             `json:"backup"`
 	Zone        string           `json:"zone,omitempty"`
@@ -122,12 +125,17 @@ func (p *Pool) budgetLeft(now int64) int64 {
 func (m *member) status() TargetStatus {
 	s := TargetStatus{Address: m.Address, State: stateName(m.reasons), Since: m.since, Why: m.why,
 		Usable: m.Target.state.Load() == 0,
-		Weight: m.spec.weight, Share: 1, Backup: m.spec.backup, Zone: m.spec.zone,
+		Weight: m.weight, Share: 1, Backup: m.spec.backup, Zone: m.spec.zone,
 		InFlight: m.inFlight.Load(), Connections: m.conns.Load(), Waiting: m.waiting.Load(),
 		EWMASeconds: m.pace.Value().Seconds(), Ejections: m.ejection.Count()}
 	if r := m.ramp.Load(); r > 0 {
 		s.Share = float64(r) / 65536
 	}
+	if until := m.stayUntil.Load(); m.reasons == isDrained && m.pool.sticky != nil && until > clock.Now() {
+		at := clock.At(until)
+		s.DrainsUntil = &at
+	}
+	s.Set = m.pool.shared.orders[m.Address].status(&m.spec)
 	if m.reasons&isEjected != 0 {
 		until := clock.At(m.ejection.Until())
 		s.EjectedTill = &until

@@ -99,11 +99,21 @@ func (s *sticky) find(x *edge.Exchange, in *set) *member {
 	if i == len(in.tickets) || subtle.ConstantTimeCompare(in.tickets[i].value, v) != 1 {
 		return nil
 	}
-	x.Call.Flags |= isStuck
-	if m := in.tickets[i].m; m.state.Load() == 0 {
+	m := in.tickets[i].m
+	state := m.state.Load()
+	if state&isDrained == 0 {
+		x.Call.Flags |= isStuck
+	}
+	switch {
+	case state == 0:
+		return m
+	case state == isDrained && now(x) < m.stayUntil.Load():
+		x.Call.Flags |= isStuck
 		return m
 	}
-	return nil // another one answers, and the client comes back when this one does
+	// Another one answers. The client comes back when this one does, but not to one that is drained: it sticks
+	// to the other one then.
+	return nil
 }
 
 // ticketPrefix is how many characters of a ticket it is found by.

@@ -20,11 +20,13 @@ type Target struct {
 	Address string // as configured
 	name    resolver
 
-	state atomic.Uint32    // 0: may be chosen; computed by shared.settle
-	ramp  atomic.Uint32    // slow start: the share of its picks that it takes, of 65536; 0: all
-	own   *breaker.Breaker // of the target alone, for pools that want it
-	conns atomic.Int64     // connections open or being opened
-	_     [128]byte        // every request writes what follows: neighbours would share its cache line
+	state atomic.Uint32 // 0: may be chosen; computed by shared.settle
+	ramp  atomic.Uint32 // slow start: the share of its picks that it takes, of 65536; 0: all
+	// stayUntil is until when it serves clients that stick to it although it is drained, clock nanoseconds.
+	stayUntil atomic.Int64
+	own       *breaker.Breaker // of the target alone, for pools that want it
+	conns     atomic.Int64     // connections open or being opened
+	_         [128]byte        // every request writes what follows: neighbours would share its cache line
 	// inFlight counts the requests being made.
 	inFlight atomic.Int64
 	pace     balance.Latency // how long its answers take
@@ -44,6 +46,8 @@ type Target struct {
 	since    time.Time
 	why      string // the last change
 	warmFrom int64  // when its slow start began, clock nanoseconds; 0: it has none
+	// drainFrom is when it ceased to take new clients, clock nanoseconds; 0: it takes them.
+	drainFrom int64
 
 	waiting atomic.Int64 // length of queue, to be read without the lock
 	mu      sync.Mutex   // guards queue

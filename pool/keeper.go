@@ -73,6 +73,7 @@ func (p *Pool) close() {
 	for _, m := range p.set.Load().members {
 		m.unhook()
 	}
+	p.shared.writer.done.Wait()
 }
 
 // configure switches the guards on that conf asks for. What is switched off keeps its state. s.mu is held.
@@ -214,12 +215,16 @@ func (k *keeper) run(before *keeper) {
 	}
 	p := k.p
 	every := max(p.conf.IdleTimeout/4, beat)
+	if p.stateDir != "" && p.conf.source != nil {
+		every = min(every, keepEvery)
+	}
 	if p.moves() {
 		every = beat
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	reaped := clock.Now()
+	kept := reaped
 	for {
 		select {
 		case <-k.ctx.Done():
@@ -230,6 +235,10 @@ func (k *keeper) run(before *keeper) {
 		if now-reaped >= int64(p.conf.IdleTimeout)/4 {
 			reaped = now
 			p.shared.reap(now - int64(p.conf.IdleTimeout))
+		}
+		if p.conf.source != nil && now-kept >= int64(keepEvery) {
+			kept = now
+			p.keep()
 		}
 		if every == beat {
 			k.contained(now)

@@ -110,11 +110,15 @@ func TestCommands(t *testing.T) {
 	}
 }
 
+func newHost(text string) *edge.Host {
+	return &edge.Host{Config: config.Load("t.toml", []byte(text), config.Options{}), State: edge.NewKeeper().Hold(),
+		Metrics: metric.NewRegistry().Scope()}
+}
+
 // started returns a pool of a configuration that runs until the test ends.
 func started(t testing.TB, text string) *Pool {
 	t.Helper()
-	h := &edge.Host{Config: config.Load("t.toml", []byte(text), config.Options{}), State: edge.NewKeeper().Hold(),
-		Metrics: metric.NewRegistry().Scope()}
+	h := newHost(text)
 	in := build(h)
 	p, _ := h.Upstream(h.Config.File.Root, "pool", "a").(*Pool)
 	if p == nil {

@@ -27,6 +27,8 @@ type Pool struct {
 	key    hashKey
 	sticky *sticky
 	zone   string // the gateway's own
+	// stateDir is where the last good targets are kept over restarts; "": nowhere.
+	stateDir string
 
 	fallback   edge.Upstream // nil: none
 	fallbackTo *fixed        // likewise
@@ -36,9 +38,11 @@ type Pool struct {
 	hedges     *lanes.Counter
 	hedgeWon   *lanes.Counter
 	findErrors *lanes.Counter
-	latency    *lanes.Histogram
-	series     *series
-	metrics    *metric.Scope
+	// stateErrors counts what of stateDir could not be read or written.
+	stateErrors *lanes.Counter
+	latency     *lanes.Histogram
+	series      *series
+	metrics     *metric.Scope
 
 	keeper *keeper // what it does on its own; nil until it starts
 

@@ -39,12 +39,15 @@ type shared struct {
 	keeper     *keeper                         // the one started last, though its pool may be closed by now
 	found      map[string][]discovery.Endpoint // the last good answer, by source
 	foundAt    time.Time                       // when; the zero time: never
+	keptAt     map[string]time.Time            // likewise, of those kept from before the start
 	findFailed error                           // of the last answer; nil: it was a good one
 	orders     map[string]*order               // of the admin API, by address
 	panicking  bool
 	stickyKey  [32]byte
 
 	droppedSeen uint64 // of dropped; the keeper's
+
+	writer writer // of the last good targets
 }
 
 // guards decide whether an exchange may ask the pool. nil: not switched on.
@@ -58,7 +61,7 @@ func (g *guards) any() bool { return g.breaker != nil || g.limiter != nil || g.t
 
 func newShared(name string) *shared {
 	s := &shared{name: name, requests: lanes.NewCounter(), dropped: lanes.NewCounter(),
-		targets: map[string]*Target{}, found: map[string][]discovery.Endpoint{},
+		targets: map[string]*Target{}, found: map[string][]discovery.Endpoint{}, keptAt: map[string]time.Time{},
 		orders: map[string]*order{}}
 	s.all = guards{breaker.New(&breaker.Config{}, s.breakerChanged), limit.New(&limit.Config{}),
 		limit.NewThrottle(&limit.AdmissionConfig{})}

@@ -58,6 +58,8 @@ type FoundStatus struct {
 	Source string    `json:"source"`
 	At     time.Time `json:"last_answer"` // the zero time: none yet
 	Error  string    `json:"error,omitempty"`
+	// KeptAge is how old the targets are, in seconds, when they are those kept from before the start.
+	KeptAge *float64 `json:"kept_age_seconds,omitempty"`
 }
 
 func (ps *pools) status() any {
@@ -100,6 +102,10 @@ func (p *Pool) status() Status {
 		s.Discovery = &FoundStatus{Source: p.conf.source.String(), At: sh.foundAt}
 		if sh.findFailed != nil {
 			s.Discovery.Error = sh.findFailed.Error()
+		}
+		if at, kept := sh.keptAt[p.conf.source.String()]; kept {
+			age := time.Since(at).Seconds()
+			s.Discovery.KeptAge = &age
 		}
 	}
 	for i, m := range members {
@@ -166,6 +172,8 @@ func (p *Pool) gauges(m *metric.Scope) {
 	s, conf := p.shared, p.conf
 	p.findErrors = m.Counter("penstock_discovery_errors_total", "Answers of discovery that were of no use.",
 		"pool", p.Name)
+	p.stateErrors = m.Counter("penstock_state_errors_total",
+		"Last good targets that could not be read from state_dir or written to it.", "pool", p.Name)
 	m.GaugeFunc("penstock_pool_targets_usable", "Targets that may be chosen.", func() float64 {
 		n := 0
 		for _, b := range p.set.Load().members {

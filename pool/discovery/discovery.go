@@ -18,11 +18,12 @@ import (
 
 // Endpoint is one target that a source has found.
 type Endpoint struct {
-	Address string // host:port, the host an IP in its canonical form or a name; from a file also unix:/path
-	Weight  int32  // 0 to 65535; 0: it takes no new clients
-	Zone    string // "" when the source does not say
-	Backup  bool   // asked only when no other target can be
-	Drain   bool   // it takes no new clients
+	// Address is host:port, the host an IP in its canonical form or a name; from a file also unix:/path.
+	Address string `json:"address"`
+	Weight  int32  `json:"weight"`           // 0 to 65535; 0: it takes no new clients
+	Zone    string `json:"zone,omitempty"`   // "" when the source does not say
+	Backup  bool   `json:"backup,omitempty"` // asked only when no other target can be
+	Drain   bool   `json:"drain,omitempty"`  // it takes no new clients
 }
 
 // Source is one place to ask for the targets of a pool.

@@ -35,7 +35,7 @@ func dial(x *edge.Exchange, t *Target, conf *Config) (*conn, *edge.Fault) {
 		}
 		return nil, edge.UpstreamConnect
 	}
-	socket := nc
+	socket, files := nc, conf.TLS.Sum()
 	if conf.TLS.Enabled {
 		client := tls.Client(nc, conf.TLS.For(t.Address))
 		_ = nc.SetDeadline(until) // a closed socket fails the handshake
@@ -56,6 +56,7 @@ func dial(x *edge.Exchange, t *Target, conf *Config) (*conn, *edge.Fault) {
 		x.Cause = err
 		return nil, edge.UpstreamConnect
 	}
+	c.files = files
 	return c, nil
 }
 

@@ -180,8 +180,9 @@ func (p *Pool) newMember(spec targetSpec, m *metric.Scope, s *series) *member {
 		m, s = own, newSeries(own)
 	}
 	b := &member{pool: p, spec: spec, host: p.conf.hostFor(spec.address)}
-	// Connections made under other TLS settings must not be reused: the settings are part of the key.
-	key := spec.address + "/" + p.conf.TLS.Fingerprint()
+	// Connections made under other TLS settings must not be reused: the settings are part of the key. What their
+	// files hold is not; see conn.finish.
+	key := spec.address + "/" + p.conf.TLS.Identity()
 	var joined bool
 	b.Target, joined = p.shared.acquire(key, spec, min(p.conf.MaxConnections, maxIdle))
 	if joined && p.conf.SlowStart > 0 {

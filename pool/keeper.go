@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"math"
@@ -52,6 +53,9 @@ func (p *Pool) start() {
 	}
 	k.follow()
 	go k.run(before)
+	if p.conf.TLS.Renewable() {
+		go k.renew()
+	}
 	if src := p.conf.source; src != nil {
 		go src.Run(k.ctx, func(eps []discovery.Endpoint, err error) {
 			if k.ctx.Err() == nil {
@@ -149,7 +153,7 @@ func (k *keeper) watch(ctx context.Context, m *member) {
 	k.p.shared.mark(m.Target, isUnhealthy, !m.known.Usable(h), "not checked yet")
 	to := health.Target{Address: m.Address, Host: m.host}
 	if k.p.conf.TLS.Enabled {
-		to.TLS = k.p.conf.TLS.For(m.Address)
+		to.TLS = func() *tls.Config { return k.p.conf.TLS.For(m.Address) }
 	}
 	if m.name.named() {
 		to.Dial = func(ctx context.Context) (net.Conn, error) {

@@ -38,6 +38,8 @@ type Pool struct {
 	hedges     *lanes.Counter
 	hedgeWon   *lanes.Counter
 	findErrors *lanes.Counter
+	// certsRenewed and certsRefused count changes of the files of TLS toward the targets.
+	certsRenewed, certsRefused *lanes.Counter
 	// stateErrors counts what of stateDir could not be read or written.
 	stateErrors *lanes.Counter
 	latency     *lanes.Histogram

@@ -174,6 +174,12 @@ func (p *Pool) gauges(m *metric.Scope) {
 		"pool", p.Name)
 	p.stateErrors = m.Counter("penstock_state_errors_total",
 		"Last good targets that could not be read from state_dir or written to it.", "pool", p.Name)
+	if p.conf.TLS.Renewable() {
+		const name = "penstock_upstream_certificate_reloads_total"
+		const help = "Changes of the files of TLS toward the targets."
+		p.certsRenewed = m.Counter(name, help, "pool", p.Name, "result", "ok")
+		p.certsRefused = m.Counter(name, help, "pool", p.Name, "result", "error")
+	}
 	m.GaugeFunc("penstock_pool_targets_usable", "Targets that may be chosen.", func() float64 {
 		n := 0
 		for _, b := range p.set.Load().members {

@@ -34,6 +34,9 @@ type Instance struct {
 	Reopen func()
 	// Status returns what `/status` shows under the feature's name; it is marshalled to JSON.
 	Status func() any
+	// Unready says why the process should not get requests yet, such as that nobody is known whom they could be
+	// passed on to; "": it may. It is asked from the start of the process until nothing speaks against it.
+	Unready func() string
 	// Close ends what New and Start began; instances are closed in reverse order.
 	Close func()
 }

@@ -135,7 +135,7 @@ func (p *Pool) End(x *edge.Exchange) {
 	}
 	if t := g.throttle; c.Flags&isCounted != 0 {
 		t.Request(x.Lane)
-		if !known || !failed && c.Status != 429 {
+		if !known || x.Fault == nil && !p.conf.refusals.Has(c.Status) {
 			t.Accept(x.Lane)
 		}
 	}

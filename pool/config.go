@@ -38,6 +38,8 @@ type Config struct {
 
 	// SlowStart is how long a target that joins or recovers takes to reach its full share.
 	SlowStart time.Duration `toml:"slow_start" default:"10s" max:"1h"`
+	// DrainTimeout is how long a target that takes no new clients still serves those that stick to it.
+	DrainTimeout time.Duration `toml:"drain_timeout" default:"30s" max:"24h"`
 	// PanicPercent: with fewer usable targets than this all are tried; 0: never.
 	PanicPercent int `toml:"panic_percent" default:"0" min:"0" max:"100"`
 	// ZoneMinPercent of the own zone's targets must be usable for requests to stay there.
@@ -54,6 +56,8 @@ type Config struct {
 	Sticky      *Sticky                `toml:"sticky"`
 	Fallback    *Fallback              `toml:"fallback"`
 	Discover    *discovery.Config      `toml:"discover"`
+
+	refusals health.Statuses // of Admission; 503 without one
 
 	targets []targetSpec
 	source  discovery.Source // nil: none
@@ -76,13 +80,17 @@ type targetSpec struct {
 	weight  int32
 	backup  bool
 	zone    string
+	drain   bool // it takes no new clients, as with weight 0
 }
 
 type targetTable struct {
 	Address string `toml:"address" required:"true"`
-	Weight  int    `toml:"weight" default:"1" min:"1" max:"65535"`
-	Backup  bool   `toml:"backup" default:"false"`
-	Zone    string `toml:"zone"`
+	// Weight 0 and Drain: known and checked, no new clients. Disabled: as if it were not listed.
+	Weight   int    `toml:"weight" default:"1" min:"0" max:"65535"`
+	Backup   bool   `toml:"backup" default:"false"`
+	Zone     string `toml:"zone"`
+	Drain    bool   `toml:"drain" default:"false"`
+	Disabled bool   `toml:"disabled" default:"false"`
 }
 
 func readConfig(t *config.Table) *Config {
@@ -126,6 +134,7 @@ func (c *Config) checkParts(t *config.Table) {
 	if c.Concurrency != nil {
 		c.Concurrency.Validate(t.Child("concurrency"))
 	}
+	c.readRefusals(t)
 	if c.Sticky != nil {
 		c.Sticky.check()
 	}
@@ -136,6 +145,19 @@ func (c *Config) checkParts(t *config.Table) {
 
 // defaultBudget is the budget of hedges, in percent, where there are no retries.
 const defaultBudget = 20.0
+
+// readRefusals reads which statuses are refusals. A pool without an admission of its own has the default: a
+// reload may switch one on while its requests are under way.
+func (c *Config) readRefusals(t *config.Table) {
+	text := "503"
+	if c.Admission != nil {
+		text = c.Admission.Status
+	}
+	var err error
+	if c.refusals, err = health.ParseStatuses(text); err != nil {
+		t.Child("admission").Errorf("status", "%s", err)
+	}
+}
 
 func (f *Fallback) check() {
 	if (f.Pool == "") == (f.Status == 0) {
@@ -194,19 +216,8 @@ func (c *Config) readTargets(t *config.Table) {
 	}
 	seen := map[string]bool{}
 	for _, e := range list {
-		spec := targetSpec{weight: 1}
-		if sub := e.Table(); sub != nil {
-			var tt targetTable
-			sub.Decode(&tt)
-			spec = targetSpec{tt.Address, int32(tt.Weight), tt.Backup, tt.Zone}
-		} else if s, ok := e.String(); ok {
-			spec.address = s
-		} else {
-			e.Errorf("a target is \"host:port\" or { address = \"host:port\", weight = 2 }")
-			continue
-		}
-		if err := config.CheckServer("target", spec.address); err != nil {
-			e.Errorf("%s", err)
+		spec, disabled, ok := readTarget(e)
+		if !ok {
 			continue
 		}
 		if seen[spec.address] {
@@ -214,8 +225,34 @@ func (c *Config) readTargets(t *config.Table) {
 			continue
 		}
 		seen[spec.address] = true
-		c.targets = append(c.targets, spec)
+		if !disabled {
+			c.targets = append(c.targets, spec)
+		}
 	}
+	if len(seen) == len(list) && len(c.targets) == 0 && c.Discover == nil {
+		v.Errorf("all targets are disabled, and a pool needs at least one; drain = true keeps one known without " +
+			"clients")
+	}
+}
+
+// readTarget reads an element of `targets`; not ok: it is wrong, and that has been recorded.
+func readTarget(e config.Value) (spec targetSpec, disabled, ok bool) {
+	spec.weight = 1
+	if sub := e.Table(); sub != nil {
+		var tt targetTable
+		sub.Decode(&tt)
+		spec, disabled = targetSpec{tt.Address, int32(tt.Weight), tt.Backup, tt.Zone, tt.Drain}, tt.Disabled
+	} else if s, ok := e.String(); ok {
+		spec.address = s
+	} else {
+		e.Errorf("a target is \"host:port\" or { address = \"host:port\", weight = 2 }")
+		return spec, false, false
+	}
+	if err := config.CheckServer("target", spec.address); err != nil {
+		e.Errorf("%s", err)
+		return spec, false, false
+	}
+	return spec, disabled, true
 }
 
 // hostFor returns the Host toward a target for routes that do not keep the client's.

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -25,6 +26,7 @@ type conn struct {
 	socket *poll.Socket // when a loop waits for it; nil under TLS, and when no loop was at hand
 	plain  bool         // bytes may be spliced: not under TLS
 	tls    *tls.Conn
+	files  [sha256.Size]byte // of the TLS files that it was made with; see config.ClientTLS.Sum
 	raw    syscall.RawConn
 	br     wire.Reader
 	reused bool

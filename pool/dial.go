@@ -41,7 +41,7 @@ func dial(x *edge.Exchange, t *Target, conf *Config) (*conn, *edge.Fault) {
 		}
 		return nil, edge.UpstreamConnect
 	}
-	socket := nc
+	socket, files := nc, conf.TLS.Sum()
 	if conf.TLS.Enabled {
 		client := tls.Client(nc, conf.TLS.For(t.Address))
 		_ = nc.SetDeadline(until) // a closed socket fails the handshake
@@ -65,6 +65,7 @@ func dial(x *edge.Exchange, t *Target, conf *Config) (*conn, *edge.Fault) {
 		x.Cause = err
 		return nil, edge.UpstreamConnect
 	}
+	c.files = files
 	return c, nil
 }
 

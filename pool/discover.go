@@ -9,8 +9,12 @@ import (
 	"github.com/penstock-edge/penstock/pool/discovery"
 )
 
-// findWait is how long a start waits for the first answer of a discovery.
-const findWait = 5 * time.Second
+// How long the first answer of a discovery is waited for: with a generation before that serves meanwhile, and
+// at the start of the process, where /readyz tells that there is none.
+const (
+	findWait  = 5 * time.Second
+	startWait = time.Second
+)
 
 // known returns the last good answer of the pool's discovery; nil: there was none.
 func (p *Pool) known() []discovery.Endpoint {
@@ -22,9 +26,10 @@ func (p *Pool) known() []discovery.Endpoint {
 	return p.shared.found[p.conf.source.String()]
 }
 
-// findFirst waits for the first answer.
-func (p *Pool) findFirst() {
-	ctx, cancel := context.WithTimeout(context.Background(), findWait)
+// findFirst waits so long for the first answer, and takes what was kept when none comes.
+func (p *Pool) findFirst(wait time.Duration) {
+	defer p.recall()
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	p.conf.source.Run(ctx, func(eps []discovery.Endpoint, err error) {
 		if ctx.Err() == nil {
@@ -43,6 +48,7 @@ func (p *Pool) found(eps []discovery.Endpoint, err error) {
 	if err == nil {
 		s.found[source] = eps
 		s.foundAt = time.Now()
+		delete(s.keptAt, source)
 	}
 	s.mu.Unlock()
 	if err != nil {
@@ -57,6 +63,21 @@ func (p *Pool) found(eps []discovery.Endpoint, err error) {
 		slog.Info("targets are discovered again", "pool", p.Name, "source", source)
 	}
 	p.apply(eps)
+	p.keep()
+}
+
+// unready says why the pool keeps the gateway from being ready; "": it does not.
+func (p *Pool) unready() string {
+	if p.conf.source == nil || p.known() != nil {
+		return ""
+	}
+	p.shared.mu.Lock()
+	defer p.shared.mu.Unlock()
+	why := "no answer yet"
+	if err := p.shared.findFailed; err != nil {
+		why = err.Error()
+	}
+	return "pool " + p.Name + " has not found its targets: " + why
 }
 
 // apply makes eps, beside the targets of the file, those of the pool.
@@ -94,6 +115,9 @@ func (p *Pool) apply(eps []discovery.Endpoint) {
 		m.unhook()
 	}
 	p.shared.mu.Lock()
+	if p.shared.leader == p {
+		p.shared.review()
+	}
 	p.shared.settle()
 	k := p.keeper
 	p.shared.mu.Unlock()
@@ -116,7 +140,7 @@ func (p *Pool) specs(eps []discovery.Endpoint) []targetSpec {
 	for _, e := range eps {
 		if !have[e.Address] {
 			have[e.Address] = true
-			all = append(all, targetSpec{address: e.Address, weight: e.Weight, backup: e.Backup, zone: e.Zone})
+			all = append(all, targetSpec{e.Address, e.Weight, e.Backup, e.Zone, e.Drain})
 		}
 	}
 	return all

@@ -2,7 +2,9 @@ package pool
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/valyala/fasthttp"
@@ -19,7 +21,8 @@ var Feature = edge.Feature{Name: "pools", New: build}
 
 // pools are all pools of one generation.
 type pools struct {
-	list []*Pool
+	list  []*Pool
+	first bool // of the process: nothing is served yet
 }
 
 func build(h *edge.Host) *edge.Instance {
@@ -29,6 +32,10 @@ func build(h *edge.Host) *edge.Instance {
 		Zone string `toml:"zone"`
 	}
 	h.Config.Server.Table.Decode(&server)
+	if dir := h.Config.Server.StateDir; dir != "" && !filepath.IsAbs(dir) {
+		h.Config.Server.Table.Errorf("state_dir", "must be a path that begins with /, is %q", dir)
+	}
+	ps.first = h.Current == nil || h.Current.Load() == nil
 	for _, t := range h.Config.File.Root.Children("pool") {
 		p := newPool(h, t, series, server.Zone)
 		ps.list = append(ps.list, p)
@@ -37,11 +44,12 @@ func build(h *edge.Host) *edge.Instance {
 	ps.linkFallbacks(h)
 	ps.admin(h)
 	return &edge.Instance{
-		Route:  func(r *edge.RouteSetup) { route(h, r) },
-		Open:   ps.open,
-		Start:  ps.start,
-		Status: ps.status,
-		Close:  ps.close,
+		Route:   func(r *edge.RouteSetup) { route(h, r) },
+		Open:    ps.open,
+		Start:   ps.start,
+		Status:  ps.status,
+		Unready: ps.unready,
+		Close:   ps.close,
 	}
 }
 
@@ -133,7 +141,7 @@ func newSeries(m *metric.Scope) *series {
 }
 
 func newPool(h *edge.Host, t *config.Table, s *series, zone string) *Pool {
-	p := &Pool{Name: t.Name(), zone: zone, series: s, metrics: h.Metrics}
+	p := &Pool{Name: t.Name(), zone: zone, series: s, metrics: h.Metrics, stateDir: h.Config.Server.StateDir}
 	p.conf = readConfig(t)
 	p.set.Store(&set{})
 	fresh := func() (*shared, error) { return newShared(p.Name), nil }
@@ -178,10 +186,11 @@ func (p *Pool) newMember(spec targetSpec, m *metric.Scope, s *series) *member {
 		m, s = own, newSeries(own)
 	}
 	b := &member{pool: p, spec: spec, host: p.conf.hostFor(spec.address)}
-	// Connections made under other TLS settings must not be reused: the settings are part of the key.
-	key := spec.address + "/" + p.conf.TLS.Fingerprint()
+	// Connections made under other TLS settings must not be reused: the settings are part of the key. What their
+	// files hold is not; see conn.finish.
+	key := spec.address + "/" + p.conf.TLS.Identity()
 	var joined bool
-	b.Target, joined = p.shared.acquire(key, spec.address, min(p.conf.MaxConnections, maxIdle))
+	b.Target, joined = p.shared.acquire(key, spec, min(p.conf.MaxConnections, maxIdle))
 	if joined && p.conf.SlowStart > 0 {
 		p.shared.mu.Lock()
 		p.shared.warmUp(b.Target)
@@ -220,13 +229,28 @@ func (ps *pools) start() {
 // open waits for the first answer of discoveries that have none yet, though not for ever: the gateway
 // should not refuse the requests of its first milliseconds.
 func (ps *pools) open() {
+	wait := findWait
+	if ps.first {
+		wait = startWait
+	}
 	var wg sync.WaitGroup
 	for _, p := range ps.list {
 		if p.conf.source != nil && len(p.known()) == 0 {
-			wg.Go(p.findFirst)
+			wg.Go(func() { p.findFirst(wait) })
 		}
 	}
 	wg.Wait()
+}
+
+// unready names the pools that have not found their targets; "": all have.
+func (ps *pools) unready() string {
+	var all []string
+	for _, p := range ps.list {
+		if why := p.unready(); why != "" {
+			all = append(all, why)
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 func (ps *pools) close() {

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"math"
@@ -44,13 +45,18 @@ func (p *Pool) start() {
 	s.leader = p
 	s.follow()
 	s.configure(p.conf)
+	s.review()
 	s.settle()
 	s.mu.Unlock()
+	p.reweigh() // orders may have come since it was built
 	if before != nil {
 		before.cancel()
 	}
 	k.follow()
 	go k.run(before)
+	if p.conf.TLS.Renewable() {
+		go k.renew()
+	}
 	if src := p.conf.source; src != nil {
 		go src.Run(k.ctx, func(eps []discovery.Endpoint, err error) {
 			if k.ctx.Err() == nil {
@@ -72,6 +78,7 @@ func (p *Pool) close() {
 	for _, m := range p.set.Load().members {
 		m.unhook()
 	}
+	p.shared.writer.done.Wait()
 }
 
 // configure switches the guards on that conf asks for. What is switched off keeps its state. s.mu is held.
@@ -147,7 +154,7 @@ func (k *keeper) watch(ctx context.Context, m *member) {
 	k.p.shared.mark(m.Target, isUnhealthy, !m.known.Usable(h), "not checked yet")
 	to := health.Target{Address: m.Address, Host: m.host}
 	if k.p.conf.TLS.Enabled {
-		to.TLS = k.p.conf.TLS.For(m.Address)
+		to.TLS = func() *tls.Config { return k.p.conf.TLS.For(m.Address) }
 	}
 	if m.name.named() {
 		to.Dial = func(ctx context.Context) (net.Conn, error) {
@@ -213,12 +220,16 @@ func (k *keeper) run(before *keeper) {
 	}
 	p := k.p
 	every := max(p.conf.IdleTimeout/4, beat)
+	if p.stateDir != "" && p.conf.source != nil {
+		every = min(every, keepEvery)
+	}
 	if p.moves() {
 		every = beat
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	reaped := clock.Now()
+	kept := reaped
 	for {
 		select {
 		case <-k.ctx.Done():
@@ -229,6 +240,10 @@ func (k *keeper) run(before *keeper) {
 		if now-reaped >= int64(p.conf.IdleTimeout)/4 {
 			reaped = now
 			p.shared.reap(now - int64(p.conf.IdleTimeout))
+		}
+		if p.conf.source != nil && now-kept >= int64(keepEvery) {
+			kept = now
+			p.keep()
 		}
 		if every == beat {
 			k.contained(now)

@@ -24,7 +24,7 @@ func BenchmarkPick(b *testing.B) {
 	p.retries = lanes.NewCounter()
 	var members []*member
 	for i := range 4 {
-		t, _ := p.shared.acquire(strconv.Itoa(i), "127.0.0.1:1", 4)
+		t, _ := p.shared.acquire(strconv.Itoa(i), targetSpec{address: "127.0.0.1:1"}, 4)
 		m := &member{Target: t, pool: p, spec: targetSpec{weight: 1}}
 		members = append(members, m)
 	}

@@ -28,6 +28,8 @@ type Pool struct {
 	key    hashKey
 	sticky *sticky
 	zone   string // the gateway's own
+	// stateDir is where the last good targets are kept over restarts; "": nowhere.
+	stateDir string
 
 	fallback   edge.Upstream // nil: none
 	fallbackTo *fixed        // likewise
@@ -38,9 +40,13 @@ type Pool struct {
 	hedgeWon   *lanes.Counter
 	waits      [queue.Verdicts]*lanes.Counter
 	findErrors *lanes.Counter
-	latency    *lanes.Histogram
-	series     *series
-	metrics    *metric.Scope
+	// certsRenewed and certsRefused count changes of the files of TLS toward the targets.
+	certsRenewed, certsRefused *lanes.Counter
+	// stateErrors counts what of stateDir could not be read or written.
+	stateErrors *lanes.Counter
+	latency     *lanes.Histogram
+	series      *series
+	metrics     *metric.Scope
 
 	keeper *keeper // what it does on its own; nil until it starts
 
@@ -54,6 +60,7 @@ type member struct {
 	pool              *Pool
 	index             int // in its set
 	spec              targetSpec
+	weight            int32            // that of spec, or what the admin API has set instead
 	host              string           // Host toward the target when the route does not keep the client's
 	breaker           *breaker.Breaker // its own; nil: not asked for
 	outcomes          [outcomes]*lanes.Counter

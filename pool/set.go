@@ -17,6 +17,7 @@ type set struct {
 
 // newSet builds the choice among members, which it numbers.
 func (p *Pool) newSet(members []*member) (*set, error) {
+	p.shared.weigh(members)
 	s := &set{members: members, of: make(map[*Target]*member, len(members))}
 	if p.sticky != nil {
 		s.tickets = p.sticky.tickets(members)
@@ -28,7 +29,7 @@ func (p *Pool) newSet(members []*member) (*set, error) {
 	for i, m := range members {
 		m.index = i
 		s.of[m.Target] = m
-		ts[i] = balance.Target{Name: m.Address, Weight: m.spec.weight, Backup: m.spec.backup,
+		ts[i] = balance.Target{Name: m.Address, Weight: m.weight, Backup: m.spec.backup,
 			Local: p.zone != "" && m.spec.zone == p.zone, InFlight: &m.inFlight, State: &m.state,
 			Latency: &m.pace, Ramp: &m.ramp}
 	}

@@ -44,11 +44,15 @@ type shared struct {
 	keeper     *keeper                         // the one started last, though its pool may be closed by now
 	found      map[string][]discovery.Endpoint // the last good answer, by source
 	foundAt    time.Time                       // when; the zero time: never
+	keptAt     map[string]time.Time            // likewise, of those kept from before the start
 	findFailed error                           // of the last answer; nil: it was a good one
+	orders     map[string]*order               // of the admin API, by address
 	panicking  bool
 	stickyKey  [32]byte
 
 	droppedSeen uint64 // of dropped; the keeper's
+
+	writer writer // of the last good targets
 }
 
 // guards decide whether an exchange may ask the pool. nil: not switched on.
@@ -62,7 +66,8 @@ func (g *guards) any() bool { return g.breaker != nil || g.limiter != nil || g.t
 
 func newShared(name string) *shared {
 	s := &shared{name: name, requests: lanes.NewCounter(), dropped: lanes.NewCounter(),
-		targets: map[string]*Target{}, found: map[string][]discovery.Endpoint{}}
+		targets: map[string]*Target{}, found: map[string][]discovery.Endpoint{}, keptAt: map[string]time.Time{},
+		orders: map[string]*order{}}
 	s.all = guards{breaker.New(&breaker.Config{}, s.breakerChanged), limit.New(&limit.Config{}),
 		limit.NewThrottle(&limit.AdmissionConfig{})}
 	s.guards.Store(&guards{})
@@ -77,18 +82,22 @@ func (s *shared) breakerChanged(from, to breaker.State, why string) {
 
 // acquire returns the target with this key, made if there is none; joined tells that it was made for a pool
 // that had targets before.
-func (s *shared) acquire(key, address string, idle int) (t *Target, joined bool) {
+func (s *shared) acquire(key string, spec targetSpec, idle int) (t *Target, joined bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t = s.targets[key]
 	if t == nil {
 		joined = s.leader != nil
-		t = newTarget(s, address, idle)
+		t = newTarget(s, spec.address, idle)
 		t.key = key
 		t.own = breaker.New(&breaker.Config{}, func(_, to breaker.State, why string) {
 			s.mark(t, isBroken, to == breaker.Open, "its breaker is "+to.String()+": "+why)
 		})
 		t.since = time.Now()
+		if why := s.orders[spec.address].closes(&spec); why != "" { // from its first moment on
+			t.reasons, t.why, t.drainFrom = isDrained, why, clock.Now()
+			t.state.Store(isDrained)
+		}
 		s.targets[key] = t
 	}
 	t.refs++
@@ -134,6 +143,12 @@ func (s *shared) marked(t *Target, reason uint32, on bool, why string) {
 		return
 	}
 	t.since, t.why = time.Now(), why
+	if reason == isDrained {
+		t.drainFrom = 0
+		if on {
+			t.drainFrom = clock.Now()
+		}
+	}
 	from, to := stateName(was), stateName(t.reasons)
 	if from != to {
 		slog.Warn("target "+to, "pool", s.name, "target", t.Address, "from", from, "why", why)
@@ -213,6 +228,7 @@ func (s *shared) settle() {
 	}
 	for _, t := range s.targets {
 		t.state.Store(t.reasons &^ ignored)
+		t.stayUntil.Store(t.drainFrom + int64(conf.DrainTimeout))
 	}
 	for _, p := range s.live {
 		p.settleZone()
@@ -252,9 +268,9 @@ func (p *Pool) settleZone() {
 	var usable, total int64
 	for _, m := range s.members {
 		if m.spec.zone == p.zone && !m.spec.backup {
-			total += int64(m.spec.weight)
+			total += int64(m.weight)
 			if m.state.Load() == 0 {
-				usable += int64(m.spec.weight)
+				usable += int64(m.weight)
 			}
 		}
 	}

@@ -13,12 +13,15 @@ import (
 
 // TargetStatus is a target as /status shows it.
 type TargetStatus struct {
-	Address     string           `json:"address"`
-	State       string           `json:"state"` // healthy, unhealthy, ejected, broken or drained
-	Since       time.Time        `json:"since"`
-	Why         string           `json:"why,omitempty"` // of the last change
-	Usable      bool             `json:"usable"`        // it may be chosen; in a panic all are
-	Weight      int32            `json:"weight"`
+	Address string       `json:"address"`
+	State   string       `json:"state"` // healthy, unhealthy, ejected, broken or drained
+	Since   time.Time    `json:"since"`
+	Why     string       `json:"why,omitempty"` // of the last change
+	Usable  bool         `json:"usable"`        // it may be chosen; in a panic all are
+	Weight  int32        `json:"weight"`
+	Set     *OrderStatus `json:"set,omitempty"` // by the admin API, in place of what the configuration says
+	// DrainsUntil is until when a drained target serves clients that stick to it.
+	DrainsUntil *time.Time       `json:"drains_until,omitempty"`
 	Share       float64          `json:"share"` // of its weight that it gets: less than 1 in its slow start
 	Backup      bool             `json:"backup"`
 	Zone        string           `json:"zone,omitempty"`
@@ -56,6 +59,8 @@ type FoundStatus struct {
 	Source string    `json:"source"`
 	At     time.Time `json:"last_answer"` // the zero time: none yet
 	Error  string    `json:"error,omitempty"`
+	// KeptAge is how old the targets are, in seconds, when they are those kept from before the start.
+	KeptAge *float64 `json:"kept_age_seconds,omitempty"`
 }
 
 func (ps *pools) status() any {
@@ -101,6 +106,10 @@ func (p *Pool) status() Status {
 		if sh.findFailed != nil {
 			s.Discovery.Error = sh.findFailed.Error()
 		}
+		if at, kept := sh.keptAt[p.conf.source.String()]; kept {
+			age := time.Since(at).Seconds()
+			s.Discovery.KeptAge = &age
+		}
 	}
 	for i, m := range members {
 		t := m.status()
@@ -126,12 +135,17 @@ func (p *Pool) budgetLeft(now int64) int64 {
 func (m *member) status() TargetStatus {
 	s := TargetStatus{Address: m.Address, State: stateName(m.reasons), Since: m.since, Why: m.why,
 		Usable: m.Target.state.Load() == 0,
-		Weight: m.spec.weight, Share: 1, Backup: m.spec.backup, Zone: m.spec.zone,
+		Weight: m.weight, Share: 1, Backup: m.spec.backup, Zone: m.spec.zone,
 		InFlight: m.inFlight.Load(), Connections: m.conns.Load(),
 		EWMASeconds: m.pace.Value().Seconds(), Ejections: m.ejection.Count()}
 	if r := m.ramp.Load(); r > 0 {
 		s.Share = float64(r) / 65536
 	}
+	if until := m.stayUntil.Load(); m.reasons == isDrained && m.pool.sticky != nil && until > clock.Now() {
+		at := clock.At(until)
+		s.DrainsUntil = &at
+	}
+	s.Set = m.pool.shared.orders[m.Address].status(&m.spec)
 	if m.reasons&isEjected != 0 {
 		until := clock.At(m.ejection.Until())
 		s.EjectedTill = &until
@@ -162,6 +176,14 @@ func (p *Pool) gauges(m *metric.Scope) {
 	s, conf := p.shared, p.conf
 	p.findErrors = m.Counter("penstock_discovery_errors_total", "Answers of discovery that were of no use.",
 		"pool", p.Name)
+	p.stateErrors = m.Counter("penstock_state_errors_total",
+		"Last good targets that could not be read from state_dir or written to it.", "pool", p.Name)
+	if p.conf.TLS.Renewable() {
+		const name = "penstock_upstream_certificate_reloads_total"
+		const help = "Changes of the files of TLS toward the targets."
+		p.certsRenewed = m.Counter(name, help, "pool", p.Name, "result", "ok")
+		p.certsRefused = m.Counter(name, help, "pool", p.Name, "result", "error")
+	}
 	m.GaugeFunc("penstock_pool_targets_usable", "Targets that may be chosen.", func() float64 {
 		n := 0
 		for _, b := range p.set.Load().members {

@@ -94,11 +94,14 @@ func (s *sticky) find(x *edge.Exchange, in *set) *member {
 		if m == nil {
 			continue
 		}
-		x.Call.Flags |= isStuck
-		if m.state.Load() == 0 {
-			return m
+		if m.state.Load()&isDrained == 0 {
+			x.Call.Flags |= isStuck // another one may answer: the client comes back when this one does
 		}
-		return nil // another one answers, and the client comes back when this one does
+		if !m.welcomes(now(x)) {
+			return nil // to one that is drained no longer: the client sticks to the other one then
+		}
+		x.Call.Flags |= isStuck
+		return m
 	}
 	return nil
 }

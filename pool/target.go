@@ -20,11 +20,13 @@ type Target struct {
 	name    resolver
 	shared  *shared // whose target it is
 
-	state atomic.Uint32    // 0: may be chosen; computed by shared.settle
-	ramp  atomic.Uint32    // slow start: the share of its picks that it takes, of 65536; 0: all
-	own   *breaker.Breaker // of the target alone, for pools that want it
-	conns atomic.Int64     // connections open or being opened
-	_     [128]byte        // every request writes what follows: neighbours would share its cache line
+	state atomic.Uint32 // 0: may be chosen; computed by shared.settle
+	ramp  atomic.Uint32 // slow start: the share of its picks that it takes, of 65536; 0: all
+	// stayUntil is until when it serves clients that stick to it although it is drained, clock nanoseconds.
+	stayUntil atomic.Int64
+	own       *breaker.Breaker // of the target alone, for pools that want it
+	conns     atomic.Int64     // connections open or being opened
+	_         [128]byte        // every request writes what follows: neighbours would share its cache line
 	// inFlight counts the requests being made: never more than conns.
 	inFlight atomic.Int64
 	pace     balance.Latency // how long its answers take
@@ -44,6 +46,8 @@ type Target struct {
 	since    time.Time
 	why      string // the last change
 	warmFrom int64  // when its slow start began, clock nanoseconds; 0: it has none
+	// drainFrom is when it ceased to take new clients, clock nanoseconds; 0: it takes them.
+	drainFrom int64
 }
 
 // stumble is the last failed attempt, noted without allocating.
@@ -72,6 +76,12 @@ func newTarget(s *shared, address string, idle int) *Target {
 	t := &Target{Address: address, name: newResolver(address), shared: s}
 	t.idle = newIdleLists(idle, loops())
 	return t
+}
+
+// welcomes reports whether t serves anybody: all, or the clients that stick to it while it is drained.
+func (t *Target) welcomes(now int64) bool {
+	state := t.state.Load()
+	return state == 0 || state == isDrained && now < t.stayUntil.Load()
 }
 
 // take claims a place for x: an idle connection that is alive, or, when c is nil, room for one, which the

@@ -38,15 +38,15 @@ func (w *waiter) Wants(p place) bool {
 	if shun != nil && clock.Now() >= w.till {
 		shun = nil
 	}
-	if m.Target == shun || m.state.Load() != 0 {
+	if m.Target == shun || !m.welcomes(clock.Now()) {
 		return false
 	}
 	if w.only != nil && w.only != shun {
-		if tied := p.in.of[w.only]; tied != nil && tied.state.Load() == 0 {
+		if tied := p.in.of[w.only]; tied != nil && tied.welcomes(clock.Now()) {
 			return tied == m
 		}
 	}
-	return p.in.best(w.x, m) && (w.x.Attempts > 0 || !p.in.chooser.Crowded(m.index))
+	return m.state.Load() == 0 && p.in.best(w.x, m) && (w.x.Attempts > 0 || !p.in.chooser.Crowded(m.index))
 }
 
 // lookEach is how often it is looked whether the clients of those who wait are still there.
@@ -180,7 +180,7 @@ func (s *shared) serve() {
 	}
 	usable := false
 	for _, m := range set.members {
-		if m.state.Load() == 0 {
+		if m.welcomes(clock.Now()) {
 			usable = true
 			s.fill(set, m)
 		}
@@ -222,7 +222,7 @@ func (s *shared) offer(t *Target, c *conn) bool {
 		return false
 	}
 	m := set.of[t]
-	return m != nil && m.state.Load() == 0 && s.queue.Offer(clock.Now(), place{set, m, c})
+	return m != nil && m.welcomes(clock.Now()) && s.queue.Offer(clock.Now(), place{set, m, c})
 }
 
 // freed gives what has become free at t to those who wait.
@@ -237,7 +237,7 @@ func (s *shared) give(t *Target) {
 	if set == nil {
 		return
 	}
-	if m := set.of[t]; m != nil && m.state.Load() == 0 {
+	if m := set.of[t]; m != nil && m.welcomes(clock.Now()) {
 		s.fill(set, m)
 	}
 }

@@ -35,6 +35,7 @@ type process struct {
 
 	conf       atomic.Pointer[settings] // of the running generation
 	draining   atomic.Bool
+	readiness  readiness
 	drainAsked chan struct{}  // holds at most one wish
 	reloading  atomic.Int32   // reloads that run or wait
 	background sync.WaitGroup // reloads and the watchdog
@@ -44,6 +45,7 @@ type process struct {
 // settings are what the process itself takes from a configuration.
 type settings struct {
 	drainTimeout time.Duration
+	readyAfter   time.Duration
 	trusted      []netip.Prefix
 	proxied      map[string]bool // listeners, by name, that expect a PROXY header of the trusted
 }
@@ -57,8 +59,8 @@ var processors = sync.OnceValue(func() int {
 })
 
 func newProcess(stderr io.Writer, s source, inherited []*os.File) *process {
-	p := &process{source: s, inherited: inherited, drainAsked: make(chan struct{}, 1),
-		stop: make(chan struct{})}
+	p := &process{source: s, inherited: inherited, drainAsked: make(chan struct{}, 1), stop: make(chan struct{}),
+		readiness: readiness{begun: time.Now()}}
 	p.log = slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: &p.level}))
 	slog.SetDefault(p.log)
 	p.files.raise()
@@ -91,7 +93,7 @@ func (p *process) build(h *edge.Host) *edge.Instance {
 			p.use(conf)
 			p.admin.use(conf.Admin.Address, socket, admin.Options{
 				Registry: p.registry, Current: &p.current, Status: p.live.Status, Handlers: p.live.Handlers,
-				Reload: p.reload, Drain: p.askDrain, Ready: p.ready, Hosts: api.Hosts, Log: p.log,
+				Reload: p.reload, Drain: p.askDrain, Unready: p.unready, Hosts: api.Hosts, Log: p.log,
 			})
 		},
 		Close: func() {
@@ -111,8 +113,8 @@ func adminKeys(h *edge.Host) (keys admin.Config) {
 // use makes conf the process's settings.
 func (p *process) use(conf *config.Config) {
 	_ = p.level.UnmarshalText([]byte(conf.Log.Level)) // one of four names, config has seen to it
-	s := &settings{drainTimeout: conf.Server.DrainTimeout, trusted: conf.Server.TrustedProxies,
-		proxied: make(map[string]bool)}
+	s := &settings{drainTimeout: conf.Server.DrainTimeout, readyAfter: conf.Server.ReadyAfter,
+		trusted: conf.Server.TrustedProxies, proxied: make(map[string]bool)}
 	for i := range conf.Listeners {
 		if l := &conf.Listeners[i]; l.ProxyProtocol {
 			s.proxied[l.Name] = true
@@ -132,7 +134,9 @@ func (p *process) announce() {
 	}
 	p.log.Info("serving", "generation", p.current.Load().ID, "admin", p.admin.address(), "version", version)
 	p.warnIdleSockets()
-	p.notify("READY=1\nSTATUS=" + p.statusLine())
+	if why := p.unready(); why != "" {
+		p.background.Go(func() { p.becomeReady(why) })
+	}
 	p.background.Go(p.watchdog)
 	p.background.Go(func() { giveBack(p.stop) })
 }
@@ -151,12 +155,14 @@ func (p *process) hangup() {
 }
 
 // reload loads the configuration and keeps the service manager informed: it waits for the READY that comes
-// when the last of several reloads is through.
+// when the last of several reloads is through. Before the process was ready once it is told of none.
 func (p *process) reload() ([]string, error) {
 	p.reloading.Add(1)
-	p.notify("RELOADING=1\nMONOTONIC_USEC=" + monotonic())
+	if p.wasTold() {
+		p.notify("RELOADING=1\nMONOTONIC_USEC=" + monotonic())
+	}
 	changes, err := p.live.Load()
-	if p.reloading.Add(-1) == 0 && !p.draining.Load() {
+	if p.reloading.Add(-1) == 0 && !p.draining.Load() && p.wasTold() {
 		state := p.statusLine()
 		if err != nil {
 			state += "; the last reload was refused"
@@ -165,9 +171,6 @@ func (p *process) reload() ([]string, error) {
 	}
 	return changes, err
 }
-
-// ready tells whether new requests are welcome.
-func (p *process) ready() bool { return p.current.Load() != nil && !p.draining.Load() }
 
 func (p *process) askDrain() {
 	p.draining.Store(true) // at once, so that /readyz answers 503 from now on

@@ -133,22 +133,22 @@ func (p *site) want(method, path string, status int, body string, fields ...stri
 }
 
 func TestHealthAndReadiness(t *testing.T) {
-	ready := true
+	why := ""
 	var mu sync.Mutex
 	current := &edge.Current{}
-	p := open(t, Options{Current: current, Ready: func() bool {
+	p := open(t, Options{Current: current, Unready: func() string {
 		mu.Lock()
 		defer mu.Unlock()
-		return ready
+		return why
 	}})
 	p.want("GET", "/healthz", 200, "ok\n")
 	p.want("GET", "/readyz", 503, "no configuration")
 	current.Swap(edge.NewGeneration(1, func() {}))
 	p.want("GET", "/readyz", 200, "ready\n")
 	mu.Lock()
-	ready = false
+	why = "nobody is there"
 	mu.Unlock()
-	p.want("GET", "/readyz", 503, "draining")
+	p.want("GET", "/readyz", 503, "not ready: nobody is there\n")
 	p.want("GET", "/healthz", 200, "ok\n")
 }
 

@@ -65,14 +65,20 @@ func profiles() fasthttp.RequestHandler {
 func healthz(ctx *fasthttp.RequestCtx) { plain(ctx, fasthttp.StatusOK, "ok") }
 
 func (s *Server) readyz(ctx *fasthttp.RequestCtx) {
+	why := ""
 	switch {
 	case s.o.Current.Load() == nil:
-		plain(ctx, fasthttp.StatusServiceUnavailable, "not ready: no configuration is being served yet")
-	case s.draining.Load() || s.o.Ready != nil && !s.o.Ready():
-		plain(ctx, fasthttp.StatusServiceUnavailable, "not ready: draining")
-	default:
-		plain(ctx, fasthttp.StatusOK, "ready")
+		why = "no configuration is being served yet"
+	case s.draining.Load():
+		why = "draining"
+	case s.o.Unready != nil:
+		why = s.o.Unready()
 	}
+	if why != "" {
+		plain(ctx, fasthttp.StatusServiceUnavailable, "not ready: "+why)
+		return
+	}
+	plain(ctx, fasthttp.StatusOK, "ready")
 }
 
 // metrics writes while it reads: with 10,000 routes the text has many megabytes. An HTTP/1.0 client cannot be

@@ -32,8 +32,9 @@ type Options struct {
 	Drain func()
 	// Status returns what /status shows; it is marshalled to JSON.
 	Status func() any
-	// Ready tells whether the process takes new requests; nil: as soon as there is a generation.
-	Ready func() bool
+	// Unready says why the process should get no new requests; "": it may. nil: it may as soon as there is a
+	// generation.
+	Unready func() string
 	// Handlers returns the endpoints that features of the running generation lend; it is called for each
 	// request to one of them and should return the same slice as long as nothing has changed.
 	Handlers func() []edge.AdminHandler

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,6 +9,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync/atomic"
+
+	"github.com/penstock-edge/penstock/edge/lib/filewatch"
 )
 
 // ClientTLS is a sub-table that says how a server of somebody else is spoken to over TLS.
@@ -21,7 +25,15 @@ type ClientTLS struct {
 	// InsecureSkipVerify takes any certificate: only for servers that cannot be given a proper one.
 	InsecureSkipVerify bool `toml:"insecure_skip_verify" default:"false"`
 
-	base *tls.Config
+	protocols []string
+	files     *filewatch.Files
+	current   atomic.Pointer[clientTLS] // nil before Load
+}
+
+// clientTLS is what the files of a ClientTLS hold at one time.
+type clientTLS struct {
+	conf *tls.Config
+	sum  [sha256.Size]byte // of the files
 }
 
 // Load reads the files that the sub-table names; sub is where mistakes are recorded. It does nothing when TLS
@@ -30,45 +42,110 @@ func (s *ClientTLS) Load(sub *Table, protocols ...string) {
 	if !s.Enabled {
 		return
 	}
-	s.base = &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: protocols,
-		InsecureSkipVerify: s.InsecureSkipVerify, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
-	if s.MinVersion == "1.3" {
-		s.base.MinVersion = tls.VersionTLS13
-	}
-	if s.CA != "" {
-		pem, err := os.ReadFile(s.CA)
-		if err != nil {
-			sub.Errorf("ca", "cannot read the certificates of the authorities: %s", err)
-			return
-		}
-		s.base.RootCAs = x509.NewCertPool()
-		if !s.base.RootCAs.AppendCertsFromPEM(pem) {
-			sub.Errorf("ca", "%q holds no certificate in PEM form", s.CA)
-		}
-	}
 	if (s.Cert == "") != (s.Key == "") {
 		sub.Errorf("cert", "cert and key go together")
 		return
 	}
-	if s.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(s.Cert, s.Key)
-		if err != nil {
-			sub.Errorf("cert", "cannot load certificate %q with key %q: %s", s.Cert, s.Key, err)
-			return
-		}
-		s.base.Certificates = []tls.Certificate{pair}
+	s.protocols = protocols
+	s.files = filewatch.New(s.names()...)
+	now, key, err := s.read()
+	if err != nil {
+		sub.Errorf(key, "%s", err)
+		return
 	}
+	s.current.Store(now)
 }
 
-// For returns the configuration for one server, whose name is that of its address where none is set. It must
-// be enabled and loaded without a mistake.
+// names returns the files, in an order that does not change.
+func (s *ClientTLS) names() (names []string) {
+	for _, name := range []string{s.CA, s.Cert, s.Key} {
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// read takes in all files, or none: the error is that of the file named by key.
+func (s *ClientTLS) read() (now *clientTLS, key string, err error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: s.protocols,
+		InsecureSkipVerify: s.InsecureSkipVerify, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
+	if s.MinVersion == "1.3" {
+		c.MinVersion = tls.VersionTLS13
+	}
+	var all []byte
+	if s.CA != "" {
+		pem, err := os.ReadFile(s.CA)
+		if err != nil {
+			return nil, "ca", fmt.Errorf("cannot read the certificates of the authorities: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, "ca", fmt.Errorf("%q holds no certificate in PEM form", s.CA)
+		}
+		all = append(all, pem...)
+	}
+	if s.Cert != "" {
+		cert, err := os.ReadFile(s.Cert)
+		key, err2 := os.ReadFile(s.Key)
+		var pair tls.Certificate
+		if err = cmp.Or(err, err2); err == nil {
+			pair, err = tls.X509KeyPair(cert, key)
+		}
+		if err != nil {
+			return nil, "cert", fmt.Errorf("cannot load certificate %q with key %q: %w", s.Cert, s.Key, err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+		all = append(append(append(all, 0), cert...), key...)
+	}
+	return &clientTLS{c, sha256.Sum256(all)}, "", nil
+}
+
+// Renew reads the files again when one of them has changed; it reports whether other content is in use from
+// now on. On an error what was read before stays, and the same files are not read again. One goroutine at a
+// time may call it.
+func (s *ClientTLS) Renew() (changed bool, err error) {
+	before := s.current.Load()
+	if before == nil || !s.files.Changed() {
+		return false, nil
+	}
+	now, _, err := s.read()
+	if err != nil || now.sum == before.sum {
+		return false, err
+	}
+	s.current.Store(now)
+	return true, nil
+}
+
+// Renewable reports whether there are files that may change.
+func (s *ClientTLS) Renewable() bool { return s.Enabled && len(s.names()) > 0 }
+
+// Sum tells the contents of the files in use apart; the zero value: TLS is not enabled.
+func (s *ClientTLS) Sum() [sha256.Size]byte {
+	if now := s.current.Load(); now != nil {
+		return now.sum
+	}
+	return [sha256.Size]byte{}
+}
+
+// For returns the configuration for one server, whose name is that of its address where none is set, as the
+// files are now. It must be enabled and loaded without a mistake.
 func (s *ClientTLS) For(address string) *tls.Config {
-	c := s.base.Clone()
+	c := s.current.Load().conf.Clone()
 	c.ServerName = s.ServerName
 	if c.ServerName == "" {
 		c.ServerName, _, _ = net.SplitHostPort(address) // checked at load; a unix socket has no host
 	}
 	return c
+}
+
+// Identity tells settings apart, files by name.
+func (s *ClientTLS) Identity() string {
+	if !s.Enabled {
+		return "plain"
+	}
+	return fmt.Sprintf("%q %q %v %q", s.ServerName, s.MinVersion, s.InsecureSkipVerify,
+		[]string{s.CA, s.Cert, s.Key})
 }
 
 // Fingerprint tells settings apart, files by content.

@@ -22,6 +22,11 @@ type Server struct {
 	DrainTimeout time.Duration `toml:"drain_timeout" default:"30s" max:"24h"`
 	// Whose X-Forwarded-* fields and PROXY header are believed.
 	TrustedProxies []netip.Prefix `toml:"trusted_proxies"`
+	// ReadyAfter is how long the process waits at most, from its start, for what it should have before it is
+	// ready.
+	ReadyAfter time.Duration `toml:"ready_after" default:"10s" max:"1h"`
+	// StateDir is where the last good targets and the like are kept over restarts; "": nowhere.
+	StateDir string `toml:"state_dir"`
 
 	Table *Table `toml:"-"` // for the owners of further keys; never nil
 }

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// order purges what selectors as "name=value" say, the values as they are, and returns the answer.
-func (g *gateway) order(selectors ...string) (status int, kind, body string) {
+// purges purges what selectors as "name=value" say, the values as they are, and returns the answer.
+func (g *gateway) purges(selectors ...string) (status int, kind, body string) {
 	g.t.Helper()
 	q := url.Values{}
 	for _, s := range selectors {
@@ -73,7 +73,7 @@ func TestCachePurgeForms(t *testing.T) {
 				get(target)
 			}
 			for round, n := range []int{want, 0} { // what has gone does not go again
-				if status, kind, body := g.order(selectors...); status != 200 || kind != "application/json" ||
+				if status, kind, body := g.purges(selectors...); status != 200 || kind != "application/json" ||
 					body != fmt.Sprintf("{\"purged\": %d}\n", n) {
 					t.Errorf("disk %v, %q, round %d: %d %s %s, want %d", disk, selectors, round, status, kind, body, n)
 				}
@@ -159,7 +159,7 @@ func TestCachePurgeRefused(t *testing.T) {
 	g.ask("GET", "/x", "Host: h.example")
 	f := func(why string, selectors ...string) {
 		t.Helper()
-		status, kind, body := g.order(selectors...)
+		status, kind, body := g.purges(selectors...)
 		var p struct {
 			Status              int
 			Detail, Code, Title string

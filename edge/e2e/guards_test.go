@@ -267,7 +267,7 @@ func TestConcurrencyQueue(t *testing.T) {
 func TestAdmission(t *testing.T) {
 	t.Parallel()
 	o := newMoody(t)
-	o.status.Store(429)
+	o.status.Store(503)
 	g := start(t, poolOf(quoted(o.addr), "[pool.app.admission]\nwindow = \"1s\"\nmin_requests = 10\n"))
 	c := dialRaw(t, g.addr)
 	eventually(t, "some are refused here", func() bool {

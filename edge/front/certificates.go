@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/filewatch"
 )
 
 var bg = context.Background()
@@ -21,9 +22,9 @@ var bg = context.Background()
 // has changed in size, time or identity; that sees symlinks swapped above them too. A pair that cannot be
 // read any more leaves the one before in use.
 type certificates struct {
-	files []config.Certificate
-	seen  []os.FileInfo // what the files were when they were last read; two a pair
-	table atomic.Pointer[certTable]
+	files   []config.Certificate
+	watched *filewatch.Files
+	table   atomic.Pointer[certTable]
 }
 
 // certTable finds a certificate by server name.
@@ -37,7 +38,7 @@ const checkEvery = time.Second
 
 func loadCertificates(conf *config.Listener) *certificates {
 	c := &certificates{files: conf.Certificates}
-	c.seen = c.stat()
+	c.watched = c.look()
 	t := &certTable{byName: make(map[string][]*tls.Certificate)}
 	for _, f := range c.files {
 		if err := t.read(f); err != nil {
@@ -136,47 +137,24 @@ func (c *certificates) watch(stop <-chan struct{}) {
 
 // check reads the files again if one has changed.
 func (c *certificates) check() {
-	now := c.stat()
-	if sameFiles(now, c.seen) {
+	if !c.watched.Changed() {
 		return
 	}
 	t, err := readTable(c.files)
 	if err != nil {
 		// The pair may be half written: the next tick looks again, and says so once a change.
 		slog.Error("certificate not replaced; the one before stays in use", "error", err)
-		c.seen = now
 		return
 	}
-	c.seen = now
 	c.table.Store(t)
 	slog.Info("certificates replaced", "pairs", len(c.files), "first", c.files[0].Cert)
 }
 
-func (c *certificates) stat() []os.FileInfo {
-	infos := make([]os.FileInfo, 0, 2*len(c.files))
+// look returns the files as they are now, two a pair.
+func (c *certificates) look() *filewatch.Files {
+	var names []string
 	for _, f := range c.files {
-		for _, name := range []string{f.Cert, f.Key} {
-			info, err := os.Stat(name)
-			if err != nil {
-				info = nil // a missing file differs from one that is there
-			}
-			infos = append(infos, info)
-		}
+		names = append(names, f.Cert, f.Key)
 	}
-	return infos
-}
-
-func sameFiles(a, b []os.FileInfo) bool {
-	for i := range a {
-		if (a[i] == nil) != (b[i] == nil) {
-			return false
-		}
-		if a[i] == nil {
-			continue
-		}
-		if !os.SameFile(a[i], b[i]) || a[i].Size() != b[i].Size() || !a[i].ModTime().Equal(b[i].ModTime()) {
-			return false
-		}
-	}
-	return true
+	return filewatch.New(names...)
 }

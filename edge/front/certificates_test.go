@@ -83,7 +83,7 @@ func load(t *testing.T, files ...config.Certificate) *certificates {
 		t.Fatal(err)
 	}
 	c := &certificates{files: files}
-	c.seen = c.stat()
+	c.watched = c.look()
 	c.table.Store(table)
 	return c
 }

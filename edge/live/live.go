@@ -10,6 +10,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/penstock-edge/penstock/edge"
@@ -253,6 +254,23 @@ func (l *Live) withRunning(f func(*running)) {
 	if r := l.find(g); r != nil {
 		f(r)
 	}
+}
+
+// Unready returns what the features of the running generation say against its getting requests yet; "":
+// nothing.
+func (l *Live) Unready() string {
+	var all []string
+	l.withRunning(func(r *running) {
+		for _, p := range r.built.instances {
+			if p.Unready == nil {
+				continue
+			}
+			if why := p.Unready(); why != "" {
+				all = append(all, why)
+			}
+		}
+	})
+	return strings.Join(all, "; ")
 }
 
 func (l *Live) find(g *edge.Generation) *running {

@@ -28,7 +28,7 @@ const (
 // as long as it keeps the policy, and should pad InFlight to a cache line of its own.
 type Target struct {
 	Name     string         // identity for consistent_hash, which wants it unique; others ignore it
-	Weight   int32          // 1 to MaxWeight
+	Weight   int32          // 0 to MaxWeight; 0: never picked
 	Backup   bool           // true: only for when no other target can be picked
 	InFlight *atomic.Int64  // requests running now, without the one being picked
 	State    *atomic.Uint32 // 0: usable; anything else: never picked
@@ -108,8 +108,8 @@ func builder(kind string) func(group, uint64) Policy {
 
 func (t *Target) validate() error {
 	switch {
-	case t.Weight < 1 || t.Weight > MaxWeight:
-		return fmt.Errorf("weight %d is not within 1 to %d", t.Weight, MaxWeight)
+	case t.Weight < 0 || t.Weight > MaxWeight:
+		return fmt.Errorf("weight %d is not within 0 to %d", t.Weight, MaxWeight)
 	case t.InFlight == nil:
 		return errors.New("its InFlight is nil")
 	case t.State == nil:
@@ -136,7 +136,7 @@ func checkUnique(targets []Target) error {
 type Chooser struct {
 	zone     Policy           // over the ordinary targets of the own zone; nil: there is no choice of zones
 	levels   []Policy         // 0 to 2, none over an empty group
-	states   []*atomic.Uint32 // by index, for the avoided target, which is the last resort
+	states   []*atomic.Uint32 // by index, for the avoided target, which is the last resort; nil: of weight 0
 	ramps    []*atomic.Uint32 // by index
 	backups  []bool           // by index
 	hashed   bool             // the key decides
@@ -150,7 +150,10 @@ func newChooser(targets []Target, seed uint64, build func(group, uint64) Policy)
 	warm := new(atomic.Uint32)
 	for i := range targets {
 		t := &targets[i]
-		c.states[i], c.ramps[i], c.backups[i] = t.State, cmp.Or(t.Ramp, warm), t.Backup
+		c.ramps[i], c.backups[i] = cmp.Or(t.Ramp, warm), t.Backup
+		if t.Weight > 0 {
+			c.states[i] = t.State
+		}
 	}
 	ordinary := func(t *Target) bool { return !t.Backup }
 	backup := func(t *Target) bool { return t.Backup }
@@ -237,7 +240,7 @@ func (c *Chooser) pick(key uint64, avoid int) int {
 			return i
 		}
 	}
-	if avoid >= 0 && avoid < len(c.states) && c.states[avoid].Load() == 0 {
+	if avoid >= 0 && avoid < len(c.states) && c.states[avoid] != nil && c.states[avoid].Load() == 0 {
 		return avoid
 	}
 	return -1

@@ -74,7 +74,7 @@ func (r *rig) allowed(avoid int) []int {
 	var tiers [3][]int // ordinary, backup, avoided
 	for i := range r.targets {
 		switch t := &r.targets[i]; {
-		case t.State.Load() != 0:
+		case t.State.Load() != 0 || t.Weight == 0:
 		case i == avoid:
 			tiers[2] = append(tiers[2], i)
 		case t.Backup:
@@ -97,7 +97,7 @@ func randomRig(rng *rand.Rand) *rig {
 	share := rng.Float64()
 	for i := range r.targets {
 		t := &r.targets[i]
-		t.Weight = 1 + rng.Int32N(1+rng.Int32N(50))
+		t.Weight = rng.Int32N(1 + rng.Int32N(50))
 		t.Backup = rng.Float64() < 0.2
 		t.InFlight.Store(rng.Int64N(1 + rng.Int64N(20)))
 		if rng.Float64() < share {
@@ -155,6 +155,11 @@ func TestPickAvoid(t *testing.T) {
 	f(newRig(1, 1).backup(1).down(0), -1, 1)
 	f(newRig(1, 1).backup(0, 1).down(0), -1, 1)
 	f(newRig(1, 1, 1).backup(1, 2).down(0), 1, 2)
+	f(newRig(0, 1), -1, 1)
+	f(newRig(0, 1), 1, 1) // weight 0 is no better than the target that has just failed
+	f(newRig(0, 1), 0, 1)
+	f(newRig(0, 1).backup(1), -1, 1)
+	f(newRig(0, 0, 0).backup(1), 0, -1)
 }
 
 func TestNewRefuses(t *testing.T) {
@@ -167,7 +172,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 	f("", newRig(1), `unknown balance ""`)
 	f("Random", newRig(1), "want one of round_robin, least_connections, consistent_hash, ewma, random")
-	f("random", newRig(1, 0), `target 1 ("t1"): weight 0 is not within 1 to 65535`)
+	f("random", newRig(1, -1), `target 1 ("t1"): weight -1 is not within 0 to 65535`)
 	f("random", newRig(-5), "weight -5")
 	f("random", newRig(MaxWeight+1), "weight 65536")
 	f("round_robin", newRig(equal(MaxTargets+1)...), "65536 targets are too many")

@@ -30,7 +30,7 @@ func rigOf(in []byte) *rig {
 	r := newRig(equal(min(len(in)/4, 100))...)
 	for i := range r.targets {
 		b, target := in[4*i:], &r.targets[i]
-		target.Weight = max(1, int32(binary.BigEndian.Uint16(b)))
+		target.Weight = int32(binary.BigEndian.Uint16(b))
 		target.Backup = b[2]&1 != 0
 		target.State.Store(uint32(b[2] >> 1 & 3))
 		target.InFlight.Store(int64(b[3]))

@@ -23,13 +23,13 @@ type member struct {
 // group is the ordinary targets of a pool, or its backups.
 type group []member
 
-// newGroup takes the targets that belong to it, in the order given.
+// newGroup takes the targets that belong to it, in the order given, but none of weight 0.
 func newGroup(targets []Target, belongs func(*Target) bool, seed uint64) group {
 	var g group
 	warm := new(atomic.Uint32)
 	for i := range targets {
 		t := &targets[i]
-		if !belongs(t) {
+		if t.Weight == 0 || !belongs(t) {
 			continue
 		}
 		g = append(g, member{

@@ -113,8 +113,35 @@ type consulEntry struct {
 		Address string
 		Port    int
 		Meta    map[string]string
-		Weights struct{ Passing int }
+		Weights struct{ Passing, Warning *int } // nil: Consul's own default of 1
 	}
+	Checks []struct{ Status string }
+}
+
+// weight returns that of an instance which passes all checks, or that of one which warns, as its checks are.
+func (e *consulEntry) weight() int32 {
+	of := e.Service.Weights.Passing
+	if e.warns() {
+		of = e.Service.Weights.Warning
+	}
+	if of == nil {
+		return 1
+	}
+	return int32(min(max(*of, 0), maxWeight))
+}
+
+// warns reports whether the worst of the checks is a warning.
+func (e *consulEntry) warns() bool {
+	warning := false
+	for _, c := range e.Checks {
+		switch c.Status {
+		case "warning":
+			warning = true
+		case "critical":
+			return false
+		}
+	}
+	return warning
 }
 
 func targetsOf(entries []consulEntry) *answer {
@@ -130,7 +157,7 @@ func targetsOf(entries []consulEntry) *answer {
 		}
 		a.add(Endpoint{
 			Address: net.JoinHostPort(host, strconv.Itoa(e.Service.Port)),
-			Weight:  int32(min(max(e.Service.Weights.Passing, 1), maxWeight)),
+			Weight:  e.weight(),
 			Zone:    zone,
 		})
 	}

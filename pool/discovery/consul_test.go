@@ -121,6 +121,15 @@ func TestConsul(t *testing.T) {
 	l.failsOnce("cannot read the answer")
 	a.set("10", oneInstance, 307)
 	l.failsOnce("status 307")
+	a.set("11", `[
+		{"Service": {"Address": "10.0.0.1", "Port": 80, "Weights": {"Passing": 0, "Warning": 7}}, "Checks": [{"Status": "passing"}]},
+		{"Service": {"Address": "10.0.0.2", "Port": 80, "Weights": {"Passing": 5, "Warning": 0}},
+		 "Checks": [{"Status": "passing"}, {"Status": "warning"}]},
+		{"Service": {"Address": "10.0.0.3", "Port": 80, "Weights": {"Passing": 5, "Warning": 0}},
+		 "Checks": [{"Status": "critical"}, {"Status": "warning"}]},
+		{"Service": {"Address": "10.0.0.4", "Port": 80, "Weights": {}}},
+		{"Service": {"Address": "10.0.0.5", "Port": 80, "Weights": null}}]`, 200)
+	l.wants("10.0.0.1:80*0 10.0.0.2:80*0 10.0.0.3:80*5 10.0.0.4:80 10.0.0.5:80")
 }
 
 // TestConsulIndex: an index that goes back is not waited on, and a wait that ends with nothing new tells nothing.

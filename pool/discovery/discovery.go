@@ -18,10 +18,12 @@ import (
 
 // Endpoint is one target that a source has found.
 type Endpoint struct {
-	Address string // host:port, the host an IP in its canonical form or a name; from a file also unix:/path
-	Weight  int32  // 1 to 65535
-	Zone    string // "" when the source does not say
-	Backup  bool   // asked only when no other target can be
+	// Address is host:port, the host an IP in its canonical form or a name; from a file also unix:/path.
+	Address string `json:"address"`
+	Weight  int32  `json:"weight"`           // 0 to 65535; 0: it takes no new clients
+	Zone    string `json:"zone,omitempty"`   // "" when the source does not say
+	Backup  bool   `json:"backup,omitempty"` // asked only when no other target can be
+	Drain   bool   `json:"drain,omitempty"`  // it takes no new clients
 }
 
 // Source is one place to ask for the targets of a pool.
@@ -79,7 +81,7 @@ func (a *answer) add(e Endpoint) {
 		return
 	}
 	e.Address = address
-	e.Weight = min(max(e.Weight, 1), maxWeight)
+	e.Weight = min(max(e.Weight, 0), maxWeight)
 	if !isZone(e.Zone) {
 		e.Zone = ""
 	}
@@ -98,7 +100,7 @@ func (a *answer) drop(why error) {
 func (a *answer) set() ([]Endpoint, error) {
 	slices.SortFunc(a.list, func(x, y Endpoint) int {
 		return cmp.Or(cmp.Compare(x.Address, y.Address), order(x.Backup, y.Backup), cmp.Compare(y.Weight, x.Weight),
-			cmp.Compare(x.Zone, y.Zone))
+			order(x.Drain, y.Drain), cmp.Compare(x.Zone, y.Zone))
 	})
 	a.list = slices.CompactFunc(a.list, func(x, y Endpoint) bool { return x.Address == y.Address })
 	switch {

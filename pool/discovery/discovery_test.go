@@ -53,9 +53,9 @@ func TestSet(t *testing.T) {
 	f("the answer is empty: there is no target in it")
 	f(`the answer is empty: there is no target in it that can be used, 2 cannot: "x" is not host:port`,
 		Endpoint{Address: "x"}, Endpoint{Address: ":9"})
-	f("a:1 b:1", Endpoint{Address: "b:1"}, Endpoint{Address: "x"}, Endpoint{Address: "a:1"})
-	f("a:1*65535 b:1", Endpoint{Address: "a:1", Weight: 1 << 30}, Endpoint{Address: "b:1", Weight: -1})
-	f("a:1/z b:1", Endpoint{Address: "a:1", Zone: "z"}, Endpoint{Address: "b:1", Zone: "z\n"})
+	f("a:1 b:1", Endpoint{Address: "b:1", Weight: 1}, Endpoint{Address: "x"}, Endpoint{Address: "a:1", Weight: 1})
+	f("a:1*65535 b:1*0", Endpoint{Address: "a:1", Weight: 1 << 30}, Endpoint{Address: "b:1", Weight: -1})
+	f("a:1/z b:1", Endpoint{Address: "a:1", Zone: "z", Weight: 1}, Endpoint{Address: "b:1", Zone: "z\n", Weight: 1})
 	f("a:1*3", Endpoint{Address: "a:1", Backup: true, Weight: 9}, Endpoint{Address: "A:1", Weight: 2},
 		Endpoint{Address: "a.:1", Weight: 3})
 }
@@ -106,7 +106,7 @@ func TestRun(t *testing.T) {
 				t.watched(ctx, a)
 				return nil
 			}
-			a.add(Endpoint{Address: step})
+			a.add(Endpoint{Address: step, Weight: 1})
 			return t.set(ctx, a)
 		})
 		const want = "a:1|b:1|down|b:1|the answer is empty: there is no target in it|b:1|down|down|c:1"

@@ -102,7 +102,7 @@ func (l *lookup) findHost(ctx context.Context, name string) (*answer, time.Durat
 	}
 	a := &answer{}
 	for _, ip := range h.addrs {
-		a.add(Endpoint{Address: netip.AddrPortFrom(ip, l.port).String()})
+		a.add(Endpoint{Address: netip.AddrPortFrom(ip, l.port).String(), Weight: 1})
 	}
 	return a, h.ttl, nil
 }

@@ -182,13 +182,16 @@ func TestDNSService(t *testing.T) {
 		"a.u. 0 A 10.0.0.1", "b.u. 0 A 10.0.0.2", "b.u. 0 AAAA fd00::2", "c.u. 0 CNAME d.u.", "d.u. 0 A 10.0.0.4")
 	s := quick(t, "srv:_http._tcp.u", z.address)
 	l := listen(t, s)
-	l.wants("10.0.0.1:8080 10.0.0.2:8081*7 10.0.0.4:80*3! [fd00::2]:8081*7")
+	l.wants("10.0.0.1:8080*0 10.0.0.2:8081*7 10.0.0.4:80*3! [fd00::2]:8081*7")
 	if n := s.(Dropper).Dropped(); n < 2 {
 		t.Errorf("%d dropped", n)
 	}
 	z.hook("b.u.", rcode(dns.RcodeServerFailure)) // its addresses are those known before
 	z.set("_http._tcp.u. 0 SRV 1 1 1 a.u.", "_http._tcp.u. 0 SRV 1 1 2 b.u.", "a.u. 0 A 10.0.0.9")
 	l.wants("10.0.0.2:2 10.0.0.9:1 [fd00::2]:2")
+	z.set("_http._tcp.u. 0 SRV 1 0 1 a.u.", "_http._tcp.u. 0 SRV 1 0 2 b.u.", "_http._tcp.u. 0 SRV 2 0 3 a.u.",
+		"_http._tcp.u. 0 SRV 2 1 4 a.u.", "a.u. 0 A 10.0.0.9") // weights are compared within a priority
+	l.wants("10.0.0.2:2 10.0.0.9:1 10.0.0.9:3*0! 10.0.0.9:4! [fd00::2]:2")
 	z.hook("a.u.", rcode(dns.RcodeRefused))
 	l.fails("name server")
 	z.set("_http._tcp.u. 0 SRV 0 0 0 .")

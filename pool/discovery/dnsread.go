@@ -43,11 +43,26 @@ func services(m *dns.Msg, name string) ([]service, time.Duration) {
 	if len(list) == 0 {
 		return nil, ttl
 	}
+	weighAlike(list)
 	best := slices.MinFunc(list, func(a, b service) int { return cmp.Compare(a.priority, b.priority) }).priority
 	for i := range list {
 		list[i].backup = list[i].priority != best
 	}
 	return list, ttl
+}
+
+// weighAlike gives records a weight where none of their priority has one: RFC 2782 has administrators write 0
+// when there is nothing to choose. Beside greater weights 0 means that the target gets no new clients.
+func weighAlike(list []service) {
+	weighed := map[uint16]bool{} // by priority
+	for i := range list {
+		weighed[list[i].priority] = weighed[list[i].priority] || list[i].weight > 0
+	}
+	for i := range list {
+		if !weighed[list[i].priority] {
+			list[i].weight = 1
+		}
+	}
 }
 
 // additional returns the addresses that came along with the answer.

@@ -192,7 +192,7 @@ func readValue(value []byte) (Endpoint, error) {
 	case len(value) == 0:
 		return Endpoint{}, errors.New("its value is empty")
 	case value[0] != '{':
-		return Endpoint{Address: string(value)}, nil
+		return Endpoint{Address: string(value), Weight: 1}, nil
 	}
 	var v struct {
 		Address string `json:"address"`
@@ -200,11 +200,12 @@ func readValue(value []byte) (Endpoint, error) {
 		Weight  *int32 `json:"weight"`
 		Zone    string `json:"zone"`
 		Backup  bool   `json:"backup"`
+		Drain   bool   `json:"drain"`
 	}
 	if err := json.Unmarshal(value, &v); err != nil {
 		return Endpoint{}, fmt.Errorf("its value cannot be read: %w", err)
 	}
-	e := Endpoint{Address: v.Address, Weight: 1, Zone: v.Zone, Backup: v.Backup}
+	e := Endpoint{Address: v.Address, Weight: 1, Zone: v.Zone, Backup: v.Backup, Drain: v.Drain}
 	if e.Address == "" {
 		e.Address = v.Addr
 	}

@@ -280,7 +280,7 @@ func TestReadValue(t *testing.T) {
 	f := func(value, want string) {
 		t.Helper()
 		e, err := readValue([]byte(value))
-		got := text([]Endpoint{{e.Address, max(e.Weight, 1), e.Zone, e.Backup}})
+		got := text([]Endpoint{e})
 		if err != nil {
 			got = err.Error()
 		}
@@ -293,6 +293,8 @@ func TestReadValue(t *testing.T) {
 	f(`{"Op":0,"Addr":"10.0.0.1:80","Metadata":null}`, "10.0.0.1:80")
 	f(`{"addr":"10.0.0.1:80"}`, "10.0.0.1:80")
 	f(`{}`, "")
+	f(`{"address":"10.0.0.1:80","weight":0}`, "10.0.0.1:80*0")
+	f(`{"address":"10.0.0.1:80","drain":true}`, "10.0.0.1:80-")
 	f("", "its value is empty")
 	f(`{"address":5}`, "its value cannot be read")
 	f(`{"address":"a:1","weight":99999999999}`, "its value cannot be read")

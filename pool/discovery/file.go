@@ -146,7 +146,7 @@ func readTargets(name string, text []byte) (*answer, error) {
 	}
 	seen := map[string]bool{}
 	for _, e := range v.List() {
-		target, ok := readTarget(e)
+		target, disabled, ok := readTarget(e)
 		if !ok {
 			continue
 		}
@@ -155,30 +155,36 @@ func readTargets(name string, text []byte) (*answer, error) {
 			continue
 		}
 		seen[target.Address] = true
-		a.list = append(a.list, target)
+		if !disabled {
+			a.list = append(a.list, target)
+		}
 	}
 	return a, firstMistakes(f.Finish())
 }
 
 type targetTable struct {
 	Address string `toml:"address" required:"true"`
-	Weight  int32  `toml:"weight" default:"1" min:"1" max:"65535"`
+	Weight  int32  `toml:"weight" default:"1" min:"0" max:"65535"`
 	Backup  bool   `toml:"backup" default:"false"`
 	Zone    string `toml:"zone"`
+	// Drain and Disabled are as in a pool: no new clients, and as if it were not listed.
+	Drain    bool `toml:"drain" default:"false"`
+	Disabled bool `toml:"disabled" default:"false"`
 }
 
-func readTarget(v config.Value) (Endpoint, bool) {
+// readTarget reads an element of targets; not ok: it is wrong, and that has been recorded.
+func readTarget(v config.Value) (e Endpoint, disabled, ok bool) {
 	target := targetTable{Weight: 1}
 	if sub := v.Table(); sub != nil {
 		sub.Decode(&target)
 		if target.Address == "" {
-			return Endpoint{}, false // reported
+			return Endpoint{}, false, false // reported
 		}
 	} else if s, ok := v.String(); ok {
 		target.Address = s
 	} else {
 		v.Errorf(`a target is "host:port" or { address = "host:port", weight = 2 }`)
-		return Endpoint{}, false
+		return Endpoint{}, false, false
 	}
 	address, err := fileAddress(target.Address)
 	if err == nil && !isZone(target.Zone) {
@@ -186,9 +192,9 @@ func readTarget(v config.Value) (Endpoint, bool) {
 	}
 	if err != nil {
 		v.Errorf("%s", err)
-		return Endpoint{}, false
+		return Endpoint{}, false, false
 	}
-	return Endpoint{address, target.Weight, target.Zone, target.Backup}, true
+	return Endpoint{address, target.Weight, target.Zone, target.Backup, target.Drain}, target.Disabled, true
 }
 
 // fileAddress is cleanAddress for one who may name a Unix socket too.

@@ -36,7 +36,9 @@ func TestReadTargets(t *testing.T) {
 	f("targets = [\"a:1\",\n\"A:1\"]", `u.toml:2:1: targets[2]: target "a:1" is in the file already; give it a weight instead`)
 	f(`targets = ["unix:a"]`, `u.toml:1:12: targets[1]: target "unix:a" names no socket: want unix:/path`)
 	f(`targets = [{ weight = 2 }]`, `u.toml:1:12: targets[1].address: is required`)
-	f(`targets = [{ address = "a:1", weight = 0 }]`, `u.toml:1:40: targets[1].weight: must be between 1 and 65535, is 0`)
+	f(`targets = [{ address = "a:1", weight = -1 }]`, `u.toml:1:40: targets[1].weight: must be between 0 and 65535, is -1`)
+	f(`targets = [{ address = "a:1", weight = 0 }, { address = "b:1", drain = true }, { address = "c:1", disabled = true }]`,
+		"a:1*0 b:1-")
 	f(`targets = [{ address = "a:1", wait = 0 }]`, `u.toml:1:31: targets[1].wait: unknown key`)
 	f(`targets = [{ address = "a:1", zone = "a b" }]`,
 		`u.toml:1:12: targets[1]: zone "a b" is not letters, digits and signs of ASCII without a space`)

@@ -98,7 +98,7 @@ func (l *listener) next() told {
 }
 
 // wants hears until the set is told that is written as address or address*weight/zone, with a ! behind it
-// for a backup, in words. Sets told before it are a mistake, errors are not.
+// for a backup and a - for one that is drained, in words. Sets told before it are a mistake, errors are not.
 func (l *listener) wants(words string) {
 	l.Helper()
 	for {
@@ -152,6 +152,9 @@ func text(set []Endpoint) string {
 		if e.Backup {
 			words[i] += "!"
 		}
+		if e.Drain {
+			words[i] += "-"
+		}
 	}
 	return strings.Join(words, " ")
 }
@@ -187,7 +190,7 @@ func checkSet(t testing.TB, a *answer) {
 	}
 	for i, e := range set {
 		clean, err := cleanAddress(e.Address)
-		if err != nil || clean != e.Address || e.Weight < 1 || e.Weight > maxWeight || !isZone(e.Zone) {
+		if err != nil || clean != e.Address || e.Weight < 0 || e.Weight > maxWeight || !isZone(e.Zone) {
 			t.Fatalf("%+v: %v", e, err)
 		}
 		if i > 0 && set[i-1].Address == e.Address {

@@ -34,7 +34,7 @@ func TestReadme(t *testing.T) {
 	}
 	_, example, _ = strings.Cut(string(readme), "```\ntargets")
 	example, _, _ = strings.Cut(example, "```")
-	if a, err := readTargets("README.md", []byte("targets"+example)); err != nil || len(a.list) != 3 {
+	if a, err := readTargets("README.md", []byte("targets"+example)); err != nil || len(a.list) != 4 {
 		t.Error(a, err)
 	}
 }

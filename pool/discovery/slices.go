@@ -94,7 +94,8 @@ func (s *kubeSlice) addTo(a *answer, port, zone string, wanted func(*kubeEndpoin
 		if e.Zone != nil && *e.Zone != "" {
 			in = *e.Zone
 		}
-		a.add(Endpoint{Address: net.JoinHostPort(e.Addresses[0], strconv.FormatInt(number, 10)), Zone: in})
+		address := net.JoinHostPort(e.Addresses[0], strconv.FormatInt(number, 10))
+		a.add(Endpoint{Address: address, Weight: 1, Zone: in})
 	}
 }
 

@@ -15,9 +15,11 @@ import (
 
 // Target is whom to check.
 type Target struct {
-	Address string      // host:port or unix:/path, a good one
-	Host    string      // what Host says when the configuration does not; "": the address, or localhost
-	TLS     *tls.Config // nil: plain; it is copied, and ALPN and an absent ServerName are filled in
+	Address string // host:port or unix:/path, a good one
+	Host    string // what Host says when the configuration does not; "": the address, or localhost
+	// TLS returns the settings for one check; ALPN and an absent ServerName are filled in, in a copy. nil:
+	// plain.
+	TLS func() *tls.Config
 	// Dial connects to the target, without TLS, and must end with its context; nil: Address is dialled. It
 	// is not used when the configuration sends checks to another port.
 	Dial func(ctx context.Context) (net.Conn, error)
@@ -27,7 +29,8 @@ type Target struct {
 type Checker struct {
 	conf    *Config
 	host    string
-	tls     *tls.Config // nil: plain
+	name    string             // of the target, for TLS
+	tls     func() *tls.Config // nil: plain
 	dial    func(ctx context.Context) (net.Conn, error)
 	request []byte // http: all of it; grpc: the framed message
 }
@@ -47,12 +50,9 @@ func NewChecker(c *Config, to Target) *Checker {
 		}
 		address = net.JoinHostPort(name, port)
 	}
-	h := &Checker{conf: c, host: cmp.Or(c.Host, to.Host, host), dial: to.Dial}
+	h := &Checker{conf: c, host: cmp.Or(c.Host, to.Host, host), name: name, tls: to.TLS, dial: to.Dial}
 	if to.Dial == nil || c.Port != 0 {
 		h.dial = dialer(c, address)
-	}
-	if to.TLS != nil {
-		h.tls = clientTLS(to.TLS, c.Kind, name)
 	}
 	switch c.Kind {
 	case "http":
@@ -117,7 +117,7 @@ func (h *Checker) check(ctx context.Context) error {
 	defer stop()
 	nc := raw
 	if h.tls != nil {
-		client := tls.Client(raw, h.tls)
+		client := tls.Client(raw, clientTLS(h.tls(), h.conf.Kind, h.name))
 		if err := client.HandshakeContext(ctx); err != nil {
 			return h.failed(ctx, "TLS handshake", "TLS handshake failed: ", err)
 		}

@@ -17,6 +17,9 @@ type AdmissionConfig struct {
 	K           float64       `toml:"k" default:"2" min:"1.1" max:"10"`
 	Window      time.Duration `toml:"window" default:"30s" min:"1s" max:"10m"`
 	MinRequests int           `toml:"min_requests" default:"20" min:"1" max:"1000000"` // in the window
+	// Status lists the statuses by which the upstream refuses, as in "429,500-503". Failures without an answer
+	// count besides.
+	Status string `toml:"status" default:"503"`
 	// MaxPercent is refused at most: some always pass, so that a recovery is seen.
 	MaxPercent int `toml:"max_percent" default:"90" min:"1" max:"99"`
 }

@@ -1,0 +1,164 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// mutual is an origin over TLS that wants a certificate of its clients, and says whose it got.
+type mutual struct {
+	addr  string
+	conns atomic.Int64 // connections that a request came on
+
+	mu   sync.Mutex
+	pair *pair // what it shows
+}
+
+func newMutual(t testing.TB, clients *authority, p *pair) *mutual {
+	t.Helper()
+	o := &mutual{pair: p}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.addr = l.Addr().String()
+	conf := &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients.pool,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			c := o.pair.tls()
+			return &c, nil
+		}}
+	s := &http.Server{ErrorLog: quietLog(), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/close" {
+			w.Header().Set("Connection", "close")
+		}
+		_, _ = w.Write([]byte(r.TLS.PeerCertificates[0].Subject.CommonName)) // the client tells of a failure
+	}), ConnState: func(_ net.Conn, s http.ConnState) {
+		if s == http.StateActive {
+			o.conns.Add(1)
+		}
+	}}
+	go s.Serve(tls.NewListener(l, conf))
+	t.Cleanup(func() { s.Close() })
+	return o
+}
+
+func (o *mutual) show(p *pair) {
+	o.mu.Lock()
+	o.pair = p
+	o.mu.Unlock()
+}
+
+// TestTargetCertificatesRenewed: what the gateway shows to targets, and whom it trusts there, is read again when the
+// files change: new connections and checks have it, a broken file changes nothing, and no request fails meanwhile.
+func TestTargetCertificatesRenewed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	clients, first, second := newAuthority(t, "clients"), newAuthority(t, "first"), newAuthority(t, "second")
+	cert, key := clients.write(dir, "gateway", clients.issue(false, "one"))
+	ca := filepath.Join(dir, "ca.pem")
+	first.save(ca, "CERTIFICATE", first.cert.Raw)
+	o := newMutual(t, clients, first.issue(false, "127.0.0.1"))
+	g := start(t, poolOf(quoted(o.addr), `health = { path = "/healthz", interval = "50ms", unhealthy_interval = "50ms" }
+[pool.app.tls]
+enabled = true
+ca = "`+ca+`"
+cert = "`+cert+`"
+key = "`+key+`"
+`))
+	stop, failed := make(chan struct{}), atomic.Int64{}
+	var wg sync.WaitGroup
+	for i := range 4 {
+		c := dialRaw(t, g.addr)
+		path := []string{"/close", "/stay", "/stay", "/stay"}[i]
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if a := c.get(path); a.StatusCode != 200 {
+					failed.Add(1)
+				}
+			}
+		})
+	}
+	c := dialRaw(t, g.addr)
+	shown := func(path string) string { return c.get(path).body }
+	if got := shown("/close"); got != "one" {
+		t.Fatalf("at first the target sees %q", got)
+	}
+	const errors = `penstock_upstream_certificate_reloads_total{pool="app",result="error"}`
+	const complaint = "certificates toward targets not replaced"
+	must(t, os.WriteFile(key, []byte("half a key"), 0o600))
+	g.counted(errors, 1)
+	for range 10 {
+		if got := shown("/close"); got != "one" {
+			t.Fatalf("with a broken key the target sees %q", got)
+		}
+	}
+	before := o.conns.Load()
+	shown("/stay")
+	clients.write(dir, "gateway", clients.issue(false, "two"))
+	eventually(t, "new connections show the new certificate", func() bool { return shown("/close") == "two" })
+	eventually(t, "those of before are given up", func() bool { return shown("/stay") == "two" })
+	if o.conns.Load() == before {
+		t.Error("no new connection was made")
+	}
+	// Between two files of one pair the gateway may look once.
+	if n := strings.Count(g.log.String(), complaint); n < 1 || n > 2 {
+		t.Errorf("the broken file is logged %d times", n)
+	}
+
+	// The target's own authority changes: first both are trusted, then the new one alone.
+	first.save(ca, "CERTIFICATE", first.cert.Raw, second.cert.Raw)
+	const replaced = `penstock_upstream_certificate_reloads_total{pool="app",result="ok"}`
+	ok := g.metric(replaced)
+	if ok < 1 {
+		t.Errorf("%v replacements are counted", ok)
+	}
+	eventually(t, "both are trusted", func() bool { return g.metric(replaced) > ok })
+	o.show(second.issue(false, "127.0.0.1"))
+	first.save(ca, "CERTIFICATE", second.cert.Raw)
+	ok = g.metric(replaced)
+	eventually(t, "the new one alone is trusted", func() bool { return g.metric(replaced) > ok })
+	close(stop)
+	wg.Wait()
+	if n := failed.Load(); n > 0 {
+		t.Errorf("%d requests failed", n)
+	}
+	o.show(first.issue(false, "127.0.0.1"))
+	eventually(t, "checks trust the new one alone, too", func() bool {
+		return dig(g.poolStatus(), "targets", 0, "state") == "unhealthy"
+	})
+	o.show(second.issue(false, "127.0.0.1"))
+	eventually(t, "and find the target back", func() bool {
+		return dig(g.poolStatus(), "targets", 0, "state") == "healthy"
+	})
+
+	// A reload after all that is a reload that changes nothing: connections stay.
+	shown("/stay")
+	shown("/stay")
+	conns := func() float64 { return dig(g.poolStatus(), "targets", 0, "connections").(float64) }
+	if status, text := g.reload(); status != 200 {
+		t.Fatal(text)
+	}
+	if n := conns(); n == 0 {
+		t.Error("a reload has closed the connections")
+	}
+	if got := shown("/stay"); got != "two" {
+		t.Errorf("after a reload the target sees %q", got)
+	}
+	if n := g.metric("penstock_generation"); n != 2 {
+		t.Errorf("generation %v: something has reloaded", n)
+	}
+}

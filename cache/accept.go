@@ -28,7 +28,8 @@ func isPreference(name []byte) bool {
 	return false
 }
 
-// mostPreferences bounds how many elements are brought into order. A list with more stays as it came.
+// mostPreferences bounds how many elements are brought into order. A list with more stays as it came, as
+// does one with a quoted string that has no end.
 const mostPreferences = 64
 
 // preference is an element of a list.
@@ -55,7 +56,11 @@ func normalPreferences(dst []byte, at int) []byte {
 	mid := len(dst)
 	for rest := dst[at:mid:mid]; len(rest) > 0; {
 		var one []byte
-		one, rest = cutOutside(rest, ',')
+		var ended bool
+		one, rest, ended = cutOutside(rest, ',')
+		if !ended {
+			return append(dst[:mid], dst[at:mid]...) // in another place the quoted string would take in what follows
+		}
 		p := preference{from: len(dst)}
 		dst, p.weight = appendPreference(dst, one)
 		if p.to = len(dst); p.to == p.from {
@@ -98,11 +103,11 @@ func insert(list []preference, p preference, text []byte) []preference {
 
 // appendPreference appends an element in normal form and returns its weight.
 func appendPreference(dst, one []byte) (_ []byte, weight int) {
-	value, rest := cutOutside(one, ';')
+	value, rest, _ := cutOutside(one, ';')
 	dst, weight = appendLower(dst, bytes.TrimSpace(value)), 1000
 	for len(rest) > 0 {
 		var param []byte
-		param, rest = cutOutside(rest, ';')
+		param, rest, _ = cutOutside(rest, ';')
 		name, value, has := bytes.Cut(param, equals)
 		if name, value = bytes.TrimSpace(name), bytes.TrimSpace(value); len(name)+len(value) == 0 {
 			continue
@@ -155,8 +160,9 @@ func appendWeight(dst []byte, thousandths int) []byte {
 	return bytes.TrimRight(dst, "0")
 }
 
-// cutOutside cuts b at the first sep that is not in a quoted string.
-func cutOutside(b []byte, sep byte) (before, after []byte) {
+// cutOutside cuts b at the first sep that is not in a quoted string. ended tells that such a string has
+// an end.
+func cutOutside(b []byte, sep byte) (before, after []byte, ended bool) {
 	quoted := false
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {
@@ -165,10 +171,10 @@ func cutOutside(b []byte, sep byte) (before, after []byte) {
 		case c == '"':
 			quoted = !quoted
 		case c == sep && !quoted:
-			return b[:i], b[i+1:]
+			return b[:i], b[i+1:], true
 		}
 	}
-	return b, nil
+	return b, nil, !quoted
 }
 
 func appendLower(dst, b []byte) []byte {

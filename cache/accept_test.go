@@ -31,7 +31,7 @@ func TestPreferences(t *testing.T) {
 	f("a, b, c;q=0.9, d;q=0.05, e;q=0.001, f;q=0", "f;q=0.0,e;q=0.001,d;q=0.050,c;q=0.9,b,a")
 	f("text/html;level=1, text/html;q=0.4, */*;q=0.1", "*/*;q=0.1, TEXT/html;q=0.4", "text/HTML;Level=1")
 	f(`a/b;x="1, \"2;q=0\""`, `A/b;x="1, \"2;q=0\"";q=1`)
-	f(`a/b;x="1, 2`, `A/b;x="1, 2`)
+	f(`A/b;q=1, a/b;x="1, 2`, `A/b;q=1, a/b;x="1, 2`)
 	f("a;q=1.1, a;q=x, b", "b,a;q=x,a;q=1.1")
 	many := strings.Repeat("a, ", mostPreferences) + "B"
 	f("a, b", many)

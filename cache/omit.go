@@ -45,8 +45,9 @@ var omissions = []omission{
 		"switch servers and frameworks to sources, other pages or empty ones"},
 }
 
-// sent are fields of these kinds that a fetch sends on all the same: the key has what they say.
-var sent = []string{"X-Forwarded-Proto", "X-Forwarded-Host"}
+// sent are fields of these kinds that a fetch sends on all the same: the key has what the first two say, and
+// of the last one a fetch says no more than who asks (nameClient).
+var sent = []string{"X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-For"}
 
 // vital are fields that are read here, or that the gateway sets: what a target could take for one of them
 // is left out.

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/edge"
@@ -29,6 +30,7 @@ func (c *cache) copyRequest(x *edge.Exchange) *edge.Exchange {
 func (c *cache) strip(y *edge.Exchange) {
 	c.conf.omitter.strip(y)
 	nameHost(y)
+	c.nameClient(y)
 	replace(y, acceptEncodingKey, []byte(offers[codingsOf(y)]))
 	for _, name := range [...][]byte{acceptKey, acceptLanguageKey, acceptCharsetKey} {
 		replace(y, name, appendPreferences(nil, y, name))
@@ -62,6 +64,21 @@ func nameHost(y *edge.Exchange) {
 		replace(y, forwardedHostKey, appendHosts(nil, y.Scheme, v))
 	}
 }
+
+// nameClient writes the client's address, as the gateway believes it, in place of what proxies before it and
+// the client itself have written there, unless that is in the key.
+func (c *cache) nameClient(y *edge.Exchange) {
+	if len(y.Req.PeekAll("X-Forwarded-For")) > 0 && y.Client.IsValid() && !c.conf.keys(forwardedForKey) {
+		replace(y, forwardedForKey, []byte(y.Client.Unmap().String()))
+	}
+}
+
+// keys reports whether a field is in the key by configuration.
+func (c *Config) keys(name []byte) bool {
+	return slices.ContainsFunc(c.keyHeaders, func(other []byte) bool { return bytes.Equal(other, name) })
+}
+
+var forwardedForKey = []byte("X-Forwarded-For")
 
 // replace makes a field one line, or none when the value is empty.
 func replace(y *edge.Exchange, name, value []byte) {

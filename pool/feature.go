@@ -10,6 +10,7 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
+	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 	"github.com/penstock-edge/penstock/pool/balance"
 	"github.com/penstock-edge/penstock/pool/queue"
 )
@@ -178,10 +179,9 @@ func (p *Pool) newMember(spec targetSpec, m *metric.Scope, s *series) *member {
 		m, s = own, newSeries(own)
 	}
 	b := &member{pool: p, spec: spec, host: p.conf.hostFor(spec.address)}
-	// Connections made under other TLS settings must not be reused: the settings are part of the key.
-	key := spec.address + "/" + p.conf.TLS.Fingerprint()
 	var joined bool
-	b.Target, joined = p.shared.acquire(key, spec.address, min(p.conf.MaxConnections, maxIdle))
+	b.Target, joined = p.shared.acquire(p.conf.keyOf(spec.address), spec.address, p.conf.proxy,
+		min(p.conf.MaxConnections, maxIdle))
 	if joined && p.conf.SlowStart > 0 {
 		p.shared.mu.Lock()
 		p.shared.warmUp(b.Target)
@@ -206,6 +206,16 @@ func (p *Pool) newMember(spec targetSpec, m *metric.Scope, s *series) *member {
 		}
 	}
 	return b
+}
+
+// keyOf tells targets apart. Connections made under other settings must not be reused: these settings are
+// part of the key.
+func (c *Config) keyOf(address string) string {
+	key := address + "/" + c.TLS.Fingerprint()
+	if c.proxy != proxyproto.None {
+		key += "/" + c.proxy.String()
+	}
+	return key
 }
 
 // maxIdle bounds how many idle connections of one target are kept.

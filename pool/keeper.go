@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"math"
@@ -145,9 +146,9 @@ func (k *keeper) watch(ctx context.Context, m *member) {
 		return
 	}
 	k.p.shared.mark(m.Target, isUnhealthy, !m.known.Usable(h), "not checked yet")
-	to := health.Target{Address: m.Address, Host: m.host}
+	to := health.Target{Address: m.Address, Host: m.host, Proxy: k.p.conf.proxy}
 	if k.p.conf.TLS.Enabled {
-		to.TLS = k.p.conf.TLS.For(m.Address)
+		to.TLS = func() *tls.Config { return k.p.conf.TLS.For(m.Address) }
 	}
 	if m.name.named() {
 		to.Dial = func(ctx context.Context) (net.Conn, error) {

@@ -11,13 +11,20 @@ import (
 	"net"
 	"strconv"
 	"strings"
+
+	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 )
 
 // Target is whom to check.
 type Target struct {
-	Address string      // host:port or unix:/path, a good one
-	Host    string      // what Host says when the configuration does not; "": the address, or localhost
-	TLS     *tls.Config // nil: plain; it is copied, and ALPN and an absent ServerName are filled in
+	Address string // host:port or unix:/path, a good one
+	Host    string // what Host says when the configuration does not; "": the address, or localhost
+	// TLS is asked for each check; nil: plain. What it returns is copied, and ALPN and an absent ServerName are
+	// filled in.
+	TLS func() *tls.Config
+	// Proxy says that connections begin with the header of the PROXY protocol. It is not used when the
+	// configuration sends checks to another port.
+	Proxy proxyproto.Version
 	// Dial connects to the target, without TLS, and must end with its context; nil: Address is dialled. It
 	// is not used when the configuration sends checks to another port.
 	Dial func(ctx context.Context) (net.Conn, error)
@@ -27,7 +34,8 @@ type Target struct {
 type Checker struct {
 	conf    *Config
 	host    string
-	tls     *tls.Config // nil: plain
+	tls     func() *tls.Config // nil: plain
+	greets  []byte             // what connections begin with; empty: nothing
 	dial    func(ctx context.Context) (net.Conn, error)
 	request []byte // http: all of it; grpc: the framed message
 }
@@ -51,8 +59,11 @@ func NewChecker(c *Config, to Target) *Checker {
 	if to.Dial == nil || c.Port != 0 {
 		h.dial = dialer(c, address)
 	}
+	if c.Port == 0 {
+		h.greets = to.Proxy.AppendLocal(nil)
+	}
 	if to.TLS != nil {
-		h.tls = clientTLS(to.TLS, c.Kind, name)
+		h.tls = func() *tls.Config { return clientTLS(to.TLS(), c.Kind, name) }
 	}
 	switch c.Kind {
 	case "http":
@@ -116,8 +127,11 @@ func (h *Checker) check(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() }) // they fail with the context's end
 	defer stop()
 	nc := raw
+	if len(h.greets) > 0 {
+		nc = proxyproto.Before(raw, h.greets)
+	}
 	if h.tls != nil {
-		client := tls.Client(raw, h.tls)
+		client := tls.Client(nc, h.tls())
 		if err := client.HandshakeContext(ctx); err != nil {
 			return h.failed(ctx, "TLS handshake", "TLS handshake failed: ", err)
 		}
@@ -129,6 +143,11 @@ func (h *Checker) check(ctx context.Context) error {
 		return h.checkHTTP(ctx, nc)
 	case "grpc":
 		return h.checkGRPC(ctx, nc)
+	}
+	if h.tls == nil && len(h.greets) > 0 { // else the target would log a client that says nothing
+		if _, err := raw.Write(h.greets); err != nil {
+			return h.failed(ctx, "connection", "cannot send the PROXY header: ", err)
+		}
 	}
 	return nil
 }

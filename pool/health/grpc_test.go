@@ -33,7 +33,7 @@ func grpcServer(t *testing.T, secure bool, serve http.HandlerFunc) Target {
 	if secure {
 		s.StartTLS()
 		roots := s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-		to.TLS = &tls.Config{RootCAs: roots}
+		to.TLS = with(&tls.Config{RootCAs: roots})
 	} else {
 		s.Start()
 	}
@@ -166,16 +166,16 @@ func TestGRPCMisbehaving(t *testing.T) {
 	old.Config.ErrorLog = quiet()
 	old.StartTLS()
 	t.Cleanup(old.Close)
-	to := Target{Address: old.Listener.Addr().String(), TLS: &tls.Config{InsecureSkipVerify: true}}
+	to := Target{Address: old.Listener.Addr().String(), TLS: with(&tls.Config{InsecureSkipVerify: true})}
 	f("TLS without h2", to, "no application protocol")
 	secure := grpcServer(t, true, answer(framed("\x08\x01"), "0", ""))
-	secure.TLS = &tls.Config{}
+	secure.TLS = with(&tls.Config{})
 	f("bad certificate", secure, "TLS handshake failed: tls: failed to verify certificate: x509: ")
 	secure.TLS = nil
 	f("plain to TLS", secure, "no gRPC answer: ")
 
 	deaf := tlsWithoutALPN(t, old.TLS.Certificates)
-	f("no ALPN", Target{Address: deaf, TLS: &tls.Config{InsecureSkipVerify: true}}, "does not offer HTTP/2")
+	f("no ALPN", Target{Address: deaf, TLS: with(&tls.Config{InsecureSkipVerify: true})}, "does not offer HTTP/2")
 }
 
 func tlsWithoutALPN(t *testing.T, certificates []tls.Certificate) (address string) {

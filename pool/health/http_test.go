@@ -270,7 +270,7 @@ func TestTLS(t *testing.T) {
 	roots := s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	f := func(lines string, to Target, want string) {
 		t.Helper()
-		to.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+		to.TLS().ClientSessionCache = tls.NewLRUClientSessionCache(0)
 		h := NewChecker(good(t, lines), to)
 		for range 2 {
 			wantError(t, lines, h.Check(t.Context()), want)
@@ -278,20 +278,20 @@ func TestTLS(t *testing.T) {
 	}
 	for _, kind := range []string{"http", "tcp"} {
 		lines := "kind = '" + kind + "'"
-		f(lines, Target{Address: address, TLS: &tls.Config{RootCAs: roots}}, "") // it has 127.0.0.1
-		f(lines, Target{Address: address, TLS: &tls.Config{RootCAs: roots, ServerName: "example.com"}}, "")
-		f(lines, Target{Address: address, TLS: &tls.Config{}},
+		f(lines, Target{Address: address, TLS: with(&tls.Config{RootCAs: roots})}, "") // it has 127.0.0.1
+		f(lines, Target{Address: address, TLS: with(&tls.Config{RootCAs: roots, ServerName: "example.com"})}, "")
+		f(lines, Target{Address: address, TLS: with(&tls.Config{})},
 			"TLS handshake failed: tls: failed to verify certificate: x509: certificate signed by unknown authority")
-		f(lines, Target{Address: address, TLS: &tls.Config{RootCAs: roots, ServerName: "other.example"}},
+		f(lines, Target{Address: address, TLS: with(&tls.Config{RootCAs: roots, ServerName: "other.example"})},
 			"TLS handshake failed: tls: failed to verify certificate: x509: certificate is valid for")
-		f(lines, Target{Address: address, TLS: &tls.Config{InsecureSkipVerify: true, ServerName: "x"}}, "")
+		f(lines, Target{Address: address, TLS: with(&tls.Config{InsecureSkipVerify: true, ServerName: "x"})}, "")
 		f(lines+"\ntimeout = '300ms'", Target{Address: rawServer(t, func(nc net.Conn) { io.Copy(io.Discard, nc) }),
-			TLS: &tls.Config{}}, "no TLS handshake within 300ms")
-		f(lines, Target{Address: rawServer(t, func(net.Conn) {}), TLS: &tls.Config{}}, "TLS handshake failed: ")
+			TLS: with(&tls.Config{})}, "no TLS handshake within 300ms")
+		f(lines, Target{Address: rawServer(t, func(net.Conn) {}), TLS: with(&tls.Config{})}, "TLS handshake failed: ")
 		f(lines, Target{Address: rawServer(t, func(nc net.Conn) {
 			nc.Read(make([]byte, 4096))
 			io.WriteString(nc, "HTTP/1.1 400 Bad Request\r\n\r\n")
-		}), TLS: &tls.Config{}}, "TLS handshake failed: tls: first record does not look like a TLS handshake")
+		}), TLS: with(&tls.Config{})}, "TLS handshake failed: tls: first record does not look like a TLS handshake")
 	}
 	wantError(t, "plain to TLS", NewChecker(good(t, ""), Target{Address: address}).Check(t.Context()),
 		"status 400, want 200-299")

@@ -17,7 +17,7 @@ func (x *Exchange) CopyTo(y *Exchange) {
 	}
 	y.EmptyLines = x.EmptyLines
 	y.Scheme, y.Minor, y.Listener, y.Lane = x.Scheme, 1, x.Listener, x.Lane
-	y.Peer, y.Client, y.Trusted = x.Peer, x.Client, x.Trusted
+	y.Peer, y.Client, y.Trusted, y.Ends = x.Peer, x.Client, x.Trusted, x.Ends
 	y.Gen, y.Plan, y.Class = x.Gen, x.Plan, x.Class
 	y.growSlots(len(x.Slot))
 }

@@ -89,6 +89,9 @@ type Facts struct {
 	Conn ClientConn
 	// Loop is Conn when a loop serves it; nil: attempts are made by RoundTrip alone.
 	Loop LoopConn
+	// Ends is the connection of the client on whose behalf targets are asked; nil: there is none, the request is
+	// the gateway's own.
+	Ends Ends
 
 	RequestID []byte
 
@@ -182,6 +185,13 @@ type ClientConn interface {
 	// Abort ends a read of the request's body that another goroutine may be blocked in; the connection is
 	// closed after the answer.
 	Abort()
+}
+
+// Ends is a connection of a client as to its addresses. It may be asked at any time, by anybody.
+type Ends interface {
+	// Ends returns who is at the other end (Facts.Peer, with its port) and the address at this one. Either is
+	// not valid when it is not known.
+	Ends() (peer, local netip.AddrPort)
 }
 
 // LoopConn is a client's connection that a loop serves.
@@ -305,6 +315,23 @@ func (x *Exchange) Answer(status int, contentType string, body []byte) {
 func (x *Exchange) Refuse(status int, side Side, code, detail string) *Fault {
 	x.own = Fault{Status: status, Side: side, Code: code, Detail: detail}
 	return &x.own
+}
+
+// ClientEnds returns the client's address and the one that its connection was made to, for who tells a target
+// of both. Behind trusted proxies the client's port is not known, and 0. src is not valid when the request is
+// the gateway's own, or that of a Unix socket.
+func (x *Exchange) ClientEnds() (src, dst netip.AddrPort) {
+	if x.Ends == nil {
+		return src, dst
+	}
+	peer, local := x.Ends.Ends()
+	switch {
+	case !x.Client.IsValid():
+		return src, dst
+	case x.Client == peer.Addr():
+		return peer, local
+	}
+	return netip.AddrPortFrom(x.Client, 0), local
 }
 
 // KeepRaw copies parts of the received head that must outlive the read buffer. Fronts call it.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
+	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 	"github.com/penstock-edge/penstock/pool/breaker"
 	"github.com/penstock-edge/penstock/pool/limit"
 )
@@ -21,7 +22,7 @@ func guarded() *member {
 	s.observes.Store(true)
 	p := &Pool{Name: "app", conf: testConfig(10, 10), shared: s, latency: lanes.NewHistogram([]time.Duration{
 		time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond, time.Second})}
-	t, _ := s.acquire("a", targetSpec{address: "127.0.0.1:1", weight: 1}, 4)
+	t, _ := s.acquire("a", targetSpec{address: "127.0.0.1:1", weight: 1}, proxyproto.None, 4)
 	t.own.Configure(watch)
 	m := &member{Target: t, pool: p, breaker: t.own, host: "h"}
 	for i := range m.outcomes {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/header"
+	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 	"github.com/penstock-edge/penstock/pool/balance"
 	"github.com/penstock-edge/penstock/pool/breaker"
 	"github.com/penstock-edge/penstock/pool/discovery"
@@ -36,6 +37,9 @@ type Config struct {
 	MaxWaiting     int           `toml:"max_waiting" default:"1024" min:"0" max:"1000000"`
 	WaitTimeout    time.Duration `toml:"wait_timeout" default:"1s" min:"1ms" max:"5m"`
 
+	// ProxyProtocol: v1 or v2, the version of the PROXY header that begins each connection to a target.
+	ProxyProtocol string `toml:"proxy_protocol"`
+
 	// SlowStart is how long a target that joins or recovers takes to reach its full share.
 	SlowStart time.Duration `toml:"slow_start" default:"10s" max:"1h"`
 	// DrainTimeout is how long a target that takes no new clients still serves those that stick to it.
@@ -59,6 +63,7 @@ type Config struct {
 
 	refusals health.Statuses // of Admission; 503 without one
 
+	proxy   proxyproto.Version
 	targets []targetSpec
 	source  discovery.Source // nil: none
 }
@@ -98,6 +103,9 @@ func readConfig(t *config.Table) *Config {
 	t.Decode(c)
 	if !slices.Contains(balance.Kinds(), c.Balance) {
 		t.Unknown("balance", "balance", c.Balance, balance.Kinds())
+	}
+	if c.proxy = proxyproto.Parse(c.ProxyProtocol); c.ProxyProtocol != "" && c.proxy == proxyproto.None {
+		t.Unknown("proxy_protocol", "version of the PROXY protocol", c.ProxyProtocol, []string{"v1", "v2"})
 	}
 	c.checkHashKey(t)
 	c.readDiscover(t)

@@ -30,6 +30,8 @@ type conn struct {
 	raw    syscall.RawConn
 	br     wire.Reader
 	reused bool
+	header string // of the PROXY protocol, which the connection begins with; it never changes
+	owes   bool   // the header has not been sent
 	// claimed: it has been taken for the exchange that holds it, which has not begun to use it.
 	claimed bool
 	// lastUsed is when it became idle; the reaper reads it while another owner may take the connection.

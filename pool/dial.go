@@ -15,6 +15,7 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
+	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 )
 
 // dial opens a connection to t within the pool's connect timeout, TLS included. A name with several addresses
@@ -41,8 +42,11 @@ func dial(x *edge.Exchange, t *Target, conf *Config) (*conn, *edge.Fault) {
 		}
 		return nil, edge.UpstreamConnect
 	}
-	socket, files := nc, conf.TLS.Sum()
+	socket, files, header := nc, conf.TLS.Sum(), t.headerFor(x)
 	if conf.TLS.Enabled {
+		if header != "" {
+			nc = proxyproto.Before(nc, []byte(header))
+		}
 		client := tls.Client(nc, conf.TLS.For(t.Address))
 		_ = nc.SetDeadline(until) // a closed socket fails the handshake
 		if err := client.HandshakeContext(ctx); err != nil {
@@ -66,6 +70,7 @@ func dial(x *edge.Exchange, t *Target, conf *Config) (*conn, *edge.Fault) {
 		return nil, edge.UpstreamConnect
 	}
 	c.files = files
+	c.header, c.owes = header, c.plain && header != "" // it leaves with the first request
 	return c, nil
 }
 

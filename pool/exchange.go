@@ -160,7 +160,12 @@ func (c *conn) sendRequest(x *edge.Exchange, host string) {
 	defer codecs.Put(k)
 	x.SetRequestLine(host)
 	x.Req.ResetConnectionClose() // an HTTP/1.0 head reads as one that closes: that is the client's side
-	k.out = x.Req.AppendBytes(k.out[:0])
+	k.out = k.out[:0]
+	if c.owes {
+		c.owes = false
+		k.out = append(k.out, c.header...)
+	}
+	k.out = x.Req.AppendBytes(k.out)
 	k.out = k.out[:len(k.out)-2] // the empty line comes after the framing
 	k.out = appendFraming(k.out, x)
 	var whole []byte

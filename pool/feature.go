@@ -12,6 +12,7 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
+	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 	"github.com/penstock-edge/penstock/pool/balance"
 	"github.com/penstock-edge/penstock/pool/queue"
 )
@@ -186,11 +187,9 @@ func (p *Pool) newMember(spec targetSpec, m *metric.Scope, s *series) *member {
 		m, s = own, newSeries(own)
 	}
 	b := &member{pool: p, spec: spec, host: p.conf.hostFor(spec.address)}
-	// Connections made under other TLS settings must not be reused: the settings are part of the key. What their
-	// files hold is not; see conn.finish.
-	key := spec.address + "/" + p.conf.TLS.Identity()
 	var joined bool
-	b.Target, joined = p.shared.acquire(key, spec, min(p.conf.MaxConnections, maxIdle))
+	b.Target, joined = p.shared.acquire(p.conf.keyOf(spec.address), spec, p.conf.proxy,
+		min(p.conf.MaxConnections, maxIdle))
 	if joined && p.conf.SlowStart > 0 {
 		p.shared.mu.Lock()
 		p.shared.warmUp(b.Target)
@@ -215,6 +214,16 @@ func (p *Pool) newMember(spec targetSpec, m *metric.Scope, s *series) *member {
 		}
 	}
 	return b
+}
+
+// keyOf returns what targets are told apart by. Connections made under other settings must not be reused: the
+// settings are part of the key. What their files hold is not; see conn.finish.
+func (c *Config) keyOf(address string) string {
+	key := address + "/" + c.TLS.Identity()
+	if c.proxy != proxyproto.None {
+		key += "/" + c.proxy.String()
+	}
+	return key
 }
 
 // maxIdle bounds how many idle connections of one target are kept.

@@ -152,7 +152,7 @@ func (k *keeper) watch(ctx context.Context, m *member) {
 		return
 	}
 	k.p.shared.mark(m.Target, isUnhealthy, !m.known.Usable(h), "not checked yet")
-	to := health.Target{Address: m.Address, Host: m.host}
+	to := health.Target{Address: m.Address, Host: m.host, Proxy: k.p.conf.proxy}
 	if k.p.conf.TLS.Enabled {
 		to.TLS = func() *tls.Config { return k.p.conf.TLS.For(m.Address) }
 	}

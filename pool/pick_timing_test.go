@@ -8,6 +8,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
+	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 )
 
 // BenchmarkPick is choosing a target and taking one of its idle connections, and giving it back.
@@ -24,7 +25,7 @@ func BenchmarkPick(b *testing.B) {
 	p.retries = lanes.NewCounter()
 	var members []*member
 	for i := range 4 {
-		t, _ := p.shared.acquire(strconv.Itoa(i), targetSpec{address: "127.0.0.1:1"}, 4)
+		t, _ := p.shared.acquire(strconv.Itoa(i), targetSpec{address: "127.0.0.1:1", weight: 1}, proxyproto.None, 4)
 		m := &member{Target: t, pool: p, spec: targetSpec{weight: 1}}
 		members = append(members, m)
 	}

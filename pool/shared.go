@@ -11,6 +11,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
+	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 	"github.com/penstock-edge/penstock/pool/breaker"
 	"github.com/penstock-edge/penstock/pool/discovery"
 	"github.com/penstock-edge/penstock/pool/limit"
@@ -82,14 +83,15 @@ func (s *shared) breakerChanged(from, to breaker.State, why string) {
 
 // acquire returns the target with this key, made if there is none; joined tells that it was made for a pool
 // that had targets before.
-func (s *shared) acquire(key string, spec targetSpec, idle int) (t *Target, joined bool) {
+func (s *shared) acquire(key string, spec targetSpec, proxy proxyproto.Version, idle int) (t *Target,
+	joined bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t = s.targets[key]
 	if t == nil {
 		joined = s.leader != nil
 		t = newTarget(s, spec.address, idle)
-		t.key = key
+		t.key, t.proxy = key, proxy
 		t.own = breaker.New(&breaker.Config{}, func(_, to breaker.State, why string) {
 			s.mark(t, isBroken, to == breaker.Open, "its breaker is "+to.String()+": "+why)
 		})

@@ -42,7 +42,8 @@ type TargetStatus struct {
 type Status struct {
 	Name        string         `json:"name"`
 	Balance     string         `json:"balance"`
-	Usable      int            `json:"usable"` // targets that may be chosen
+	Proxy       string         `json:"proxy_protocol,omitempty"` // version of the header that targets get
+	Usable      int            `json:"usable"`                   // targets that may be chosen
 	Panic       bool           `json:"panic"`
 	Waiting     int            `json:"waiting"` // requests for which no connection is free
 	Targets     []TargetStatus `json:"targets"`
@@ -73,7 +74,7 @@ func (ps *pools) status() any {
 
 func (p *Pool) status() Status {
 	now, sh := clock.Now(), p.shared
-	s := Status{Name: p.Name, Balance: p.conf.Balance, Targets: []TargetStatus{}}
+	s := Status{Name: p.Name, Balance: p.conf.Balance, Proxy: p.conf.ProxyProtocol, Targets: []TargetStatus{}}
 	g := sh.guards.Load()
 	if g.breaker != nil {
 		s.Breaker = g.breaker.Snapshot(now)

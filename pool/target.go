@@ -7,6 +7,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 	"github.com/penstock-edge/penstock/pool/balance"
 	"github.com/penstock-edge/penstock/pool/breaker"
 	"github.com/penstock-edge/penstock/pool/health"
@@ -18,7 +19,8 @@ import (
 type Target struct {
 	Address string // as configured
 	name    resolver
-	shared  *shared // whose target it is
+	shared  *shared            // whose target it is
+	proxy   proxyproto.Version // of the header that begins its connections
 
 	state atomic.Uint32 // 0: may be chosen; computed by shared.settle
 	ramp  atomic.Uint32 // slow start: the share of its picks that it takes, of 65536; 0: all
@@ -90,7 +92,7 @@ func (t *Target) take(x *edge.Exchange, most int) (c *conn, ok bool) {
 	if c := t.reuse(x); c != nil {
 		return c, true
 	}
-	return nil, t.reserve(most)
+	return nil, t.reserve(most) || t.proxy != proxyproto.None && t.evict()
 }
 
 // takeAny is take for whoever wants the place; whether an idle connection is alive is not known yet.
@@ -120,7 +122,7 @@ func (t *Target) reserve(most int) bool {
 // reuse returns an idle connection that is alive. When x must have a new one it only makes room for that.
 func (t *Target) reuse(x *edge.Exchange) *conn {
 	for {
-		c := t.idle.pop(home(x))
+		c := t.pop(x)
 		if c == nil {
 			return nil
 		}
@@ -142,7 +144,7 @@ func (t *Target) freshen(x *edge.Exchange, c *conn) *conn {
 	if c == nil {
 		return nil
 	}
-	if !x.Fresh && c.alive(x) {
+	if !x.Fresh && c.speaksFor(x) && c.alive(x) {
 		c.reused = true
 		return c
 	}
@@ -247,6 +249,16 @@ func (all idleLists) pop(home int) *conn {
 	return nil
 }
 
+// popOf takes a connection that began with the header, likewise.
+func (all idleLists) popOf(home int, header []byte) *conn {
+	for i := range all {
+		if c := all[(home+i)%len(all)].popOf(header); c != nil {
+			return c
+		}
+	}
+	return nil
+}
+
 // push keeps c, at home if there is room; false when there is none anywhere.
 func (all idleLists) push(c *conn) bool {
 	home := 0
@@ -306,6 +318,18 @@ func (s *idleSlots) pop() *conn {
 		}
 		if c := s.slots[i].Swap(nil); c != nil {
 			s.top.Store(i)
+			return c
+		}
+	}
+	return nil
+}
+
+// popOf takes a connection that began with the header. It looks at all there are.
+func (s *idleSlots) popOf(header []byte) *conn {
+	for i := range s.slots {
+		slot := &s.slots[i]
+		if c := slot.Load(); c != nil && c.header == string(header) && slot.CompareAndSwap(c, nil) {
+			s.top.Store(int64(i))
 			return c
 		}
 	}

@@ -36,7 +36,7 @@ func poolOf(conf *Config, addrs ...string) *Pool {
 func (p *Pool) change(addrs ...string) {
 	var members []*member
 	for _, addr := range addrs {
-		t, _ := p.shared.acquire(addr, targetSpec{address: addr}, 16)
+		t, _ := p.shared.acquire(addr, targetSpec{address: addr, weight: 1}, p.conf.proxy, 16)
 		m := &member{Target: t, pool: p, spec: targetSpec{address: addr, weight: 1}}
 		for i := range m.outcomes {
 			m.outcomes[i] = lanes.NewCounter()

@@ -188,13 +188,16 @@ func (f *File) setKind(n *node, v reflect.Value, r *rule) {
 	case reflect.Map:
 		f.setMap(n, v, r)
 	case reflect.Struct:
-		if t := f.asTable(n); t != nil {
-			t.decode(v)
+		t := f.asTable(n)
+		if t == nil {
+			t = f.emptyTable(n.key, n.up) // its owner finds the defaults
 		}
+		t.decode(v)
 	case reflect.Pointer:
 		elem := reflect.New(v.Type().Elem())
-		f.set(n, elem.Elem(), r)
-		v.Set(elem)
+		if f.set(n, elem.Elem(), r); !n.bad { // else its owner would take for a table what is none
+			v.Set(elem)
+		}
 	default:
 		panic(fmt.Sprintf("BUG: nothing in a file decodes into a %s", v.Type()))
 	}

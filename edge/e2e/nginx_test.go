@@ -40,11 +40,12 @@ http {
       client_max_body_size 1k;
     }
   }
+  %[3]s
 }
 `
 
-// nginx starts Debian's nginx as an origin with the given files and returns its address.
-func nginx(t *testing.T, files map[string][]byte) string {
+// nginx starts Debian's nginx as an origin with the given files, and further servers, and returns its address.
+func nginx(t *testing.T, files map[string][]byte, servers ...string) string {
 	t.Helper()
 	path := "/usr/sbin/nginx" // where Debian has it; not everybody's PATH leads there
 	if _, err := os.Stat(path); err != nil {
@@ -66,7 +67,7 @@ func nginx(t *testing.T, files map[string][]byte) string {
 	if os.Geteuid() == 0 {
 		user = "user root;" // the folder of a test is its owner's alone
 	}
-	if err := os.WriteFile(conf, fmt.Appendf(nil, user+nginxConf, dir, addr), 0o600); err != nil {
+	if err := os.WriteFile(conf, fmt.Appendf(nil, user+nginxConf, dir, addr, strings.Join(servers, "\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	log := &lockedBuffer{}

@@ -26,8 +26,8 @@ type conn struct {
 	nc     net.Conn // bytes are read from and written to it: the socket, or TLS on it
 	work   *work    // the request being served; nil: none
 	lane   uint32
-	from   netip.Addr // other end of the socket, for the cap on its connections
-	peer   netip.Addr // the same, or what a PROXY header said
+	port   uint16     // of peer
+	peer   netip.Addr // other end of the socket, or what a PROXY header said
 	scheme string
 
 	br      wire.Reader
@@ -56,6 +56,7 @@ type conn struct {
 	// sendMu orders an interim answer (100) of the uploading goroutine before the final one.
 	sendMu sync.Mutex
 
+	local    atomic.Pointer[netip.AddrPort] // this end of the socket; nil: nobody has asked for it
 	tunnel   atomic.Pointer[tunnel]
 	upstream atomic.Pointer[poll.Socket] // waited for, now or not long ago: see Watch
 }
@@ -73,8 +74,8 @@ const readBuffer = 4 << 10
 // request.
 func (l *Listener) newConn(a poll.Accepted, peer netip.Addr, counted bool) {
 	set := l.settings.Load()
-	c := &conn{l: l, from: peer, peer: peer, scheme: "http", lane: l.front.nextLane(), counted: counted,
-		greeted: set.tls == nil && !set.proxyProtocol}
+	c := &conn{l: l, peer: peer, port: a.Remote.Port(), scheme: "http", lane: l.front.nextLane(),
+		counted: counted, greeted: set.tls == nil && !set.proxyProtocol}
 	c.nc = &c.socket
 	c.br.Reset(c, readBuffer, set.headBuffer)
 	err := l.front.loops.Hold(&c.socket, a, c)
@@ -130,6 +131,21 @@ func (c *conn) Hangup() {
 // gonePatience is how long a request may go on whose client has closed its side: it may only have said that
 // it sends nothing more.
 const gonePatience = 100 * time.Millisecond
+
+// Ends implements edge.Ends. The kernel is asked once: most requests go where nobody wants to know.
+func (c *conn) Ends() (peer, local netip.AddrPort) {
+	p := c.local.Load()
+	if p == nil {
+		at, err := c.socket.Local()
+		if err != nil { // the client has left: where it came in is still known
+			at = c.l.at()
+		}
+		at = netip.AddrPortFrom(addressOf(at), at.Port())
+		p = &at
+		c.local.Store(p)
+	}
+	return netip.AddrPortFrom(c.peer, c.port), *p
+}
 
 // Loop implements edge.LoopConn.
 func (c *conn) Loop() (l *poll.Loop, inside bool) { return c.socket.Loop(), c.inside }

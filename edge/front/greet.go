@@ -53,7 +53,7 @@ func (c *conn) readProxy() error {
 		if err == nil {
 			c.br.Discard(n)
 			if src.IsValid() {
-				c.peer = src
+				c.peer, c.port = src.Addr(), src.Port()
 			}
 			return nil
 		}

@@ -71,7 +71,7 @@ func (c *conn) take(n int, v *wire.Violation, f *edge.Fault) {
 	c.started, c.begun = 0, false
 	c.pace, c.outflo = pace{}, pace{}
 	x.Lane, x.Peer, x.Client, x.Listener, x.Scheme = c.lane, c.peer, c.peer, set.name, c.scheme
-	x.Conn, x.Loop = c, c
+	x.Conn, x.Loop, x.Ends = c, c, c
 	w.in.reset(c, 0, false)
 	switch {
 	case v != nil:

@@ -105,7 +105,7 @@ func acceptHint(err error) string {
 // admit starts a connection, or turns it away when the listener or its address has enough.
 func (l *Listener) admit(a poll.Accepted) {
 	set := l.settings.Load()
-	peer := a.Remote.Addr().Unmap().WithZone("")
+	peer := addressOf(a.Remote)
 	if l.conns.Sum() >= set.maxConns {
 		l.turnAway(a, "listener_full", set)
 		return
@@ -123,6 +123,9 @@ func (l *Listener) admit(a poll.Accepted) {
 	}
 	l.newConn(a, peer, counted)
 }
+
+// addressOf returns the address at an end of a socket in the one form that it has here.
+func addressOf(end poll.Addr) netip.Addr { return end.Addr().Unmap().WithZone("") }
 
 // turnAway answers 503 on a plain connection, without waiting, and closes it.
 func (l *Listener) turnAway(a poll.Accepted, why string, set *settings) {
@@ -149,7 +152,7 @@ func (l *Listener) enter(c *conn) {
 // forget is called when a connection has ended.
 func (l *Listener) forget(c *conn) {
 	if c.counted {
-		l.perIP.leave(c.from)
+		l.perIP.leave(addressOf(c.socket.Remote()))
 	}
 	l.conns.Add(c.lane, -1)
 	l.mu.Lock()
@@ -200,6 +203,14 @@ func (l *Listener) waitEmpty(until time.Time) bool {
 		time.Sleep(5 * time.Millisecond)
 	}
 	return true
+}
+
+// at returns the address that the listener is bound to, which may stand for many.
+func (l *Listener) at() netip.AddrPort {
+	if t, ok := l.socket.Addr().(*net.TCPAddr); ok {
+		return t.AddrPort()
+	}
+	return netip.AddrPort{}
 }
 
 // perIP counts connections by address.

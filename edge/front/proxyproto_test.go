@@ -41,9 +41,9 @@ func TestParseProxy(t *testing.T) {
 		}
 	}
 	v1 := func(s string) []byte { return []byte(s) }
-	f(v1("PROXY TCP4 192.0.2.7 10.0.0.1 12345 80\r\n"), "GET / ", "192.0.2.7", nil)
-	f(v1("PROXY TCP6 2001:db8::1 2001:db8::2 12345 80\r\n"), "", "2001:db8::1", nil)
-	f(v1("PROXY TCP6 ::ffff:192.0.2.7 2001:db8::2 12345 80\r\n"), "", "192.0.2.7", nil)
+	f(v1("PROXY TCP4 192.0.2.7 10.0.0.1 12345 80\r\n"), "GET / ", "192.0.2.7:12345", nil)
+	f(v1("PROXY TCP6 2001:db8::1 2001:db8::2 12345 80\r\n"), "", "[2001:db8::1]:12345", nil)
+	f(v1("PROXY TCP6 ::ffff:192.0.2.7 2001:db8::2 12345 80\r\n"), "", "192.0.2.7:12345", nil)
 	f(v1("PROXY UNKNOWN\r\n"), "", "", nil)
 	f(v1("PROXY UNKNOWN ffff:f...f ffff 65535 65535\r\n"), "x", "", nil)
 	f(v1("PROXY TCP4 192.0.2.7 10.0.0.1 12345"), "", "", errProxyShort)
@@ -59,9 +59,9 @@ func TestParseProxy(t *testing.T) {
 	f(v1("GET / HTTP/1.1\r\n"), "", "", errProxy)
 	f(append([]byte("PROXY "), bytes.Repeat([]byte("1"), 200)...), "", "", errProxy)
 
-	f(v2(1, 0x11, inet4), "rest", "192.0.2.7", nil)
-	f(v2(1, 0x11, append(append([]byte{}, inet4...), 4, 0, 1, 9)), "", "192.0.2.7", nil) // a TLV behind
-	f(v2(0, 0x11, inet4), "", "", nil)                                                   // LOCAL
+	f(v2(1, 0x11, inet4), "rest", "192.0.2.7:12345", nil)
+	f(v2(1, 0x11, append(append([]byte{}, inet4...), 4, 0, 1, 9)), "", "192.0.2.7:12345", nil) // a TLV behind
+	f(v2(0, 0x11, inet4), "", "", nil)                                                         // LOCAL
 	f(v2(1, 0x00, nil), "", "", nil)
 	f(v2(1, 0x31, make([]byte, 216)), "", "", nil) // unix
 	f(v2(1, 0x11, inet4[:8]), "", "", errProxy)
@@ -99,7 +99,7 @@ func FuzzParseProxy(f *testing.F) {
 			return
 		}
 		other, _ := netip.AddrFromSlice(tcp.IP)
-		if other.Unmap() != src {
+		if netip.AddrPortFrom(other.Unmap(), uint16(tcp.Port)) != src {
 			t.Fatalf("source %v, the library reads %v", src, other)
 		}
 	})

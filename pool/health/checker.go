@@ -11,6 +11,8 @@ import (
 	"net"
 	"strconv"
 	"strings"
+
+	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 )
 
 // Target is whom to check.
@@ -20,6 +22,9 @@ type Target struct {
 	// TLS returns the settings for one check; ALPN and an absent ServerName are filled in, in a copy. nil:
 	// plain.
 	TLS func() *tls.Config
+	// Proxy says that connections begin with the header of the PROXY protocol. It is not used when the
+	// configuration sends checks to another port.
+	Proxy proxyproto.Version
 	// Dial connects to the target, without TLS, and must end with its context; nil: Address is dialled. It
 	// is not used when the configuration sends checks to another port.
 	Dial func(ctx context.Context) (net.Conn, error)
@@ -31,6 +36,7 @@ type Checker struct {
 	host    string
 	name    string             // of the target, for TLS
 	tls     func() *tls.Config // nil: plain
+	greets  []byte             // what connections begin with; empty: nothing
 	dial    func(ctx context.Context) (net.Conn, error)
 	request []byte // http: all of it; grpc: the framed message
 }
@@ -53,6 +59,9 @@ func NewChecker(c *Config, to Target) *Checker {
 	h := &Checker{conf: c, host: cmp.Or(c.Host, to.Host, host), name: name, tls: to.TLS, dial: to.Dial}
 	if to.Dial == nil || c.Port != 0 {
 		h.dial = dialer(c, address)
+	}
+	if c.Port == 0 {
+		h.greets = to.Proxy.AppendLocal(nil)
 	}
 	switch c.Kind {
 	case "http":
@@ -116,8 +125,11 @@ func (h *Checker) check(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() }) // they fail with the context's end
 	defer stop()
 	nc := raw
+	if len(h.greets) > 0 {
+		nc = proxyproto.Before(raw, h.greets)
+	}
 	if h.tls != nil {
-		client := tls.Client(raw, clientTLS(h.tls(), h.conf.Kind, h.name))
+		client := tls.Client(nc, clientTLS(h.tls(), h.conf.Kind, h.name))
 		if err := client.HandshakeContext(ctx); err != nil {
 			return h.failed(ctx, "TLS handshake", "TLS handshake failed: ", err)
 		}
@@ -129,6 +141,11 @@ func (h *Checker) check(ctx context.Context) error {
 		return h.checkHTTP(ctx, nc)
 	case "grpc":
 		return h.checkGRPC(ctx, nc)
+	}
+	if h.tls == nil && len(h.greets) > 0 { // else the target would log a client that says nothing
+		if _, err := raw.Write(h.greets); err != nil {
+			return h.failed(ctx, "connection", "cannot send the PROXY header: ", err)
+		}
 	}
 	return nil
 }

@@ -186,6 +186,19 @@ func (s *Socket) Shutdown() {
 	}
 }
 
+// Remote returns the address of the socket's other end.
+func (s *Socket) Remote() Addr { return s.remote }
+
+// Local returns the address of the socket's own end; the zero value stands for a Unix socket.
+func (s *Socket) Local() (Addr, error) {
+	if !s.enter() {
+		return Addr{}, net.ErrClosed
+	}
+	defer s.leave()
+	sa, err := unix.Getsockname(s.fd)
+	return addrOf(sa), os.NewSyscallError("getsockname", err)
+}
+
 // Close implements net.Conn. Calls under way end with net.ErrClosed; the handler is not called any more.
 func (s *Socket) Close() error {
 	for {

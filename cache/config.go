@@ -12,6 +12,7 @@ import (
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
 // Config is [cache.NAME].
@@ -134,11 +135,19 @@ func readConfig(t *config.Table) *Config {
 	c.byStatus = readTTL(t, c.TTL, nil)
 	c.Override.warn()
 	c.readCodings(t)
-	for _, name := range c.KeyHeaders {
+	for i, name := range c.KeyHeaders {
+		if !header.IsToken(name) {
+			t.Errorf("key_headers", "entry %d, %q, is not the name of a header field", i+1, name)
+			continue
+		}
 		c.keyHeaders = append(c.keyHeaders, fasthttp.AppendNormalizedHeaderKey(nil, name))
 	}
 	c.omitter = newOmitter(c.keyHeaders)
-	for _, name := range c.KeyCookies {
+	for i, name := range c.KeyCookies {
+		if !header.IsToken(name) {
+			t.Errorf("key_cookies", "entry %d, %q, is not the name of a cookie", i+1, name)
+			continue
+		}
 		c.keyCookies = append(c.keyCookies, []byte(name))
 	}
 	return c

@@ -38,11 +38,11 @@ type crowd struct {
 
 // crowdSays is what the target says with its answers now.
 type crowdSays struct {
-	life, revive, sie                      time.Duration
-	noCache, must, private, public, vary   bool
-	etag, down, fault, streams, ofUnknown  bool
-	refuses                                bool // all keys but the first
-	noStore, setCookie, expired, sharedTag bool
+	life, revive, sie                     time.Duration
+	noCache, must, private, public, vary  bool
+	etag, down, fault, streams, ofUnknown bool
+	refuses                               bool // all keys but the first
+	noStore, setCookie, sharedTag         bool
 }
 
 // crowdState is an answer of the target, or a 304 that confirms one, with what it says of its use.

@@ -301,7 +301,7 @@ func hashTag(tag []byte) uint64 { return xxh3.HashSeed(tag, 2) }
 func (t *fetching) renew() bool {
 	y, c, old, f := t.y, t.c, t.old, t.flight
 	d := c.describe(y, t.auth)
-	if !d.selects(old) {
+	if !d.selects(old) || c.moves(d, old) {
 		return false
 	}
 	o, _, ok := c.store.Get(t.k, nil)
@@ -329,6 +329,18 @@ func (t *fetching) renew() bool {
 	t.open(true)
 	y.Finish(nil)
 	return true
+}
+
+// moves reports whether a 304 says that the answer belongs under another key than the one it is stored under:
+// by Vary it depends on other fields of the request, or it comes with another rule for queries. What is
+// stored is not known to be for the same requests then.
+func (c *cache) moves(d *description, old *entry) bool {
+	names := func(list [][]byte) []byte {
+		return bytes.Join(slices.DeleteFunc(slices.Clone(list), isAcceptEncoding), comma)
+	}
+	return len(d.vary) > 0 &&
+		!bytes.Equal(names(c.conf.omitter.varying(d.vary)), names(bytes.Split(old.vary, comma))) ||
+		len(d.search) > 0 && !bytes.Equal(d.search, old.search)
 }
 
 // selects tells that a 304 with this description is about a stored answer (RFC 9111 section 4.3.4).

@@ -8,6 +8,7 @@ import (
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/values"
 )
 
 type key = store.Key
@@ -74,7 +75,7 @@ func (c *Config) picks() bool { return len(c.QueryKeep) > 0 || len(c.QueryDrop) 
 func byName(a, b []byte) int {
 	x, _, _ := bytes.Cut(a, equals)
 	y, _, _ := bytes.Cut(b, equals)
-	return bytes.Compare(x, y)
+	return values.CompareDecoded(x, y) // as targets tell names apart
 }
 
 func (c *Config) keeps(name []byte) bool {

@@ -41,7 +41,8 @@ var omissions = []omission{
 		"X-Ssl-Client-* Ssl-Client-*",
 		"who the client is, as a proxy says: what that one alone may see is not for others"},
 	{"X-Wap-Profile Profile", "what the client's device is, as a document anywhere describes it"},
-	{"Translate X-Middleware-* X-Invoke-* X-Matched-Path X-Now-Route-Matches",
+	{"A-Im", "asks for what has changed since an answer that this client has (RFC 3229)"},
+	{"Translate X-Middleware-* X-Invoke-* X-Matched-Path X-Now-Route-Matches X-Nextjs-Data",
 		"switch servers and frameworks to sources, other pages or empty ones"},
 }
 

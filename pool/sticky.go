@@ -107,15 +107,15 @@ func (s *sticky) find(x *edge.Exchange, in *set) *member {
 }
 
 // ticketOf returns the member that a cookie stands for; nil: none.
-func (in *set) ticketOf(v []byte) *member {
+func (s *set) ticketOf(v []byte) *member {
 	// A search by the first bytes tells a guesser no more than the others do: all must be equal.
-	i, _ := slices.BinarySearchFunc(in.tickets, v, func(t ticket, v []byte) int {
+	i, _ := slices.BinarySearchFunc(s.tickets, v, func(t ticket, v []byte) int {
 		return bytes.Compare(t.value[:ticketPrefix], v[:min(ticketPrefix, len(v))])
 	})
-	if i == len(in.tickets) || subtle.ConstantTimeCompare(in.tickets[i].value, v) != 1 {
+	if i == len(s.tickets) || subtle.ConstantTimeCompare(s.tickets[i].value, v) != 1 {
 		return nil
 	}
-	return in.tickets[i].m
+	return s.tickets[i].m
 }
 
 // ticketPrefix is how many characters of a ticket it is found by.

@@ -130,7 +130,7 @@ func TestStorable(t *testing.T) {
 	f(Storable, "max-age=1, must-revalidate", auth)
 	f(Storable, "s-maxage=1", auth)
 	f(NotPartial, "max-age=1", status(206)) // 3.3
-	for _, code := range []int{206, 304, 401, 407, 408, 411, 412, 413, 415, 416, 417, 425, 426, 428, 429, 431, 511, 103, 600} {
+	for _, code := range []int{206, 226, 304, 401, 407, 408, 411, 412, 413, 415, 416, 417, 425, 426, 428, 429, 431, 511, 103, 600} {
 		if got := answer("max-age=1", status(code)).Storable(&Options{}, false); got != NotStatus && got != NotPartial {
 			t.Errorf("%d: %v", code, got)
 		}

@@ -101,12 +101,13 @@ func understood(status int) bool {
 	return false
 }
 
-// Excluded reports whether answers with a status are not stored, whatever they say. A part (206) and a 304
-// are no answers by themselves. RFC 6585 forbids to store 428, 429, 431 and 511. The others are about the
-// credentials, the body, the conditions or the connection of one request, which are in no key.
+// Excluded reports whether answers with a status are not stored, whatever they say. A part (206), a
+// difference to what one client has (226) and a 304 are no answers by themselves. RFC 6585 forbids to store
+// 428, 429, 431 and 511. The others are about the credentials, the body, the conditions or the connection of
+// one request, which are in no key.
 func Excluded(status int) bool {
 	switch status {
-	case 206, 304, 401, 407, 408, 411, 412, 413, 415, 416, 417, 425, 426, 428, 429, 431, 511:
+	case 206, 226, 304, 401, 407, 408, 411, 412, 413, 415, 416, 417, 425, 426, 428, 429, 431, 511:
 		return true
 	}
 	return status < 200 || status > 599

@@ -1,11 +1,13 @@
 package config
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
+	"encoding/pem"
 	"fmt"
 	"net"
 	"os"
@@ -66,6 +68,24 @@ func (s *ClientTLS) names() (names []string) {
 	return names
 }
 
+// authorities returns the certificates of a file, of which none may be cut short.
+func authorities(file string, text []byte) (*x509.CertPool, error) {
+	whole, rest := 0, text
+	for block := new(pem.Block); block != nil; {
+		if block, rest = pem.Decode(rest); block != nil {
+			whole++
+		}
+	}
+	roots := x509.NewCertPool()
+	switch {
+	case whole > 0 && bytes.Count(text, []byte("-----BEGIN ")) != whole:
+		return nil, fmt.Errorf("%q is cut short, or a part of it is not in PEM form", file)
+	case !roots.AppendCertsFromPEM(text):
+		return nil, fmt.Errorf("%q holds no certificate in PEM form", file)
+	}
+	return roots, nil
+}
+
 // read takes in all files, or none: the error is that of the file named by key.
 func (s *ClientTLS) read() (now *clientTLS, key string, err error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: s.protocols,
@@ -75,15 +95,14 @@ func (s *ClientTLS) read() (now *clientTLS, key string, err error) {
 	}
 	var all []byte
 	if s.CA != "" {
-		pem, err := os.ReadFile(s.CA)
+		text, err := os.ReadFile(s.CA)
 		if err != nil {
 			return nil, "ca", fmt.Errorf("cannot read the certificates of the authorities: %w", err)
 		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, "ca", fmt.Errorf("%q holds no certificate in PEM form", s.CA)
+		if c.RootCAs, err = authorities(s.CA, text); err != nil {
+			return nil, "ca", err
 		}
-		all = append(all, pem...)
+		all = append(all, text...)
 	}
 	if s.Cert != "" {
 		cert, err := os.ReadFile(s.Cert)

@@ -104,3 +104,20 @@ func TestRenew(t *testing.T) {
 		t.Error("a missing file has changed something")
 	}
 }
+
+// TestAuthorities: a file of which a part is missing is not read in part.
+func TestAuthorities(t *testing.T) {
+	const one = "-----BEGIN CERTIFICATE-----\n" +
+		"MIIBIDCBxwIBATAKBggqhkjOPQQDAjAAMAAwADAAMAA=\n-----END CERTIFICATE-----\n"
+	f := func(text, want string) {
+		t.Helper()
+		if _, err := authorities("ca.pem", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+	f("", "holds no certificate")
+	f("garbage", "holds no certificate")
+	f(one+one[:40], "cut short")
+	f(one[:40], "holds no certificate")
+	f(one+"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n", "cut short")
+}

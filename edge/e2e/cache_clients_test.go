@@ -292,3 +292,34 @@ func TestCacheSlowReaders(t *testing.T) {
 	all.Wait()
 	eventually(t, "nothing is kept", func() bool { return g.metric("penstock_cache_reading_bytes") == 0 })
 }
+
+// TestCacheConfirmedForOthers: a 304 that says by Vary that the answer depends on other fields of the request than
+// was known makes what is stored the answer of nobody else (RFC 9111 sections 3.2 and 4.1).
+func TestCacheConfirmedForOthers(t *testing.T) {
+	o := newScripted(t)
+	g := start(t, cached(o.addr, ""))
+	for i, vary := range []string{"X-U", "X-U, X-V", "*"} {
+		path := fmt.Sprint("/", i)
+		o.do(path, func(w http.ResponseWriter, r *http.Request) {
+			who := r.Header.Get("X-U")
+			w.Header().Set("ETag", `"1"`)
+			if r.Header.Get("If-None-Match") == `"1"` && who == "a" {
+				w.Header().Set("Cache-Control", "max-age=60")
+				w.Header().Set("Vary", vary)
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			w.Header().Set("Cache-Control", "max-age=1")
+			w.Header().Set("Age", "1")           // stale at once
+			_, _ = io.WriteString(w, "for "+who) // the gateway may have gone
+		})
+		for range 2 {
+			if got := g.ask("GET", path, "X-U: a"); got.body != "for a" {
+				t.Errorf("%s: a got %q", path, got.body)
+			}
+		}
+		if got := g.ask("GET", path, "X-U: b"); got.body != "for b" {
+			t.Errorf("Vary: %s: b got %q, %s", vary, got.body, got.Get("Cache-Status"))
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package health
 
 import (
-	"crypto/tls"
 	"errors"
 	"net"
 	"strings"
@@ -74,5 +73,3 @@ func rawServer(t testing.TB, serve func(nc net.Conn)) (address string) {
 	t.Cleanup(func() { l.Close(); <-done })
 	return l.Addr().String()
 }
-
-func with(t *tls.Config) func() *tls.Config { return func() *tls.Config { return t } }

@@ -362,8 +362,8 @@ func ring(c chan struct{}) {
 	}
 }
 
-// learn takes in what the server has said of a key in answer to a question, and returns what nobody has told it
-// of yet. What is on its way there it may have known.
+// learn takes in what the server has said of a key in answer to a question, and returns what nobody has told
+// it of yet. What is on its way there it may have known.
 func (w *Ledger) learn(k bucket.Key, what said) (untold float64) {
 	s, now := w.shard(k), clock.Now()
 	s.mu.Lock()

@@ -65,6 +65,19 @@ func EqualDecoded(encoded, want []byte) bool {
 	return len(want) == 0
 }
 
+// CompareDecoded compares what a and b stand for, as bytes.Compare does.
+func CompareDecoded(a, b []byte) int {
+	for len(a) > 0 && len(b) > 0 {
+		c, n := decodeByte(a)
+		d, m := decodeByte(b)
+		if c != d {
+			return int(c) - int(d)
+		}
+		a, b = a[n:], b[m:]
+	}
+	return len(a) - len(b)
+}
+
 // Decoded returns what encoded stands for: encoded itself if it can, else a part of scratch. ok is
 // false if scratch is too short.
 func Decoded(encoded, scratch []byte) (plain []byte, ok bool) {

@@ -260,7 +260,7 @@ func TestProxyProtocolHeader(t *testing.T) {
 		first = append(first, b)
 		mu.Unlock()
 		for br := bufio.NewReader(c); ; {
-			if _, err := io.WriteString(c, string(ok("ok"))); err != nil {
+			if _, err := c.Write(ok("ok")); err != nil {
 				return
 			}
 			r, err := http.ReadRequest(br)

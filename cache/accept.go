@@ -223,6 +223,9 @@ func codingNamed(name []byte) codingSet {
 // codingsOf returns the codings that a request accepts. One that is named with a weight of 0, or with
 // none that can be read, is not.
 func codingsOf(x *edge.Exchange) codingSet {
+	if !x.HasField(acceptEncodingKey) {
+		return 0
+	}
 	var room [256]byte
 	return codingsIn(x.AppendList(room[:0], acceptEncodingKey))
 }

@@ -138,7 +138,10 @@ func appendAsked(dst []byte, x *edge.Exchange, route string) []byte {
 	if len(x.OutPath) > 0 && !bytes.Equal(x.OutPath, x.Path) {
 		dst = append(append(dst, outPath), x.OutPath...)
 	}
-	if x.OutHost == nil || !bytes.Equal(x.OutHost, x.Authority) {
+	switch {
+	case x.OutHost == nil:
+		dst = append(dst, outHost)
+	case !bytes.Equal(x.OutHost, x.Authority):
 		dst = appendHost(append(dst, outHost), x, x.OutHost)
 	}
 	if x.Trusted && !x.NoClaims {
@@ -154,7 +157,7 @@ func appendHost(dst []byte, x *edge.Exchange, host []byte) []byte {
 	at := len(dst)
 	dst = appendHosts(dst, x.Scheme, host)
 	end := len(dst)
-	if dst = appendAuthority(dst, x.Scheme, x.Authority); bytes.Equal(dst[at:end], dst[end:]) && host != nil {
+	if dst = appendAuthority(dst, x.Scheme, x.Authority); bytes.Equal(dst[at:end], dst[end:]) {
 		return dst[:at-1]
 	}
 	return dst[:end]

@@ -13,8 +13,11 @@ import (
 // a dot at its end and without the port that the scheme has anyway.
 func appendAuthority(dst []byte, scheme string, authority []byte) []byte {
 	name, port := authority, []byte(nil)
-	if i := bytes.LastIndexByte(authority, ':'); i > bytes.LastIndexByte(authority, ']') { // not in an address
-		name, port = authority[:i], authority[i+1:]
+	if bytes.IndexByte(authority, ':') >= 0 {
+		// The last one begins a port, unless it is within an address.
+		if i := bytes.LastIndexByte(authority, ':'); i > bytes.LastIndexByte(authority, ']') {
+			name, port = authority[:i], authority[i+1:]
+		}
 	}
 	if n := len(name); n > 1 && name[n-1] == '.' {
 		name = name[:n-1]

@@ -110,3 +110,25 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestHonourLines: of several lines the shortest time holds, and an empty one hides nothing.
+func TestHonourLines(t *testing.T) {
+	f := func(want time.Duration, key string, lines ...string) {
+		t.Helper()
+		x := &edge.Exchange{}
+		x.Reset()
+		x.Times.Start = clock.Now()
+		x.EmptyLines = true
+		for _, v := range lines {
+			x.Req.Add(key, v)
+		}
+		honour{}.Run(x)
+		if got := time.Duration(max(x.Deadline-x.Times.Start, 0)); got != want || len(x.Req.PeekAll(key)) > 0 {
+			t.Errorf("%s %q: %v left, want %v", key, lines, got, want)
+		}
+	}
+	f(10*time.Second, "X-Request-Timeout", "", "10")
+	f(5*time.Second, "X-Request-Timeout", "10", "5", "20")
+	f(5*time.Second, "X-Request-Timeout", "soon", "5")
+	f(2*time.Second, "Grpc-Timeout", "", "3S", "2S")
+}

@@ -415,3 +415,27 @@ func BenchmarkGuardWithHeader(b *testing.B) {
 		d.Run(x)
 	}
 }
+
+// TestClassOfLines: of several lines the least important class holds, and an empty one hides nothing.
+func TestClassOfLines(t *testing.T) {
+	f := func(trusted bool, want edge.Class, lines ...string) {
+		t.Helper()
+		x := &edge.Exchange{}
+		x.Trusted = trusted
+		for _, v := range lines {
+			x.Req.Add("X-Priority", v)
+		}
+		(&guard{class: edge.ClassDefault, key: []byte("X-Priority")}).Run(x)
+		if x.Class != want {
+			t.Errorf("%q, trusted %v: %v", lines, trusted, x.Class)
+		}
+	}
+	d, c, s := edge.ClassDefault, edge.ClassCritical, edge.ClassSheddable
+	f(false, s, "", "sheddable")
+	f(true, c, "", "critical")
+	f(true, s, "critical", "sheddable")
+	f(true, s, "sheddable", "critical")
+	f(false, s, "critical", "sheddable")
+	f(true, d, "critical", "default")
+	f(true, d, "", "")
+}

@@ -2,6 +2,7 @@ package split
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"net/netip"
@@ -277,4 +278,27 @@ func TestExample(t *testing.T) {
 	}
 	f(0, byCookie, "release", 1)
 	f(1, byHeader, "X-Api-Key", 0)
+}
+
+// TestRepeatedKeys: a client's share is found by every value of the field or cookie, and an empty line hides none.
+func TestRepeatedKeys(t *testing.T) {
+	f := func(sticky string, cookie func(user string) string, lines func(user string) []string) {
+		t.Helper()
+		b, _ := build1(t, "split = [{ pool = \"a\" }, { pool = \"b\" }]\nsticky = \""+sticky+"\"\n")
+		for i := range 40 {
+			user := fmt.Sprint("user", i)
+			one, other := newExchange(b), newExchange(b)
+			one.Req.Set("X-User", user)
+			one.Cookie = []byte("id=" + user)
+			for _, v := range lines(user) {
+				other.Req.Add("X-User", v)
+			}
+			other.Cookie = []byte(cookie(user))
+			if pick(t, one) != pick(t, other) {
+				t.Errorf("%s, %s: another pool", sticky, user)
+			}
+		}
+	}
+	f("header:X-User", func(string) string { return "" }, func(user string) []string { return []string{"", user, user} })
+	f("cookie:id", func(user string) string { return "id=; a=1; id=" + user }, func(string) []string { return nil })
 }

@@ -17,7 +17,7 @@ CONFIG      ?= configs/minimal.toml
 VERSUS      ?=
 CAPACITY    ?=
 TESTFLAGS   ?=
-SOAK        ?= Reload|Handover|Memory|Slow|TLS|Drain|DNSOutage|RateIs|EachKey|Flood
+SOAK        ?= Reload|Handover|Memory|Slow|TLS|Drain|DNSOutage|RateIs|EachKey|Flood|CacheTokens
 export GO BENCH BENCH_COUNT BENCH_TIME BENCH_CPU
 
 .PHONY: help
@@ -33,7 +33,7 @@ run: build ## build, then serve the built-in demo; its first lines say which cur
 build: ## build bin/penstock
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/penstock ./cmd/penstock
 
-.PHONY: test race alloc fuzz-short bench bench-baseline bench-compare soak examples deps
+.PHONY: test race alloc fuzz-short bench bench-baseline bench-compare soak twin examples deps
 .PHONY: e2e-bench peers versus capacity pgo
 test: ## all tests; brings the Debian packages they need where it may
 	@.ci/deps --soft
@@ -81,6 +81,10 @@ pgo: ## renew the profile that the compiler optimises by, from the works of the 
 soak: ## the long runs of the black-box tests, with their figures
 	PENSTOCK_LOAD_SECONDS=60 PENSTOCK_BIG_BYTES=8589934592 PENSTOCK_TESTSSL=all \
 		$(GO) test -count=1 -timeout 40m -v -run '$(SOAK)' ./edge/e2e
+
+# Some ten minutes: each answer of the cache is compared with what slow models of it say.
+twin: ## the cache against its models, one client and several at once, at length
+	$(GO) test ./cache -count=1 -timeout 60m -v -run 'Twin|Crowd' -rapid.checks=60000
 
 examples: build ## check every configuration in configs/
 	@for file in configs/*.toml; do echo "penstock check $$file"; bin/penstock check "$$file"; done

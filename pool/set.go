@@ -154,6 +154,12 @@ const (
 	refused              // its own breaker lets nobody in
 )
 
+// welcomes reports whether m serves anybody: all, or the clients that stick to it while it is drained.
+func (m *member) welcomes(now int64) bool {
+	state := m.state.Load()
+	return state == 0 || state == isDrained && m.pool.sticky != nil && now < m.stayUntil.Load()
+}
+
 // take claims a place at m for x, if there is one: an idle connection that is alive, or room to open one.
 func (m *member) take(x *edge.Exchange) claim {
 	c, ok := m.Target.take(x, m.pool.conf.MaxConnections)

@@ -80,12 +80,6 @@ func newTarget(s *shared, address string, idle int) *Target {
 	return t
 }
 
-// welcomes reports whether t serves anybody: all, or the clients that stick to it while it is drained.
-func (t *Target) welcomes(now int64) bool {
-	state := t.state.Load()
-	return state == 0 || state == isDrained && now < t.stayUntil.Load()
-}
-
 // take claims a place for x: an idle connection that is alive, or, when c is nil, room for one, which the
 // caller has to fill or give back. false: all are in use.
 func (t *Target) take(x *edge.Exchange, most int) (c *conn, ok bool) {

@@ -286,7 +286,7 @@ func TestQueueHealth(t *testing.T) {
 func TestQueueSticky(t *testing.T) {
 	t.Parallel()
 	one, two := newStalled(t, "one"), newStalled(t, "two")
-	g := start(t, poolOf(quoted(one.addr, two.addr), "max_connections = 1\nwait_timeout = \"60s\"\nsticky = {}"))
+	g := start(t, poolOf(quoted(one.addr, two.addr), "max_connections = 1\nwait_timeout = \"60s\"\nsticky = {}\ndrain_timeout = \"0s\""))
 	held := g.occupy(one, two)
 	one.pass <- true
 	two.pass <- true
@@ -317,6 +317,45 @@ func TestQueueSticky(t *testing.T) {
 	one.pass <- true
 	two.pass <- true
 	for _, c := range []*rawClient{first, second, third} {
+		if a := c.answer("GET"); a.StatusCode != 200 {
+			t.Errorf("%d %s", a.StatusCode, a.body)
+		}
+	}
+}
+
+// TestQueueStickyDrains: who waits for the target that his client sticks to is served by it while it is drained,
+// and nobody else is.
+func TestQueueStickyDrains(t *testing.T) {
+	t.Parallel()
+	one, two := newStalled(t, "one"), newStalled(t, "two")
+	g := start(t, poolOf(quoted(one.addr, two.addr), "max_connections = 1\nwait_timeout = \"60s\"\nsticky = {}\n"+
+		"drain_timeout = \"1h\""))
+	held := g.occupy(one, two)
+	one.pass <- true
+	two.pass <- true
+	var cookie string
+	for _, c := range held {
+		if a := c.answer("GET"); a.body == "one" {
+			cookie = a.Cookies()[0].Name + "=" + a.Cookies()[0].Value
+		}
+	}
+	mine := func(path string) string { return lines("GET "+path+" HTTP/1.1", "Cookie: "+cookie) }
+	first := g.begin(mine("/first"))
+	eventually(t, "its target is busy", func() bool { return len(one.of("/first")) == 1 })
+	other := g.begin(getPath("/other"))
+	eventually(t, "the other one is busy", func() bool { return len(two.of("/other")) == 1 })
+	second := g.begin(mine("/second"))
+	eventually(t, "it waits", func() bool { return g.waiting() == 1 })
+	newcomer := g.begin(getPath("/newcomer"))
+	eventually(t, "a newcomer waits", func() bool { return g.waiting() == 2 })
+	g.drainTarget("drain", one.addr)
+	one.pass <- true
+	eventually(t, "its own target serves it", func() bool { return len(one.of("/second")) == 1 })
+	two.pass <- true
+	eventually(t, "the other one serves the newcomer", func() bool { return len(two.of("/newcomer")) == 1 })
+	one.pass <- true
+	two.pass <- true
+	for _, c := range []*rawClient{first, other, second, newcomer} {
 		if a := c.answer("GET"); a.StatusCode != 200 {
 			t.Errorf("%d %s", a.StatusCode, a.body)
 		}

@@ -73,7 +73,7 @@ func (t *Table) decodeField(fd *field, v reflect.Value) {
 	switch {
 	case n == nil:
 		if fd.required {
-			t.file.report(t.node.at, joinKey(t.Path(), fd.key), "", isRequired)
+			t.report(fd.key, isRequired)
 		}
 		if v.Kind() == reflect.Struct && isTable(v) {
 			t.file.emptyTable(fd.key, t.node).decode(v)

@@ -190,7 +190,8 @@ func (f *File) setKind(n *node, v reflect.Value, r *rule) {
 	case reflect.Struct:
 		t := f.asTable(n)
 		if t == nil {
-			t = f.emptyTable(n.key, n.up) // its owner finds the defaults
+			t = f.emptyTable(n.key, n.up) // its owner finds the defaults, and what it says of them is an echo
+			t.node.bad = true
 		}
 		t.decode(v)
 	case reflect.Pointer:

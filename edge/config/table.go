@@ -168,7 +168,7 @@ func (t *Table) Value(key string) (Value, bool) {
 // Missing records that key must be there and is not; hint says what to write. A misspelt key that was
 // probably meant takes its place.
 func (t *Table) Missing(key, hint string) {
-	t.file.report(t.node.at, joinKey(t.Path(), key), "", isRequired+": "+hint)
+	t.report(key, isRequired+": "+hint)
 }
 
 // Errorf records a mistake in the value of key, at the place of the key, or at the head of the table when
@@ -207,6 +207,9 @@ func (t *Table) Unknown(key, what, got string, known []string) {
 // Mistake records a mistake at the place of the string got in the value of key, be it the value itself or an
 // element of it. What was probably meant may be "". It is dropped when the value has already been reported.
 func (t *Table) Mistake(key, got, meant, message string) {
+	if t.node.bad {
+		return
+	}
 	at, path := t.node.at, joinKey(t.Path(), key)
 	if n := t.node.get(key); n != nil {
 		n = n.find(got)
@@ -216,6 +219,13 @@ func (t *Table) Mistake(key, got, meant, message string) {
 		at, path = n.at, n.path()
 	}
 	t.file.report(at, path, meant, message)
+}
+
+// report records a mistake about a key that is not there, unless one in the whole table has been reported.
+func (t *Table) report(key, message string) {
+	if !t.node.bad {
+		t.file.report(t.node.at, joinKey(t.Path(), key), "", message)
+	}
 }
 
 // find returns the string text in n, a list or table, and n itself when it is not in there.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,12 +69,12 @@ type crowdClient struct {
 	auth                []string // lines
 	begin, end          time.Time
 	nth                 int // which event begin was
-	gone                bool
+	gone                atomic.Bool
 	status              int
 	body, as            string
 }
 
-func (k *crowdClient) Gone() bool { return k.gone }
+func (k *crowdClient) Gone() bool { return k.gone.Load() }
 func (k *crowdClient) Abort()     {}
 
 func newCrowd(t *rapid.T) *crowd {
@@ -300,14 +301,14 @@ func (w *crowd) judge(k *crowdClient) {
 	number, ends := strings.CutSuffix(number, " ends")
 	n, err := strconv.Atoi(number)
 	switch {
-	case k.gone: // nobody reads it
+	case k.gone.Load(): // nobody reads it
 	case k.cc == "only-if-cached" && k.status == 504:
 	case k.status == 403 && k.key != "k0":
 	case (k.status == 503 || k.status == 504) && within(w.failed) || len(w.failed) > 0 && k.status == 504:
 	case k.status != 200 || !found || !ends || err != nil || n >= len(w.answers):
-		w.fail("%+v: no answer of the target", *k)
+		w.fail("%+v: no answer of the target", k)
 	case !slices.ContainsFunc(w.answers[n].states, func(s crowdState) bool { return w.allows(w.answers[n], s, k, within(w.failed)) }):
-		w.fail("%+v\nmay not get\n%+v\nfailures %v", *k, *w.answers[n], w.failed)
+		w.fail("%+v\nmay not get\n%+v\nfailures %v", k, *w.answers[n], w.failed)
 	}
 }
 
@@ -443,7 +444,7 @@ func TestCrowdAgainstRules(t *testing.T) {
 					w.mu.Unlock()
 				case "leave":
 					if len(clients) > 0 {
-						clients[rapid.IntRange(0, len(clients)-1).Draw(t, "who")].gone = true
+						clients[rapid.IntRange(0, len(clients)-1).Draw(t, "who")].gone.Store(true)
 					}
 				}
 				synctest.Wait()

@@ -320,7 +320,7 @@ func (t *fetching) renew() bool {
 		e := c.entryOf(full, t.opts)
 		e.key, e.vary, e.search, e.forms = old.key, old.vary, old.search, old.forms
 		e.number, e.hashes = t.purges, c.appendHashes(nil, t.url, full.tags)
-		c.renewLatest(t.k, &o, e)
+		c.renewLatest(t.k, t.number, e)
 		f.usesOld, f.number, f.age = true, t.number, d.Age*1000
 	default:
 		t.own, f.why = full.own, notStorable+reason(why) // it was confirmed for who asked, and for nobody else

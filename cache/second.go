@@ -148,13 +148,16 @@ func (c *cache) keepLatest(k key, e *entry, body [][]byte) (o *store.Object, fit
 	return o, o != nil
 }
 
-// renewLatest is renewKept under the same condition.
-func (c *cache) renewLatest(k key, o *store.Object, e *entry) {
+// renewLatest is renewKept under the same condition, for the body with a number: what is stored of it may
+// have been renewed by others since.
+func (c *cache) renewLatest(k key, number uint64, e *entry) {
 	lock := c.writing.of(k)
 	lock.Lock()
 	defer lock.Unlock()
-	if now := c.peek(k, e.key); now != nil && now.at <= e.at {
-		c.renewKept(k, o, e)
+	o, _, ok := c.store.Get(k, nil)
+	var now entry
+	if ok && o.Number() == number && now.parse(o.Meta) == nil && now.at <= e.at {
+		c.renewKept(k, &o, e)
 	}
 }
 

@@ -144,8 +144,10 @@ func TestCacheKeepsForms(t *testing.T) {
 	form := encoded("/a")
 	serve("/a", `"v1"`, text, "max-age=200")
 	for i, a := range g.together(6, "GET", "/a", "Accept-Encoding: gzip", again) {
-		if a.Get("Content-Encoding") != "gzip" || a.body != form.body || a.Get("X-Control") != "max-age=200" ||
-			a.Get("ETag") != `W/"v1"` {
+		// While another one's 304 gives the form its fields, the answer is served as it is.
+		coded := a.Get("Content-Encoding") == "gzip" && a.body == form.body && a.Get("ETag") == `W/"v1"`
+		plain := a.Get("Content-Encoding") == "" && a.body == text && a.Get("ETag") == `"v1"`
+		if !coded && !plain || a.Get("X-Control") != "max-age=200" {
 			t.Errorf("confirmed %d: %d bytes, %v", i, len(a.body), a.Header)
 		}
 	}

@@ -118,12 +118,13 @@ func TestWait(t *testing.T) {
 		after time.Duration) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
-			l, began, asked := New(fixed(limit, 5)), time.Now(), 0
+			l, began := New(fixed(limit, 5)), time.Now()
+			var asked atomic.Int64 // who frees a place looks too whether the waiter is there
 			l.TryAcquire()
 			if freed > 0 {
 				time.AfterFunc(freed, l.Release)
 			}
-			got := l.Wait(7, ClassDefault, 7+int64(until), func() bool { asked++; return gone(asked) })
+			got := l.Wait(7, ClassDefault, 7+int64(until), func() bool { return gone(int(asked.Add(1))) })
 			if took := time.Since(began); got != want || took != after {
 				t.Errorf("verdict %d after %v, want %d after %v", got, took, want, after)
 			}

@@ -160,8 +160,8 @@ func appendWeight(dst []byte, thousandths int) []byte {
 	return bytes.TrimRight(dst, "0")
 }
 
-// cutOutside cuts b at the first sep that is not in a quoted string. ended tells that such a string has
-// an end.
+// cutOutside cuts b at the first sep that is not in a quoted string. ended reports whether such a
+// string has an end.
 func cutOutside(b []byte, sep byte) (before, after []byte, ended bool) {
 	quoted := false
 	for i := 0; i < len(b); i++ {

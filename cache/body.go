@@ -56,8 +56,8 @@ func wholeBody(x *edge.Exchange) (body []byte, here bool) {
 	return nil, false
 }
 
-// take reads a body from the client, and puts what it has read back in front of what is left. why says that
-// it is too much for a key.
+// take reads a body from the client, and puts what it has read back in front of what is left. why is not
+// noReason when it is too much for a key.
 func (k *keyed) take(x *edge.Exchange) (body []byte, why reason, f *edge.Fault) {
 	room := int64(4 << 10)
 	if x.InLen >= 0 {

@@ -24,7 +24,7 @@ type shared struct {
 	warmer  warmer
 	coded   atomic.Bool // there may be encoded forms
 	coding  atomic.Bool // one is being made
-	// searching tells that an answer came with a rule for queries, or that one on disk may have: those have
+	// searching reports whether an answer came with a rule for queries, or one on disk may have: those have
 	// to be looked for.
 	searching atomic.Bool
 	isNew     atomic.Bool // nothing of it was asked for yet

@@ -30,8 +30,8 @@ func tagBits(hash uint64) uint64 { return 1<<(hash&63) | 1<<(hash>>6&63) }
 
 func short(k key) uint64 { return binary.LittleEndian.Uint64(k[:]) }
 
-// add lists an answer with the hashes of its URL and its tags. there says whether an answer is still
-// stored.
+// add lists an answer with the hashes of its URL and its tags. there reports whether an answer is
+// still stored.
 func (c *catalog) add(k, disk key, hashes []byte, there func(*node) bool) {
 	n := node{key: k, disk: disk, url: hashAt(hashes), used: true}
 	for hashes = hashes[8:]; len(hashes) >= 8; hashes = hashes[8:] {

@@ -184,8 +184,8 @@ func (d *description) without(lines []byte) []byte {
 	return lines
 }
 
-// describe reads the head of an answer, and changes in it what override says. auth tells that the request had
-// Authorization: for that nothing is changed.
+// describe reads the head of an answer, and changes in it what override says. auth reports whether the
+// request had Authorization: nothing is changed then.
 func (c *cache) describe(y *edge.Exchange, auth bool) *description {
 	d := describe(y)
 	if d.Authorization = auth; c.conf.Override.SetCookie == "strip" && !auth {

@@ -106,7 +106,8 @@ func name(i int) string { return string(rune('a' + i)) }
 // key is the field that says which client asks.
 func key(i int) []string { return []string{"X-Api-Key: " + string(rune('0'+i))} }
 
-// wantOwn says that clients who ask at once for an answer with these fields, and a tag, get each their own.
+// wantOwn fails unless clients who ask at once for an answer with these fields, and a tag, get each their
+// own.
 func (c *Case) wantOwn(path string, fields ...string) {
 	c.Do(path, func(r *http.Request) Answer {
 		k := r.Header.Get("X-Api-Key")
@@ -115,7 +116,7 @@ func (c *Case) wantOwn(path string, fields ...string) {
 	c.eachOwn(path, key, func(i int) string { return "for " + string(rune('0'+i)) })
 }
 
-// eachOwn says that clients who ask at once, with fields of their own, get what want says.
+// eachOwn fails unless clients who ask at once, with fields of their own, get what want returns.
 func (c *Case) eachOwn(path string, fields func(i int) []string, want func(i int) string) {
 	for i, r := range c.atOnce(path, 4, fields) {
 		if r.Err != nil || r.Status != 200 || r.Body != want(i) {

@@ -2,9 +2,6 @@ package answer
 
 import (
 	"strconv"
-	"strings"
-
-	"github.com/valyala/fasthttp"
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/header"
@@ -50,41 +47,19 @@ func (k *respondKeys) compile() *fixed {
 	}
 	seen := map[string]bool{}
 	for _, name := range headers.Keys() { // in the order of the file
-		key, value := fasthttp.AppendNormalizedHeaderKey(nil, name), k.Headers[name]
-		switch why := wrongHeader(name, string(key), value); {
+		value := k.Headers[name]
+		key, why := header.Given(name, value)
+		switch {
 		case why != "":
 			headers.Errorf(name, "%s", why)
-		case seen[string(key)]:
+		case seen[key]:
 			headers.Errorf(name, "is given twice: case makes no difference in the name of a header")
-		case string(key) == "Content-Type":
+		case key == "Content-Type":
 			a.contentType = value
 		default:
-			a.headers = append(a.headers, field{key, []byte(value)})
+			a.headers = append(a.headers, field{[]byte(key), []byte(value)})
 		}
-		seen[string(key)] = true
+		seen[key] = true
 	}
 	return a
-}
-
-// wrongHeader says why a header cannot be in a fixed answer; empty: it can.
-func wrongHeader(name, key, value string) string {
-	switch key {
-	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-		"Proxy-Authenticate", "Proxy-Authorization", "Proxy-Authentication-Info", "Close":
-		return "belongs to one connection and cannot be given (RFC 9110 section 7.6.1)"
-	case "Content-Length", "Date":
-		return "is made by the gateway"
-	}
-	if !header.IsToken(name) {
-		return "is not the name of a header"
-	}
-	for i := range len(value) {
-		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return "a header's value is one line without control characters"
-		}
-	}
-	if strings.Trim(value, " \t") != value {
-		return "a header's value begins and ends with something to see"
-	}
-	return ""
 }

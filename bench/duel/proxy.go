@@ -92,7 +92,7 @@ func (r *Ring) Start(name string, w peer.Work) (*Proxy, error) {
 		}
 	}
 	p.Setup = s
-	flags := []string{"-addr", s.Addr, "-path", w.Path, "-paths", strconv.Itoa(w.Routes)}
+	flags := []string{"-addr", s.Addr, "-path", w.Path, "-paths", strconv.Itoa(w.Numbers())}
 	if w.Close {
 		flags = append(flags, "-close")
 	}

@@ -76,8 +76,8 @@ func nginx(s Setup) string {
 			"  limit_req zone=ip burst=100000 nodelay;\n"
 	}
 	if s.Work.Cached {
-		limit += "proxy_cache_path " + memoryFolder(s) + " keys_zone=main:10m inactive=1h use_temp_path=off;\n" +
-			"  proxy_cache main; proxy_cache_valid 200 1h;\n"
+		limit += "proxy_cache_path " + memoryFolder(s) + " keys_zone=main:10m max_size=64m inactive=1h " +
+			"use_temp_path=off;\n  proxy_cache main; proxy_cache_valid 200 1h;\n"
 	}
 	if s.Work.Log {
 		log = s.replace("@LOG@ combined buffer=64k flush=1s")

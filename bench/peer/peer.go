@@ -17,6 +17,7 @@ import (
 type Work struct {
 	Name   string
 	Path   string // with {n} where the number of a route goes
+	Paths  int    // how many numbers are asked for in turn; 0: one for each route
 	Routes int
 	Log    bool // a line for each request, into a file
 	TLS    bool // towards clients
@@ -46,8 +47,12 @@ var Works = []Work{
 	{Name: "cached-128", Path: "/128", Routes: 1, Conns: 64, Cached: true},
 	{Name: "cached-10k", Path: "/10240", Routes: 1, Conns: 64, Cached: true},
 	{Name: "cached-1m", Path: "/1048576", Routes: 1, Conns: 16, Cached: true},
+	{Name: "missed-10k", Path: "/m/{n}/10240", Paths: 40_000, Routes: 1, Conns: 64, Cached: true}, // 400 MB
 	{Name: "tls-128", Path: "/128", Routes: 1, TLS: true, Conns: 64},
 }
+
+// Numbers returns how many numbers stand in turn for {n} in the paths of a work.
+func (w Work) Numbers() int { return max(w.Paths, w.Routes) }
 
 // Find gives a work by its name.
 func Find(name string) (Work, error) {

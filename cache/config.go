@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge/config"
@@ -140,7 +138,7 @@ func readConfig(t *config.Table) *Config {
 			t.Errorf("key_headers", "entry %d, %q, is not the name of a header field", i+1, name)
 			continue
 		}
-		c.keyHeaders = append(c.keyHeaders, fasthttp.AppendNormalizedHeaderKey(nil, name))
+		c.keyHeaders = append(c.keyHeaders, []byte(header.Canonical(name)))
 	}
 	c.omitter = newOmitter(c.keyHeaders)
 	for i, name := range c.KeyCookies {

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -33,17 +32,9 @@ func (x *Exchange) Own(method, url string, fields []string) (refusal string, err
 	if x.Path, bad = route.Canonical(nil, m.Path); bad != nil {
 		return "400 bad_request: " + bad.Reason, nil //nolint:nilerr // as above
 	}
-	x.Req.SetNoDefaultContentType(true)
-	if err := x.Req.Read(bufio.NewReader(bytes.NewReader(clean))); err != nil {
-		return "", fmt.Errorf("cannot read the request: %w", err)
-	}
-	x.Scheme, x.Minor, x.TETrailers, x.HeadBytes = scheme, m.Minor, m.TETrailers, m.Len
-	x.EmptyLines = m.Empty
-	x.Method = x.Req.Method()
+	x.TakeRequest(&m, clean)
+	x.Scheme, x.OutPath = scheme, x.Path
 	x.Host = route.NormalHost(nil, m.Host)
-	x.Authority = append([]byte(nil), m.Host...)
-	x.KeepRaw(m.Query, m.HasQuery, m.Cookie, m.Upgrade)
-	x.OutPath = x.Path
 	x.Times.Start = clock.Now()
 	x.Times.Head = x.Times.Start
 	return "", nil

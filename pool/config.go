@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
@@ -196,8 +194,7 @@ func (c *Config) checkHashKey(t *config.Table) {
 		}
 	case "header":
 		if name != "" {
-			key := fasthttp.AppendNormalizedHeaderKey(nil, name)
-			c.HashKey = "header:" + string(key)
+			c.HashKey = "header:" + header.Canonical(name)
 			return
 		}
 	case "cookie", "query":

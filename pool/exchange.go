@@ -13,7 +13,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
-// codec is what turning a head into fasthttp's form and back needs for a moment.
+// codec is what sending a head and taking one in needs for a moment.
 type codec struct {
 	out   []byte // head toward the target
 	clean []byte // head of the answer without hop-by-hop fields
@@ -158,16 +158,12 @@ const maxInterim = 16
 func (c *conn) sendRequest(x *edge.Exchange, host string) {
 	k := codecs.Get().(*codec)
 	defer codecs.Put(k)
-	x.SetRequestLine(host)
-	x.Req.ResetConnectionClose() // an HTTP/1.0 head reads as one that closes: that is the client's side
 	k.out = k.out[:0]
 	if c.owes {
 		c.owes = false
 		k.out = append(k.out, c.header...)
 	}
-	k.out = x.Req.AppendBytes(k.out)
-	k.out = k.out[:len(k.out)-2] // the empty line comes after the framing
-	k.out = appendFraming(k.out, x)
+	k.out = appendFraming(x.AppendHead(k.out, host), x)
 	var whole []byte
 	streamed := x.In != nil
 	if w, ok := x.In.(edge.Whole); ok {

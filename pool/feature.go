@@ -7,8 +7,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
@@ -84,8 +82,7 @@ func (ps *pools) linkFallbacks(h *edge.Host) {
 func newFixed(f *Fallback) *fixed {
 	a := &fixed{status: f.Status, body: []byte(f.Body), kind: f.ContentType}
 	for _, name := range slices.Sorted(maps.Keys(f.Headers)) {
-		key := fasthttp.AppendNormalizedHeaderKey(nil, name)
-		a.fields = append(a.fields, [2][]byte{key, []byte(f.Headers[name])})
+		a.fields = append(a.fields, [2]string{name, f.Headers[name]})
 	}
 	return a
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/pool/balance"
@@ -374,7 +375,7 @@ func (k *hashKey) of(x *edge.Exchange) uint64 {
 		h := balance.HashKey(k.seed, x.Path)
 		return balance.HashKey(h, x.Query)
 	case "header":
-		if v := x.AppendField(room[:0], k.name); len(v) > 0 {
+		if v := x.Req.AppendKey(room[:0], header.View(k.name)); len(v) > 0 {
 			return balance.HashKey(k.seed, v)
 		}
 	case "cookie":

@@ -127,13 +127,11 @@ func (s *sticky) mark(x *edge.Exchange, m *member) {
 		return
 	}
 	if x.Scheme == "https" {
-		x.AddField(setCookieKey, m.cookieTLS)
+		x.Resp.AddBytes("Set-Cookie", m.cookieTLS)
 		return
 	}
-	x.AddField(setCookieKey, m.cookie)
+	x.Resp.AddBytes("Set-Cookie", m.cookie)
 }
-
-var setCookieKey = []byte("Set-Cookie")
 
 // equip makes the lines that mark sends.
 func (s *sticky) equip(m *member) {

@@ -72,7 +72,7 @@ func TestMakeKey(t *testing.T) {
 		for _, v := range headers {
 			x.Req.Add("X-A", v)
 		}
-		x.EmptyLines, x.Cookie, x.Query = true, []byte(cookie), []byte(query)
+		x.Cookie, x.Query = []byte(cookie), []byte(query)
 		b, _ := c.appendKey(nil, x, "r1")
 		return string(b)
 	}

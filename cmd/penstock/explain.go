@@ -75,7 +75,7 @@ func (k *explainCmd) answer() (*edge.Exchange, error) {
 	}
 	y := &edge.Exchange{}
 	y.Reset()
-	y.SetHead(k.Status, nil, lines, false)
+	y.SetHead(k.Status, nil, lines)
 	return y, nil
 }
 
@@ -141,9 +141,9 @@ func nearer(c *console, b *live.Built, key *route.Key) {
 // sends prints the request as the target would see it.
 func sends(c *console, x *edge.Exchange) {
 	runAll(x.Plan.Filters(edge.Rewrite), x)
-	x.SetRequestLine("(address of the target)")
+	head := x.AppendHead(nil, "(address of the target)")
 	c.printf("sends\n")
-	for line := range strings.Lines(x.Req.String()) {
+	for line := range strings.Lines(string(head)) {
 		if line = strings.TrimRight(line, "\r\n"); line != "" {
 			c.printf("           %s\n", line)
 		}

@@ -19,17 +19,14 @@ type redirect struct {
 	tail      string // query and fragment of the target
 }
 
-var (
-	locationKey = []byte("Location")
-	locations   = sync.Pool{New: func() any { return new([]byte) }}
-)
+var locations = sync.Pool{New: func() any { return new([]byte) }}
 
 // Run implements edge.Filter.
 func (r *redirect) Run(x *edge.Exchange) edge.Verdict {
 	room := locations.Get().(*[]byte)
 	*room = r.append((*room)[:0], x)
 	x.Answer(r.status, "", nil)
-	x.Resp().SetCanonical(locationKey, *room)
+	x.Resp.SetBytes("Location", *room)
 	locations.Put(room)
 	return edge.Answered
 }

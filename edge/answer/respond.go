@@ -15,13 +15,13 @@ type fixed struct {
 	headers     []field
 }
 
-type field struct{ key, value []byte } // key in canonical form
+type field struct{ name, value string }
 
 // Run implements edge.Filter.
 func (a *fixed) Run(x *edge.Exchange) edge.Verdict {
 	x.Answer(a.status, a.contentType, a.body)
 	for i := range a.headers {
-		x.Resp().SetCanonical(a.headers[i].key, a.headers[i].value)
+		x.Resp.Set(a.headers[i].name, a.headers[i].value)
 	}
 	return edge.Answered
 }
@@ -57,7 +57,7 @@ func (k *respondKeys) compile() *fixed {
 		case key == "Content-Type":
 			a.contentType = value
 		default:
-			a.headers = append(a.headers, field{[]byte(key), []byte(value)})
+			a.headers = append(a.headers, field{name, value})
 		}
 		seen[key] = true
 	}

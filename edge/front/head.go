@@ -106,17 +106,9 @@ func (c *conn) parse(w *work, n int, set *settings) *edge.Fault {
 	} else if x.Path, bad = route.Canonical(x.Path[:0], m.Path); bad != nil {
 		return x.Refuse(400, edge.SideClient, "bad_request", bad.Reason)
 	}
-	if err := w.parse(); err != nil {
-		x.Cause = err
-		return x.Refuse(400, edge.SideClient, "bad_request", "The request's head cannot be read.")
-	}
+	x.TakeRequest(m, w.clean)
 	x.Host = route.NormalHost(x.Host[:0], m.Host)
-	x.Authority = append(x.Authority[:0], m.Host...)
-	x.KeepRaw(m.Query, m.HasQuery, m.Cookie, m.Upgrade)
-	x.Method = x.Req.Method()
-	x.Minor, x.TETrailers, x.NoClaims, x.HeadBytes = m.Minor, m.TETrailers, !m.Claims, n
-	x.EmptyLines, x.Close = m.Empty, m.Close
-	x.InMax = set.maxBody
+	x.Close, x.InMax = m.Close, set.maxBody
 	w.frame(m)
 	c.br.Discard(n)
 	return nil

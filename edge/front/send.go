@@ -188,32 +188,14 @@ func (w *work) head(x *edge.Exchange) framing {
 	case x.OutLen < 0:
 		f = chunked
 	}
-	if !w.fields(x, status) {
+	w.out = append(appendStatus(w.out[:0], status, x.Reason()), x.Resp.Lines()...)
+	if !x.Resp.Has("Date") {
 		w.out = append(w.out, "Date: "...)
 		w.out = append(w.out, w.c.l.front.clock.HTTPDateAt(x.Times.First)...)
 		w.out = append(w.out, "\r\n"...)
 	}
 	w.out = appendFraming(w.out, x, f, status)
 	return f
-}
-
-// fields writes the status line and the end-to-end fields into w.out, and tells whether Date is among them.
-func (w *work) fields(x *edge.Exchange, status int) (dated bool) {
-	if reason, lines, dated, ok := x.AsCame(); ok {
-		w.out = append(appendStatus(w.out[:0], status, reason), lines...)
-		return dated
-	}
-	w.out = appendStatus(w.out[:0], status, x.Resp().StatusMessage())
-	for k, v := range x.Resp().All() {
-		switch string(k) { // names are canonical, the comparison does not allocate
-		case "Content-Length", "Connection", "Transfer-Encoding", "Keep-Alive", "Upgrade", "Trailer":
-			continue
-		case "Date":
-			dated = true
-		}
-		w.out = appendField(w.out, k, v)
-	}
-	return dated
 }
 
 var methodHead = []byte("HEAD")
@@ -246,13 +228,6 @@ func appendStatus(dst []byte, status int, reason []byte) []byte {
 	} else {
 		dst = append(dst, fasthttp.StatusMessage(status)...)
 	}
-	return append(dst, "\r\n"...)
-}
-
-func appendField(dst, name, value []byte) []byte {
-	dst = append(dst, name...)
-	dst = append(dst, ": "...)
-	dst = append(dst, value...)
 	return append(dst, "\r\n"...)
 }
 

@@ -133,7 +133,7 @@ func (e *entry) text(f field) []byte {
 	case fieldTarget:
 		return view(x.TargetName)
 	case fieldUserAgent:
-		return x.Req.UserAgent()
+		return x.Req.Get("User-Agent")
 	case fieldReferer:
 		return e.referer()
 	}
@@ -142,7 +142,7 @@ func (e *entry) text(f field) []byte {
 
 // referer returns the page the client came from, without its query string unless query strings are logged.
 func (e *entry) referer() []byte {
-	r := e.x.Req.Referer()
+	r := e.x.Req.Get("Referer")
 	if i := bytes.IndexByte(r, '?'); i >= 0 && !e.log.query {
 		return r[:i]
 	}

@@ -133,13 +133,13 @@ func request() *edge.Exchange {
 	x.Cookie = []byte("session=SECRET")
 	x.Peer, x.Client = netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("192.0.2.7")
 	x.Listener, x.Lane, x.RequestID = "public", 1, []byte("0af7651916cd43dd")
-	x.Req.SetMethod("GET")
-	x.Req.SetUserAgent("curl/8.0")
+	x.Method = []byte("GET")
+	x.Req.Set("User-Agent", "curl/8.0")
 	x.Req.Set("Referer", "https://example.com/start?token=SECRET")
 	x.Req.Set("Authorization", "Bearer SECRET")
 	x.Req.Set("Cookie", "session=SECRET")
-	x.Resp().SetStatusCode(200)
-	x.Resp().Set("Set-Cookie", "session=SECRET")
+	x.SetStatus(200)
+	x.Resp.Set("Set-Cookie", "session=SECRET")
 	x.PoolName, x.TargetName, x.Attempts = "users", "10.0.0.9:8080", 1
 	x.InBytes, x.OutBytes = 12, 345
 	start := max(clock.Now()-31*ms, 1)

@@ -3,15 +3,17 @@ package route
 import (
 	"bytes"
 	"math"
+
+	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
 // Key is what a lookup asks for. Lookup keeps Path in the Match and nothing else.
 type Key struct {
 	Method   []byte
-	Host     []byte // as NormalHost writes it
-	Path     []byte // as Canonical writes it
-	RawQuery []byte // still encoded, without the question mark
-	Header   Headers
+	Host     []byte         // as NormalHost writes it
+	Path     []byte         // as Canonical writes it
+	RawQuery []byte         // still encoded, without the question mark
+	Header   *header.Fields // nil: there are none
 }
 
 // Match is the result of a lookup. It is about 1 KiB and is meant to be kept and used again: what

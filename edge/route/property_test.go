@@ -117,7 +117,7 @@ func (d *dice) table(t *testing.T) (*Table, []Rule) {
 func (q *request) key() *Key {
 	return &Key{
 		Method: []byte(q.method), Host: []byte(q.host), Path: []byte(q.path),
-		RawQuery: []byte(q.query), Header: q.header,
+		RawQuery: []byte(q.query), Header: q.header.fields(),
 	}
 }
 

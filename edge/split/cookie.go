@@ -33,8 +33,6 @@ type setCookie struct {
 	name  []byte
 }
 
-var setCookieKey = []byte("Set-Cookie")
-
 // Run implements edge.Filter. The answer to a failure carries no cookie: nobody is tied to a pool that is
 // down.
 func (c *setCookie) Run(x *edge.Exchange) edge.Verdict {
@@ -47,7 +45,7 @@ func (c *setCookie) Run(x *edge.Exchange) edge.Verdict {
 	if x.Scheme == "https" {
 		id.line = append(id.line, "; Secure"...)
 	}
-	x.AddField(setCookieKey, id.line)
+	x.Resp.AddBytes("Set-Cookie", id.line)
 	return edge.Next
 }
 

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/valyala/fasthttp"
 	"github.com/zeebo/xxh3"
 
 	"github.com/penstock-edge/penstock/edge"
@@ -114,7 +113,7 @@ func (k *keys) sticky(up *splitter) {
 	case k.Sticky == "ip":
 		up.by = byIP
 	case kind == "header" && header.IsToken(name):
-		up.by, up.name = byHeader, canonical(name)
+		up.by, up.field = byHeader, name
 	case kind == "cookie" && header.IsToken(name):
 		up.by, up.name = byCookie, []byte(name)
 	case named && (kind == "header" || kind == "cookie"):
@@ -123,5 +122,3 @@ func (k *keys) sticky(up *splitter) {
 		k.Table.Errorf("sticky", `must be "ip", "cookie:NAME" or "header:NAME", is %q`, k.Sticky)
 	}
 }
-
-func canonical(name string) []byte { return fasthttp.AppendNormalizedHeaderKey(nil, name) }

@@ -14,7 +14,8 @@ type splitter struct {
 	slots slots
 	arms  []arm
 	by    by
-	name  []byte // of the header, canonical, or of the cookie
+	field string // by header: its name
+	name  []byte // by cookie: its name
 	seed  uint64 // of the hash, from the route's name: routes do not share their unlucky clients
 }
 
@@ -75,7 +76,7 @@ func (s *splitter) hash(x *edge.Exchange) uint64 {
 		a := x.Client.As16()
 		return xxh3.HashSeed(a[:], s.seed)
 	case byHeader:
-		if v := x.AppendField(room[:0], s.name); len(v) > 0 {
+		if v := x.Req.AppendKey(room[:0], s.field); len(v) > 0 {
 			return xxh3.HashSeed(v, s.seed)
 		}
 	case byCookie:

@@ -29,8 +29,8 @@ type Request struct {
 	Upgrade    []byte // Upgrade, when Connection names it, in HTTP/1.1, and it has no h2c; else nil
 	Trailer    []byte // first Trailer line: names announced, not checked beyond field syntax; nil: none
 	Cookie     []byte // values of Cookie, joined by "; " where there are several; nil: none, or all empty
-	Empty      bool   // there is a field without a value
 	Claims     bool   // there is a Via, Forwarded, X-Real-Ip, X-Request-Id, or X-Forwarded-*
+	Fields     int    // where the fields begin in the clean block
 
 	Len int // bytes of the head, its empty line included
 
@@ -40,8 +40,9 @@ type Request struct {
 const maxMethod = 20 // bytes of the longest method accepted
 
 // ScanRequest checks the head at the start of src in one pass and fills m. It appends the clean block
-// to dst, which must not overlap src: the request line with URI as its target, Host, and the end-to-end
-// fields in their order, lines as received, then the empty line. Left out are Host, the hop-by-hop
+// to dst, which must not overlap src: the request line with URI as its target, Host and the end-to-end
+// fields in their order, lines as received, then the empty line; Host comes first and is written anew where an
+// absolute target outweighs it. Left out are the hop-by-hop
 // fields, what Connection names (but for fields that steer routing, identity, caching or framing),
 // Content-Length (who sends the block on writes the framing), Expect, and names with "_", which CGI-like
 // targets take for "-". The block says HTTP/1.1; only for an HTTP/1.0 request without Host it says
@@ -59,6 +60,7 @@ func ScanRequest(dst, src []byte, m *Request) (clean []byte, v *Violation) {
 	clean = append(clean, m.URI...)
 	clean = append(clean, " HTTP/1.1\r\n"...)
 	fields := len(clean)
+	m.Fields = fields - len(dst)
 
 	s := section{length: -1}
 	clean, bad = m.takeFields(clean, src, at, &s)
@@ -160,9 +162,6 @@ func (m *Request) takeFields(dst, src []byte, at int, s *section) (out []byte, b
 		if bad = s.f.scan(src, at); bad != faultNone {
 			return dst, bad
 		}
-		if s.f.valueStart == s.f.valueEnd {
-			m.Empty = true
-		}
 		drop := s.f.underscore
 		if s.f.maybeKnown {
 			drop, bad = m.takeField(src, s)
@@ -187,7 +186,7 @@ func (m *Request) takeField(src []byte, s *section) (drop bool, bad fault) {
 		m.Claims = true
 		return s.f.underscore, faultNone
 	case kindHost:
-		return true, m.takeHost(src, s)
+		return m.Form == AbsoluteForm, m.takeHost(src, s)
 	case kindExpect:
 		return true, m.takeExpect(s.f.value(src))
 	case kindCookie:
@@ -254,10 +253,13 @@ func (m *Request) settle(s *section) (bad fault) {
 	return bad
 }
 
-// insertHost puts the Host line before the fields of the clean block, which begin at at.
+// insertHost puts the Host line of an absolute target before the fields of the clean block, which begin at at.
 func (m *Request) insertHost(clean []byte, at int) []byte {
-	if len(m.Host) == 0 {
+	switch {
+	case len(m.Host) == 0:
 		clean[at-3] = '0' // of "HTTP/1.1\r\n"
+		return clean
+	case m.Form != AbsoluteForm:
 		return clean
 	}
 	n := len("Host: ") + len(m.Host) + len(crlf)

@@ -392,10 +392,10 @@ func TestRequestClean(t *testing.T) {
 		}
 	}
 	get := "GET / HTTP/1.1"
-	f("GET / HTTP/1.1\r\nHost: a\r\n\r\n", get, "host:a")
+	f("GET / HTTP/1.1\r\nhost:a\r\n\r\n", get, "host:a")
 	f("GET /c HTTP/1.1\r\nHost: b\r\nX: y\r\n\r\n", "GET http://b/c HTTP/1.0", "X: y", "Host: a")
 	f("GET / HTTP/1.0\r\nX: y\r\n\r\n", "GET / HTTP/1.0", "X: y")
-	f("GET / HTTP/1.1\r\nHost: a\r\nB: 1\r\nA: 2\r\nb:  3\t\r\nE:\r\n\r\n",
+	f("GET / HTTP/1.1\r\nB: 1\r\nA: 2\r\nHost: a\r\nb:  3\t\r\nE:\r\n\r\n",
 		get, "B: 1", "A: 2", "Host: a", "b:  3\t", "E:")
 	f("GET / HTTP/1.1\r\nHost: a\r\nCookie: x\r\nDate: d\r\nCookie: y\r\n\r\n",
 		get, "Host: a", "Cookie: x", "Date: d", "Cookie: y")

@@ -184,11 +184,15 @@ func twinRequest(src string) (clean, meaning string, ok bool) {
 }
 
 func twinClean(m *Request, h *twinHead) string {
-	lines := []string{string(m.Method) + " " + string(m.URI) + " HTTP/1.1", "Host: " + string(m.Host)}
-	if len(m.Host) == 0 {
+	lines := []string{string(m.Method) + " " + string(m.URI) + " HTTP/1.1"}
+	without := []string{"content-length", "expect"}
+	switch {
+	case len(m.Host) == 0:
 		lines = []string{string(m.Method) + " " + string(m.URI) + " HTTP/1.0"}
+	case m.Form == AbsoluteForm:
+		lines, without = append(lines, "Host: "+string(m.Host)), append(without, "host")
 	}
-	for _, l := range h.kept("host", "content-length", "expect") {
+	for _, l := range h.kept(without...) {
 		if name, _, _ := strings.Cut(l, ":"); !strings.Contains(name, "_") {
 			lines = append(lines, l)
 		}

@@ -187,6 +187,13 @@ type ClientConn interface {
 	Abort()
 }
 
+// InterimConn is a client's connection that takes interim answers.
+type InterimConn interface {
+	// Interim sends the head of a 1xx answer, which ends with its empty line, ahead of the final one. A client
+	// that cannot be reached, or takes nothing now, may be left without it.
+	Interim(head []byte)
+}
+
 // Ends is a connection of a client as to its addresses. It may be asked at any time, by anybody.
 type Ends interface {
 	// Ends returns who is at the other end (Facts.Peer, with its port) and the address at this one. Either is

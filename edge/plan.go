@@ -39,6 +39,8 @@ type Generation struct {
 	Nowhere *Plan   // requests without a route, refused ones included
 	Early   []Filter
 	Slots   int // length of Exchange.Slot
+	// MergeSlashes tells that each run of slashes in the path of a request is one.
+	MergeSlashes bool
 
 	pins    *lanes.Gauge
 	retired atomic.Bool

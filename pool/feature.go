@@ -118,6 +118,7 @@ func route(h *edge.Host, r *edge.RouteSetup) {
 // series are the metrics of all pools, prepared once for a scope.
 type series struct {
 	retries, refused, hedges, hedgeWon *metric.Counters
+	mended                             *metric.Counters
 	latency                            *metric.Histograms
 	outcomes, ejections, waits         *metric.Counters
 }
@@ -130,6 +131,8 @@ func newSeries(m *metric.Scope) *series {
 		hedges: m.Counters("penstock_hedges_total", "Attempts made at the side of a slow one.", "pool"),
 		hedgeWon: m.Counters("penstock_hedges_won_total",
 			"Attempts made at the side of a slow one that were faster.", "pool"),
+		mended: m.Counters("penstock_upstream_heads_mended_total",
+			"Heads of answers with lines that end in LF alone or are folded, sent on clean.", "pool"),
 		latency: m.Histograms("penstock_upstream_duration_seconds",
 			"Time from choosing a target to the head of its answer.", metric.DefaultBounds(), "pool"),
 		outcomes: m.Counters("penstock_upstream_requests_total", "Attempts by how they ended.",
@@ -148,6 +151,7 @@ func newPool(h *edge.Host, t *config.Table, s *series, zone string) *Pool {
 	fresh := func() (*shared, error) { return newShared(p.Name), nil }
 	p.shared, _ = edge.Keep(h.State, "pool/"+p.Name, fresh, nil) // fresh does not fail
 	p.retries, p.latency = s.retries.With(p.Name), s.latency.With(p.Name)
+	p.mended = s.mended.With(p.Name)
 	p.refused, p.hedges, p.hedgeWon = s.refused.With(p.Name), s.hedges.With(p.Name), s.hedgeWon.With(p.Name)
 	for v := range queue.Verdicts {
 		p.waits[v] = s.waits.With(p.Name, v.String())

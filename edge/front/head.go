@@ -100,6 +100,9 @@ func (c *conn) parse(w *work, n int, set *settings) *edge.Fault {
 	if len(m.Scheme) > 0 && !bytes.EqualFold(m.Scheme, []byte(c.scheme)) {
 		return foreignScheme
 	}
+	if set.mergeSlashes {
+		m.Path = route.MergeSlashes(m.Path)
+	}
 	var bad *route.PathError
 	if m.Form == wire.AsteriskForm {
 		x.Path = append(x.Path[:0], '*')

@@ -175,6 +175,16 @@ func forbiddenInTrailer(low []byte) bool {
 	return string(low) != "content-digest" && guarded(low)
 }
 
+// delimits reports whether a field says where a message ends or whom it is for: a client that sends one in a
+// trailer means to be read in two ways. low is in lower case.
+func delimits(low []byte) bool {
+	switch string(low) {
+	case "content-length", "transfer-encoding", "host":
+		return true
+	}
+	return false
+}
+
 // lowerInto returns the first bytes of the token name in lower case, as many as buf takes.
 func lowerInto(buf *[longestName]byte, name []byte) []byte {
 	low := buf[:min(len(name), longestName)]

@@ -26,12 +26,23 @@ func TestHeadEnd(t *testing.T) {
 	f("GET / HTTP/1.1\r\n\r\n", 18)
 	f("GET / HTTP/1.1\r\nA: b\r\n\r\nmore\r\n\r\n", 24)
 	f("\r\nGET / HTTP/1.1\r\n\r\n", 20)
-	f("\r\n\r\nGET", 4)
+	f("\r\n\r\nGET / HTTP/1.1\r\n\r\n", 22)
+	f("\r\n\r\nGET", 0)
+	f("\r\n\r\n\r\nGET", 6)
 	f("\nGET", 1)
 	f("A\nB", 2)
 	f("A\r\nB\n\r\n", 5)
 	f("\r\n", 0)
 	f("A\r\n\rB\r\n\r\n", 9)
+}
+
+func TestBegun(t *testing.T) {
+	for src, want := range map[string]bool{"": false, "\r\n": false, "\r\n\r\n": false, "\r\n\r\n\r\n": true,
+		"G": true, "\r\nG": true, "\r": true, "\n": true} {
+		if got := Begun([]byte(src)); got != want {
+			t.Errorf("%q: %v", src, got)
+		}
+	}
 }
 
 func TestCheckStart(t *testing.T) {
@@ -50,6 +61,7 @@ func TestCheckStart(t *testing.T) {
 	f("\r\n", 0)
 	f("\r\nGE", 0)
 	f("GE", 0)
+	f("\r\n\r\nGE", 0)
 	f("GET /\x00", 0) // for ScanRequest to say
 	f("\x16\x03\x01\x02", 400)
 	f("\x05\x01", 400)

@@ -12,7 +12,7 @@ import (
 func scanned(t testing.TB, lines ...string) *Exchange {
 	t.Helper()
 	var m wire.Response
-	clean, v := wire.ScanResponse([]byte("before")[:0], []byte(strings.Join(append(lines, "", ""), "\r\n")), &m)
+	clean, v := wire.ScanResponse([]byte("before")[:0], []byte(strings.Join(append(lines, "", ""), "\r\n")), &m, wire.MaxFields)
 	if v != nil {
 		t.Fatalf("%q: %v", lines, v)
 	}
@@ -92,7 +92,7 @@ func FuzzHead(f *testing.F) {
 	f.Add("HTTP/1.1 599\r\nConnection: a\r\na: 1\r\nTransfer-Encoding: chunked\r\n\r\n")
 	f.Fuzz(func(t *testing.T, head string) {
 		var m wire.Response
-		clean, v := wire.ScanResponse(nil, []byte(head), &m)
+		clean, v := wire.ScanResponse(nil, []byte(head), &m, wire.MaxFields)
 		if v != nil {
 			return
 		}

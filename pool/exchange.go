@@ -220,6 +220,10 @@ func (c *conn) readHead(x *edge.Exchange) *edge.Fault {
 		if c.m.Len = wire.AnswerEnd(b, searched); c.m.Len > 0 {
 			return nil
 		}
+		if v := wire.CheckAnswerStart(b); v != nil {
+			c.refuse(x, v, b)
+			return edge.UpstreamProtocol
+		}
 		searched = len(b)
 		if _, err := c.br.Fill(); err != nil {
 			if errors.Is(err, wire.ErrFull) {

@@ -272,7 +272,7 @@ func (c *Chunked) takeTrailer(b []byte) (int, fault) {
 	}
 	var room [longestName]byte
 	low := lowerInto(&room, f.name(b))
-	if !c.answer && delimits(low) {
+	if !c.answer && decides(low) {
 		return 0, faultTrailer
 	}
 	c.fields++

@@ -69,6 +69,20 @@ func AnswerEnd(src []byte, searched int) int {
 	}
 }
 
+// CheckAnswerStart says early what is wrong with the beginning of an answer whose head has not come whole: nil
+// when it may still become good. What speaks another protocol need not be waited for.
+func CheckAnswerStart(src []byte) *Violation {
+	const start = "HTTP/1."
+	n := min(len(src), len(start))
+	switch {
+	case string(src[:n]) == start[:n]:
+		return nil
+	case src[0] == '\r':
+		return &responseFaults[faultEmptyLine]
+	}
+	return &responseFaults[faultLine]
+}
+
 // CheckStart says early what is wrong with the beginning of a request whose head has not come whole:
 // nil when it may still become good. It lets a TLS hello sent to a plain port, or a binary protocol,
 // be refused at once instead of being waited for.

@@ -335,7 +335,7 @@ func twinChunked(src string, maxTrailer int, answer bool) (out outcome, ok bool)
 	}
 	for _, f := range h.fields {
 		low := []byte(strings.ToLower(f[0]))
-		if !answer && delimits(low) {
+		if !answer && decides(low) {
 			return out, false
 		}
 		if !strings.Contains(f[0], "_") && !forbiddenInTrailer(low) {

@@ -77,6 +77,7 @@ type Facts struct {
 	Upgrade    []byte // protocol the client asks to switch to; nil for an ordinary request
 	Minor      int    // HTTP/1.Minor, as the client spoke
 	TETrailers bool   // the client said TE: trailers
+	Expects    bool   // the client may wait for a 100 before it sends In
 
 	Peer     netip.Addr // other end of the socket, or what a trusted PROXY header said
 	Client   netip.Addr // who asks: Peer, or beyond the trusted proxies

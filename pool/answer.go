@@ -55,6 +55,9 @@ func (c *conn) checkHead(x *edge.Exchange, k *codec) (final bool, f *edge.Fault)
 		return true, c.accept(x, k)
 	}
 	c.reused = false // the request was seen: it must not be repeated in silence
+	if c.m.Status == 100 && c.awaits {
+		c.sendBody(x) // reading it tells the client likewise
+	}
 	c.passInterim(x, k.clean)
 	return false, nil
 }

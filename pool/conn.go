@@ -43,6 +43,8 @@ type conn struct {
 	unsent []byte // of a request that the socket did not take at once; nil: none
 	// unwritten tells that the socket took no byte of the request: it failed before.
 	unwritten bool
+	// awaits tells that the body of the request is sent when the target has asked for it by a 100, and not before.
+	awaits bool
 
 	x        *edge.Exchange // the exchange being served
 	by       *member        // for whom

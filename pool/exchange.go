@@ -134,7 +134,6 @@ func (c *conn) sendRequest(x *edge.Exchange, host string) {
 	}
 	k.out = x.Req.AppendBytes(k.out)
 	k.out = k.out[:len(k.out)-2] // the empty line comes after the framing
-	k.out = appendFraming(k.out, x)
 	var whole []byte
 	streamed := x.In != nil
 	if w, ok := x.In.(edge.Whole); ok {
@@ -143,16 +142,25 @@ func (c *conn) sendRequest(x *edge.Exchange, host string) {
 			x.InBytes = int64(len(b))
 		}
 	}
+	if c.awaits = streamed && x.Expects && x.Plan.ForwardExpect; c.awaits {
+		k.out = append(k.out, "Expect: 100-continue\r\n"...)
+	}
+	k.out = appendFraming(k.out, x)
 	k.out = append(k.out, whole...)
 	err := c.writeHead(k.out)
 	if cap(k.out) > maxAnswer {
 		k.out = nil // a rare giant head must not stay for ever
 	}
 	c.sent(x, err)
-	if err == nil && streamed {
-		x.Uploading = true
-		c.up.start()
+	if err == nil && streamed && !c.awaits {
+		c.sendBody(x)
 	}
+}
+
+// sendBody begins to send a body that does not go with the head.
+func (c *conn) sendBody(x *edge.Exchange) {
+	c.awaits, x.Uploading = false, true
+	c.up.start()
 }
 
 // writeHead writes b. For a loop it does not wait: what the socket does not take becomes c.unsent.
@@ -331,7 +339,7 @@ func (c *conn) finish(f *edge.Fault) bool {
 		c.x.Times.Done = clock.Now()
 		c.x.Uploading = false
 	}
-	keep := f == nil && c.inBody && c.body.ended && c.body.err == nil && c.m.Status != 101 && !c.m.Close && !c.mended &&
+	keep := f == nil && c.inBody && c.body.ended && c.body.err == nil && c.m.Status != 101 && !c.m.Close && !c.mended && !c.awaits &&
 		c.body.left != leftClose && !c.up.failed && c.unsent == nil && len(c.br.Buffered()) == 0 &&
 		(c.tls == nil || c.files == c.conf.TLS.Sum()) // else it was made with files that have changed
 	if c.conf.MaxResponseHeaderBytes > maxAnswer && len(c.br.Buffered()) == 0 {

@@ -95,10 +95,15 @@ func route(h *edge.Host, r *edge.RouteSetup) {
 		return
 	}
 	var keys struct {
-		RetryUnsafe bool `toml:"retry_unsafe" default:"false"`
+		RetryUnsafe bool   `toml:"retry_unsafe" default:"false"`
+		Expect      string `toml:"expect" default:"local" enum:"local|forward"`
 	}
 	r.Table.Decode(&keys)
 	r.Plan.RetryUnsafe = keys.RetryUnsafe
+	r.Plan.ForwardExpect = keys.Expect == "forward"
+	if r.Plan.ForwardExpect {
+		r.Note("expect", "forward")
+	}
 	if keys.RetryUnsafe {
 		r.Note("retry_unsafe", "true")
 	}

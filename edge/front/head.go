@@ -137,6 +137,7 @@ func (w *work) frame(m *wire.Request) {
 	w.in.reset(w.c, x.InLen, m.Expect100)
 	if x.InLen != 0 {
 		w.in.x = x
+		x.Expects = m.Expect100
 		x.In = &w.in
 		x.Upgrade = nil // an upgrade with a body has no meaning that both sides are sure to share
 	}

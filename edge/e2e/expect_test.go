@@ -16,7 +16,7 @@ func TestExpectForwarded(t *testing.T) {
 		head, body string
 		conn       int
 	}
-	got := make(chan seen, 10)
+	got := make(chan seen, 100)
 	conns := make(chan int, 100)
 	for i := range 100 {
 		conns <- i

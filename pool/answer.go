@@ -112,8 +112,8 @@ func (c *conn) mayInterim() bool {
 	return c.interims <= maxInterim
 }
 
-// passInterim sends an interim answer on to a client that may get one (RFC 9110 15.2). The gateway has its own
-// 100, and an attempt of a race is nobody's answer yet.
+// passInterim sends an interim answer on to a client that may get one (RFC 9110 15.2). The gateway has its
+// own 100, and an attempt of a race is nobody's answer yet.
 func (c *conn) passInterim(x *edge.Exchange, head []byte) {
 	if c.m.Status == 100 || x.Minor == 0 || c.raced {
 		return
@@ -131,7 +131,7 @@ func (c *conn) refuse(x *edge.Exchange, rule error, answer []byte) {
 
 // refusals keeps what the log is told of refused answers within bounds.
 type refusals struct {
-	since  atomic.Int64  // when the second began in which lines are counted, clock nanoseconds; 0: there was none
+	since  atomic.Int64  // when the second began that lines are counted in, clock nanoseconds; 0: never
 	lines  atomic.Int64  // in it
 	unsaid atomic.Uint64 // refusals since the last line
 }

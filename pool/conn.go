@@ -43,7 +43,8 @@ type conn struct {
 	unsent []byte // of a request that the socket did not take at once; nil: none
 	// unwritten tells that the socket took no byte of the request: it failed before.
 	unwritten bool
-	// awaits tells that the body of the request is sent when the target has asked for it by a 100, and not before.
+	// awaits tells that the body of the request is sent when the target has asked for it by a 100, and not
+	// before.
 	awaits bool
 
 	x        *edge.Exchange // the exchange being served
@@ -258,7 +259,8 @@ var (
 const forever = int64(1) << 62
 
 // limit is when to give up waiting, in clock nanoseconds: for the head response_timeout after the request was
-// sent or last said to be worked on, for the body stream_idle_timeout after its last byte; never beyond the exchange's deadline.
+// sent or last said to be worked on, for the body stream_idle_timeout after its last byte; never beyond the
+// exchange's deadline.
 func (c *conn) limit() int64 {
 	limit := forever
 	switch {

@@ -339,8 +339,9 @@ func (c *conn) finish(f *edge.Fault) bool {
 		c.x.Times.Done = clock.Now()
 		c.x.Uploading = false
 	}
-	keep := f == nil && c.inBody && c.body.ended && c.body.err == nil && c.m.Status != 101 && !c.m.Close && !c.mended && !c.awaits &&
-		c.body.left != leftClose && !c.up.failed && c.unsent == nil && len(c.br.Buffered()) == 0 &&
+	keep := f == nil && c.inBody && c.body.ended && c.body.err == nil && c.body.left != leftClose &&
+		c.m.Status != 101 && !c.m.Close && !c.mended && !c.awaits && !c.up.failed && c.unsent == nil &&
+		len(c.br.Buffered()) == 0 &&
 		(c.tls == nil || c.files == c.conf.TLS.Sum()) // else it was made with files that have changed
 	if c.conf.MaxResponseHeaderBytes > maxAnswer && len(c.br.Buffered()) == 0 {
 		c.br.Reset(c, answerBuffer, maxAnswer) // the room of a rare giant head must not stay for ever

@@ -59,6 +59,27 @@ func TestMergeSlashes(t *testing.T) {
 	f(off, "/old/x/..///evil.example", 308, "", "/evil.example")
 }
 
+// TestEmptyLineAlone: an empty line behind a body begins no request, so no 408 ends it, which the client would take for
+// the answer to its next one.
+func TestEmptyLineAlone(t *testing.T) {
+	t.Parallel()
+	rec := record(t, nil)
+	g := start(t, strings.Replace(simple(rec.addr), `name = "main"`, "name = \"main\"\nheader_timeout = \"100ms\"", 1))
+	c := dialRaw(t, g.addr)
+	c.send(postWith("Content-Length: 3") + "\r\n")
+	if a := c.answer("POST"); a.StatusCode != 200 {
+		t.Errorf("%d %q", a.StatusCode, a.body)
+	}
+	c.closed("an empty line behind a body")
+	c = dialRaw(t, g.addr)
+	c.send(postWith("Content-Length: 3") + "\r\n" + lines("GET /y HTTP/1.1"))
+	for _, method := range []string{"POST", "GET"} {
+		if a := c.answer(method); a.StatusCode != 200 {
+			t.Errorf("%s: %d %q", method, a.StatusCode, a.body)
+		}
+	}
+}
+
 // TestAnswerLimits: how large the head of an answer may be is the pool's to say.
 func TestAnswerLimits(t *testing.T) {
 	t.Parallel()
@@ -186,9 +207,9 @@ func TestProcessing(t *testing.T) {
 	s := newScript(t)
 	gone := make(chan bool, 1)
 	s.does(func(c net.Conn, line string) bool {
-		gap, times := 900*time.Millisecond, 2
+		gap, times := 600*time.Millisecond, 1
 		if strings.HasPrefix(line, "GET /bounded ") {
-			gap, times = 100*time.Millisecond, 1000
+			gap, times = 50*time.Millisecond, 1000
 		}
 		for range times {
 			select {
@@ -203,8 +224,8 @@ func TestProcessing(t *testing.T) {
 		_, err := c.Write(ok("ok"))
 		return err == nil
 	})
-	g := start(t, strings.Replace(simple(s.addr, "[[route]]\npath = \"/bounded\"\npool = \"app\"\ntimeout = \"1s\""), "[pool.app]",
-		"[pool.app]\nresponse_timeout = \"1500ms\"", 1))
+	g := start(t, strings.Replace(simple(s.addr, "[[route]]\npath = \"/bounded\"\npool = \"app\"\ntimeout = \"300ms\""), "[pool.app]",
+		"[pool.app]\nresponse_timeout = \"900ms\"", 1))
 	f := func(path string, status int) {
 		t.Helper()
 		c := dialRaw(t, g.addr)

@@ -15,9 +15,9 @@ const (
 )
 
 // extensions checks what stands in b between a chunk's size and the CR of its line (RFC 9112 section 7.1.1):
-// *( BWS ";" BWS name [ BWS "=" BWS value ] ), where a value is a token or a quoted string. n is how many bytes
-// of b belong to it; whole is false when b ends before the line does. An answer may have white space behind
-// all of it.
+// *( BWS ";" BWS name [ BWS "=" BWS value ] ), where a value is a token or a quoted string. n is how many
+// bytes of b belong to it; whole is false when b ends before the line does. An answer may have white space
+// behind all of it.
 func extensions(b []byte, answer bool) (n int, whole bool, bad fault) {
 	at, spaced, any := extGap, false, false
 	for n < len(b) && b[n] != '\r' {

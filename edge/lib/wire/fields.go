@@ -175,8 +175,8 @@ func forbiddenInTrailer(low []byte) bool {
 	return string(low) != "content-digest" && guarded(low)
 }
 
-// decides reports whether a field says where a message ends, whom it is for or from whom it comes: a client that
-// sends one in a trailer means to be read in two ways. low is in lower case.
+// decides reports whether a field says where a message ends, whom it is for or from whom it comes: a client
+// that sends one in a trailer means to be read in two ways. low is in lower case.
 func decides(low []byte) bool {
 	switch string(low) {
 	case "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer",

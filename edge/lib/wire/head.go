@@ -69,8 +69,8 @@ func AnswerEnd(src []byte, searched int) int {
 	}
 }
 
-// CheckAnswerStart says early what is wrong with the beginning of an answer whose head has not come whole: nil
-// when it may still become good. What speaks another protocol need not be waited for.
+// CheckAnswerStart says early what is wrong with the beginning of an answer whose head has not come whole:
+// nil when it may still become good. What speaks another protocol need not be waited for.
 func CheckAnswerStart(src []byte) *Violation {
 	const start = "HTTP/1."
 	n := min(len(src), len(start))

@@ -31,14 +31,13 @@ func (v *Violation) Mendable() bool {
 	return v == &responseFaults[faultBareLF] || v == &responseFaults[faultFold]
 }
 
-// ScanResponse checks the head of a target's answer at the start of src in one pass and fills m. It
-// appends the clean block to dst, which must not overlap src: the status line as HTTP/1.1, the
-// end-to-end fields in their order, lines as received but for Content-Length, which is in normal form
-// (and left out of 1xx and 204, RFC 9110 section 8.6), then the empty line. A 426 keeps Upgrade, by which it
-// says what it wants (RFC 9110 section 15.5.22). With ContentLength -1,
-// neither Chunked nor Bodyless, the body lasts until the connection closes (RFC 9112 section 6.3). The
-// head may have maxFields field lines. When v is not nil, the answer is refused with 502, the connection is of
-// no further use, clean is dst and m says nothing.
+// ScanResponse checks the head of a target's answer at the start of src in one pass and fills m. It appends
+// the clean block to dst, which must not overlap src: the status line as HTTP/1.1, the end-to-end fields in
+// their order, lines as received but for Content-Length, which is in normal form (and left out of 1xx and
+// 204, RFC 9110 section 8.6), then the empty line. A 426 keeps Upgrade, by which it says what it wants (RFC
+// 9110 section 15.5.22). With ContentLength -1, neither Chunked nor Bodyless, the body lasts until the
+// connection closes (RFC 9112 section 6.3). The head may have maxFields field lines. When v is not nil, the
+// answer is refused with 502, the connection is of no further use, clean is dst and m says nothing.
 func ScanResponse(dst, src []byte, m *Response, maxFields int) (clean []byte, v *Violation) {
 	*m = Response{}
 	at, bad := m.takeLine(src)

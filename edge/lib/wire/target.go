@@ -95,10 +95,10 @@ const (
 	longestPort = 5
 )
 
-// validHost checks uri-host [ ":" port ] (RFC 9110 section 7.2), a little narrower than the grammar: a name has
-// no empty label but for one dot at its end, no percent escape, which would be a second spelling, and no ",",
-// which would make two of it where X-Forwarded-Host is read as a list; an IP literal is a plain IPv6 address; a
-// port is empty, or 1 to 65535 without leading zeros.
+// validHost checks uri-host [ ":" port ] (RFC 9110 section 7.2), a little narrower than the grammar: a name
+// has no empty label but for one dot at its end, no percent escape, which would be a second spelling, and no
+// ",", which would make two of it where X-Forwarded-Host is read as a list; an IP literal is a plain IPv6
+// address; a port is empty, or 1 to 65535 without leading zeros.
 func validHost(h []byte) bool {
 	if len(h) > 0 && h[0] == '[' {
 		end := bytes.IndexByte(h, ']')

@@ -51,7 +51,30 @@ func FuzzScanRequest(f *testing.F) {
 			t.Fatalf("%q:\n got %s\nwant %s", src, got, wantMeaning)
 		}
 		checkCleanRequest(t, clean, &m)
+		checkReadRequest(t, src, &m)
 	})
+}
+
+// checkReadRequest checks that net/http refuses a head that was let through, or reads the same in it: who it is for,
+// where its body ends, and whether another request may follow.
+func checkReadRequest(t *testing.T, src []byte, m *Request) {
+	std, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(src)))
+	if err != nil {
+		return
+	}
+	length := m.ContentLength
+	if length < 0 && !m.Chunked {
+		length = 0
+	}
+	host := strings.TrimSuffix(std.Host, ":")
+	if std.Method != string(m.Method) || host != string(m.Host) || std.ContentLength != length ||
+		(len(std.TransferEncoding) > 0) != m.Chunked || std.Close != m.Close {
+		t.Fatalf("net/http reads %q otherwise: %+v, here %s", src, std, show(m))
+	}
+	if path, query, _ := strings.Cut(std.RequestURI, "?"); m.Form == OriginForm &&
+		(path != string(m.Path) || query != string(m.Query)) || m.Form == AbsoluteForm && std.URL.RawQuery != string(m.Query) {
+		t.Fatalf("net/http reads %q otherwise: %s, here %s", src, std.RequestURI, show(m))
+	}
 }
 
 // checkHeadEnd checks that looking on from where nothing was found finds the same.

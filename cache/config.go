@@ -15,6 +15,8 @@ import (
 
 // Config is [cache.NAME].
 type Config struct {
+	mergeSlashes bool // of [server]
+
 	// Size is the memory that the cache takes, at the start and always.
 	Size config.Size `toml:"size" default:"256MiB" min:"4MiB"`
 	// MaxObject is the largest body that is stored; at most a quarter of Size.

@@ -69,6 +69,7 @@ func build(h *edge.Host) *edge.Instance {
 
 func (cs *caches) read(t *config.Table) {
 	conf := readConfig(t)
+	conf.mergeSlashes = cs.h.Config.Server.MergeSlashes
 	c := &cache{name: t.Name(), conf: conf}
 	c.configure()
 	if !cs.open(c, t) {

@@ -10,7 +10,7 @@ import (
 
 func TestAllocHead(t *testing.T) {
 	var m wire.Response
-	clean, v := wire.ScanResponse(nil, []byte("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: a\r\nA: 1\r\n\r\n"), &m)
+	clean, v := wire.ScanResponse(nil, []byte("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: a\r\nA: 1\r\n\r\n"), &m, wire.MaxFields)
 	if v != nil {
 		t.Fatal(v)
 	}

@@ -74,6 +74,7 @@ type Facts struct {
 	Upgrade    []byte // protocol the client asks to switch to; nil for an ordinary request
 	Minor      int    // HTTP/1.Minor, as the client spoke
 	TETrailers bool   // the client said TE: trailers
+	Expects    bool   // the client may wait for a 100 before it sends In
 
 	Peer     netip.Addr // other end of the socket, or what a trusted PROXY header said
 	Client   netip.Addr // who asks: Peer, or beyond the trusted proxies
@@ -182,6 +183,13 @@ type ClientConn interface {
 	// Abort ends a read of the request's body that another goroutine may be blocked in; the connection is
 	// closed after the answer.
 	Abort()
+}
+
+// InterimConn is a client's connection that takes interim answers.
+type InterimConn interface {
+	// Interim sends the head of a 1xx answer, which ends with its empty line, ahead of the final one. A client
+	// that cannot be reached, or takes nothing now, may be left without it.
+	Interim(head []byte)
 }
 
 // Ends is a connection of a client as to its addresses. It may be asked at any time, by anybody.

@@ -11,7 +11,7 @@ import (
 func scanned(t testing.TB, lines ...string) *Exchange {
 	t.Helper()
 	var m wire.Response
-	clean, v := wire.ScanResponse([]byte("before")[:0], []byte(strings.Join(append(lines, "", ""), "\r\n")), &m)
+	clean, v := wire.ScanResponse([]byte("before")[:0], []byte(strings.Join(append(lines, "", ""), "\r\n")), &m, wire.MaxFields)
 	if v != nil {
 		t.Fatalf("%q: %v", lines, v)
 	}

@@ -13,9 +13,9 @@ import (
 
 // Own makes x, which has been Reset, a request of the gateway itself: method and URL as a client would send
 // them, fields as "Name: value". It is checked like one from a client; refusal says why it would not be
-// looked
-// at, and err why it cannot be one. The caller sets Peer, Client and Conn.
-func (x *Exchange) Own(method, url string, fields []string) (refusal string, err error) {
+// looked at, and err why it cannot be one. merge tells that slashes in its path are merged. The caller sets
+// Peer, Client and Conn.
+func (x *Exchange) Own(method, url string, fields []string, merge bool) (refusal string, err error) {
 	head, scheme, err := ownHead(method, url, fields)
 	if err != nil {
 		return "", err
@@ -27,6 +27,9 @@ func (x *Exchange) Own(method, url string, fields []string) (refusal string, err
 	}
 	if m.Form == wire.AsteriskForm {
 		return "", fmt.Errorf("OPTIONS * is about the gateway itself, which answers it; no route takes it")
+	}
+	if merge {
+		m.Path = route.MergeSlashes(m.Path)
 	}
 	var bad *route.PathError
 	if x.Path, bad = route.Canonical(nil, m.Path); bad != nil {

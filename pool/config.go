@@ -38,6 +38,10 @@ type Config struct {
 	// ProxyProtocol: v1 or v2, the version of the PROXY header that begins each connection to a target.
 	ProxyProtocol string `toml:"proxy_protocol"`
 
+	// MaxResponseHeaderBytes and MaxResponseFields bound the head of an answer.
+	MaxResponseHeaderBytes config.Size `toml:"max_response_header_bytes" default:"64KiB" min:"1KiB" max:"1MiB"`
+	MaxResponseFields      int         `toml:"max_response_fields" default:"128" min:"1" max:"10000"`
+
 	// SlowStart is how long a target that joins or recovers takes to reach its full share.
 	SlowStart time.Duration `toml:"slow_start" default:"10s" max:"1h"`
 	// DrainTimeout is how long a target that takes no new clients still serves those that stick to it.

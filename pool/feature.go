@@ -92,10 +92,15 @@ func route(h *edge.Host, r *edge.RouteSetup) {
 		return
 	}
 	var keys struct {
-		RetryUnsafe bool `toml:"retry_unsafe" default:"false"`
+		RetryUnsafe bool   `toml:"retry_unsafe" default:"false"`
+		Expect      string `toml:"expect" default:"local" enum:"local|forward"`
 	}
 	r.Table.Decode(&keys)
 	r.Plan.RetryUnsafe = keys.RetryUnsafe
+	r.Plan.ForwardExpect = keys.Expect == "forward"
+	if r.Plan.ForwardExpect {
+		r.Note("expect", "forward")
+	}
 	if keys.RetryUnsafe {
 		r.Note("retry_unsafe", "true")
 	}
@@ -115,6 +120,7 @@ func route(h *edge.Host, r *edge.RouteSetup) {
 // series are the metrics of all pools, prepared once for a scope.
 type series struct {
 	retries, refused, hedges, hedgeWon *metric.Counters
+	mended                             *metric.Counters
 	latency                            *metric.Histograms
 	outcomes, ejections, waits         *metric.Counters
 }
@@ -127,6 +133,8 @@ func newSeries(m *metric.Scope) *series {
 		hedges: m.Counters("penstock_hedges_total", "Attempts made at the side of a slow one.", "pool"),
 		hedgeWon: m.Counters("penstock_hedges_won_total",
 			"Attempts made at the side of a slow one that were faster.", "pool"),
+		mended: m.Counters("penstock_upstream_heads_mended_total",
+			"Heads of answers with lines that end in LF alone or are folded, sent on clean.", "pool"),
 		latency: m.Histograms("penstock_upstream_duration_seconds",
 			"Time from choosing a target to the head of its answer.", metric.DefaultBounds(), "pool"),
 		outcomes: m.Counters("penstock_upstream_requests_total", "Attempts by how they ended.",
@@ -145,6 +153,7 @@ func newPool(h *edge.Host, t *config.Table, s *series, zone string) *Pool {
 	fresh := func() (*shared, error) { return newShared(p.Name), nil }
 	p.shared, _ = edge.Keep(h.State, "pool/"+p.Name, fresh, nil) // fresh does not fail
 	p.retries, p.latency = s.retries.With(p.Name), s.latency.With(p.Name)
+	p.mended = s.mended.With(p.Name)
 	p.refused, p.hedges, p.hedgeWon = s.refused.With(p.Name), s.hedges.With(p.Name), s.hedgeWon.With(p.Name)
 	for v := range queue.Verdicts {
 		p.waits[v] = s.waits.With(p.Name, v.String())

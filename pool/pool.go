@@ -39,6 +39,7 @@ type Pool struct {
 	refused    *lanes.Counter // retries and hedges that the budget refused
 	hedges     *lanes.Counter
 	hedgeWon   *lanes.Counter
+	mended     *lanes.Counter // heads of answers that were not sent on as they came
 	waits      [queue.Verdicts]*lanes.Counter
 	findErrors *lanes.Counter
 	// certsRenewed and certsRefused count changes of the files of TLS toward the targets.
@@ -237,6 +238,8 @@ func (m *member) began(x *edge.Exchange) {
 func (m *member) hold(x *edge.Exchange, c *conn) {
 	x.Held, c.claimed = c, false
 	c.by, c.x, c.conf, c.inBody, c.hedgeAt = m, x, m.pool.conf, false, 0
+	c.interims, c.worked, c.mended = 0, 0, false
+	c.br.SetMax(int(c.conf.MaxResponseHeaderBytes))
 	c.permit = breaker.Permit(x.Call.Permits[1])
 	c.up.reset(x)
 	c.announce()

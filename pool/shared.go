@@ -31,6 +31,7 @@ type shared struct {
 	budget   budget
 	recent   recent
 	observes atomic.Bool // recent is wanted
+	refusals refusals
 	// hedgeDelay: nanoseconds after which an attempt gets another one at its side; 0: never, or not known yet.
 	hedgeDelay atomic.Int64
 

@@ -45,7 +45,7 @@ func (k *explainCmd) Run(c *console) error {
 	}
 	x := &edge.Exchange{Facts: edge.Facts{Conn: nobody{}, Peer: peer, Client: peer}}
 	x.Listener = "explain"
-	refusal, err := x.Own(k.Method, k.URL, k.Header)
+	refusal, err := x.Own(k.Method, k.URL, k.Header, b.Config.Server.MergeSlashes)
 	if err != nil {
 		return fmt.Errorf("cannot explain this: %w", err)
 	}

@@ -25,6 +25,8 @@ type Server struct {
 	// ReadyAfter is how long the process waits at most, from its start, for what it should have before it is
 	// ready.
 	ReadyAfter time.Duration `toml:"ready_after" default:"10s" max:"1h"`
+	// MergeSlashes makes each run of slashes in the path of a request one.
+	MergeSlashes bool `toml:"merge_slashes" default:"false"`
 	// StateDir is where the last good targets and the like are kept over restarts; "": nowhere.
 	StateDir string `toml:"state_dir"`
 

@@ -100,6 +100,9 @@ func (c *conn) parse(w *work, n int, set *settings) *edge.Fault {
 	if len(m.Scheme) > 0 && !bytes.EqualFold(m.Scheme, []byte(c.scheme)) {
 		return foreignScheme
 	}
+	if set.mergeSlashes {
+		m.Path = route.MergeSlashes(m.Path)
+	}
 	var bad *route.PathError
 	if m.Form == wire.AsteriskForm {
 		x.Path = append(x.Path[:0], '*')
@@ -126,6 +129,7 @@ func (w *work) frame(m *wire.Request) {
 	w.in.reset(w.c, x.InLen, m.Expect100)
 	if x.InLen != 0 {
 		w.in.x = x
+		x.Expects = m.Expect100
 		x.In = &w.in
 		x.Upgrade = nil // an upgrade with a body has no meaning that both sides are sure to share
 	}

@@ -32,6 +32,7 @@ type settings struct {
 	maxPerIP      int // 0: no cap
 	ratePerIP     config.Rate
 	proxyProtocol bool
+	mergeSlashes  bool
 	trusted       *ip.Set
 	certificates  *certificates // nil: plain
 	tls           *tls.Config

@@ -56,7 +56,7 @@ func (c *conn) runTunnel(w *work) *edge.Fault {
 
 // switching writes the head of a 101 into w.out.
 func (w *work) switching(x *edge.Exchange) {
-	w.out = append(appendStatus(w.out[:0], x.Status(), x.Reason()), x.Resp.Lines()...)
+	w.out = append(appendStatus(w.begin(), x.Status(), x.Reason()), x.Resp.Lines()...)
 	w.out = append(w.out, "Connection: Upgrade\r\nUpgrade: "...)
 	w.out = append(w.out, x.Upgrade...)
 	w.out = append(w.out, "\r\n\r\n"...)

@@ -68,6 +68,7 @@ func build(name string, text []byte, features []edge.Feature, h *edge.Host) (*Bu
 // fill completes g with what b has.
 func (b *Built) fill(g *edge.Generation) {
 	g.Routes, g.Plans, g.Nowhere, g.Early, g.Slots = b.Routes, b.Plans, b.Nowhere, b.Early, b.Slots
+	g.MergeSlashes = b.Config.Server.MergeSlashes
 }
 
 func (b *Built) open() {

@@ -6,13 +6,13 @@ import (
 )
 
 // Request is what the head of a request says. All slices are parts of the scanned bytes, as received, but for
-// Cookie, which may be a part of m that lives until the next scan.
+// Cookie, URI, Path and Query, which may be parts of m that live until the next scan.
 type Request struct {
 	Method []byte
-	URI    []byte // path and query in origin-form, "*" in asterisk-form; "/" for an empty absolute path
+	URI    []byte // path and query in origin-form, "*" in asterisk-form; an empty absolute path is "/"
 	Path   []byte // URI before "?"
 	Query  []byte // URI after "?"; see HasQuery
-	Host   []byte // host[:port] of an absolute target, else of Host; empty only in HTTP/1.0 without it
+	Host   []byte // host[:port] of an absolute target, else of Host; none only in HTTP/1.0 without it
 	Scheme []byte // of an absolute target, any case of letters; else nil
 
 	HasQuery bool // URI has a "?", with nothing behind it perhaps
@@ -35,6 +35,7 @@ type Request struct {
 	Len int // bytes of the head, its empty line included
 
 	joined []byte // room for several Cookie lines
+	target []byte // room for a path that the target leaves out
 }
 
 const maxMethod = 20 // bytes of the longest method accepted
@@ -49,7 +50,7 @@ const maxMethod = 20 // bytes of the longest method accepted
 // HTTP/1.0 and has no Host line, since HTTP/1.1 without Host is malformed. When v is not nil, the head
 // is refused, the connection must be closed after the answer, clean is dst and m says nothing.
 func ScanRequest(dst, src []byte, m *Request) (clean []byte, v *Violation) {
-	*m = Request{joined: m.joined[:0]}
+	*m = Request{joined: m.joined[:0], target: m.target[:0]}
 	at, bad := m.takeLine(src)
 	if bad != faultNone {
 		return dst, &requestFaults[bad]
@@ -77,12 +78,9 @@ func ScanRequest(dst, src []byte, m *Request) (clean []byte, v *Violation) {
 
 // takeLine reads the request line (RFC 9112 section 3) and returns where the fields begin.
 func (m *Request) takeLine(src []byte) (int, fault) {
-	at := 0
-	if bytes.HasPrefix(src, crlf) {
-		at = 2 // RFC 9112 section 2.2
-		if bytes.HasPrefix(src[2:], crlf) {
-			return 0, faultEmptyLine
-		}
+	at := emptyLines(src)
+	if bytes.HasPrefix(src[at:], crlf) {
+		return 0, faultEmptyLine
 	}
 	sp := bytes.IndexByte(src[at:], ' ')
 	if sp < 0 {
@@ -119,16 +117,17 @@ func lineFault(src []byte, at int) fault {
 	return faultLine
 }
 
-// version reads HTTP-version (RFC 9112 section 2.3) at the start of b.
+// version reads HTTP-version (RFC 9112 section 2.3) at the start of b. A later minor version is understood as
+// the latest known one (RFC 9110 section 2.5).
 func version(b []byte) (minor int, bad fault) {
 	if len(b) < 8 || string(b[:5]) != "HTTP/" || !isDigit(b[5]) || b[6] != '.' || !isDigit(b[7]) {
 		return 0, faultLine
 	}
 	minor = int(b[7] - '0')
-	if b[5] != '1' || minor > 1 {
+	if b[5] != '1' {
 		return 0, faultVersion
 	}
-	return minor, faultNone
+	return min(minor, 1), faultNone
 }
 
 func (m *Request) checkMethod() fault {
@@ -222,7 +221,7 @@ func (m *Request) takeHost(src []byte, s *section) fault {
 		return faultHost
 	}
 	if m.Form != AbsoluteForm {
-		m.Host = host
+		m.Host = withoutEmptyPort(host)
 	}
 	return faultNone
 }

@@ -24,9 +24,9 @@ func (x *Exchange) SetMethod(m []byte) {
 	x.Method = x.method
 }
 
-// AppendHead appends the head of the next attempt but for its framing and the empty line: the request line from
-// OutPath and Query, and the fields of Req with the Host toward the upstream, which is host when no filter has
-// chosen one. Peers call it.
+// AppendHead appends the head of the next attempt but for its framing and the empty line: the request line
+// from OutPath and Query, and the fields of Req with the Host toward the upstream, which is host when no
+// filter has chosen one. Peers call it.
 func (x *Exchange) AppendHead(dst []byte, host string) []byte {
 	if x.PassDeadline != 0 && x.Deadline > 0 {
 		x.passDeadline(clock.Now())
@@ -43,8 +43,8 @@ func (x *Exchange) AppendHead(dst []byte, host string) []byte {
 	return x.Req.AppendWith(dst, "Host", x.host)
 }
 
-// Answer is the head of an answer: its fields, without hop-by-hop fields and framing, and with Exchange.Status
-// and Exchange.Reason what the status line says.
+// Answer is the head of an answer: its fields, without hop-by-hop fields and framing, and with
+// Exchange.Status and Exchange.Reason what the status line says.
 type Answer struct {
 	header.Fields
 	status int    // 0: 200

@@ -5,17 +5,17 @@ import (
 	"iter"
 )
 
-// Fields are the fields of a head as lines, in their order, each as its sender wrote it: the name in its case,
-// the value with the white space around it. Whoever passes them on passes on the same bytes. A change writes
-// one line anew and leaves the others and their order alone.
+// Fields are the fields of a head as lines, in their order, each as its sender wrote it: the name in its
+// case, the value with the white space around it. Whoever passes them on passes on the same bytes. A change
+// writes one line anew and leaves the others and their order alone.
 //
 // Names are given in any case and found in any case. A value that is returned is a part of the lines without
 // white space around it: it is valid until the next change, and not to be written to. It may be given to a
 // change as it is. The zero value has no lines and is ready; it keeps its memory.
 //
-// Of several lines with one name all count, as package values says it. Get, Has and Only are for fields of one
-// value; List and AppendList for fields that are lists; All for those of which each line stands for itself,
-// such as Set-Cookie.
+// Of several lines with one name all count, as package values says it. Get, Has and Only are for fields of
+// one value; List and AppendList for fields that are lists; All for those of which each line stands for
+// itself, such as Set-Cookie.
 type Fields struct {
 	lines []byte // fields, each with CRLF behind it
 	spare []byte // what lines was before the last change that wrote it anew; its memory is for the next one
@@ -24,8 +24,8 @@ type Fields struct {
 // Reset takes all lines out.
 func (f *Fields) Reset() { f.lines = f.lines[:0] }
 
-// Take makes the lines of both parts those of f. They are fields that have been checked, each with CRLF behind
-// it; f copies them.
+// Take makes the lines of both parts those of f. They are fields that have been checked, each with CRLF
+// behind it; f copies them.
 func (f *Fields) Take(lines, more []byte) { f.lines = append(append(f.lines[:0], lines...), more...) }
 
 // CopyTo makes the lines of f those of g.
@@ -88,8 +88,9 @@ func (f *Fields) Count(name string) (n int) {
 	return n
 }
 
-// List returns the elements of a field whose value is a list, of all its lines (RFC 9110 section 5.3), without
-// empty ones and without white space around them. It is for lists whose elements have no quoted strings.
+// List returns the elements of a field whose value is a list, of all its lines (RFC 9110 section 5.3),
+// without empty ones and without white space around them. It is for lists whose elements have no quoted
+// strings.
 func (f *Fields) List(name string) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for at, end := f.next(name, 0); end > 0; at, end = f.next(name, end) {
@@ -103,7 +104,8 @@ func (f *Fields) List(name string) iter.Seq[[]byte] {
 	}
 }
 
-// Last returns the last element of a list, which is what the nearest sender has added; nil when there is none.
+// Last returns the last element of a list, which is what the nearest sender has added; nil when there is
+// none.
 func (f *Fields) Last(name string) (last []byte) {
 	for v := range f.List(name) {
 		last = v

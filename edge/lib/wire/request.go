@@ -42,13 +42,13 @@ const maxMethod = 20 // bytes of the longest method accepted
 
 // ScanRequest checks the head at the start of src in one pass and fills m. It appends the clean block
 // to dst, which must not overlap src: the request line with URI as its target, Host and the end-to-end
-// fields in their order, lines as received, then the empty line; Host comes first and is written anew where an
-// absolute target outweighs it. Left out are the hop-by-hop
-// fields, what Connection names (but for fields that steer routing, identity, caching or framing),
-// Content-Length (who sends the block on writes the framing), Expect, and names with "_", which CGI-like
-// targets take for "-". The block says HTTP/1.1; only for an HTTP/1.0 request without Host it says
-// HTTP/1.0 and has no Host line, since HTTP/1.1 without Host is malformed. When v is not nil, the head
-// is refused, the connection must be closed after the answer, clean is dst and m says nothing.
+// fields in their order, lines as received, then the empty line; Host comes first and is written anew where
+// an absolute target outweighs it. Left out are the hop-by-hop fields, what Connection names (but for
+// fields that steer routing, identity, caching or framing), Content-Length (who sends the block on writes
+// the framing), Expect, and names with "_", which CGI-like targets take for "-". The block says HTTP/1.1;
+// only for an HTTP/1.0 request without Host it says HTTP/1.0 and has no Host line, since HTTP/1.1 without
+// Host is malformed. When v is not nil, the head is refused, the connection must be closed after the
+// answer, clean is dst and m says nothing.
 func ScanRequest(dst, src []byte, m *Request) (clean []byte, v *Violation) {
 	*m = Request{joined: m.joined[:0], target: m.target[:0]}
 	at, bad := m.takeLine(src)
@@ -252,7 +252,8 @@ func (m *Request) settle(s *section) (bad fault) {
 	return bad
 }
 
-// insertHost puts the Host line of an absolute target before the fields of the clean block, which begin at at.
+// insertHost puts the Host line of an absolute target before the fields of the clean block, which begin at
+// at.
 func (m *Request) insertHost(clean []byte, at int) []byte {
 	switch {
 	case len(m.Host) == 0:

@@ -191,6 +191,9 @@ func (l *Listener) cut() {
 			t.end()
 		}
 		c.socket.Shutdown()
+		if up := c.upstream.Load(); up != nil {
+			up.SetDue(clock.Now()) // nobody waits for its answer
+		}
 	})
 }
 

@@ -62,6 +62,7 @@ type Config struct {
 	refusals health.Statuses // of Admission; 503 without one
 
 	proxy   proxyproto.Version
+	own     *config.Own // the gateway's addresses, which are no targets
 	targets []targetSpec
 	source  discovery.Source // nil: none
 }
@@ -96,8 +97,8 @@ type targetTable struct {
 	Disabled bool   `toml:"disabled" default:"false"`
 }
 
-func readConfig(t *config.Table) *Config {
-	c := &Config{}
+func readConfig(t *config.Table, own *config.Own) *Config {
+	c := &Config{own: own}
 	t.Decode(c)
 	if !slices.Contains(balance.Kinds(), c.Balance) {
 		t.Unknown("balance", "balance", c.Balance, balance.Kinds())
@@ -230,6 +231,10 @@ func (c *Config) readTargets(t *config.Table) {
 			continue
 		}
 		seen[spec.address] = true
+		if what := c.own.Find(spec.address); what != "" {
+			e.Errorf("%q is %s of this gateway: a gateway is no target of its own", spec.address, what)
+			continue
+		}
 		if !disabled {
 			c.targets = append(c.targets, spec)
 		}

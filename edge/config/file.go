@@ -41,7 +41,8 @@ type File struct {
 	errs    Errors
 	// warnings are about what is allowed and may do harm.
 	warnings Errors
-	broken   bool // a syntax error: nothing else is known about the file, so nothing else is reported
+	broken   bool  // a syntax error, or a step has panicked: nothing else is known, so nothing else is reported
+	reading  *node // the table that was asked for something last; nil: none was
 	plans    map[reflect.Type]*plan
 }
 
@@ -65,6 +66,13 @@ func Parse(name string, text []byte, o Options) *File {
 		f.Root = f.table(&node{kind: tableKind})
 		return f
 	}
+	f.Root = f.table(&node{kind: tableKind}) // in case that a step below fails
+	f.Guard(func() { f.grow(body, values) })
+	return f
+}
+
+// grow makes the tree of the file.
+func (f *File) grow(body string, values map[string]any) {
 	root, clashes := scan(body)
 	root.fill(values)
 	for _, c := range clashes {
@@ -74,7 +82,6 @@ func Parse(name string, text []byte, o Options) *File {
 	}
 	f.expand(root)
 	f.Root = f.table(root)
-	return f
 }
 
 // decode returns the values of the file, or the offset in body of its syntax error and what it is.
@@ -154,7 +161,9 @@ func (f *File) wrong(n *node, suggest, msg string) {
 // sections have decoded them.
 func (f *File) Finish() Errors {
 	if f.broken {
-		return append(Errors(nil), f.errs...)
+		all := append(Errors(nil), f.errs...)
+		all.sort()
+		return all
 	}
 	recorded := len(f.errs)
 	misspelt := make(map[string]bool)

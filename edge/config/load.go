@@ -11,6 +11,13 @@ import (
 func Load(name string, text []byte, o Options) *Config {
 	f := Parse(name, text, o)
 	c := &Config{File: f}
+	f.Guard(c.read)
+	return c
+}
+
+// read decodes the core sections.
+func (c *Config) read() {
+	f := c.File
 	f.section("server").Decode(&c.Server)
 	f.section("admin").Decode(&c.Admin)
 	f.section("log").Decode(&c.Log)
@@ -27,7 +34,6 @@ func Load(name string, text []byte, o Options) *Config {
 	c.checkListeners()
 	c.checkAddresses()
 	c.checkRoutes()
-	return c
 }
 
 // section returns a table of the root, an empty one when it is not in the file.

@@ -32,6 +32,7 @@ func (f *File) emptyTable(key string, up *node) *Table {
 
 // claim returns the value of key, nil when it is absent, and notes that the key is known.
 func (t *Table) claim(key string) *node {
+	t.file.reading = t.node
 	t.keys = append(t.keys, key)
 	n := t.node.get(key)
 	if n != nil {

@@ -46,16 +46,21 @@ func (s *fileSource) Run(ctx context.Context, tell func([]Endpoint, error)) {
 			fresh, next = true, b.next()
 		case fresh || !bytes.Equal(text, last):
 			last, fresh, b.bound = text, false, 0
-			a, err := readTargets(s.path, text)
-			if err == nil {
-				err = t.set(ctx, a)
-			}
-			if err != nil {
+			if err := contained(func() error { return s.take(ctx, t, text) }); err != nil {
 				t.fail(ctx, err)
 			}
 		}
 		w.wait(ctx, next)
 	}
+}
+
+// take tells the targets that text names.
+func (s *fileSource) take(ctx context.Context, t *teller, text []byte) error {
+	a, err := readTargets(s.path, text)
+	if err != nil {
+		return err
+	}
+	return t.set(ctx, a)
 }
 
 // fileWatch watches the directory of a file: that is where a file is replaced, and where the link is that

@@ -230,11 +230,11 @@ func (c *Config) readTargets(t *config.Table) {
 			e.Errorf("target %q is in the pool already; give it a weight instead", spec.address)
 			continue
 		}
-		seen[spec.address] = true
 		if what := c.own.Find(spec.address); what != "" {
 			e.Errorf("%q is %s of this gateway: a gateway is no target of its own", spec.address, what)
 			continue
 		}
+		seen[spec.address] = true
 		if !disabled {
 			c.targets = append(c.targets, spec)
 		}

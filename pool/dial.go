@@ -131,7 +131,7 @@ type resolver struct {
 	port    uint16
 	addrs   *atomic.Pointer[[]netip.Addr]
 	next    *atomic.Uint32
-	failed  *atomic.Bool // the last asking failed
+	failed  *atomic.Bool                            // the last asking failed
 	own     func(addr netip.Addr, port uint16) bool // the address is the gateway's own; nil: none is
 	lookup  func(ctx context.Context, network, host string) ([]netip.Addr, error)
 }

@@ -63,8 +63,8 @@ type caller uint8
 
 const (
 	noBrowser   caller = iota // curl, a scraper of metrics
-	sameSite                // a page of this API
-	unknownSite             // a browser that does not say: an address was typed, or a page of another site hides
+	sameSite                  // a page of this API
+	unknownSite               // a browser that does not say: an address was typed, or a page of another site hides
 	crossSite
 )
 

@@ -44,6 +44,8 @@ type File struct {
 	broken   bool  // a syntax error, or a step has panicked: nothing else is known, so nothing else is reported
 	reading  *node // the table that was asked for something last; nil: none was
 	plans    map[reflect.Type]*plan
+	// expansions are what the file takes from variables and files of secrets, the longest first.
+	expansions []expansion
 }
 
 // Parse reads text as TOML. It never returns nil: a syntax error is among the errors of Finish, and Root is
@@ -143,7 +145,7 @@ func (f *File) report(at int, key, suggest, msg string) {
 	}
 	line, col := f.place(at)
 	f.errs = append(f.errs, Error{
-		File: f.Name, Line: line, Col: col, Key: key, Message: msg, Suggest: suggest,
+		File: f.Name, Line: line, Col: col, Key: key, Message: f.Hide(msg), Suggest: f.Hide(suggest),
 	})
 }
 

@@ -196,7 +196,7 @@ func (t *Table) Warnf(key, format string, args ...any) {
 	}
 	line, col := t.file.place(at)
 	t.file.warnings = append(t.file.warnings, Error{File: t.file.Name, Line: line, Col: col, Key: path,
-		Message: fmt.Sprintf(format, args...)})
+		Message: t.file.Hide(fmt.Sprintf(format, args...))})
 }
 
 // Unknown records that the value of key refers to something that is not there: no pool named "usrs". The

@@ -92,7 +92,7 @@ func (b *Built) contain(what string, f func()) {
 }
 
 func (b *Built) tell(what string, p *caught.Panic) {
-	b.host.Log.Error("panic", "step", what, "panic", p.Error(), "stack", string(p.Stack))
+	b.host.Log.Error("panic", "step", what, "panic", b.Config.File.Hide(p.Error()), "stack", string(p.Stack))
 }
 
 // fill completes g with what b has.

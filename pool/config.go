@@ -216,6 +216,10 @@ func (c *Config) readTargets(t *config.Table) {
 		return
 	}
 	list := v.List()
+	if text, isString := v.String(); isString {
+		v.Errorf("must be a list: targets = [%q]", text)
+		return
+	}
 	if len(list) == 0 {
 		v.Errorf("a pool needs at least one target, such as targets = [\"127.0.0.1:9000\"]")
 		return

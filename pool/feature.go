@@ -142,6 +142,9 @@ func newSeries(m *metric.Scope) *series {
 func newPool(h *edge.Host, t *config.Table, s *series, zone string, own *config.Own) *Pool {
 	p := &Pool{Name: t.Name(), zone: zone, series: s, metrics: h.Metrics, stateDir: h.Config.Server.StateDir}
 	p.conf = readConfig(t, own)
+	if d := p.conf.Discover; d != nil && h.Dry {
+		d.CheckFile(t.Child("discover"))
+	}
 	p.set.Store(&set{})
 	fresh := func() (*shared, error) { return newShared(p.Name), nil }
 	p.shared, _ = edge.Keep(h.State, "pool/"+p.Name, fresh, nil) // fresh does not fail

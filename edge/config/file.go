@@ -109,7 +109,7 @@ func decode(text, body string) (values map[string]any, at int, msg string) {
 		return nil, 0, "the file cannot be read as TOML: " + strings.TrimPrefix(err.Error(), "toml: ")
 	}
 	at = min(max(syntax.Position.Start, 0), len(body))
-	return nil, at, strings.TrimSuffix(syntax.Message, ".")
+	return nil, at, explain(body, at, strings.TrimSuffix(syntax.Message, "."))
 }
 
 // byteOrderMark returns the length of the mark before the text: the parser skips it too, and counts after it.

@@ -100,8 +100,10 @@ func (c *Config) checkAddresses() {
 
 func lineOf(t *Table, key string) string {
 	line, _ := t.Pos(key)
-	return "at line " + strconv.Itoa(line)
+	return atLine(line)
 }
+
+func atLine(line int) string { return "at line " + strconv.Itoa(line) }
 
 func (c *Config) checkRoutes() {
 	if len(c.Routes) == 0 && !c.File.Root.Has("route") {
@@ -138,6 +140,8 @@ func (r *Route) check() {
 	for _, method := range r.Methods {
 		r.checkMethod(method)
 	}
+	r.checkStars()
+	r.checkHosts()
 }
 
 // checkMethod reports what is no method, and one in lower case: methods are compared by case, RFC 9110

@@ -200,10 +200,18 @@ func (t *Table) Warnf(key, format string, args ...any) {
 }
 
 // Unknown records that the value of key refers to something that is not there: no pool named "usrs". The
-// nearest name of known is suggested. In a list the place is that of the element that equals got.
+// nearest name of known is suggested, and all are listed unless they are many. In a list the place is that of
+// the element that equals got.
 func (t *Table) Unknown(key, what, got string, known []string) {
+	before := len(t.file.errs)
 	t.Mistake(key, got, suggest(got, known), fmt.Sprintf("no %s named %q", what, got))
+	if errs := t.file.errs; len(errs) > before && len(known) <= mostListed {
+		errs[before].Known = slices.Clone(known)
+	}
 }
+
+// mostListed is how many names an error lists at most.
+const mostListed = 12
 
 // Mistake records a mistake at the place of the string got in the value of key, be it the value itself or an
 // element of it. What was probably meant may be "". It is dropped when the value has already been reported.

@@ -142,7 +142,7 @@ func (l *Live) load() ([]string, error) {
 		l.o.Log.Warn("the configuration asks for what may do harm", "where", w.Error())
 	}
 	if !first {
-		l.o.Log.Info("configuration reloaded", "generation", l.lastID, "changes", len(changes))
+		l.o.Log.Info("configuration reloaded", "generation", l.lastID, "changes", shortened(changes))
 	}
 	return changes, nil
 }

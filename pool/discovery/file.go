@@ -135,6 +135,29 @@ func (w *fileWatch) wait(ctx context.Context, d time.Duration) {
 	}
 }
 
+// CheckFile says what running would: that the file with the targets is not there, which may change, or what is
+// wrong in it.
+func (c *Config) CheckFile(t *config.Table) {
+	if t == nil || !filepath.IsAbs(c.File) {
+		return
+	}
+	text, err := readSmall(c.File, maxFileSize)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		t.Warnf("file", "%q is not there: the pool has no targets of it until it is", c.File)
+	case err != nil:
+		t.Errorf("file", "%s", err)
+	default:
+		a, err := readTargets(c.File, text)
+		if err == nil {
+			_, err = a.set()
+		}
+		if err != nil {
+			t.Errorf("file", "%s", err)
+		}
+	}
+}
+
 // readTargets reads `targets` as it is written in a pool. Mistakes are all told, each with its line. Nothing
 // in the file stands for a variable of the process: whoever writes it is not whoever configures the gateway.
 func readTargets(name string, text []byte) (*answer, error) {

@@ -66,6 +66,7 @@ type Config struct {
 	refusals health.Statuses // of Admission; 503 without one
 
 	proxy   proxyproto.Version
+	own     *config.Own // the gateway's addresses, which are no targets
 	targets []targetSpec
 	source  discovery.Source // nil: none
 }
@@ -100,8 +101,8 @@ type targetTable struct {
 	Disabled bool   `toml:"disabled" default:"false"`
 }
 
-func readConfig(t *config.Table) *Config {
-	c := &Config{}
+func readConfig(t *config.Table, own *config.Own) *Config {
+	c := &Config{own: own}
 	t.Decode(c)
 	if !slices.Contains(balance.Kinds(), c.Balance) {
 		t.Unknown("balance", "balance", c.Balance, balance.Kinds())
@@ -219,6 +220,10 @@ func (c *Config) readTargets(t *config.Table) {
 		return
 	}
 	list := v.List()
+	if text, isString := v.String(); isString {
+		v.Errorf("must be a list: targets = [%q]", text)
+		return
+	}
 	if len(list) == 0 {
 		v.Errorf("a pool needs at least one target, such as targets = [\"127.0.0.1:9000\"]")
 		return
@@ -231,6 +236,10 @@ func (c *Config) readTargets(t *config.Table) {
 		}
 		if seen[spec.address] {
 			e.Errorf("target %q is in the pool already; give it a weight instead", spec.address)
+			continue
+		}
+		if what := c.own.Find(spec.address); what != "" {
+			e.Errorf("%q is %s of this gateway: a gateway is no target of its own", spec.address, what)
 			continue
 		}
 		seen[spec.address] = true

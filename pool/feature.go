@@ -34,9 +34,10 @@ func build(h *edge.Host) *edge.Instance {
 	if dir := h.Config.Server.StateDir; dir != "" && !filepath.IsAbs(dir) {
 		h.Config.Server.Table.Errorf("state_dir", "must be a path that begins with /, is %q", dir)
 	}
+	own := h.Config.Own()
 	ps.first = h.Current == nil || h.Current.Load() == nil
 	for _, t := range h.Config.File.Root.Children("pool") {
-		p := newPool(h, t, series, server.Zone)
+		p := newPool(h, t, series, server.Zone, own)
 		ps.list = append(ps.list, p)
 		h.Offer(p.Name, p)
 	}
@@ -146,9 +147,12 @@ func newSeries(m *metric.Scope) *series {
 	}
 }
 
-func newPool(h *edge.Host, t *config.Table, s *series, zone string) *Pool {
+func newPool(h *edge.Host, t *config.Table, s *series, zone string, own *config.Own) *Pool {
 	p := &Pool{Name: t.Name(), zone: zone, series: s, metrics: h.Metrics, stateDir: h.Config.Server.StateDir}
-	p.conf = readConfig(t)
+	p.conf = readConfig(t, own)
+	if d := p.conf.Discover; d != nil && h.Dry {
+		d.CheckFile(t.Child("discover"))
+	}
 	p.set.Store(&set{})
 	fresh := func() (*shared, error) { return newShared(p.Name), nil }
 	p.shared, _ = edge.Keep(h.State, "pool/"+p.Name, fresh, nil) // fresh does not fail
@@ -163,6 +167,7 @@ func newPool(h *edge.Host, t *config.Table, s *series, zone string) *Pool {
 	if p.conf.Sticky != nil {
 		p.sticky = newSticky(p.conf.Sticky, p.shared.stickyKey[:])
 	}
+	p.shared.own.CompareAndSwap(nil, own) // else that of the leader, until p starts
 	p.gauges(h.Metrics)
 	if !slices.Contains(balance.Kinds(), p.conf.Balance) {
 		return p // an error of the file that has been recorded

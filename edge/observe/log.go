@@ -3,6 +3,8 @@ package observe
 import (
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,7 +45,11 @@ func newAccessLog(h *edge.Host, c *Config) *accessLog {
 			l.secure = append(l.secure, s.Name)
 		}
 	}
-	if !validOutput(c) || c.Output == "off" || l.format == nil || h.Dry {
+	if !validOutput(c) || c.Output == "off" || l.format == nil {
+		return nil
+	}
+	if h.Dry {
+		checkFolder(c)
 		return nil
 	}
 	key := "accesslog/" + c.Output + "?backlog=" + c.MaxBacklogBytes.String()
@@ -68,6 +74,21 @@ func (l *accessLog) register(h *edge.Host) {
 		count(l.sink.Dropped))
 	h.Metrics.CounterFunc("penstock_access_log_errors_total",
 		"Failures to open, write or close the access log.", count(l.sink.Errors))
+}
+
+// checkFolder says what opening the log would, as far as it can be known without making it.
+func checkFolder(c *Config) {
+	if !strings.Contains(c.Output, "/") {
+		return
+	}
+	folder := filepath.Dir(c.Output)
+	if info, err := os.Stat(folder); err != nil {
+		c.Table.Errorf("output", "cannot open log: %s", err)
+	} else if !info.IsDir() {
+		c.Table.Errorf("output", "cannot open log: %s is no folder", folder)
+	} else if info, err := os.Stat(c.Output); err == nil && info.IsDir() {
+		c.Table.Errorf("output", "cannot open log: %s is a folder", c.Output)
+	}
 }
 
 // validOutput reports an output that is neither a known word nor a path.

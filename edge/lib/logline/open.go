@@ -8,10 +8,10 @@ import (
 )
 
 // File returns an open function for NewSink that appends to the file at path and
-// makes it, readable for its group, when it is not there.
+// makes it, for its owner alone, when it is not there.
 func File(path string) func() (io.WriteCloser, error) {
 	return func() (io.WriteCloser, error) {
-		return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+		return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	}
 }
 

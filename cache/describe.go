@@ -53,7 +53,9 @@ func describe(y *edge.Exchange) *description {
 		}
 	}
 	d.choose()
-	d.search = rule(d.search)
+	if d.search != nil {
+		d.search = rule(d.search)
+	}
 	if d.encoded && !slices.ContainsFunc(d.vary, isAcceptEncoding) {
 		d.addVary(acceptEncodingKey) // a target that forgets to say so would serve it to all
 		kept = append(kept, "Vary: Accept-Encoding\r\n"...)
@@ -166,15 +168,23 @@ func (d *description) choose() {
 
 // without takes out the fields that private and no-cache name (RFC 9111 sections 5.2.2.4 and 5.2.2.7).
 func (d *description) without(lines []byte) []byte {
-	for _, list := range slices.Concat(d.PrivateFields[:], d.NoCacheFields[:]) {
-		for _, name := range bytes.Split(list, comma) {
-			if name = bytes.ToLower(bytes.TrimSpace(name)); len(name) > 0 {
-				_, lines = takeField(nil, lines, string(name))
-				if string(name) == "set-cookie" {
-					d.SetCookie = false // it is not stored
+	for _, lists := range [...][][]byte{d.PrivateFields[:], d.NoCacheFields[:]} {
+		for _, list := range lists {
+			for name := range bytes.SplitSeq(list, comma) {
+				if name = bytes.ToLower(bytes.TrimSpace(name)); len(name) > 0 {
+					lines = d.dropField(lines, string(name))
 				}
 			}
 		}
+	}
+	return lines
+}
+
+// dropField takes out a field, with its name in lower case, that is not stored.
+func (d *description) dropField(lines []byte, name string) []byte {
+	_, lines = takeField(nil, lines, name)
+	if name == "set-cookie" {
+		d.SetCookie = false
 	}
 	return lines
 }

@@ -447,8 +447,12 @@ func (c *cache) putUp(sign *entry) {
 // signFor is how long it is remembered which fields a URL's answers depend on.
 const signFor = 7 * 24 * time.Hour
 
-// pieceSize is how much of a body is read at once.
-const pieceSize = 32 << 10
+// pieceSize is how much of a body is read at once; the first read of one whose length is not known has room for
+// firstPiece, and each further one for twice as much.
+const (
+	pieceSize  = 32 << 10
+	firstPiece = 4 << 10
+)
 
 // leastRoom is how little room is not worth another read, unless what is left of the body fits into it.
 const leastRoom = 2 << 10
@@ -464,7 +468,7 @@ func (t *fetching) collect(k key) (stored bool) {
 	}()
 	defer edge.Contain(&panicked)
 	f, y := t.flight, t.y
-	room := pieceSize
+	room := firstPiece
 	if f.size >= 0 {
 		room = int(min(f.size+1, pieceSize)) // one more, that the end is seen at once
 	}
@@ -472,6 +476,9 @@ func (t *fetching) collect(k key) (stored bool) {
 	for buf := []byte(nil); y.Out != nil; {
 		if len(buf) < leastRoom && (len(buf) == 0 || f.size < 0 || f.size-got >= int64(len(buf))) {
 			buf = make([]byte, room)
+			if f.size < 0 {
+				room = min(2*room, pieceSize)
+			}
 		}
 		n, err := y.Out.Read(buf)
 		if got <= f.most && got+int64(n) > f.most {

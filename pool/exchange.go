@@ -363,7 +363,7 @@ func (c *conn) finish(f *edge.Fault) bool {
 	}
 	keep := f == nil && c.inBody && c.body.ended && c.body.err == nil && c.m.Status != 101 && !c.m.Close &&
 		c.body.left != leftClose && !c.up.failed && c.unsent == nil && len(c.br.Buffered()) == 0 &&
-		(c.tls == nil || c.files == c.conf.TLS.Sum()) // else it was made with files that have changed
+		c.trusted(c.conf)
 	c.x, c.body.x, c.up.x, c.looped = nil, nil, nil, false
 	return keep
 }

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"bytes"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
 // Retry is [pool.NAME.retry].
@@ -140,18 +140,14 @@ func retryAfter(x *edge.Exchange) time.Duration {
 	if !ok {
 		return 0
 	}
-	at := bytes.Index(lines, retryAfterLine)
-	if at < 0 || at > 0 && lines[at-1] != '\n' {
-		return 0
+	for name, value := []byte(nil), []byte(nil); len(lines) > 0; {
+		if name, value, lines = header.NextLine(lines); !header.Is(name, "retry-after") {
+			continue
+		}
+		if n, err := strconv.ParseUint(string(value), 10, 20); err == nil {
+			return time.Duration(n) * time.Second
+		}
+		return longestAfter + 1
 	}
-	value, _, _ := bytes.Cut(lines[at+len(retryAfterLine):], crlf)
-	if n, err := strconv.ParseUint(string(value), 10, 20); err == nil {
-		return time.Duration(n) * time.Second
-	}
-	return longestAfter + 1
+	return 0
 }
-
-var (
-	retryAfterLine = []byte("Retry-After: ")
-	crlf           = []byte("\r\n")
-)

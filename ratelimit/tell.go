@@ -1,10 +1,10 @@
 package ratelimit
 
 import (
-	"bytes"
 	"strconv"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
 // tell adds the fields of the answer, and charges what is known only now.
@@ -104,8 +104,21 @@ var (
 	xLimitKey     = []byte("X-RateLimit-Limit")
 	xRemainingKey = []byte("X-RateLimit-Remaining")
 	xResetKey     = []byte("X-RateLimit-Reset")
-	xPrefix       = []byte("\r\nX-Ratelimit-")
 )
+
+// saysX reports whether one of these fields may be in the answer already.
+func saysX(x *edge.Exchange) bool {
+	_, lines, _, ok := x.AsCame()
+	if !ok {
+		return true
+	}
+	for name := []byte(nil); len(lines) > 0; {
+		if name, _, lines = header.NextLine(lines); header.IsPrefix(name, "x-ratelimit-") {
+			return true
+		}
+	}
+	return false
+}
 
 // tellX adds the fields that came before the standard. There is room for one limit in them: the one that has
 // refused the request, else the one of which the smallest part is left.
@@ -124,8 +137,7 @@ func (r *record) tellX(x *edge.Exchange) {
 	if u == nil {
 		return
 	}
-	_, lines, _, ok := x.AsCame()
-	if !ok || bytes.HasPrefix(lines, xPrefix[2:]) || bytes.Contains(lines, xPrefix) {
+	if saysX(x) {
 		for _, name := range [...]string{"X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset"} {
 			x.Resp().Del(name)
 		}

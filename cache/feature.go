@@ -372,7 +372,7 @@ func (cs *caches) purge(ctx *fasthttp.RequestCtx) {
 	if c == nil {
 		return
 	}
-	o, err := c.conf.readOrder(ctx.QueryArgs())
+	o, err := c.conf.readOrder(ctx.URI().QueryString())
 	if err != nil {
 		problem(ctx, fasthttp.StatusBadRequest, "bad_request", err.Error())
 		return

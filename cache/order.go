@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/valyala/fasthttp"
+	"github.com/penstock-edge/penstock/edge/lib/values"
 )
 
 // order is what a call of the admin interface has purged: all that any of its selectors names.
@@ -29,15 +29,18 @@ const selectors = "want url=https://host/path?query, prefix=https://host/path, m
 	"may be served while it is fetched anew"
 
 // readOrder reads the arguments of a purge. The error says what is wrong with them.
-func (c *Config) readOrder(args *fasthttp.Args) (*order, error) {
+func (c *Config) readOrder(query []byte) (*order, error) {
 	o := &order{last: banFor}
+	args, err := values.Arguments(query)
+	if err != nil {
+		return nil, err
+	}
 	var errs []error
 	seen := map[string]bool{}
-	for k, v := range args.All() {
-		name := string(k)
-		err := c.take(o, name, string(v), seen[name])
-		if seen[name] = true; err != nil {
-			errs = append(errs, fmt.Errorf("%s %w", name, err))
+	for _, a := range args {
+		err := c.take(o, a.Name, a.Value, seen[a.Name])
+		if seen[a.Name] = true; err != nil {
+			errs = append(errs, fmt.Errorf("%s %w", a.Name, err))
 		}
 	}
 	n := len(o.urls) + len(o.prefixes) + len(o.tags) + len(o.matches)

@@ -47,7 +47,11 @@ func (r *RouteConfig) UnmarshalConfig(v config.Value) error {
 	}
 	for _, m := range r.Methods {
 		if !slices.Contains(bodyMethods, m) {
-			t.Mistake("methods", m, strings.ToUpper(m), fmt.Sprintf("has %q; GET and HEAD are stored in any "+
+			meant := strings.ToUpper(m)
+			if !slices.Contains(bodyMethods, meant) {
+				meant = ""
+			}
+			t.Mistake("methods", m, meant, fmt.Sprintf("has %q; GET and HEAD are stored in any "+
 				"case, and besides them QUERY and POST can be", m))
 		}
 	}

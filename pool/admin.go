@@ -2,11 +2,13 @@ package pool
 
 import (
 	"log/slog"
+	"net/url"
 	"strconv"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/values"
 )
 
 // admin lends the endpoints that give orders for single targets.
@@ -19,20 +21,28 @@ func (ps *pools) admin(h *edge.Host) {
 func (ps *pools) setState(ctx *fasthttp.RequestCtx) {
 	name, _ := ctx.UserValue("pool").(string)
 	rest, _ := ctx.UserValue("address").(string)
+	if plain, err := url.PathUnescape(rest); err == nil { // else a zone of IPv6 as the file has it
+		rest = plain
+	}
 	address, verb := cutLast(rest)
-	weight := 0
-	switch verb {
+	weight, why := 0, ""
+	switch query := ctx.URI().QueryString(); verb {
 	case "drain", "undrain":
+		if len(query) > 0 {
+			why = "/" + verb + " takes no arguments\n"
+		}
 	case "weight":
-		var err error
-		weight, err = strconv.Atoi(string(ctx.QueryArgs().Peek("value")))
-		if err != nil || weight < 0 || weight > maxWeight {
-			ctx.Error("want /weight?value=N with a whole number from 0 to 65535\n", fasthttp.StatusBadRequest)
-			return
+		var ok bool
+		if weight, ok = readWeight(query); !ok {
+			why = "want /weight?value=N with a whole number from 0 to 65535\n"
 		}
 	default:
 		ctx.Error("want /pools/{pool}/targets/{address}/drain, /undrain or /weight?value=N\n",
 			fasthttp.StatusNotFound)
+		return
+	}
+	if why != "" {
+		ctx.Error(why, fasthttp.StatusBadRequest)
 		return
 	}
 	var m *member
@@ -58,8 +68,15 @@ func (ps *pools) setState(ctx *fasthttp.RequestCtx) {
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
 }
 
-// maxWeight is the greatest weight of a target.
-const maxWeight = 65535
+// readWeight returns the one argument of a query, value.
+func readWeight(query []byte) (weight int, ok bool) {
+	args, err := values.Arguments(query)
+	if err != nil || len(args) != 1 || args[0].Name != "value" {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(args[0].Value, 10, 16) // no sign, and no more than a target may have
+	return int(n), err == nil
+}
 
 func cutLast(s string) (before, after string) {
 	for i := len(s) - 1; i >= 0; i-- {

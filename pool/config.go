@@ -177,10 +177,23 @@ func (f *Fallback) check() {
 	if f.Status != 0 && f.Status < 200 {
 		f.Table.Errorf("status", "must be 200 to 599, is %d", f.Status)
 	}
-	for name, value := range f.Headers {
-		if !header.IsToken(name) || strings.ContainsAny(value, "\r\n\x00") {
-			f.Table.Errorf("headers", "%q is not a header field with a valid value", name)
+	if _, why := header.Given("Content-Type", f.ContentType); why != "" {
+		f.Table.Errorf("content_type", "%s", why)
+	}
+	headers := f.Table.Child("headers")
+	if headers == nil {
+		return
+	}
+	seen := map[string]bool{}
+	for _, name := range headers.Keys() { // in the order of the file
+		key, why := header.Given(name, f.Headers[name])
+		switch {
+		case why != "":
+			headers.Errorf(name, "%s", why)
+		case seen[key]:
+			headers.Errorf(name, "is given twice: case makes no difference in the name of a header")
 		}
+		seen[key] = true
 	}
 }
 
@@ -198,11 +211,15 @@ func (c *Config) checkHashKey(t *config.Table) {
 			return
 		}
 	case "header":
-		if name != "" {
+		if header.IsToken(name) {
 			c.HashKey = "header:" + header.Canonical(name)
 			return
 		}
-	case "cookie", "query":
+	case "cookie":
+		if header.IsToken(name) {
+			return
+		}
+	case "query":
 		if name != "" {
 			return
 		}
@@ -258,7 +275,9 @@ func readTarget(e config.Value) (spec targetSpec, disabled, ok bool) {
 	spec.weight = 1
 	if sub := e.Table(); sub != nil {
 		var tt targetTable
-		sub.Decode(&tt)
+		if sub.Decode(&tt); tt.Address == "" {
+			return spec, false, false // recorded, as it is required
+		}
 		spec, disabled = targetSpec{tt.Address, int32(tt.Weight), tt.Backup, tt.Zone, tt.Drain}, tt.Disabled
 	} else if s, ok := e.String(); ok {
 		spec.address = s

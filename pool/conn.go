@@ -104,6 +104,10 @@ func (c *conn) close() {
 	c.br.Release()
 }
 
+// trusted reports whether c was made with the files that conf has in use: with others, its target may be one
+// that is believed no longer, or believe the gateway no longer.
+func (c *conn) trusted(conf *Config) bool { return c.tls == nil || c.files == conf.TLS.Sum() }
+
 // alive tells whether an idle connection can serve x: still open, and not one byte there that nobody asked
 // for.
 func (c *conn) alive(x *edge.Exchange) bool {

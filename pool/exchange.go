@@ -338,8 +338,7 @@ func (c *conn) finish(f *edge.Fault) bool {
 	}
 	keep := f == nil && c.inBody && c.body.ended && c.body.err == nil && c.body.left != leftClose &&
 		c.m.Status != 101 && !c.m.Close && !c.mended && !c.awaits && !c.up.failed && c.unsent == nil &&
-		len(c.br.Buffered()) == 0 &&
-		(c.tls == nil || c.files == c.conf.TLS.Sum()) // else it was made with files that have changed
+		len(c.br.Buffered()) == 0 && c.trusted(c.conf)
 	if c.conf.MaxResponseHeaderBytes > maxAnswer && len(c.br.Buffered()) == 0 {
 		c.br.Reset(c, answerBuffer, maxAnswer) // the room of a rare giant head must not stay for ever
 	}

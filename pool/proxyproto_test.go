@@ -111,7 +111,7 @@ func TestProxyAllocatesNothing(t *testing.T) {
 	p.put(h, true)
 	tg := p.set.Load().members[0].Target
 	if n := testing.AllocsPerRun(100, func() {
-		c := tg.reuse(x)
+		c := tg.reuse(x, conf)
 		if c != h.c {
 			t.Fatal("not the client's connection")
 		}

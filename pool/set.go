@@ -162,7 +162,7 @@ func (m *member) welcomes(now int64) bool {
 
 // take claims a place at m for x, if there is one: an idle connection that is alive, or room to open one.
 func (m *member) take(x *edge.Exchange) claim {
-	c, ok := m.Target.take(x, m.pool.conf.MaxConnections)
+	c, ok := m.Target.take(x, m.pool.conf)
 	if !ok {
 		return isFull
 	}

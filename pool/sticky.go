@@ -34,8 +34,12 @@ func (s *Sticky) check() {
 	if !header.IsToken(s.Cookie) {
 		s.Table.Errorf("cookie", "%q is not the name of a cookie", s.Cookie)
 	}
-	if strings.ContainsAny(s.Path, ";\r\n\x00") || !strings.HasPrefix(s.Path, "/") {
-		s.Table.Errorf("path", "must begin with / and may not hold ;, is %q", s.Path)
+	_, why := header.Given("Set-Cookie", s.Path)
+	if why != "" || strings.Contains(s.Path, ";") || !strings.HasPrefix(s.Path, "/") {
+		s.Table.Errorf("path", "must begin with / and may not hold ; or control characters, is %q", s.Path)
+	}
+	if s.TTL > 0 && s.TTL < time.Second {
+		s.Table.Errorf("ttl", "must be 1s or more, as cookies count seconds, or 0s, is %q", s.TTL)
 	}
 }
 

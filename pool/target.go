@@ -83,11 +83,11 @@ func newTarget(s *shared, address string, idle int) *Target {
 
 // take claims a place for x: an idle connection that is alive, or, when c is nil, room for one, which the
 // caller has to fill or give back. false: all are in use.
-func (t *Target) take(x *edge.Exchange, most int) (c *conn, ok bool) {
-	if c := t.reuse(x); c != nil {
+func (t *Target) take(x *edge.Exchange, conf *Config) (c *conn, ok bool) {
+	if c := t.reuse(x, conf); c != nil {
 		return c, true
 	}
-	return nil, t.reserve(most) || t.proxy != proxyproto.None && t.evict()
+	return nil, t.reserve(conf.MaxConnections) || t.proxy != proxyproto.None && t.evict()
 }
 
 // takeAny is take for whoever wants the place; whether an idle connection is alive is not known yet.
@@ -115,13 +115,13 @@ func (t *Target) reserve(most int) bool {
 }
 
 // reuse returns an idle connection that is alive. When x must have a new one it only makes room for that.
-func (t *Target) reuse(x *edge.Exchange) *conn {
+func (t *Target) reuse(x *edge.Exchange, conf *Config) *conn {
 	for {
 		c := t.pop(x)
 		if c == nil {
 			return nil
 		}
-		if !x.Fresh && c.alive(x) {
+		if !x.Fresh && c.trusted(conf) && c.alive(x) {
 			c.reused = true
 			return c
 		}
@@ -135,11 +135,11 @@ func (t *Target) reuse(x *edge.Exchange) *conn {
 
 // freshen makes a connection that x has got after a wait ready for it: one that is dead, or that x must not
 // have, becomes room for another.
-func (t *Target) freshen(x *edge.Exchange, c *conn) *conn {
+func (t *Target) freshen(x *edge.Exchange, c *conn, conf *Config) *conn {
 	if c == nil {
 		return nil
 	}
-	if !x.Fresh && c.speaksFor(x) && c.alive(x) {
+	if !x.Fresh && c.trusted(conf) && c.speaksFor(x) && c.alive(x) {
 		c.reused = true
 		return c
 	}

@@ -142,7 +142,7 @@ func (p *Pool) ended(w *waiter, o queue.Outcome[place]) (m *member, f *edge.Faul
 			m.giveBack(o.Place.c)
 			return nil, nil
 		default:
-			m.claim(x, m.freshen(x, o.Place.c))
+			m.claim(x, m.freshen(x, o.Place.c, m.pool.conf))
 			m.note(x)
 		}
 	case queue.Full:

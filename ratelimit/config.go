@@ -22,10 +22,10 @@ type Config struct {
 	// at least 1. For gcra alone.
 	Burst int64 `toml:"burst" default:"0" min:"0" max:"1000000000"`
 	// MaxInFlight is how many requests of a key may be under way, for the algorithm concurrency.
-	MaxInFlight int64  `toml:"max_in_flight" default:"0" min:"0" max:"1000000"`
+	MaxInFlight int64  `toml:"max_in_flight" min:"1" max:"1000000"`
 	Algorithm   string `toml:"algorithm" default:"gcra" enum:"gcra|sliding_window|concurrency|quota"`
 	// Quota is how many may pass in each Period of the calendar of Zone, for the algorithm quota.
-	Quota  int64  `toml:"quota" default:"0" min:"0" max:"1000000000000"`
+	Quota  int64  `toml:"quota" min:"1" max:"1000000000000"`
 	Period string `toml:"period" default:"day" enum:"hour|day|month"`
 	Zone   string `toml:"zone" default:"UTC"`
 	// File is where a quota of one node is kept over restarts.
@@ -141,11 +141,11 @@ func (c *Config) tellTimeout() time.Duration { return 5 * c.FleetTimeout }
 func (c *Config) check(t *config.Table) {
 	concurrent, quotas := c.Algorithm == "concurrency", c.Algorithm == "quota"
 	switch {
-	case concurrent && c.MaxInFlight == 0:
+	case concurrent && !t.Has("max_in_flight"):
 		t.Missing("max_in_flight", "the algorithm concurrency needs max_in_flight, such as 20")
-	case quotas && c.Quota == 0:
+	case quotas && !t.Has("quota"):
 		t.Missing("quota", "the algorithm quota needs a number for each period, such as quota = 100000")
-	case !concurrent && !quotas && c.Rate.Count == 0:
+	case !concurrent && !quotas && !t.Has("rate"):
 		t.Missing("rate", "a limit needs a rate, such as rate = \"100/s\"")
 	}
 	for key, wrong := range map[string]bool{
@@ -234,7 +234,9 @@ func (c *Config) readKey(t *config.Table) {
 	}
 	names := []config.Value{v}
 	if list := v.List(); list != nil {
-		names = list
+		if names = list; len(list) == 0 {
+			v.Errorf("an empty list names nothing; \"global\" is the key that all requests share")
+		}
 	}
 	for _, n := range names {
 		text, ok := n.String()
@@ -260,6 +262,9 @@ func parsePart(text string) (part, bool) {
 		}
 		p := part{kind: partKind(k)}
 		if takesName := p.kind >= byHeader; takesName != named || named && name == "" {
+			return part{}, false
+		}
+		if (p.kind == byHeader || p.kind == byCookie) && !header.IsToken(name) {
 			return part{}, false
 		}
 		if p.kind == byHeader {

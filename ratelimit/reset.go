@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/values"
 	"github.com/penstock-edge/penstock/ratelimit/bucket"
 )
 
@@ -18,11 +19,11 @@ func (ls *limits) reset(ctx *fasthttp.RequestCtx) {
 		ctx.Error("no such limit; GET /status lists them\n", fasthttp.StatusNotFound)
 		return
 	}
-	var values []string
-	for _, v := range ctx.QueryArgs().PeekMulti("key") {
-		values = append(values, string(v))
+	parts, address, err := readReset(ctx.URI().QueryString())
+	var b []byte
+	if err == nil {
+		b, err = l.conf.makeKey(parts, address)
 	}
-	b, err := l.conf.makeKey(values, string(ctx.QueryArgs().Peek("address")))
 	if err == nil && l.kept.reset == nil {
 		err = fmt.Errorf("the limit counts requests under way: there is nothing to forget")
 	}
@@ -40,6 +41,24 @@ func (ls *limits) reset(ctx *fasthttp.RequestCtx) {
 	ls.h.Log.Info("rate limit reset by the admin interface", "limit", l.name, "keys", n)
 	ctx.SetContentType("application/json")
 	fmt.Fprintf(ctx, "{\"reset\": %d}\n", n)
+}
+
+// readReset returns the parts of the key that a query names, and the address.
+func readReset(query []byte) (parts []string, address string, err error) {
+	args, err := values.Arguments(query)
+	for _, a := range args {
+		switch {
+		case a.Name == "key":
+			parts = append(parts, a.Value)
+		case a.Name != "address":
+			return nil, "", fmt.Errorf("%q means nothing here: want key=VALUE, and address=ADDRESS", a.Name)
+		case address != "":
+			return nil, "", fmt.Errorf("address is there twice")
+		default:
+			address = a.Value
+		}
+	}
+	return parts, address, err
 }
 
 func (ls *limits) named(ctx *fasthttp.RequestCtx) *limit {
@@ -72,6 +91,7 @@ func (c *Config) makeKey(values []string, address string) ([]byte, error) {
 			c.keyNames(), len(values))
 	}
 	var key []byte
+	stands := false
 	for i := range c.parts {
 		at := len(key)
 		var err error
@@ -81,7 +101,7 @@ func (c *Config) makeKey(values []string, address string) ([]byte, error) {
 		case values[i] != "" || c.parts[i].kind < byHeader:
 			key, err = c.parts[i].appendText(key, c, values[i])
 		case c.Missing == "ip":
-			mark = substitute
+			mark, stands = substitute, true
 			if key, err = c.appendAddress(key, address); err != nil {
 				err = fmt.Errorf("requests without it have a key of their own for each address: "+
 					"want &address=ADDRESS; %w", err)
@@ -93,6 +113,9 @@ func (c *Config) makeKey(values []string, address string) ([]byte, error) {
 			return nil, fmt.Errorf("%s: %w", c.parts[i].String(), err)
 		}
 		putLength(key[at:], mark)
+	}
+	if address != "" && !stands {
+		return nil, fmt.Errorf("address stands for a part that is missing, and none is")
 	}
 	return key, nil
 }

@@ -1,13 +1,9 @@
 package config
 
 import (
-	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
-	"encoding/pem"
 	"fmt"
 	"net"
 	"os"
@@ -68,24 +64,6 @@ func (s *ClientTLS) names() (names []string) {
 	return names
 }
 
-// authorities returns the certificates of a file, of which none may be cut short.
-func authorities(file string, text []byte) (*x509.CertPool, error) {
-	whole, rest := 0, text
-	for block := new(pem.Block); block != nil; {
-		if block, rest = pem.Decode(rest); block != nil {
-			whole++
-		}
-	}
-	roots := x509.NewCertPool()
-	switch {
-	case whole > 0 && bytes.Count(text, []byte("-----BEGIN ")) != whole:
-		return nil, fmt.Errorf("%q is cut short, or a part of it is not in PEM form", file)
-	case !roots.AppendCertsFromPEM(text):
-		return nil, fmt.Errorf("%q holds no certificate in PEM form", file)
-	}
-	return roots, nil
-}
-
 // read takes in all files, or none: the error is that of the file named by key.
 func (s *ClientTLS) read() (now *clientTLS, key string, err error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: s.protocols,
@@ -99,23 +77,18 @@ func (s *ClientTLS) read() (now *clientTLS, key string, err error) {
 		if err != nil {
 			return nil, "ca", fmt.Errorf("cannot read the certificates of the authorities: %w", err)
 		}
-		if c.RootCAs, err = authorities(s.CA, text); err != nil {
+		if c.RootCAs, err = Authorities(s.CA, text); err != nil {
 			return nil, "ca", err
 		}
 		all = append(all, text...)
 	}
 	if s.Cert != "" {
-		cert, err := os.ReadFile(s.Cert)
-		key, err2 := os.ReadFile(s.Key)
-		var pair tls.Certificate
-		if err = cmp.Or(err, err2); err == nil {
-			pair, err = tls.X509KeyPair(cert, key)
-		}
+		pair, text, err := ReadPair(s.Cert, s.Key)
 		if err != nil {
 			return nil, "cert", fmt.Errorf("cannot load certificate %q with key %q: %w", s.Cert, s.Key, err)
 		}
 		c.Certificates = []tls.Certificate{pair}
-		all = append(append(append(all, 0), cert...), key...)
+		all = append(append(all, 0), text...)
 	}
 	return &clientTLS{c, sha256.Sum256(all)}, "", nil
 }

@@ -111,7 +111,7 @@ func TestAuthorities(t *testing.T) {
 		"MIIBIDCBxwIBATAKBggqhkjOPQQDAjAAMAAwADAAMAA=\n-----END CERTIFICATE-----\n"
 	f := func(text, want string) {
 		t.Helper()
-		if _, err := authorities("ca.pem", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Authorities("ca.pem", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
 	}

@@ -202,6 +202,13 @@ func TestCachePurgeRefused(t *testing.T) {
 	f("a time", "prefix=http://h.example/", "for=soon")
 	f("for ends", "url=http://h.example/x", "for=1h")
 	f("must be one tag", "url=http://h.example/x", "tag=")
+	for _, query := range []string{"tag=%zz", "tag=a&tag=50%", "al%zl=1&all=1"} {
+		resp, err := http.Post("http://"+g.admin+"/cache/main/purge?"+query, "", nil)
+		if err != nil || resp.StatusCode != 400 {
+			t.Fatal(query, resp, err)
+		}
+		resp.Body.Close()
+	}
 	if g.ask("GET", "/x", "Host: h.example"); asked.Load() != 1 {
 		t.Error("what was refused has purged something")
 	}

@@ -17,7 +17,8 @@ import (
 func statusByPath(t *testing.T) string {
 	return strings.TrimPrefix(httpOrigin(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-RateLimit-Limit", "1000000")
-		w.Header().Set("x-ratelimit-reset", "7")
+		w.Header()["x-ratelimit-reset"] = []string{"7"} // as it is, and below as most write it
+		w.Header()["X-RateLimit-Remaining"] = []string{"999"}
 		if c := r.URL.Query().Get("cost"); c != "" {
 			w.Header().Set("X-Cost", c)
 		}
@@ -103,7 +104,7 @@ func TestXRateLimit(t *testing.T) {
 			t.Errorf("%s: %v", path, a.Header)
 		}
 	}
-	f("/none", 200, "1000000", "", 7, 7)
+	f("/none", 200, "1000000", "999", 7, 7)
 	f("/c", 200, "5", "4", 0, 0)
 	f("/a", 200, "3", "2", 60, 60)
 	f("/a", 200, "3", "1", 119, 120)
@@ -294,6 +295,10 @@ func TestResetKey(t *testing.T) {
 	bad("refuse", "key=", 400)
 	bad("flights", "key=127.0.0.1", 400)
 	bad("all", "key=a", 400)
+	for _, query := range []string{"key=%zz", "key=100%", "ke%zy=a&key=a", "key=a&kye=b", "key=a&address=192.0.2.1"} {
+		bad("node-gcra", query, 400)
+	}
+	bad("byip", "key=&key=GET&address=192.0.2.9&address=192.0.2.8", 400)
 	if strings.Contains(g.log.String(), url.QueryEscape(secret)) || strings.Contains(g.log.String(), "key=other") {
 		t.Errorf("the log shows a key")
 	}

@@ -189,12 +189,12 @@ pool = "app"
 // TestRetryAfter: a target that asks for patience gets it, or the client is told.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
-	f := func(after string, status, asked int) {
+	f := func(line string, status, asked int) {
 		t.Helper()
 		n := 0
 		rec := record(t, func(*recorded, net.Conn) string {
 			if n++; n == 1 {
-				return "HTTP/1.1 503 Wait\r\nRetry-After: " + after + "\r\nContent-Length: 0\r\n\r\n"
+				return "HTTP/1.1 503 Wait\r\n" + line + "\r\nContent-Length: 0\r\n\r\n"
 			}
 			return string(ok("ok"))
 		})
@@ -202,13 +202,15 @@ func TestRetryAfter(t *testing.T) {
 		defer g.stop()
 		a := dialRaw(t, g.addr).get("/x")
 		if a.StatusCode != status || len(rec.requests()) != asked {
-			t.Errorf("%s: %d after %d requests", after, a.StatusCode, len(rec.requests()))
+			t.Errorf("%s: %d after %d requests", line, a.StatusCode, len(rec.requests()))
 		}
 	}
-	f("0", 200, 2)
-	f("1", 200, 2)
-	f("30", 503, 1)
-	f("Fri, 31 Dec 2100 23:59:59 GMT", 503, 1)
+	f("Retry-After: 0", 200, 2)
+	f("Retry-After: 1", 200, 2)
+	f("Retry-After: 30", 503, 1)
+	f("retry-after:30 ", 503, 1)
+	f("X-Retry-After: 30", 200, 2)
+	f("Retry-After: Fri, 31 Dec 2100 23:59:59 GMT", 503, 1)
 }
 
 // TestRetryBudgetSpent: when the budget is spent, the target's own answer reaches the client, and it is counted.

@@ -162,3 +162,35 @@ key = "`+key+`"
 		t.Errorf("generation %v: something has reloaded", n)
 	}
 }
+
+// TestTargetCertificatesReload: a reload right behind a change of the files leaves no connection in use that was made
+// with those of before.
+func TestTargetCertificatesReload(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	clients, first, second := newAuthority(t, "clients"), newAuthority(t, "first"), newAuthority(t, "second")
+	cert, key := clients.write(dir, "gateway", clients.issue(false, "0"))
+	ca := filepath.Join(dir, "ca.pem")
+	first.save(ca, "CERTIFICATE", first.cert.Raw)
+	o := newMutual(t, clients, first.issue(false, "127.0.0.1"))
+	g := start(t, poolOf(quoted(o.addr), "tls = { enabled = true, ca = \""+ca+"\", cert = \""+cert+"\", key = \""+key+"\" }\n"))
+	c := dialRaw(t, g.addr)
+	reload := func() {
+		if status, text := g.reload(); status != 200 {
+			t.Fatal(text)
+		}
+	}
+	for _, name := range []string{"1", "2", "3"} { // the gateway looks by itself once a second, perhaps before the reload
+		c.get("/stay")
+		clients.write(dir, "gateway", clients.issue(false, name))
+		reload()
+		if got := c.get("/stay").body; got != name {
+			t.Errorf("after the reload the target sees %q, want %q", got, name)
+		}
+	}
+	first.save(ca, "CERTIFICATE", second.cert.Raw)
+	reload()
+	if a := c.get("/stay"); a.StatusCode != 502 || a.code() != "upstream_tls" {
+		t.Errorf("a target that is believed no longer: %d %q", a.StatusCode, a.body)
+	}
+}

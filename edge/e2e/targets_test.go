@@ -350,10 +350,14 @@ func TestAdminOrders(t *testing.T) {
 		t.Errorf("what the file says is no order: %v", set())
 	}
 	for what, status := range map[string]int{"weight": 400, "weight?value=": 400, "weight?value=-1": 400, "weight?value=65536": 400,
-		"weight?value=x": 400, "weight?value=65535": 204, "wait": 404} {
+		"weight?value=x": 400, "weight?value=65535": 204, "wait": 404, "weight?value=%2B5": 400, "weight?value=%zz": 400,
+		"weight?value=5&value=6": 400, "weight?value=5&valeu=6": 400, "drain?value=1": 400, "undrain?soft": 400} {
 		if got, text := g.order("app", a.addr, what); got != status {
 			t.Errorf("%s: %d %s, want %d", what, got, text, status)
 		}
+	}
+	if got, text := g.order("app", strings.Replace(a.addr, ":", "%3A", 1), "weight?value=7"); got != 204 {
+		t.Errorf("an address that is escaped: %d %s", got, text)
 	}
 	if got, _ := g.order("app", "10.9.9.9:1", "weight?value=1"); got != 404 {
 		t.Errorf("weight of an unknown target: %d", got)

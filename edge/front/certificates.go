@@ -63,7 +63,7 @@ func readTable(files []config.Certificate) (*certTable, error) {
 
 // read adds one pair; the error names the file and what is wrong with it.
 func (t *certTable) read(f config.Certificate) error {
-	pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
+	pair, _, err := config.ReadPair(f.Cert, f.Key)
 	if err == nil && pair.Leaf == nil {
 		pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0])
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +38,7 @@ func (f tlsFiles) check(t *config.Table) bool {
 	if f.ca != "" {
 		pem, err := readSmall(f.ca, maxPEM)
 		if err == nil {
-			_, err = rootsOf(f.ca, pem)
+			_, err = config.Authorities(f.ca, pem)
 		}
 		if err != nil {
 			t.Errorf("ca", "%s", err)
@@ -47,20 +46,12 @@ func (f tlsFiles) check(t *config.Table) bool {
 		}
 	}
 	if f.cert != "" {
-		if _, err := tls.LoadX509KeyPair(f.cert, f.key); err != nil {
+		if _, _, err := config.ReadPair(f.cert, f.key); err != nil {
 			t.Errorf("cert", "cannot load certificate %q with key %q: %s", f.cert, f.key, err)
 			return false
 		}
 	}
 	return true
-}
-
-func rootsOf(name string, pem []byte) (*x509.CertPool, error) {
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%q holds no certificate in PEM form", name)
-	}
-	return roots, nil
 }
 
 // caller sends the requests of one Run. Certificates are read again when their files change.
@@ -92,7 +83,7 @@ func (c *caller) current() (*http.Client, error) {
 	}
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.ca != "" {
-		roots, err := rootsOf(c.ca, pem)
+		roots, err := config.Authorities(c.ca, pem)
 		if err != nil {
 			return nil, err
 		}
@@ -100,7 +91,7 @@ func (c *caller) current() (*http.Client, error) {
 	}
 	if c.cert != "" {
 		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(c.cert, c.key)
+			pair, _, err := config.ReadPair(c.cert, c.key)
 			return &pair, err
 		}
 	}

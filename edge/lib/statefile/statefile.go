@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -35,7 +36,7 @@ const suffix = ".*.new"
 func (f File) replace(b []byte, create func() (*os.File, error)) error {
 	to, err := create()
 	if err != nil {
-		return err
+		return f.failed(err)
 	}
 	_, err = to.Write(b)
 	if err == nil {
@@ -46,9 +47,23 @@ func (f File) replace(b []byte, create func() (*os.File, error)) error {
 	}
 	if err != nil {
 		_ = os.Remove(to.Name()) // else Sweep removes it
-		return err
+		return f.failed(err)
 	}
 	return syncFolder(f.Dir)
+}
+
+// failed says why the file could not be written, in the same words each time: the new content has another
+// name at every try.
+func (f File) failed(err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		err = path.Err
+	case errors.As(err, &link):
+		err = link.Err
+	}
+	return fmt.Errorf("cannot write %q: %w", f.Path(), err)
 }
 
 // syncFolder makes a new name in a folder survive a loss of power.

@@ -118,3 +118,18 @@ func TestSweep(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestSameWords: a failure that stays is told in the same words each time, though the new content has another name.
+func TestSameWords(t *testing.T) {
+	f := File{t.TempDir(), "x"}
+	if err := os.Mkdir(f.Path(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	first, second := f.Write([]byte("1")), f.Write([]byte("2"))
+	if first == nil || second == nil || first.Error() != second.Error() || !strings.Contains(first.Error(), f.Path()) {
+		t.Errorf("%v, then %v", first, second)
+	}
+	if !errors.Is(first, fs.ErrExist) && !errors.Is(first, syscall.EISDIR) {
+		t.Errorf("%v does not say what is wrong", first)
+	}
+}

@@ -2,8 +2,11 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
 // Load reads a file and decodes its core sections. It never returns nil. The mistakes found are returned by
@@ -144,17 +147,19 @@ func (r *Route) check() {
 	r.checkHosts()
 }
 
-// checkMethod reports what is no method, and one in lower case: methods are compared by case, RFC 9110
-// section 9.1, and none in use has such letters.
+// checkMethod reports what is no method, and a common one that is not in upper case: any token is a method,
+// and they are compared by case (RFC 9110 section 9.1).
 func (r *Route) checkMethod(method string) {
 	upper := strings.ToUpper(method)
 	switch {
-	case method == "" || strings.Trim(upper, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "":
+	case !header.IsToken(method):
 		r.Table.Mistake("methods", method, "", shorten(method)+" is not a method")
-	case upper != method:
+	case upper != method && slices.Contains(commonMethods, upper):
 		r.Table.Mistake("methods", method, upper, shorten(method)+" is not a method")
 	}
 }
+
+var commonMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"}
 
 // taken are the tables that have given themselves a name.
 type taken map[string]*Table

@@ -62,9 +62,7 @@ var refusedHeads = []refusedHead{
 	{"RFC 9112 2.3: other name", lines("GET /x ICAP/1.0"), 400, "bad_request"},
 
 	// Methods.
-	{"RFC 9110 9.1: method in lower case", lines("get /x HTTP/1.1"), 501, "not_implemented"},
-	{"RFC 9110 9.1: method with odd letters", lines("Get /x HTTP/1.1"), 501, "not_implemented"},
-	{"RFC 9110 15.6.2: endless method", lines(strings.Repeat("A", 21) + " /x HTTP/1.1"), 501, "not_implemented"},
+	{"RFC 9110 15.6.2: endless method", lines(strings.Repeat("A", 65) + " /x HTTP/1.1"), 501, "not_implemented"},
 	{"RFC 9110 5.6.2: method is no token", lines("GE@T /x HTTP/1.1"), 400, "bad_request"},
 	{"RFC 9110 9.3.6: CONNECT", "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n", 405, "method_not_allowed"},
 	{"RFC 9110 9.3.6: CONNECT with a path", lines("CONNECT /x HTTP/1.1"), 405, "method_not_allowed"},

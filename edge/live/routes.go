@@ -9,6 +9,7 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/caught"
+	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/route"
 )
 
@@ -104,9 +105,7 @@ func (b *Built) rules() (rules []route.Rule, owners []int) {
 }
 
 // strangeMethod tells that config has complained of a method already.
-func strangeMethod(m string) bool {
-	return m == "" || strings.Trim(m, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != ""
-}
+func strangeMethod(m string) bool { return !header.IsToken(m) }
 
 func rule(r *config.Route) route.Rule {
 	return route.Rule{

@@ -16,7 +16,7 @@ type Rule struct {
 	// Hosts are names, addresses ("[::1]" if IPv6) or wildcards such as "*.example.org", which
 	// take any number of labels but not example.org itself. Without a port. Empty: any host.
 	Hosts []string
-	// Methods in upper case; empty: any. GET takes HEAD too, see Table.
+	// Methods are any tokens, compared by case; empty: any. GET takes HEAD too, see Table.
 	Methods []string
 	// Path is an exact path or a pattern, Prefix a prefix that ends at a segment's border: "/v1"
 	// takes /v1 and /v1/x, "/v1/" takes /v1/ and /v1/x. Exactly one of the two is set.
@@ -113,8 +113,8 @@ func (c *compiler) method(r *rule, methods []string) {
 	}
 	r.listed = methods
 	for _, m := range methods {
-		if !header.IsToken(m) || m != strings.ToUpper(m) {
-			c.fail(r.index, "methods", quote(m)+" is not a method in upper case")
+		if !header.IsToken(m) {
+			c.fail(r.index, "methods", quote(m)+" is not a method")
 			continue
 		}
 		bit, ok := c.bit(m)

@@ -106,8 +106,8 @@ func TestCheckStart(t *testing.T) {
 	f("\x05\x01", 400)
 	f(" GET", 400)
 	f("\r\rG", 400)
-	f(strings.Repeat("A", 20), 0)
-	f(strings.Repeat("A", 21), 501)
+	f(strings.Repeat("A", maxMethod), 0)
+	f(strings.Repeat("A", maxMethod+1), 501)
 }
 
 func TestOverflow(t *testing.T) {

@@ -38,7 +38,7 @@ type Request struct {
 	target []byte // room for a path that the target leaves out
 }
 
-const maxMethod = 20 // bytes of the longest method accepted
+const maxMethod = 64 // bytes of the longest method accepted
 
 // ScanRequest checks the head at the start of src in one pass and fills m. It appends the clean block
 // to dst, which must not overlap src: the request line with URI as its target, Host and the end-to-end
@@ -134,14 +134,14 @@ func (m *Request) checkMethod() fault {
 	switch string(m.Method) {
 	case "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH":
 		return faultNone
-	case "CONNECT", "TRACE":
-		return faultMethodRefused
 	}
 	switch {
 	case !isToken(m.Method):
 		return faultMethod
-	case len(m.Method) > maxMethod || m.Method[0] == '-' || !allIn(m.Method, inMethod):
+	case len(m.Method) > maxMethod:
 		return faultMethodUnknown
+	case equalFold(m.Method, "connect") || equalFold(m.Method, "trace"): // targets may not tell case apart
+		return faultMethodRefused
 	}
 	return faultNone
 }

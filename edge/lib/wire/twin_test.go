@@ -11,7 +11,7 @@ import (
 // scanner on whether a head is good and on what it says, not on why a bad one is bad.
 
 var (
-	twinLine    = regexp.MustCompile(`^([A-Z][A-Z-]{0,19}) ([^ ]+) HTTP/1\.([0-9])$`)
+	twinLine    = regexp.MustCompile(`^([!#$%&'*+\-.^_|~0-9A-Za-z` + "`" + `]{1,64}) ([^ ]+) HTTP/1\.([0-9])$`)
 	twinStatus  = regexp.MustCompile(`^HTTP/1\.([0-9]) ([1-5][0-9][0-9])( (.*))?$`)
 	twinField   = regexp.MustCompile(`^([!#$%&'*+\-.^_|~0-9A-Za-z` + "`" + `]+):(.*)$`)
 	twinURL     = regexp.MustCompile(`^(?i:(https?))://([^/?#]*)(.*)$`)
@@ -154,7 +154,7 @@ func (h *twinHead) closes(minor string) (closes, keepAlive bool) {
 func twinRequest(src string) (clean, meaning string, ok bool) {
 	h, ok := twinParse(strings.TrimPrefix(strings.TrimPrefix(src, "\r\n"), "\r\n"))
 	line := twinLine.FindStringSubmatch(h.first)
-	if !ok || line == nil || line[1] == "CONNECT" || line[1] == "TRACE" {
+	if !ok || line == nil || strings.EqualFold(line[1], "CONNECT") || strings.EqualFold(line[1], "TRACE") {
 		return "", "", false
 	}
 	line[3] = twinMinor(line[3])

@@ -100,7 +100,7 @@ var requestFaults = [faultCount]Violation{
 	faultVersion: {Status: 505, Code: badVersion, Detail: "only HTTP/1.0 and HTTP/1.1 are spoken here"},
 	// RFC 9110 section 9.1: a method is a token.
 	faultMethod: {Status: 400, Code: badRequest, Detail: "malformed method"},
-	// RFC 9110 sections 9.1 and 15.6.2: methods are case-sensitive; odd ones are not implemented.
+	// RFC 9112 section 3 and RFC 9110 section 15.6.2: longer than any method that somebody has.
 	faultMethodUnknown: {Status: 501, Code: notDone, Detail: "method is not implemented"},
 	// RFC 9110 sections 9.3.6 and 9.3.8: a gateway neither tunnels nor echoes heads.
 	faultMethodRefused: {Status: 405, Code: badMethod, Detail: "method is not allowed here"},

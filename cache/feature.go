@@ -94,7 +94,7 @@ func (cs *caches) read(t *config.Table) {
 // open takes up what of a cache outlives a reload. It returns false when its folder cannot be had.
 func (cs *caches) open(c *cache, t *config.Table) bool {
 	conf := *c.conf
-	if cs.h.Dry {
+	if fits := cs.h.Takes(t, "size", int64(conf.Size)); !fits || cs.h.Dry {
 		conf.Size, conf.Disk = store.MinSize, "" // nothing is stored
 	}
 	if conf.Disk != "" && slices.ContainsFunc(cs.list, func(o *cache) bool { return o.conf.Disk == conf.Disk }) {

@@ -96,6 +96,9 @@ type Host struct {
 	// Current has the generation that serves, for requests of a feature's own; nil when Dry.
 	Current *Current
 
+	// Memory is what the process may use; Bytes 0: not known.
+	Memory Memory
+
 	upstreams map[string]Upstream
 	names     []string // of upstreams, in order
 	slots     int

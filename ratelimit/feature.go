@@ -102,6 +102,9 @@ func (ls *limits) read(t *config.Table) *limit {
 // be had, which has been recorded.
 func (ls *limits) keep(t *config.Table, l *limit) *state {
 	c := l.conf
+	if !ls.h.Takes(t, "max_keys", c.bytes()) {
+		return nil
+	}
 	id := fmt.Sprint("rate_limit/", l.name, "/", c.Algorithm, "/", c.MaxKeys, "/", c.Exact)
 	fresh := func() (*state, error) { return newState(c), nil }
 	switch {

@@ -29,6 +29,24 @@ type state struct {
 	worst       offenders
 }
 
+// bytes is what the table of a limit takes when all of its keys are in use.
+func (c *Config) bytes() int64 {
+	each := int64(11) // a word, at three quarters of the slots
+	switch {
+	case c.Algorithm == "concurrency":
+		return 0
+	case c.Scope == "fleet":
+		each = 110
+	case c.Algorithm == "quota":
+		each = 61
+	case c.Exact:
+		each = 32
+	case c.Algorithm == "sliding_window":
+		each = 22
+	}
+	return int64(c.MaxKeys) * each
+}
+
 func newState(c *Config) *state {
 	s := &state{seed: rand.Uint64()}
 	switch c.Algorithm {

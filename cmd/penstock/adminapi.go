@@ -21,20 +21,25 @@ type adminAPI struct {
 	hosts  []string      // that server was made with
 	at     string        // address as configured
 	socket net.Listener
+	next   *admin.Place // another process serves there until this one is ready; nil: none
+	gone   bool         // another process has the address now
 }
 
-// open binds address; nil and no error when it is bound already.
-func (a *adminAPI) open(address string) (net.Listener, error) {
+// open takes address; nil and no error when that was done before. shared: a process that shares it too may have it.
+func (a *adminAPI) open(address string, shared bool) (*admin.Place, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.socket != nil && a.at == address {
+	if a.at == address && (a.socket != nil || a.next != nil || a.gone) {
 		return nil, nil
 	}
-	l, err := admin.Listen(address)
+	p, err := admin.Reserve(address, shared)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%s is in use by %s", address, a.user(address))
 	}
-	return l, err
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // user guesses who uses address; a.mu is held.
@@ -47,8 +52,9 @@ func (a *adminAPI) user(address string) string {
 	return "another process: find it with `ss -ltnp`, or give [admin] another address"
 }
 
-// use serves on next, if there is one, and leaves the socket before. The first call's options stay.
-func (a *adminAPI) use(address string, next net.Listener, o admin.Options) {
+// use serves at p, if there is one, and leaves the socket before. Where another process serves, takeOver does so
+// later. The first call's options stay.
+func (a *adminAPI) use(address string, p *admin.Place, o admin.Options) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.server == nil {
@@ -57,14 +63,56 @@ func (a *adminAPI) use(address string, next net.Listener, o admin.Options) {
 	if !slices.Equal(a.hosts, o.Hosts) {
 		slog.Warn("a change of [admin] hosts takes effect with the next start")
 	}
-	if next == nil {
+	if p == nil {
 		return
 	}
-	go serveAdmin(a.server, next)
+	if a.next != nil {
+		a.next.Close()
+		a.next = nil
+	}
+	a.at, a.gone = address, false
+	if p.Occupied() {
+		a.next = p
+		slog.Info("another process serves at the admin address until this one is ready", "address", address)
+		return
+	}
+	a.take(p)
+}
+
+// take serves at p. a.mu is held.
+func (a *adminAPI) take(p *admin.Place) {
+	l, err := p.Take()
+	if err != nil {
+		slog.Error("the admin address is not this process's alone", "address", a.at, "error", err)
+	}
+	if l == nil {
+		return
+	}
+	go serveAdmin(a.server, l)
 	if a.socket != nil {
 		_ = a.socket.Close() // only stops accepting; answers under way go on
 	}
-	a.at, a.socket = address, next
+	a.socket = l
+	publish(a.known())
+}
+
+// takeOver takes the address from the process that had it until this one was ready.
+func (a *adminAPI) takeOver() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.next != nil {
+		a.take(a.next)
+		a.next = nil
+	}
+}
+
+// handOver leaves the address to another process.
+func (a *adminAPI) handOver() {
+	slog.Info("another process has the admin address from now on")
+	a.leave()
+	a.mu.Lock()
+	a.gone = true
+	a.mu.Unlock()
 }
 
 func serveAdmin(s *admin.Server, l net.Listener) {
@@ -77,6 +125,11 @@ func serveAdmin(s *admin.Server, l net.Listener) {
 func (a *adminAPI) address() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return a.known()
+}
+
+// known is address; a.mu is held.
+func (a *adminAPI) known() string {
 	if a.socket == nil || strings.HasPrefix(a.at, "unix:") {
 		return a.at
 	}
@@ -90,12 +143,18 @@ func (a *adminAPI) leave() {
 	if a.socket != nil {
 		_ = a.socket.Close() // only stops accepting
 	}
+	if a.next != nil {
+		a.next.Close()
+	}
 }
 
 // close ends the interface, calls under way last.
 func (a *adminAPI) close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.next != nil {
+		a.next.Close()
+	}
 	if a.socket != nil {
 		_ = a.socket.Close() // the process ends
 		a.server.Close()

@@ -15,6 +15,9 @@ import (
 type checkCmd struct {
 	File string `arg:"" help:"The configuration." placeholder:"FILE"`
 	JSON bool   `name:"json" help:"Print the mistakes as a JSON array on standard output."`
+	// Credentials is the folder that stands for the one systemd makes of LoadCredential=.
+	Credentials string `help:"Folder with the files of the unit's LoadCredential=, by their names." placeholder:"DIR"`
+	User        string `help:"Called by root, say too what this user could not read." default:"penstock" placeholder:"NAME"`
 }
 
 // Help implements kong.HelpProvider.
@@ -30,17 +33,27 @@ Example:
 
 // Run checks the file.
 func (k *checkCmd) Run(c *console) error {
+	if k.Credentials != "" {
+		if err := os.Setenv(credentialsVariable, k.Credentials); err != nil {
+			return fmt.Errorf("cannot take %q for the credentials: %w", k.Credentials, err)
+		}
+	}
 	b, errs := load(k.File)
 	if k.JSON {
 		return k.json(c, b, errs)
 	}
 	if errs != nil {
-		return complain(c, errs)
+		err := complain(c, errs)
+		c.errorf("%s", hintCredentials(errs))
+		return err
 	}
 	defer b.Close()
 	var text bytes.Buffer
 	summary(&console{out: &text}, k.File, b)
 	c.printf("%s", b.Config.File.Hide(text.String()))
+	for _, line := range unreadable(k.File, k.User) {
+		c.printf("warning    %s\n", line)
+	}
 	return nil
 }
 

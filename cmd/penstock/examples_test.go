@@ -52,7 +52,7 @@ func TestConfigsAreGood(t *testing.T) {
 	if err != nil || len(files) < 2 {
 		t.Fatalf("%d configurations: %v", len(files), err)
 	}
-	for _, file := range files {
+	for _, file := range append(files, root+"/configs/systemd/penstock.toml") {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -4,10 +4,9 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net"
-	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +31,7 @@ type process struct {
 	registry  *metric.Registry
 	admin     adminAPI
 	files     fileLimit
+	manager   supervisor
 
 	conf       atomic.Pointer[settings] // of the running generation
 	draining   atomic.Bool
@@ -48,8 +48,6 @@ type settings struct {
 	drainDelay   time.Duration
 	drainTimeout time.Duration
 	readyAfter   time.Duration
-	trusted      []netip.Prefix
-	proxied      map[string]bool // listeners, by name, that expect a PROXY header of the trusted
 }
 
 // processors is how many loops serve connections. A loop that waits in the kernel keeps its Go processor
@@ -66,6 +64,7 @@ func newProcess(stderr io.Writer, s source, inherited []*os.File) *process {
 	p.log = slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: &p.level}))
 	slog.SetDefault(p.log)
 	p.files.raise()
+	_ = p.manager.dial() // the first message tries again, and says it
 	p.registry = metric.NewRegistry()
 	if e, ok := stderr.(*events); ok {
 		e.register(p.registry.Scope())
@@ -84,26 +83,27 @@ func newProcess(stderr io.Writer, s source, inherited []*os.File) *process {
 func (p *process) build(h *edge.Host) *edge.Instance {
 	conf := h.Config
 	api := adminKeys(h)
-	var socket net.Listener // new for this generation; nil: the one before stays
+	var place *admin.Place // new for this generation; nil: the one before stays
+	shared := slices.ContainsFunc(conf.Listeners, func(l config.Listener) bool { return l.ReusePort })
 	started := false
 	return &edge.Instance{
 		Open: func() {
 			var err error
-			if socket, err = p.admin.open(conf.Admin.Address); err != nil {
+			if place, err = p.admin.open(conf.Admin.Address, shared); err != nil {
 				conf.Admin.Table.Errorf("address", "%s", err)
 			}
 		},
 		Start: func() {
 			started = true
 			p.use(conf)
-			p.admin.use(conf.Admin.Address, socket, admin.Options{
+			p.admin.use(conf.Admin.Address, place, admin.Options{
 				Registry: p.registry, Current: &p.current, Status: p.live.Status, Handlers: p.live.Handlers,
-				Reload: p.reload, Drain: p.askDrain, Unready: p.unready, Hosts: api.Hosts, Log: p.log,
+				Reload: p.reload, Drain: p.askDrain, HandOver: p.admin.handOver, Unready: p.unready, Hosts: api.Hosts, Log: p.log,
 			})
 		},
 		Close: func() {
-			if !started && socket != nil {
-				_ = socket.Close() // nobody was served on it
+			if !started && place != nil {
+				place.Close()
 			}
 		},
 	}
@@ -119,12 +119,7 @@ func adminKeys(h *edge.Host) (keys admin.Config) {
 func (p *process) use(conf *config.Config) {
 	_ = p.level.UnmarshalText([]byte(conf.Log.Level)) // one of four names, config has seen to it
 	s := &settings{drainDelay: conf.Server.DrainDelay, drainTimeout: conf.Server.DrainTimeout,
-		readyAfter: conf.Server.ReadyAfter, trusted: conf.Server.TrustedProxies, proxied: make(map[string]bool)}
-	for i := range conf.Listeners {
-		if l := &conf.Listeners[i]; l.ProxyProtocol {
-			s.proxied[l.Name] = true
-		}
-	}
+		readyAfter: conf.Server.ReadyAfter}
 	p.conf.Store(s)
 	p.files.warn(conf)
 }

@@ -47,6 +47,7 @@ func (p *process) nowReady(missing string) {
 		return
 	}
 	p.readiness.once.Store(true)
+	p.admin.takeOver()
 	if missing != "" {
 		p.log.Warn("ready although not everything is there: ready_after has passed", "why", missing)
 	} else if p.readiness.waited.Load() {

@@ -121,12 +121,19 @@ func (r *remote) address() (string, error) {
 	case r.Config == "":
 		return defaultAdmin, nil
 	}
+	if address := published(); address != "" {
+		return address, nil
+	}
 	text, err := os.ReadFile(r.Config)
 	if err != nil {
 		return "", fmt.Errorf("cannot read the configuration: %w", err)
 	}
-	// Mistakes elsewhere in the file do not matter: the gateway may run on an earlier state of it.
-	return config.Load(r.Config, text, config.Options{}).Admin.Address, nil
+	// Mistakes in the file do not matter: the gateway may run on an earlier state of it.
+	conf := config.Load(r.Config, text, config.Options{})
+	if address := addressIn(text); address != "" && !conf.Admin.Table.Has("address") {
+		return address, nil
+	}
+	return conf.Admin.Address, nil
 }
 
 // patience is how long an admin call may take; building a very large configuration takes a second.

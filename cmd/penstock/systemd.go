@@ -1,16 +1,13 @@
 package main
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/netip"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -23,9 +20,50 @@ import (
 // inheritedFiles takes over the sockets of the socket units, named by FileDescriptorName=.
 func inheritedFiles() []*os.File { return activation.Files(true) }
 
+// supervisor is the way to the service manager. It is opened once: later there may be no descriptor for it.
+type supervisor struct {
+	mu   sync.Mutex    // guards conn
+	conn *net.UnixConn // nil: there is no service manager, or it could not be reached
+}
+
+func (m *supervisor) dial() error {
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return nil
+	}
+	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err == nil {
+		m.conn = c
+	}
+	return err
+}
+
+// tell sends state. A manager that was started anew has another socket.
+func (m *supervisor) tell(state string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.conn != nil {
+		_ = m.conn.SetWriteDeadline(time.Now().Add(notifyTimeout)) // fails only on a closed socket
+		_, err := m.conn.Write([]byte(state))
+		if err == nil {
+			return nil
+		}
+		_ = m.conn.Close() // another one takes its place
+		m.conn = nil
+	}
+	if err := m.dial(); err != nil || m.conn == nil {
+		return err
+	}
+	_, err := m.conn.Write([]byte(state))
+	return err
+}
+
+// notifyTimeout bounds how long a service manager that does not read is waited for.
+const notifyTimeout = time.Second
+
 // notify tells the service manager; nothing happens without one.
 func (p *process) notify(state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
+	if err := p.manager.tell(state); err != nil {
 		p.log.Warn("cannot notify the service manager", "error", err)
 	}
 }
@@ -72,7 +110,7 @@ func (p *process) warnIdleSockets() {
 	}
 }
 
-// watchdog tells the service manager twice an interval that requests are served, as long as they are.
+// watchdog tells the service manager twice an interval that connections are looked after, as long as they are.
 func (p *process) watchdog() {
 	interval, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
@@ -97,69 +135,22 @@ func (p *process) watchdog() {
 	}
 }
 
-// selfCheck makes a request of its own to one listener: through the socket, the head's check and the flow,
-// which answers `OPTIONS *` itself. Any reaction counts, a refused connection behind a full listener too:
-// what must not be is silence. While draining nothing is accepted any more, and the process is alive as
-// long as it drains.
+// selfCheck reports whether requests would be looked after: every loop turns, and no lock on their way is kept. It
+// asks from within, past limits, logs and counters, and needs no descriptor: a gateway that has none left serves
+// the connections it has. While draining the process is alive as long as it drains.
 func (p *process) selfCheck(timeout time.Duration) error {
 	if p.draining.Load() {
 		return nil
 	}
-	list := p.listeners()
-	conf := p.conf.Load()
-	i := slices.IndexFunc(list, func(l front.ListenerStatus) bool {
-		return !l.Leaving && !l.TLS && !conf.proxied[l.Name]
-	})
-	if i < 0 {
-		i = slices.IndexFunc(list, func(l front.ListenerStatus) bool { return !l.Leaving })
+	done := make(chan error, 1)
+	go func() { done <- p.front.Turn(timeout) }()
+	select {
+	case err := <-done:
+		if p.draining.Load() {
+			return nil // loops end then
+		}
+		return err
+	case <-time.After(2 * timeout):
+		return errors.New("somebody keeps the lock of the listeners")
 	}
-	if i < 0 {
-		return nil // all were removed by the reload that runs now
-	}
-	return probe(list[i], conf, timeout)
-}
-
-const probeRequest = "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nUser-Agent: penstock-watchdog\r\n" +
-	"Connection: close\r\n\r\n"
-
-// probe asks one listener.
-func probe(l front.ListenerStatus, conf *settings, timeout time.Duration) error {
-	address := l.Address
-	if strings.HasPrefix(address, "/") {
-		address = "unix:" + address
-	}
-	c, err := dial(address, timeout)
-	if err != nil {
-		return fmt.Errorf("cannot connect to listener %s: %w", l.Name, err)
-	}
-	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
-		return fmt.Errorf("cannot bound the self-check: %w", err)
-	}
-	if conf.proxied[l.Name] && conf.trusts(c.LocalAddr()) {
-		_, _ = io.WriteString(c, "PROXY UNKNOWN\r\n") // a failure shows in the answer
-	}
-	if l.TLS {
-		// It speaks to itself, and only wants to hear something.
-		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // see above
-	}
-	_, _ = io.WriteString(c, probeRequest) // as above
-	var answer [64]byte
-	if _, err = c.Read(answer[:]); isTimeout(err) {
-		return fmt.Errorf("listener %s is silent: %w", l.Name, err)
-	}
-	return nil
-}
-
-func isTimeout(err error) bool {
-	var t net.Error
-	return errors.As(err, &t) && t.Timeout()
-}
-
-// trusts tells whether a PROXY header from a is believed; a unix socket has no address and is.
-func (s *settings) trusts(a net.Addr) bool {
-	t, ok := a.(*net.TCPAddr)
-	return !ok || slices.ContainsFunc(s.trusted, func(n netip.Prefix) bool {
-		return n.Contains(t.AddrPort().Addr().Unmap())
-	})
 }

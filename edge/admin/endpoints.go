@@ -36,6 +36,12 @@ func (s *Server) endpoints() []edge.AdminHandler {
 	if s.o.Reload != nil {
 		list = append(list, edge.AdminHandler{Method: post, Path: "/reload", Handle: s.reloadNow})
 	}
+	if s.o.HandOver != nil {
+		list = append(list, edge.AdminHandler{Method: post, Path: "/handover", Handle: func(ctx *fasthttp.RequestCtx) {
+			s.o.HandOver()
+			plain(ctx, fasthttp.StatusOK, "handed over")
+		}})
+	}
 	if s.o.Drain != nil {
 		list = append(list, edge.AdminHandler{Method: post, Path: "/drain", Handle: s.drainNow})
 	}

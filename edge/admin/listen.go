@@ -37,23 +37,37 @@ func listenUnix(path string) (net.Listener, error) {
 	if err := checkSocket(path); err != nil {
 		return nil, err
 	}
-	temporary := path + "." + strconv.Itoa(os.Getpid())
-	_ = os.Remove(temporary) // of a dead process that had our number
-	l, err := net.Listen("unix", temporary)
+	temporary, l, err := bindUnix(path)
 	if err != nil {
 		return nil, err
 	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false) // it will not be there any more
-	if err = os.Chmod(temporary, socketMode); err == nil {
-		err = os.Rename(temporary, path)
+	return moveUnix(l, temporary, path)
+}
+
+// bindUnix listens beside path, under a name that nobody knows.
+func bindUnix(path string) (temporary string, l net.Listener, err error) {
+	temporary = path + "." + strconv.Itoa(os.Getpid())
+	_ = os.Remove(temporary) // of a dead process that had our number
+	if l, err = net.Listen("unix", temporary); err != nil {
+		return "", nil, err
 	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // it will not be there any more
+	if err = os.Chmod(temporary, socketMode); err != nil {
+		_, _ = l.Close(), os.Remove(temporary)
+		return "", nil, err
+	}
+	return temporary, l, nil
+}
+
+// moveUnix gives the socket of l the name by which it is known.
+func moveUnix(l net.Listener, temporary, path string) (net.Listener, error) {
+	err := os.Rename(temporary, path)
 	var made os.FileInfo
 	if err == nil {
 		made, err = os.Lstat(path)
 	}
 	if err != nil {
-		_ = l.Close()
-		_ = os.Remove(temporary)
+		_, _ = l.Close(), os.Remove(temporary)
 		return nil, err
 	}
 	return &unixListener{Listener: l, path: path, made: made}, nil

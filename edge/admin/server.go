@@ -30,6 +30,8 @@ type Options struct {
 	Reload func() (changes []string, err error)
 	// Drain begins to end the process. It is called once, in a goroutine of its own, and may block.
 	Drain func()
+	// HandOver leaves the address to another process that listens there now; connections under way go on.
+	HandOver func()
 	// Status returns what /status shows; it is marshalled to JSON.
 	Status func() any
 	// Unready says why the process should get no new requests; "": it may. nil: it may as soon as there is a

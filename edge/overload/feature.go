@@ -38,15 +38,21 @@ func build(h *edge.Host) *edge.Instance {
 		Overload *Config `toml:"overload"`
 	}
 	h.Config.File.Root.Decode(&file)
-	if p.conf = file.Overload; p.conf == nil {
-		return &edge.Instance{Route: p.route}
+	p.conf = file.Overload
+	p.tellMemory()
+	if p.conf == nil {
+		return &edge.Instance{Route: p.route, Start: func() { setCollector(machine{}.collector()) }}
 	}
 	if name := p.conf.PriorityHeader; header.IsToken(name) {
 		p.key = name
 	} else if name != "" {
 		h.Config.File.Root.Child("overload").Errorf("priority_header", "%q is not the name of a header field", name)
 	}
-	fresh := func() (*gauge, error) { return newGauge(machine{}), nil }
+	fresh := func() (*gauge, error) {
+		g := newGauge(machine{})
+		g.without = machine{}.collector()
+		return g, nil
+	}
 	p.gauge, _ = edge.Keep(h.State, "overload", fresh, (*gauge).stop) // fresh does not fail
 	p.metrics()
 	return &edge.Instance{
@@ -54,6 +60,20 @@ func build(h *edge.Host) *edge.Instance {
 		Start:  func() { p.gauge.start(p.conf, h.Log) },
 		Status: func() any { return p.gauge.status() },
 	}
+}
+
+// tellMemory tells the other features how much there is. Where that cannot be found out, nothing is refused.
+func (p *part) tellMemory() {
+	if p.conf != nil && p.conf.MemoryLimit > 0 {
+		p.h.Memory = edge.Memory{Bytes: int64(p.conf.MemoryLimit), Where: "memory_limit of [overload]"}
+		return
+	}
+	bounds, err := machine{}.limits()
+	if err != nil {
+		return
+	}
+	least := bounds[len(bounds)-1] // GOMEMLIMIT is there when it is the lower one
+	p.h.Memory = edge.Memory{Bytes: least.bytes, Where: least.name()}
 }
 
 func (p *part) metrics() {

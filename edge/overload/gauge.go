@@ -63,14 +63,21 @@ type gauge struct {
 	shedding   bool      // as the log was told last
 	calm       int       // looks since something was refused, while shedding
 	softLimits bool      // the garbage collector's limit is ours
+	share      float64   // of nearest that is used
+	without    int64     // the collector's limit when it is not ours
 }
 
 func newGauge(from source) *gauge {
-	return &gauge{from: from, quit: make(chan struct{}), conf: &Config{}}
+	return &gauge{from: from, quit: make(chan struct{}), conf: &Config{}, without: math.MaxInt64}
 }
 
-// every is how often the gauge looks.
-const every = 250 * time.Millisecond
+// every is how often the gauge looks; at memory alone it looks more often from nearly of memory_percent on: the
+// kernel does not wait, and a small control group is filled in a blink.
+const (
+	every  = 250 * time.Millisecond
+	hurry  = 20 * time.Millisecond
+	nearly = 0.8
+)
 
 // start makes conf hold. The first call begins to look.
 func (g *gauge) start(conf *Config, log *slog.Logger) {
@@ -86,23 +93,40 @@ func (g *gauge) stop() {
 }
 
 func (g *gauge) run() {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
+	timer := time.NewTimer(every)
+	defer timer.Stop()
+	for due := time.Now().Add(every); ; {
 		select {
 		case <-g.quit:
 			return
-		case <-tick.C:
-			g.contained(time.Now()) // not the tick's own time: on a busy machine it is seen late
+		case <-timer.C:
 		}
+		now := time.Now()
+		if now.Before(due) {
+			g.contained(g.glance)
+		} else {
+			g.contained(func() { g.look(now) })
+			due = now.Add(every)
+		}
+		timer.Reset(min(g.pause(), time.Until(due)))
 	}
 }
 
-// contained is look. A mistake in it must not end the process, which serves requests.
-func (g *gauge) contained(now time.Time) {
-	var f *edge.Fault // written to the log by Contain
-	defer edge.Contain(&f)
-	g.look(now)
+// pause is how long the gauge need not look.
+func (g *gauge) pause() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.bounds) > 0 && g.share > nearly*g.conf.MemoryPercent/100 {
+		return hurry
+	}
+	return every
+}
+
+// contained calls f. A mistake in it must not end the process, which serves requests.
+func (g *gauge) contained(f func()) {
+	var fault *edge.Fault // written to the log by Contain
+	defer edge.Contain(&fault)
+	f()
 }
 
 // configure finds the limits out.
@@ -148,9 +172,17 @@ func (g *gauge) findBounds() (bounds []bound, err error) {
 // GOMEMLIMIT says otherwise. math.MaxInt64 takes back what was given. g.mu is held.
 func (g *gauge) soften(limit int64) {
 	ours := limit < math.MaxInt64
-	if os.Getenv("GOMEMLIMIT") == "" && (ours || g.softLimits) {
+	if !ours && !g.softLimits && g.without == math.MaxInt64 {
+		return
+	}
+	setCollector(min(limit, g.without))
+	g.softLimits = ours
+}
+
+// setCollector sets the limit that the garbage collector keeps to, unless GOMEMLIMIT has done so.
+func setCollector(limit int64) {
+	if os.Getenv(goLimit) == "" {
 		debug.SetMemoryLimit(limit)
-		g.softLimits = ours
 	}
 }
 
@@ -162,7 +194,18 @@ const softPart = 0.9
 func (g *gauge) look(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	m, c := g.lookAtMemory(), g.lookAtCPU(now)
+	g.decide(g.lookAtMemory(), g.lookAtCPU(now))
+}
+
+// glance is look without CPU, whose use shows over some time only.
+func (g *gauge) glance() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.decide(g.lookAtMemory(), g.pressure(cpu))
+}
+
+// decide computes the chances from both pressures. g.mu is held.
+func (g *gauge) decide(m, c float64) {
 	g.strained[memory].Store(math.Float64bits(m))
 	g.strained[cpu].Store(math.Float64bits(c))
 	refusing := false
@@ -217,7 +260,7 @@ func (g *gauge) lookAtMemory() float64 {
 			highest, g.nearest, g.usedNow = share, b, used
 		}
 	}
-	g.blind = false
+	g.blind, g.share = false, highest
 	return memoryPressure(highest, g.conf.MemoryPercent/100)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path"
 	"runtime"
@@ -20,7 +21,7 @@ type machine struct {
 	root string // before all paths; empty but in tests
 }
 
-// limits are the lowest of the control groups around the process (memory.max of version 2), else the
+// limits are the lowest of the control groups around the process, else the
 // machine's memory; and GOMEMLIMIT, if that is lower.
 func (m machine) limits() ([]bound, error) {
 	hard, ok := m.group()
@@ -41,13 +42,40 @@ func (m machine) group() (least bound, ok bool) {
 	if err != nil {
 		return bound{}, false // a kernel without control groups
 	}
-	for dir := groupOf(text); dir != ""; dir = parent(dir) {
-		value, err := os.ReadFile(m.root + groups + dir + "/memory.max")
-		if n, is := number(value); err == nil && is && n > 0 && (!ok || n < least.bytes) {
-			least, ok = bound{n, groups + dir}, true
+	for _, v := range versions {
+		for dir := v.groupOf(text); dir != ""; dir = parent(dir) {
+			at := path.Join(v.mount, dir)
+			value, err := os.ReadFile(m.root + at + "/" + v.limit)
+			n, is := number(value)
+			if err == nil && is && n > 0 && n < noLimit && (!ok || n < least.bytes) {
+				least, ok = bound{n, at}, true
+			}
 		}
 	}
 	return least, ok
+}
+
+// noLimit is less than what version 1 has in place of "max".
+const noLimit = 1 << 60
+
+// collector returns the limit that the garbage collector keeps to in a control group with a limit: the rest is
+// for what is not Go's. math.MaxInt64: none.
+func (m machine) collector() int64 {
+	if b, ok := m.group(); ok {
+		return int64(float64(b.bytes) * softPart)
+	}
+	return math.MaxInt64
+}
+
+// name says where a bound comes from.
+func (b bound) name() string {
+	switch {
+	case strings.HasPrefix(b.where, groups):
+		return "the control group " + b.where
+	case b.where == goLimit:
+		return "the variable " + goLimit
+	}
+	return "what the machine has"
 }
 
 // total returns the machine's memory in bytes.
@@ -66,22 +94,34 @@ func (m machine) total() (int64, error) {
 // groups is where control groups are mounted.
 const groups = "/sys/fs/cgroup"
 
-// groupOf returns the path of the version 2 group in /proc/self/cgroup; empty: there is none.
-func groupOf(text []byte) string {
+// version is how a version of control groups calls things.
+type version struct {
+	mount, line, limit, used, idle string
+}
+
+// versions are both that there are. Hosts with the first one have a hierarchy for memory alone.
+var versions = []version{
+	{groups, "0::/", "memory.max", "memory.current", "inactive_file"},
+	{groups + "/memory", ":memory:/", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"},
+}
+
+// groupOf returns the path of the group in /proc/self/cgroup; empty: there is none.
+func (v *version) groupOf(text []byte) string {
 	for line := range bytes.Lines(text) {
-		if dir, ok := bytes.CutPrefix(bytes.TrimSpace(line), []byte("0::/")); ok {
+		before, dir, ok := bytes.Cut(bytes.TrimSpace(line), []byte(v.line))
+		if ok && !bytes.Contains(before, []byte("/")) {
 			return path.Clean("/" + string(dir))
 		}
 	}
 	return ""
 }
 
-// parent returns the group above; the root has no limit of its own.
+// parent returns the group above; empty: there is none. In a container the topmost may have a limit too.
 func parent(dir string) string {
-	if up := path.Dir(dir); up != "/" && up != dir {
-		return up
+	if dir == "/" {
+		return ""
 	}
-	return ""
+	return path.Dir(dir)
 }
 
 // number reads a file that holds one; "max" is none.
@@ -126,7 +166,12 @@ func (m machine) used(where string) (int64, error) {
 
 // groupUses returns what the control group in dir uses, without the files that nobody has read for a while.
 func (m machine) groupUses(dir string) (int64, error) {
-	current, err := os.ReadFile(m.root + dir + "/memory.current")
+	v := &versions[0]
+	current, err := os.ReadFile(m.root + dir + "/" + v.used)
+	if err != nil && strings.HasPrefix(dir, versions[1].mount) {
+		v = &versions[1]
+		current, err = os.ReadFile(m.root + dir + "/" + v.used)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -135,9 +180,9 @@ func (m machine) groupUses(dir string) (int64, error) {
 		return 0, err
 	}
 	n, ok := number(current)
-	idle, ok2 := field(stat, "inactive_file")
+	idle, ok2 := field(stat, v.idle)
 	if !ok || !ok2 {
-		return 0, fmt.Errorf("%s/memory.current or memory.stat cannot be read", dir)
+		return 0, fmt.Errorf("%s/%s or memory.stat cannot be read", dir, v.used)
 	}
 	return max(n-idle, 0), nil
 }

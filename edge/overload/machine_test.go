@@ -57,6 +57,13 @@ func TestLimits(t *testing.T) {
 	f(map[string]string{infoFile: eightGiB, groupFile: "nonsense"}, 8<<30, "MemTotal")
 	f(map[string]string{infoFile: eightGiB, groupFile: "0::/gone\n"}, 8<<30, "MemTotal")
 	f(group("1073741824\n", "max\n"), 1<<30, "/sys/fs/cgroup/a.slice/b.service")
+	whole := group("max\n", "max\n")
+	whole["/sys/fs/cgroup/memory.max"] = "268435456\n" // of a container
+	f(whole, 1<<28, "/sys/fs/cgroup")
+	first := map[string]string{infoFile: eightGiB, groupFile: "4:memory:/a/b\n0::/\n",
+		"/sys/fs/cgroup/memory/memory.limit_in_bytes":   "9223372036854771712\n",
+		"/sys/fs/cgroup/memory/a/memory.limit_in_bytes": "67108864\n"}
+	f(first, 1<<26, "/sys/fs/cgroup/memory/a")
 	f(group("1073741824\n", "536870912\n"), 1<<29, "/sys/fs/cgroup/a.slice")
 	f(group("max\n", "max\n"), 8<<30, "MemTotal")
 	f(group("999999999999999\n", "max\n"), 8<<30, "MemTotal")
@@ -66,7 +73,7 @@ func TestLimits(t *testing.T) {
 	delete(alone, infoFile)
 	f(alone, 1<<30, "/sys/fs/cgroup/a.slice/b.service")
 	f(map[string]string{infoFile: eightGiB, groupFile: "0::/\n", "/sys/fs/cgroup/memory.max": "1048576\n"},
-		1<<20, "/sys/fs/cgroup/") // a container sees its own group as the root
+		1<<20, "/sys/fs/cgroup") // a container sees its own group as the root
 }
 
 // GOMEMLIMIT counts when it is the lower one.
@@ -151,22 +158,26 @@ func TestMachine(t *testing.T) {
 }
 
 func TestGroups(t *testing.T) {
-	f := func(text, want string) {
+	const newer, older = 0, 1 // versions of control groups
+	f := func(text string, v int, want string) {
 		t.Helper()
 		var got []string
-		for dir := groupOf([]byte(text)); dir != ""; dir = parent(dir) {
+		for dir := versions[v].groupOf([]byte(text)); dir != ""; dir = parent(dir) {
 			got = append(got, dir)
 		}
 		if s := strings.Join(got, " "); s != want {
 			t.Errorf("%q: %q, want %q", text, s, want)
 		}
 	}
-	f("0::/system.slice/penstock.service\n", "/system.slice/penstock.service /system.slice")
-	f("4:memory:/x\n0::/a\n", "/a")
-	f("0::/\n", "/") // the root of a container's own view
-	f("4:memory:/x\n", "")
-	f("0::/../../a\n", "/a")
-	f("", "")
+	f("0::/system.slice/penstock.service\n", newer, "/system.slice/penstock.service /system.slice /")
+	const both = "4:memory:/x\n1:name=systemd:/0::/y\n0::/a\n"
+	f(both, newer, "/a /")
+	f(both, older, "/x /")
+	f("0::/\n", newer, "/") // the root of a container's own view
+	f("4:memory:/x\n", newer, "")
+	f("0::/../../a\n", newer, "/a /")
+	f("", newer, "")
+	f("", older, "")
 }
 
 func FuzzParse(f *testing.F) {
@@ -176,7 +187,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("5000 1234 100 1 0 5 0\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		steps := 0
-		for dir := groupOf(text); dir != ""; dir = parent(dir) {
+		for dir := versions[len(text)%2].groupOf(text); dir != ""; dir = parent(dir) {
 			if steps++; steps > len(text)+2 || path.Clean(dir) != dir || dir[0] != '/' {
 				t.Fatalf("%q leads to %q", text, dir)
 			}

@@ -53,10 +53,11 @@ type Loop struct {
 	wakefd  int // an eventfd: written to when the goroutine has to look at once
 	alarm   alarm
 	stopped atomic.Bool
-	asleep  atomic.Bool // in the kernel, or about to be
-	woke    bool        // a goroutine was made runnable in this round; the loop's own
-	now     int64       // clock nanoseconds when the round began; the loop's own
-	yielded int64       // when it let other goroutines run; the loop's own
+	rounds  atomic.Uint64 // that are over
+	asleep  atomic.Bool   // in the kernel, or about to be
+	woke    bool          // a goroutine was made runnable in this round; the loop's own
+	now     int64         // clock nanoseconds when the round began; the loop's own
+	yielded int64         // when it let other goroutines run; the loop's own
 	events  [batch]unix.EpollEvent
 	wheel   wheel
 }
@@ -117,6 +118,28 @@ func (p *Loops) Close() {
 	p.ended.Wait()
 }
 
+// Turn reports whether each loop goes round before the time is over: none is stuck in a handler.
+func (p *Loops) Turn(within time.Duration) error {
+	from := make([]uint64, len(p.all))
+	for i, l := range p.all {
+		from[i] = l.rounds.Load()
+		l.wake()
+	}
+	until := time.Now().Add(within)
+	for i, l := range p.all {
+		for l.rounds.Load() == from[i] {
+			if time.Now().After(until) {
+				return fmt.Errorf("loop %d of %d does not turn", i+1, len(p.all))
+			}
+			time.Sleep(turnPoll)
+		}
+	}
+	return nil
+}
+
+// turnPoll is how often it is looked whether a loop has turned.
+const turnPoll = time.Millisecond
+
 // Index is the loop's place among those of the process, from 0.
 func (l *Loop) Index() int { return l.index }
 
@@ -137,6 +160,7 @@ func (l *Loop) run() {
 			l.dispatch(&l.events[i])
 		}
 		l.turn()
+		l.rounds.Store(l.rounds.Load() + 1) // nobody else writes it
 		if l.woke || l.now-l.yielded > turnTime {
 			// What was woken runs now: a wait in the kernel would keep this processor from it. And now and then
 			// even without: a goroutine that has run for 10 ms is interrupted by the runtime's monitor, which

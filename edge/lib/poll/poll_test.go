@@ -438,3 +438,58 @@ func TestListener(t *testing.T) {
 	f("tcp", "127.0.0.1:0")
 	f("unix", t.TempDir()+"/s")
 }
+
+// stuck is a handler that keeps its loop.
+type stuck struct{ gate, in chan struct{} }
+
+func (h *stuck) Ready()   { close(h.in); <-h.gate }
+func (h *stuck) Expired() {}
+func (h *stuck) Hangup()  {}
+
+// TestTurn: loops that wait, or work, turn; one that hangs in a handler is seen.
+func TestTurn(t *testing.T) {
+	loops, err := Start(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loops.Close()
+	for range 3 {
+		if err := loops.Turn(10 * time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &stuck{make(chan struct{}), make(chan struct{})}
+	s, err := loops.Pick().Take(server, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if !s.Await() {
+		t.Fatal("something is there already")
+	}
+	if _, err := client.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	<-h.in
+	if err := loops.Turn(20 * time.Millisecond); err == nil {
+		t.Error("a loop that hangs turns")
+	}
+	close(h.gate)
+	if err := loops.Turn(10 * time.Second); err != nil {
+		t.Error(err)
+	}
+}

@@ -83,13 +83,14 @@ const (
 )
 
 // newConn returns a connection to t over the socket, or over TLS on it. A plain one is waited for in the
-// loop, if one is given.
+// loop, if one is given. With an error, nc is closed.
 func newConn(t *Target, nc, socket net.Conn, loop *poll.Loop) (*conn, error) {
 	c := &conn{t: t, nc: nc, plain: nc == socket}
 	c.tls, _ = nc.(*tls.Conn)
 	if c.plain && loop != nil {
 		s, err := loop.Take(socket, c)
 		if err != nil {
+			_ = nc.Close() // the error is the one that counts
 			return nil, err
 		}
 		c.socket, c.nc, socket = s, s, s
@@ -100,13 +101,15 @@ func newConn(t *Target, nc, socket net.Conn, loop *poll.Loop) (*conn, error) {
 	c.peekFn = c.peekFd
 	c.br.Reset(c, answerBuffer, maxAnswer)
 	c.up.init(c)
+	t.shared.files.Targets.Add()
 	return c, nil
 }
 
-// close ends the connection.
+// close ends the connection. It is called once.
 func (c *conn) close() {
 	_ = c.nc.Close() // nothing is left to be said on it
 	c.br.Release()
+	c.t.shared.files.Targets.Give()
 }
 
 // alive tells whether an idle connection can serve x: still open, and not one byte there that nobody asked

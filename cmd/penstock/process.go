@@ -16,6 +16,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/admin"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/front"
+	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/edge/live"
 )
@@ -79,7 +80,8 @@ func newProcess(stderr io.Writer, s source, inherited []*os.File) *process {
 func (p *process) build(h *edge.Host) *edge.Instance {
 	conf := h.Config
 	api := adminKeys(h)
-	var socket net.Listener // new for this generation; nil: the one before stays
+	budget, _ := edge.Keep(h.State, descriptors.Key, descriptors.New, nil) // New does not fail
+	var socket net.Listener                                                // new for this generation; nil: the one before stays
 	started := false
 	return &edge.Instance{
 		Open: func() {
@@ -91,9 +93,11 @@ func (p *process) build(h *edge.Host) *edge.Instance {
 		Start: func() {
 			started = true
 			p.use(conf)
+			p.files.share(budget, conf)
 			p.admin.use(conf.Admin.Address, socket, admin.Options{
 				Registry: p.registry, Current: &p.current, Status: p.live.Status, Handlers: p.live.Handlers,
 				Reload: p.reload, Drain: p.askDrain, Unready: p.unready, Hosts: api.Hosts, Log: p.log,
+				Connections: budget.Spare() / 2,
 			})
 		},
 		Close: func() {

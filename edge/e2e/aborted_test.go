@@ -17,6 +17,9 @@ import (
 	"time"
 )
 
+// abortPiece is how much the target reads at once: a whole number of tokens, in bytes.
+const abortPiece = 2200
+
 // abortOrigin answers with the token of the client who asked, over and over: at once, while it still reads, slowly,
 // or when it has read all. It counts what comes in a body and is of another client.
 type abortOrigin struct {
@@ -27,8 +30,17 @@ type abortOrigin struct {
 // tokens repeats what is of one client n times.
 func tokens(token string, n int) string { return strings.Repeat("tok="+token+";", n) }
 
-// foreignIn returns how many bytes of b are of another client.
+// foreignIn returns how many bytes of b are of another client. Most pieces are what they should be: the client's
+// token, over and over.
 func foreignIn(b []byte, token string) (n int) {
+	for rest, own := b, tokens(token, abortPiece/11); ; rest = rest[len(own):] {
+		if len(rest) < len(own) && string(rest) == own[:len(rest)] {
+			return 0
+		}
+		if !strings.HasPrefix(string(rest[:min(len(rest), len(own))]), own) {
+			break
+		}
+	}
 	for _, m := range tokenSyntax.FindAllSubmatch(b, -1) {
 		if string(m[1]) != token {
 			n += len(m[0])
@@ -40,21 +52,23 @@ func foreignIn(b []byte, token string) (n int) {
 func (o *abortOrigin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.asked.Add(1)
 	token := r.Header.Get("X-Api-Key")
-	answer := tokens(token, 1+rand.IntN(1<<rand.IntN(14)))
+	answer := tokens(token, 1+rand.IntN(1<<rand.IntN(13)))
 	w.Header().Set("X-Token", "tok="+token+";")
 	if rand.IntN(2) == 0 {
 		w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 	}
 	both := http.NewResponseController(w)
-	read := func(piece int, pause time.Duration) {
-		buf := make([]byte, piece)
+	read := func(pause time.Duration) {
+		buf := make([]byte, abortPiece)
 		for {
 			n, err := io.ReadFull(r.Body, buf)
 			o.foreign.Add(int64(foreignIn(buf[:n], token)))
 			if err != nil {
 				return
 			}
-			time.Sleep(pause) // the target is slow
+			if pause > 0 {
+				time.Sleep(pause) // the target is slow
+			}
 		}
 	}
 	switch r.URL.Path {
@@ -62,21 +76,21 @@ func (o *abortOrigin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = both.EnableFullDuplex()      // HTTP/1.1 can
 		_, _ = io.WriteString(w, answer) // the gateway may have gone
 		_ = both.Flush()                 // likewise
-		read(2200, 100*time.Microsecond)
+		read(100 * time.Microsecond)
 		return
 	case "/both": // both ways at a time
 		_ = both.EnableFullDuplex() // as above
 		_, _ = io.WriteString(w, answer[:len(answer)/2])
 		_ = both.Flush()
-		read(2200, 0)
+		read(0)
 		_, _ = io.WriteString(w, answer[len(answer)/2:])
 		return
 	case "/slow":
 		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
-		read(2200, 50*time.Microsecond)
+		read(50 * time.Microsecond)
 	case "/unread": // the server closes, or reads a little of what is left
 	default:
-		read(2200, 0)
+		read(0)
 	}
 	_, _ = io.WriteString(w, answer)
 }
@@ -94,7 +108,7 @@ func (k *abortClient) request() (method, head, body string) {
 	path := []string{"/early", "/both", "/slow", "/unread", "/whole"}[rand.IntN(5)]
 	method = []string{"GET", "POST", "POST", "POST", "PUT"}[rand.IntN(5)]
 	head = method + " " + path + " HTTP/1.1\r\nHost: example.com\r\nX-Api-Key: " + k.token + "\r\n"
-	data := tokens(k.token, 1+rand.IntN(1<<rand.IntN(15)))
+	data := tokens(k.token, 1+rand.IntN(1<<rand.IntN(14)))
 	switch {
 	case method == "GET":
 		return method, head + "\r\n", ""
@@ -145,7 +159,19 @@ func (k *abortClient) exchange(c net.Conn, br *bufio.Reader, sends, reads float6
 		}
 		done <- whole
 	}()
-	_, err := io.WriteString(c, all[:int(float64(len(all))*sends)])
+	all = all[:int(float64(len(all))*sends)]
+	piece := len(all)
+	if rand.IntN(4) == 0 {
+		piece = len(all)/30 + 1 // for longer than the gateway waits for an upload whose answer is complete
+	}
+	var err error
+	for len(all) > 0 && err == nil {
+		n := min(piece, len(all))
+		_, err = io.WriteString(c, all[:n])
+		if all = all[n:]; len(all) > 0 {
+			time.Sleep(4 * time.Millisecond) // the client is slow
+		}
+	}
 	if sends < 1 || reads == 0 {
 		time.Sleep(time.Duration(rand.IntN(4)) * time.Millisecond) // the target has begun, or not
 		leave(c)
@@ -170,14 +196,14 @@ func (k *abortClient) read(br *bufio.Reader, method string, part float64) bool {
 	if err != nil {
 		return false // of what the client has broken off
 	}
-	var text bytes.Buffer
-	_ = resp.Header.Write(&text) // a buffer takes all
+	var fields, text bytes.Buffer
+	_ = resp.Header.Write(&fields) // a buffer takes all
 	most := int64(1) << 62
 	if part < 1 {
 		most = int64(part * float64(int(1)<<rand.IntN(17)))
 	}
 	_, err = io.CopyN(&text, resp.Body, most)
-	k.foreign.Add(int64(foreignIn(text.Bytes(), k.token)))
+	k.foreign.Add(int64(foreignIn(text.Bytes(), k.token) + foreignIn(fields.Bytes(), k.token)))
 	if err != io.EOF { //nolint:errorlint // never wrapped
 		return false
 	}

@@ -18,6 +18,7 @@ VERSUS      ?=
 CAPACITY    ?=
 TESTFLAGS   ?=
 SOAK        ?= Reload|Handover|Memory|Slow|TLS|Drain|DNSOutage|RateIs|EachKey|Flood|CacheTokens
+SOAK_RACE   ?= Aborted
 export GO BENCH BENCH_COUNT BENCH_TIME BENCH_CPU
 
 .PHONY: help
@@ -78,9 +79,13 @@ pgo: ## renew the profile that the compiler optimises by, from the works of the 
 	$(GO) run ./bench/tool profile -out cmd/penstock/default.pgo
 
 # Minutes, not seconds: a minute of reloads and restarts under load, 8 GiB each way, attacks at full length.
+# At last, under the race detector, 600,000 requests that are broken off, each client with a token of its own:
+# that alone takes the better part of an hour.
 soak: ## the long runs of the black-box tests, with their figures
 	PENSTOCK_LOAD_SECONDS=60 PENSTOCK_BIG_BYTES=8589934592 PENSTOCK_TESTSSL=all \
 		$(GO) test -count=1 -timeout 40m -v -run '$(SOAK)' ./edge/e2e
+	PENSTOCK_LOAD_SECONDS=60 CGO_ENABLED=1 \
+		$(GO) test -race -count=1 -timeout 120m -v -run '$(SOAK_RACE)' ./edge/e2e
 
 # Some ten minutes: each answer of the cache is compared with what slow models of it say.
 twin: ## the cache against its models, one client and several at once, at length

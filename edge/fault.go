@@ -59,6 +59,8 @@ var (
 		Detail: "The client left before the answer was complete."}
 	Internal = &Fault{Status: 500, Side: SideGateway, Code: "internal", Close: true,
 		Detail: "The gateway failed while handling the request; its log says more."}
+	Exhausted = &Fault{Status: 503, Side: SideGateway, Code: "gateway_exhausted", RetryAfter: 1,
+		Detail: "The gateway has no descriptor or memory left for a connection to the upstream."}
 	NoUpstream = &Fault{Status: 503, Side: SideUpstream, Retry: RetryUnsent, Code: "no_upstream", RetryAfter: 1,
 		Detail: "No target is available to answer."}
 	PoolBusy = &Fault{Status: 503, Side: SideUpstream, Code: "pool_busy", RetryAfter: 1,

@@ -36,6 +36,7 @@ const (
 // has the front send it, and ends the exchange. A front that refuses a head sets x.Fault before it calls.
 // It never panics; afterwards x.Close tells whether the client's connection must end.
 func Serve(g *Generation, x *Exchange, front Sender) {
+	x.MayWait = true
 	if begin(g, x) {
 		Proceed(x, front)
 	}
@@ -59,7 +60,8 @@ func Proceed(x *Exchange, front Sender) { advance(x, front, true) }
 type stage uint8
 
 const (
-	policing  stage = iota // its route is known
+	routing   stage = iota // its route is looked for, which takes long
+	policing               // its route is known
 	looking                // the client may ask
 	asking                 // the upstream is to be asked, or has been
 	answering              // what to answer is known
@@ -73,15 +75,33 @@ func begin(g *Generation, x *Exchange) bool {
 	x.growSlots(g.Slots)
 	x.stage = policing
 	v := guarded(x, nil, start)
+	if v == Wait {
+		x.stage = routing
+		return true
+	}
+	return !routed(x, v)
+}
+
+// routed takes in what start, or the search for a route, has come to. It reports whether that ends x.
+func routed(x *Exchange, v Verdict) bool {
 	if v == Answered || x.Fault != nil {
 		x.Times.Policy = clock.Now()
 		x.stage = answering
 	}
-	return !dropped(x, v)
+	return dropped(x, v)
 }
 
 // advance takes x from where it stands to its end; without wait only as far as nobody has to be waited for.
 func advance(x *Exchange, front Sender, wait bool) Progress {
+	if x.stage == routing {
+		if !wait {
+			return Blocked
+		}
+		x.MayWait, x.stage = true, policing
+		if routed(x, guarded(x, nil, seek)) {
+			return Ended
+		}
+	}
 	if x.stage <= looking {
 		if x.Plan.waits && !wait {
 			return Blocked
@@ -174,6 +194,8 @@ func start(x *Exchange, _ Sender) Verdict {
 	return v
 }
 
+func seek(x *Exchange, _ Sender) Verdict { return findRoute(x) }
+
 // run runs the filters of one phase downwards until one decides.
 func run(fs []Filter, x *Exchange) Verdict {
 	for _, f := range fs {
@@ -200,9 +222,12 @@ func findRoute(x *Exchange) Verdict {
 		x.Answer(204, "", nil)
 		return Answered
 	}
-	x.key = route.Key{Method: x.Method, Host: x.Host, Path: x.Path, RawQuery: x.Query, Header: &x.Req}
+	x.key = route.Key{Method: x.Method, Host: x.Host, Path: x.Path, RawQuery: x.Query, Header: &x.Req,
+		Hasty: !x.MayWait}
 	x.Gen.Routes.Lookup(&x.key, &x.Match)
 	switch x.Match.Status {
+	case route.Unsettled:
+		return Wait
 	case 200:
 		x.Plan = x.Gen.Plans[x.Match.Rule]
 		if t := x.Plan.Timeout; t > 0 {

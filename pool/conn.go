@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,24 +20,36 @@ import (
 	"github.com/penstock-edge/penstock/pool/breaker"
 )
 
-// conn is one connection to a target; it serves one exchange at a time and has one owner at any time.
+// conn is one connection to a target; it serves one exchange at a time and has one owner at any time: who has
+// taken it from the idle ones, until it is given back there. While an upload runs, its goroutine works beside
+// the owner: it is the writer then, else the owner is. Who owns a field may read and write it; where others
+// may read it too, or change it, that is said.
 type conn struct {
+	// These never change after newConn and dial: anybody may read them.
 	t      *Target
-	nc     net.Conn     // TLS or the socket
+	nc     net.Conn     // TLS or the socket; its methods are for all
 	socket *poll.Socket // when a loop waits for it; nil under TLS, and when no loop was at hand
 	plain  bool         // bytes may be spliced: not under TLS
 	tls    *tls.Conn
 	files  [sha256.Size]byte // of the TLS files that it was made with; see config.ClientTLS.Sum
 	raw    syscall.RawConn
-	br     wire.Reader
-	reused bool
-	header string // of the PROXY protocol, which the connection begins with; it never changes
-	owes   bool   // the header has not been sent
-	// claimed: it has been taken for the exchange that holds it, which has not begun to use it.
-	claimed bool
+	header string // of the PROXY protocol, which the connection begins with
+	peekFn func(fd uintptr)
+
 	// lastUsed is when it became idle; the reaper reads it while another owner may take the connection.
 	lastUsed atomic.Int64
-	rdl, wdl int64 // deadlines in force, clock nanoseconds
+
+	// The writer's.
+	wdl int64 // write deadline in force, clock nanoseconds
+
+	// The owner's. The writer reads conf, which does not change while it writes.
+	conf   *Config // of the generation that serves the exchange
+	br     wire.Reader
+	reused bool
+	owes   bool // the header has not been sent
+	// claimed: it has been taken for the exchange that holds it, which has not begun to use it.
+	claimed bool
+	rdl     int64 // read deadline in force, clock nanoseconds; others may end a wait before (interrupt)
 
 	looped bool   // reads must not wait: a loop is the owner
 	now    int64  // then: when its round began, or the request was sent; clock nanoseconds
@@ -49,7 +62,6 @@ type conn struct {
 
 	x        *edge.Exchange // the exchange being served
 	by       *member        // for whom
-	conf     *Config        // of the generation that serves it
 	hedgeAt  int64          // when another attempt is to be made at its side, clock nanoseconds; 0: never
 	raced    bool           // x is one of two attempts: it may be interrupted
 	permit   breaker.Permit // of the target's own breaker
@@ -62,14 +74,14 @@ type conn struct {
 
 	m    wire.Response
 	body body
-	up   upload
 
-	peekFn   func(fd uintptr)
 	peekByte [1]byte
 	peekErr  syscall.Errno
 	peekN    int
 	pipe     *splice.Pipe // where wait puts bytes; nil: into memory
 	pipeMax  int64
+
+	up upload // says itself whose its fields are
 }
 
 const (
@@ -78,13 +90,14 @@ const (
 )
 
 // newConn returns a connection to t over the socket, or over TLS on it. A plain one is waited for in the
-// loop, if one is given.
+// loop, if one is given. With an error, nc is closed.
 func newConn(t *Target, nc, socket net.Conn, loop *poll.Loop) (*conn, error) {
 	c := &conn{t: t, nc: nc, plain: nc == socket}
 	c.tls, _ = nc.(*tls.Conn)
 	if c.plain && loop != nil {
 		s, err := loop.Take(socket, c)
 		if err != nil {
+			_ = nc.Close() // the error is the one that counts
 			return nil, err
 		}
 		c.socket, c.nc, socket = s, s, s
@@ -95,13 +108,15 @@ func newConn(t *Target, nc, socket net.Conn, loop *poll.Loop) (*conn, error) {
 	c.peekFn = c.peekFd
 	c.br.Reset(c, answerBuffer, maxAnswer)
 	c.up.init(c)
+	t.shared.files.Targets.Add()
 	return c, nil
 }
 
-// close ends the connection.
+// close ends the connection. It is called once.
 func (c *conn) close() {
 	_ = c.nc.Close() // nothing is left to be said on it
 	c.br.Release()
+	c.t.shared.files.Targets.Give()
 }
 
 // trusted reports whether c was made with the files that conf has in use: with others, its target may be one
@@ -165,13 +180,18 @@ func (c *conn) readUntil(now, at int64) {
 }
 
 // writeWithin lets writes block for wait, or up to a quarter of it or a second less: a deadline is only moved
-// when it must.
-func (c *conn) writeWithin(wait time.Duration) {
+// when it must. It fails when nothing more is to be written: whoever stops an upload says so before he ends
+// its wait, so one of the two is seen here.
+func (c *conn) writeWithin(wait time.Duration) error {
 	at := clock.Now() + int64(wait)
 	if c.wdl > at || at-c.wdl > int64(min(wait/4, time.Second)) {
 		c.wdl = at
 		_ = c.nc.SetWriteDeadline(clock.At(at)) // a closed socket fails the write
 	}
+	if c.up.stopped.Load() {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
 }
 
 // Read slices: how long the gateway waits for a target before it looks whether the client is still there.
@@ -229,7 +249,10 @@ func (c *conn) wait(p []byte) (int, error) {
 			c.x.Cause = err
 			return 0, c.readFault(err)
 		}
-		if clock.Now() >= c.limit() {
+		if now = clock.Now(); now < c.rdl {
+			c.rdl = 0 // the wait was ended from outside, perhaps for the exchange before
+		}
+		if now >= c.limit() {
 			return 0, edge.UpstreamTimeout
 		}
 		if !c.up.active.Load() && c.x.Conn.Gone() {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
 	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 )
@@ -32,12 +33,14 @@ func dial(x *edge.Exchange, t *Target, conf *Config) (*conn, *edge.Fault) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	defer attend(x.Conn, cancel).end()
-	nc, err := t.name.dial(ctx, until)
+	nc, err := t.connect(ctx, until)
 	if err != nil {
 		x.Cause = err
 		switch {
 		case ctx.Err() != nil:
 			return nil, edge.ClientGone
+		case descriptors.Short(err):
+			return nil, edge.Exhausted
 		case isTimeout(err):
 			return nil, edge.UpstreamConnectTimeout
 		}
@@ -68,12 +71,37 @@ func dial(x *edge.Exchange, t *Target, conf *Config) (*conn, *edge.Fault) {
 	c, err := newConn(t, nc, socket, loop)
 	if err != nil {
 		x.Cause = err
-		return nil, edge.UpstreamConnect
+		t.shared.lacks("a connection to a target", err)
+		return nil, edge.Exhausted // the connection stood
 	}
 	c.files = files
 	c.header, c.owes = header, c.plain && header != "" // it leaves with the first request
 	return c, nil
 }
+
+// connect is the dialling of a socket. When the gateway is short of descriptors or memory, idle connections to
+// the pool's targets are closed, and it is tried again for a little while: those that others need for a moment
+// come back.
+func (t *Target) connect(ctx context.Context, until time.Time) (net.Conn, error) {
+	for pause := shortPause; ; pause *= 2 {
+		nc, err := t.name.dial(ctx, until)
+		if !descriptors.Short(err) {
+			return nc, err
+		}
+		t.shared.each((*Target).closeIdle)
+		if pause > shortPauses || time.Now().Add(pause).After(until) || ctx.Err() != nil {
+			t.shared.lacks("a connection to a target", err)
+			return nil, err
+		}
+		time.Sleep(pause)
+	}
+}
+
+// The first and the longest pause before a connection is tried again for which there was no descriptor.
+const (
+	shortPause  = 2 * time.Millisecond
+	shortPauses = 64 * time.Millisecond
+)
 
 // attendant looks whether a client is still there while a connection is opened for it.
 type attendant struct {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 	"github.com/penstock-edge/penstock/pool/balance"
@@ -154,7 +155,12 @@ func newPool(h *edge.Host, t *config.Table, s *series, zone string, own *config.
 		d.CheckFile(t.Child("discover"))
 	}
 	p.set.Store(&set{})
-	fresh := func() (*shared, error) { return newShared(p.Name), nil }
+	files, _ := edge.Keep(h.State, descriptors.Key, descriptors.New, nil) // New does not fail
+	fresh := func() (*shared, error) {
+		s := newShared(p.Name)
+		s.files = files
+		return s, nil
+	}
 	p.shared, _ = edge.Keep(h.State, "pool/"+p.Name, fresh, nil) // fresh does not fail
 	p.retries, p.latency = s.retries.With(p.Name), s.latency.With(p.Name)
 	p.mended = s.mended.With(p.Name)

@@ -14,6 +14,7 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/caught"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/pool/breaker"
 	"github.com/penstock-edge/penstock/pool/discovery"
 	"github.com/penstock-edge/penstock/pool/health"
@@ -171,6 +172,10 @@ func (k *keeper) watch(ctx context.Context, m *member) {
 // checked takes in the result of an active check by the settings h. A reload may have come in between: it
 // counts as long as the leader makes the same checks.
 func (s *shared) checked(m *member, h *health.Config, err error) {
+	if descriptors.Short(err) { // says nothing of the target
+		s.lacks("a check of a target", err)
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.leader == nil || s.targets[m.key] != m.Target {
@@ -241,7 +246,8 @@ func (k *keeper) run(before *keeper) {
 		now := clock.Now()
 		if now-reaped >= int64(p.conf.IdleTimeout)/4 {
 			reaped = now
-			p.shared.reap(now - int64(p.conf.IdleTimeout))
+			before := now - int64(p.conf.IdleTimeout) // negative at first: nothing is that old
+			p.shared.each(func(t *Target) { t.closeIdleSince(before) })
 		}
 		if p.conf.source != nil && now-kept >= int64(keepEvery) {
 			kept = now
@@ -270,8 +276,8 @@ func (p *Pool) moves() bool {
 // changes tells that targets may come and recover.
 func (c *Config) changes() bool { return c.Health != nil || c.source != nil || len(c.targets) > 1 }
 
-// reap closes the connections of all targets that were idle since before.
-func (s *shared) reap(before int64) {
+// each calls f for every target.
+func (s *shared) each(f func(*Target)) {
 	s.mu.Lock()
 	all := make([]*Target, 0, len(s.targets))
 	for _, t := range s.targets {
@@ -279,7 +285,7 @@ func (s *shared) reap(before int64) {
 	}
 	s.mu.Unlock()
 	for _, t := range all {
-		t.closeIdle(before)
+		f(t)
 	}
 }
 
@@ -434,7 +440,7 @@ func (m *member) tell(b *breaker.Breaker, permit breaker.Permit, x *edge.Exchang
 		at = clock.Now()
 	}
 	switch o {
-	case outcomeClient, outcomeCancelled:
+	case outcomeClient, outcomeCancelled, outcomeGateway:
 		b.Cancel(permit)
 	default:
 		b.Done(at, permit, o != outcomeOK, time.Duration(x.Times.Answer-x.Times.Sent))

@@ -325,11 +325,12 @@ const (
 	outcomeProtocol
 	outcomeClient    // the client ended it
 	outcomeCancelled // another attempt of a race was faster
+	outcomeGateway   // the gateway could not make it
 	outcomes
 )
 
 var outcomeNames = [outcomes]string{"ok", "error", "connect", "reset", "timeout", "protocol", "client",
-	"cancelled"}
+	"cancelled", "gateway"}
 
 func outcomeOf(x *edge.Exchange, status int, f *edge.Fault) outcome {
 	switch {
@@ -339,6 +340,8 @@ func outcomeOf(x *edge.Exchange, status int, f *edge.Fault) outcome {
 		return outcomeOK
 	case f == lost:
 		return outcomeCancelled
+	case f == edge.Exhausted:
+		return outcomeGateway
 	case f.Side != edge.SideUpstream:
 		return outcomeClient
 	case f.Status == 504:

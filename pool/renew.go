@@ -35,7 +35,7 @@ func (k *keeper) renew() {
 		case changed:
 			p.certsRenewed.Inc(0)
 			for _, m := range p.set.Load().members {
-				m.closeIdle(0)
+				m.closeIdle()
 			}
 			slog.Info("certificates toward targets replaced", "pool", p.Name)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 	"github.com/penstock-edge/penstock/pool/breaker"
@@ -23,7 +24,9 @@ import (
 // them, the guards, the budget. The pool of the newest generation leads: its settings hold, and it alone
 // checks, ejects and discovers.
 type shared struct {
-	name string
+	name  string
+	files *descriptors.Budget
+	short descriptors.Notice // of files
 
 	guards   atomic.Pointer[guards] // those that the leader has switched on; never nil
 	all      guards                 // all there are; they outlive being switched off
@@ -72,7 +75,7 @@ type guards struct {
 func (g *guards) any() bool { return g.breaker != nil || g.limiter != nil || g.throttle != nil }
 
 func newShared(name string) *shared {
-	s := &shared{name: name, requests: lanes.NewCounter(), dropped: lanes.NewCounter(),
+	s := &shared{name: name, files: &descriptors.Budget{}, requests: lanes.NewCounter(), dropped: lanes.NewCounter(),
 		targets: map[string]*Target{}, found: map[string][]discovery.Endpoint{}, keptAt: map[string]time.Time{},
 		orders: map[string]*order{}}
 	s.all = guards{breaker.New(&breaker.Config{}, s.breakerChanged), limit.New(&limit.Config{}),
@@ -80,6 +83,14 @@ func newShared(name string) *shared {
 	s.guards.Store(&guards{})
 	_, _ = rand.Read(s.stickyKey[:]) // never fails
 	return s
+}
+
+// lacks writes, once a minute, that the gateway had no descriptor or memory for something.
+func (s *shared) lacks(what string, err error) {
+	if n, due := s.short.Due(); due {
+		slog.Error("the gateway has no descriptors or memory left", "for", what, "pool", s.name, "error", err,
+			"count", n, "limit", s.files.Limit(), "hint", "raise LimitNOFILE, or lower max_connections")
+	}
 }
 
 // breakerChanged writes the one line about a change of the pool's breaker.

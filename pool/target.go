@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"math"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -175,12 +176,12 @@ func (t *Target) release(c *conn, keep bool, now int64) {
 // rest keeps c, which is idle, for another request, as long as there is room.
 func (t *Target) rest(c *conn) {
 	c.br.Release() // an idle connection holds no buffer
-	if !t.idle.push(c) {
+	if t.shared.files.Targets.Over() || !t.idle.push(c) {
 		c.close()
 		t.conns.Add(-1)
 	}
 	if t.gone.Load() { // it was dropped in between
-		t.closeIdle(0)
+		t.closeIdle()
 	}
 }
 
@@ -197,13 +198,16 @@ func (t *Target) putBack(c *conn) {
 	}
 }
 
-// closeIdle closes connections that were last used before the given clock time; 0: all.
-func (t *Target) closeIdle(before int64) {
+// closeIdle closes all idle connections.
+func (t *Target) closeIdle() { t.closeIdleSince(math.MaxInt64) }
+
+// closeIdleSince closes connections that were last used at the given clock time or before.
+func (t *Target) closeIdleSince(before int64) {
 	for i := range t.idle {
 		for j := range t.idle[i].slots {
 			slot := &t.idle[i].slots[j]
 			c := slot.Load()
-			if c == nil || (before > 0 && c.lastUsed.Load() > before) || !slot.CompareAndSwap(c, nil) {
+			if c == nil || c.lastUsed.Load() > before || !slot.CompareAndSwap(c, nil) {
 				continue
 			}
 			c.close()
@@ -215,7 +219,7 @@ func (t *Target) closeIdle(before int64) {
 // drop is called when no generation uses the target any more.
 func (t *Target) drop() {
 	t.gone.Store(true)
-	t.closeIdle(0)
+	t.closeIdle()
 }
 
 // idleLists are the idle connections of a target, a list for each loop: those that wait in the loop which

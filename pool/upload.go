@@ -14,18 +14,27 @@ import (
 )
 
 // upload sends a body that is not whole in memory, in a goroutine of its own, while the connection's owner
-// waits for the answer: a target may answer before it has read everything, and may stream both ways.
+// waits for the answer: a target may answer before it has read everything, and may stream both ways. From
+// start until the token of done has been taken, the goroutine is the connection's writer, and the reader of
+// the exchange's body; else the owner is.
 type upload struct {
-	c      *conn
-	x      *edge.Exchange
-	active atomic.Bool
-	ended  atomic.Int64               // when the request was sent, clock nanoseconds
-	fault  atomic.Pointer[edge.Fault] // why the body could not be had; set before the connection is closed
-	failed bool                       // not all of the body was sent; set before done
-	begun  bool                       // the goroutine was started and not yet joined; the owner's
-	done   chan struct{}              // one token when the goroutine ends
-	timer  *time.Timer
-	run    func() // bound once: starting the goroutine allocates nothing
+	c *conn // never changes
+
+	// The owner's; x and what it points to as to the body are read by the goroutine, and do not change while
+	// it runs.
+	x     *edge.Exchange
+	begun bool // the goroutine was started and not yet joined
+	timer *time.Timer
+	run   func() // bound once: starting the goroutine allocates nothing
+
+	failed bool // not all of the body was sent; the writer's
+
+	// What follows is for both.
+	active  atomic.Bool
+	stopped atomic.Bool                // nothing more is to be written
+	ended   atomic.Int64               // when the request was sent, clock nanoseconds
+	fault   atomic.Pointer[edge.Fault] // why the body could not be had; set before the connection is closed
+	done    chan struct{}              // one token when the goroutine ends
 }
 
 func (u *upload) init(c *conn) {
@@ -39,6 +48,7 @@ func (u *upload) init(c *conn) {
 // reset prepares for an exchange without a streamed body.
 func (u *upload) reset(x *edge.Exchange) {
 	u.x, u.failed = x, false
+	u.stopped.Store(false)
 	u.fault.Store(nil)
 }
 
@@ -77,10 +87,11 @@ func (u *upload) join() {
 		return
 	}
 	u.x.Conn.Abort()
-	u.c.wdl = 0
+	u.stopped.Store(true)                        // before the deadline: see writeWithin
 	_ = u.c.nc.SetWriteDeadline(time.Unix(1, 0)) // wakes a blocked write
 	<-u.done
 	u.begun = false
+	u.c.wdl = 0 // not before: until then it was the goroutine's
 }
 
 // A target that has read all of an upload can answer before the goroutine that sent it runs again: how long
@@ -227,7 +238,9 @@ func (u *upload) splice(left int64) (int64, error) {
 // drainPipe sends what is in p to the target, which must take some of it within the response timeout.
 func (c *conn) drainPipe(p *splice.Pipe) error {
 	for p.Len() > 0 {
-		c.writeWithin(c.conf.ResponseTimeout)
+		if err := c.writeWithin(c.conf.ResponseTimeout); err != nil {
+			return err
+		}
 		if n, err := p.Drain(c.raw); err != nil && (n == 0 || !isTimeout(err)) {
 			return err
 		}
@@ -243,6 +256,8 @@ func (c *conn) write(b []byte) error {
 
 // writeSome is write that tells how much was sent.
 func (c *conn) writeSome(b []byte) (int, error) {
-	c.writeWithin(c.conf.ResponseTimeout)
+	if err := c.writeWithin(c.conf.ResponseTimeout); err != nil {
+		return 0, err
+	}
 	return c.nc.Write(b)
 }

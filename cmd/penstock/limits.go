@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 )
 
 // fileLimit is how many files, sockets included, the process may have open.
@@ -36,6 +38,13 @@ func (f *fileLimit) raise() {
 	f.have = l.Cur
 	if l.Cur < l.Max && unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: l.Max, Max: l.Max}) == nil {
 		f.have = l.Max
+	}
+}
+
+// share shares the files out among those who need them for conf.
+func (f *fileLimit) share(b *descriptors.Budget, conf *config.Config) {
+	if f.have > 0 {
+		b.Fill(int(min(f.have, math.MaxInt32)), len(conf.Listeners))
 	}
 }
 

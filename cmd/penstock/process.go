@@ -15,6 +15,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/admin"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/front"
+	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/edge/live"
 )
@@ -85,6 +86,7 @@ func (p *process) build(h *edge.Host) *edge.Instance {
 	api := adminKeys(h)
 	var place *admin.Place // new for this generation; nil: the one before stays
 	shared := slices.ContainsFunc(conf.Listeners, func(l config.Listener) bool { return l.ReusePort })
+	budget, _ := edge.Keep(h.State, descriptors.Key, descriptors.New, nil) // New does not fail
 	started := false
 	return &edge.Instance{
 		Open: func() {
@@ -96,9 +98,11 @@ func (p *process) build(h *edge.Host) *edge.Instance {
 		Start: func() {
 			started = true
 			p.use(conf)
+			p.files.share(budget, conf)
 			p.admin.use(conf.Admin.Address, place, admin.Options{
 				Registry: p.registry, Current: &p.current, Status: p.live.Status, Handlers: p.live.Handlers,
 				Reload: p.reload, Drain: p.askDrain, HandOver: p.admin.handOver, Unready: p.unready, Hosts: api.Hosts, Log: p.log,
+				Connections: budget.Spare() / 2,
 			})
 		},
 		Close: func() {

@@ -1,13 +1,17 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 )
 
 // socketMode lets the owner of the process and its group call the API over a Unix socket, and nobody else.
@@ -111,4 +115,27 @@ func (l *unixListener) Close() error {
 		}
 	})
 	return l.Listener.Close()
+}
+
+// steady is a listener whose Accept fails only when it is closed: a server takes any other failure for its
+// end, but descriptors and memory come back.
+type steady struct {
+	net.Listener
+	log    *slog.Logger
+	failed descriptors.Notice
+}
+
+// Accept implements net.Listener.
+func (l *steady) Accept() (net.Conn, error) {
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		c, err := l.Listener.Accept()
+		if err == nil || errors.Is(err, net.ErrClosed) {
+			return c, err
+		}
+		if n, due := l.failed.Due(); due {
+			l.log.Error("admin API cannot accept a connection; it is tried again", "address", l.Addr().String(),
+				"error", err, "count", n)
+		}
+		time.Sleep(pause)
+	}
 }

@@ -42,7 +42,9 @@ type Options struct {
 	Handlers func() []edge.AdminHandler
 	// Hosts are further names that clients may call this server by in Host.
 	Hosts []string
-	Log   *slog.Logger // nil: slog.Default
+	// Connections is how many there may be at a time; 0 or more than 64: 64.
+	Connections int
+	Log         *slog.Logger // nil: slog.Default
 }
 
 // Config is what [admin] holds besides the address.
@@ -57,6 +59,7 @@ const (
 	idleTimeout    = 60 * time.Second
 	closeTimeout   = 3 * time.Second
 	maxConnections = 64
+	minConnections = 4
 	maxHeadBytes   = 8 << 10
 	maxBodyBytes   = 64 << 10
 )
@@ -82,6 +85,9 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Connections == 0 {
+		o.Connections = maxConnections
+	}
 	s := &Server{o: o, hosts: ownNames(o.Hosts)}
 	s.own.fill(s.endpoints(), o.Log)
 	s.http = fasthttp.Server{
@@ -91,12 +97,11 @@ func New(o Options) *Server {
 		ReadTimeout:           readTimeout,
 		WriteTimeout:          writeTimeout,
 		IdleTimeout:           idleTimeout,
-		Concurrency:           maxConnections,
+		Concurrency:           min(max(o.Connections, minConnections), maxConnections),
 		ReadBufferSize:        maxHeadBytes,
 		MaxRequestBodySize:    maxBodyBytes,
 		NoDefaultServerHeader: true,
 		CloseOnShutdown:       true,
-		TCPKeepalive:          true,
 	}
 	return s
 }
@@ -115,7 +120,7 @@ func (s *Server) Serve(l net.Listener) error {
 		s.o.Log.Warn("the admin API asks nobody for a password and can be reached from other machines",
 			"address", l.Addr().String())
 	}
-	if err := s.http.Serve(l); err != nil && !s.closed.Load() {
+	if err := s.http.Serve(&steady{Listener: l, log: s.o.Log}); err != nil && !s.closed.Load() {
 		return fmt.Errorf("admin API on %s has ended: %w", l.Addr(), err)
 	}
 	return nil

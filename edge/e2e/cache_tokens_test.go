@@ -192,12 +192,17 @@ func (k *tokenClient) ask(path string) error {
 	return nil
 }
 
+// foreignIn returns how many bytes of b, which is made of tokens, are another client's.
+func foreignIn(b []byte, token string) int {
+	whole := b[:bytes.LastIndexByte(b, ';')+1] // a part may begin and end within a token
+	others := bytes.Count(whole, []byte("tok=")) - bytes.Count(whole, []byte("tok="+token+";")) -
+		bytes.Count(whole, []byte("tok=------;"))
+	return others * len("tok=000000;")
+}
+
 // look counts bytes of an answer that are another client's.
 func (k *tokenClient) look(text string, resp *http.Response, body []byte) {
-	whole := body[:bytes.LastIndexByte(body, ';')+1] // a part may begin and end within a token
-	others := bytes.Count(whole, []byte("tok=")) - bytes.Count(whole, []byte("tok="+k.token+";")) -
-		bytes.Count(whole, []byte("tok=------;"))
-	foreign := others * len("tok=000000;")
+	foreign := foreignIn(body, k.token)
 	for _, name := range []string{"X-Secret", "Set-Cookie"} {
 		if v := strings.TrimPrefix(resp.Header.Get(name), "sid="); v != "" && v != k.token {
 			foreign += len(v)

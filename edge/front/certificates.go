@@ -8,29 +8,42 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/caught"
+	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/filewatch"
+	"github.com/penstock-edge/penstock/edge/lib/lanes"
 )
 
 var bg = context.Background()
 
-// certificates are the key pairs of one listener. Files are looked at once a second, and read again when one
-// has changed in size, time or identity; that sees symlinks swapped above them too. A pair that cannot be
-// read any more leaves the one before in use.
+// certificates are the key pairs of one listener. Files are looked at once a second, and those of a pair are
+// read again when one has changed in size, time or identity; that sees symlinks swapped above them too. A
+// pair that cannot be read any more stays as it was; the others change without it.
 type certificates struct {
-	files   []config.Certificate
+	listener string
+	pairs    []*certPair
+	table    atomic.Pointer[certTable]
+
+	renewed, refused *lanes.Counter // nil: not counted
+}
+
+// certPair is one pair. The watching goroutine's.
+type certPair struct {
+	config.Certificate
 	watched *filewatch.Files
-	table   atomic.Pointer[certTable]
+	pair    *tls.Certificate // as it was read last; nil: never
+	again   bool             // to be read whether it has changed or not
 }
 
 // certTable finds a certificate by server name.
 type certTable struct {
-	first  *tls.Certificate
+	all    []*tls.Certificate
 	byName map[string][]*tls.Certificate // lower-case; wildcards as "*.example.com"
 }
 
@@ -38,39 +51,39 @@ type certTable struct {
 const checkEvery = time.Second
 
 func loadCertificates(conf *config.Listener) *certificates {
-	c := &certificates{files: conf.Certificates}
-	c.watched = c.look()
-	t := &certTable{byName: make(map[string][]*tls.Certificate)}
-	for _, f := range c.files {
-		if err := t.read(f); err != nil {
+	c := &certificates{listener: conf.Name}
+	for _, f := range conf.Certificates {
+		p := &certPair{Certificate: f, watched: filewatch.New(f.Cert, f.Key)}
+		if err := p.read(); err != nil {
 			f.Table.Errorf("cert", "%s", err)
 		}
+		c.pairs = append(c.pairs, p)
 	}
-	c.table.Store(t)
+	c.arrange()
 	return c
 }
 
-// readTable reads all pairs again; one that is bad makes all of them bad.
-func readTable(files []config.Certificate) (*certTable, error) {
+// arrange makes the table of all pairs there are.
+func (c *certificates) arrange() {
 	t := &certTable{byName: make(map[string][]*tls.Certificate)}
-	for _, f := range files {
-		if err := t.read(f); err != nil {
-			return nil, err
+	for _, p := range c.pairs {
+		if p.pair != nil {
+			t.add(p.pair)
 		}
 	}
-	return t, nil
+	c.table.Store(t)
 }
 
-// read adds one pair; the error names the file and what is wrong with it.
-func (t *certTable) read(f config.Certificate) error {
-	pair, _, err := config.ReadPair(f.Cert, f.Key)
+// read reads the pair anew; the error names the file and what is wrong with it, and the pair stays.
+func (p *certPair) read() error {
+	pair, _, err := config.ReadPair(p.Cert, p.Key)
 	if err == nil && pair.Leaf == nil {
 		pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0])
 	}
 	if err != nil {
-		return certError(f, err)
+		return certError(p.Certificate, err)
 	}
-	t.add(&pair)
+	p.pair = &pair
 	return nil
 }
 
@@ -85,10 +98,8 @@ func certError(f config.Certificate, err error) error {
 }
 
 func (t *certTable) add(pair *tls.Certificate) {
-	if t.first == nil {
-		t.first = pair
-	}
-	names := pair.Leaf.DNSNames
+	t.all = append(t.all, pair)
+	names := slices.Clone(pair.Leaf.DNSNames)
 	for _, ip := range pair.Leaf.IPAddresses {
 		names = append(names, ip.String())
 	}
@@ -98,28 +109,31 @@ func (t *certTable) add(pair *tls.Certificate) {
 	}
 }
 
-// pick is tls.Config.GetCertificate: the exact name, then the wildcard above it, then the first pair.
+// pick is tls.Config.GetCertificate: the first pair that the client can use, of those with the exact name,
+// then of those with the wildcard above it, then of all. A client that can use none gets what its name has.
 func (c *certificates) pick(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	t := c.table.Load()
-	name := strings.TrimSuffix(strings.ToLower(hello.ServerName), ".")
-	found := t.byName[name]
-	if len(found) == 0 {
-		if _, rest, ok := strings.Cut(name, "."); ok {
-			found = t.byName["*."+rest]
-		}
-	}
-	for _, pair := range found {
-		if hello.SupportsCertificate(pair) == nil {
-			return pair, nil
-		}
-	}
-	if len(found) > 0 {
-		return found[0], nil
-	}
-	if t.first == nil {
+	if len(t.all) == 0 {
 		return nil, errors.New("no certificate is loaded")
 	}
-	return t.first, nil
+	name := strings.TrimSuffix(strings.ToLower(hello.ServerName), ".")
+	_, above, _ := strings.Cut(name, ".")
+	lists := [...][]*tls.Certificate{t.byName[name], t.byName["*."+above], t.all}
+	nameless := *hello
+	nameless.ServerName = "" // the table has seen to names
+	for _, list := range lists {
+		for _, pair := range list {
+			if nameless.SupportsCertificate(pair) == nil {
+				return pair, nil
+			}
+		}
+	}
+	for _, list := range lists {
+		if len(list) > 0 {
+			return list[0], nil // the handshake says what is missing
+		}
+	}
+	panic("BUG: a table has pairs and none to show")
 }
 
 // watch re-reads the files when they change, until stop is closed.
@@ -136,30 +150,36 @@ func (c *certificates) watch(stop <-chan struct{}) {
 	}
 }
 
-// check reads the files again if one has changed.
+// check reads the pairs again whose files have changed.
 func (c *certificates) check() {
-	if !c.watched.Changed() {
-		return
+	changed := 0
+	for _, p := range c.pairs {
+		if changed := p.watched.Changed(); !changed && !p.again {
+			continue
+		}
+		err := caught.Try(p.read)
+		if p.again = descriptors.Short(err); p.again {
+			continue // that is no fault of the file
+		}
+		if err != nil {
+			// It may be half written: the next change is seen, and said again if it is no better.
+			count(c.refused)
+			slog.Error("certificate not replaced; the one before stays in use", "listener", c.listener,
+				"cert", p.Cert, "error", err)
+			continue
+		}
+		changed++
+		count(c.renewed)
+		slog.Info("certificate replaced", "listener", c.listener, "cert", p.Cert,
+			"expires", p.pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
-	var t *certTable
-	err := caught.Try(func() (err error) {
-		t, err = readTable(c.files)
-		return err
-	})
-	if err != nil {
-		// The pair may be half written: the next tick looks again, and says so once a change.
-		slog.Error("certificate not replaced; the one before stays in use", "error", err)
-		return
+	if changed > 0 {
+		c.arrange()
 	}
-	c.table.Store(t)
-	slog.Info("certificates replaced", "pairs", len(c.files), "first", c.files[0].Cert)
 }
 
-// look returns the files as they are now, two a pair.
-func (c *certificates) look() *filewatch.Files {
-	var names []string
-	for _, f := range c.files {
-		names = append(names, f.Cert, f.Key)
+func count(n *lanes.Counter) {
+	if n != nil {
+		n.Inc(0)
 	}
-	return filewatch.New(names...)
 }

@@ -78,14 +78,7 @@ func TestPickCertificate(t *testing.T) {
 
 func load(t *testing.T, files ...config.Certificate) *certificates {
 	t.Helper()
-	table, err := readTable(files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &certificates{files: files}
-	c.watched = c.look()
-	c.table.Store(table)
-	return c
+	return loadCertificates(&config.Listener{Certificates: files})
 }
 
 func TestCertificatesReplaced(t *testing.T) {

@@ -44,12 +44,16 @@ type conn struct {
 	inside  bool // served in the loop of the socket
 	served  bool // a request has been answered
 	unread  bool // the client has sent, or may yet send, what nobody reads
+	last    bool // the connection ends with the answer that is due
 	begun   bool // guarded by sendMu: the final answer has begun
 	reset   bool // close with RST: the client must not take what it got for whole
 
+	// idleSince is since when it has been idle, or greeting; milliseconds of the clock, which may have wrapped.
+	idleSince atomic.Uint32
+
 	serving func() // serve, for hand; nil: not needed yet
 
-	// state tells the drain what the connection is doing.
+	// state tells others than the owner what the connection is doing.
 	state atomic.Uint32
 	// aborted is set when the body's reader was told to stop: nothing more can be read.
 	aborted atomic.Bool
@@ -65,6 +69,8 @@ const (
 	stateIdle uint32 = iota // waiting for a request
 	stateBusy
 	stateTunnel
+	stateGreeting // before the first request: PROXY header and TLS handshake
+	stateParting  // as idle or greeting, and to be closed
 )
 
 // Minimum sizes of the read buffer: most heads fit in the first.
@@ -78,6 +84,10 @@ func (l *Listener) newConn(a poll.Accepted, peer netip.Addr, counted bool) {
 		counted: counted, greeted: set.tls == nil && !set.proxyProtocol}
 	c.nc = &c.socket
 	c.br.Reset(c, readBuffer, set.headBuffer)
+	c.idleSince.Store(millis(clock.Now()))
+	if !c.greeted {
+		c.state.Store(stateGreeting)
+	}
 	err := l.front.loops.Hold(&c.socket, a, c)
 	l.enter(c) // from here on a drain may find it
 	if err == nil {
@@ -199,6 +209,7 @@ func (c *conn) serve() {
 			c.finish()
 			return
 		}
+		c.state.CompareAndSwap(stateGreeting, stateIdle) // else it is parting
 	}
 	for {
 		if w := c.work; w != nil {
@@ -304,7 +315,7 @@ func (c *conn) rest() bool {
 	if !c.served {
 		wait = set.headerTimeout
 	}
-	c.state.Store(stateIdle)
+	c.idle()
 	c.idleUntil(poll.Coarse(c.now() + int64(wait)))
 	return c.socket.Await()
 }
@@ -315,6 +326,9 @@ func (c *conn) idleUntil(at int64) {
 	if c.l.draining() {
 		// A drain that began before the line above has set its own, earlier moment; it must not be lost.
 		c.lastCall()
+	}
+	if c.state.Load() == stateParting { // likewise
+		c.socket.SetDue(clock.Now())
 	}
 }
 
@@ -329,7 +343,7 @@ func (c *conn) lastCall() {
 
 // pin returns the generation that serves w.
 func (c *conn) pin(w *work) *edge.Generation {
-	if c.l.draining() {
+	if c.last || c.l.draining() {
 		w.x.Close = true
 	}
 	return c.l.front.current.Pin(c.lane)

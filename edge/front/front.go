@@ -15,6 +15,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
@@ -30,7 +31,14 @@ type Front struct {
 	// drainGrace is how long an idle connection is kept at a drain, for a request that is on its way already.
 	drainGrace atomic.Int64 // nanoseconds
 
+	files   atomic.Pointer[descriptors.Budget] // never nil
+	parting atomic.Int64                       // connections that are to be closed to make room
+	paused  descriptors.Notice                 // of accepting
+	refused descriptors.Notice                 // accepting, by the system
+
 	tunnels      *lanes.Gauge
+	parted       *lanes.Counter
+	pauses       *lanes.Counter
 	acceptErrors *lanes.Counter
 	away         map[string]*lanes.Counter
 	greetings    map[string]*lanes.Counter
@@ -56,9 +64,15 @@ func New(current *edge.Current, metrics *metric.Scope, inherited []*os.File, loo
 		away: make(map[string]*lanes.Counter), greetings: make(map[string]*lanes.Counter),
 	}
 	f.drainGrace.Store(int64(drainGrace))
+	unbound, _ := descriptors.New() // does not fail
+	f.files.Store(unbound)
 	f.tunnels = metrics.Gauge("penstock_tunnels", "Upgraded connections that are open.")
 	f.acceptErrors = metrics.Counter("penstock_accept_errors_total", "Connections that could not be accepted.")
-	for _, why := range []string{"listener_full", "address_full", "address_too_fast"} {
+	f.pauses = metrics.Counter("penstock_accept_pauses_total",
+		"Connections that waited for a descriptor after they were accepted; nobody was accepted meanwhile.")
+	f.parted = metrics.Counter("penstock_idle_connections_closed_total",
+		"Idle client connections that were closed because there was no descriptor for another one.")
+	for _, why := range []string{"listener_full", "address_full", "address_too_fast", "no_descriptors"} {
 		f.away[why] = metrics.Counter("penstock_connections_refused_total",
 			"Connections turned away at accept, by reason.", "reason", why)
 	}
@@ -102,13 +116,8 @@ func (f *Front) startLoops() (err error) {
 // Drain stops accepting everywhere and waits until the connections have ended; what is left after timeout is
 // cut. It returns how many were cut.
 func (f *Front) Drain(timeout time.Duration) (cut int64) {
-	f.mu.Lock()
-	all := append([]*Listener(nil), f.leaving...)
-	for _, l := range f.listeners {
-		all = append(all, l)
-	}
+	all := f.everyone()
 	f.drainGrace.Store(int64(min(drainGrace, timeout/2)))
-	f.mu.Unlock()
 	until := time.Now().Add(timeout)
 	for _, l := range all {
 		l.drain()
@@ -141,12 +150,14 @@ type part struct {
 	f       *Front
 	set     []*settings
 	addr    []string
+	files   *descriptors.Budget
 	opened  map[string]*Listener // by this build, not yet accepting
 	started bool
 }
 
 func (f *Front) build(h *edge.Host) *edge.Instance {
 	p := &part{f: f, opened: make(map[string]*Listener)}
+	p.files, _ = edge.Keep(h.State, descriptors.Key, descriptors.New, nil) // New does not fail
 	for i := range h.Config.Listeners {
 		conf := &h.Config.Listeners[i]
 		set := compile(h, conf)
@@ -181,6 +192,7 @@ func (p *part) start() {
 func (p *part) takeOver() (gone []*Listener) {
 	p.started = true
 	f := p.f
+	f.files.Store(p.files) // always the same one: nobody has used the first
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.watching != nil {

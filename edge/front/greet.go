@@ -5,8 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"strconv"
 	"time"
 
+	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
@@ -39,12 +41,44 @@ func (c *conn) secure(set *settings) bool {
 	if err := t.Handshake(); err != nil {
 		c.l.front.badGreeting("tls").Inc(c.lane)
 		slog.Debug("TLS handshake failed", "listener", c.l.key, "peer", c.peer.String(), "error", err)
+		c.enlighten(err)
 		return false
 	}
 	_ = under.SetDeadline(time.Time{})
 	c.nc, c.scheme = t, "https"
 	return true
 }
+
+// enlighten answers a client that speaks HTTP where TLS is spoken, which it would else take for a broken
+// server.
+func (c *conn) enlighten(err error) {
+	var first tls.RecordHeaderError // with Conn: of the first record, to which nothing has been answered
+	if !errors.As(err, &first) || first.Conn == nil || !looksLikeHTTP(first.RecordHeader[:]) {
+		return
+	}
+	c.unread = true          // the rest of the request: see close
+	_ = c.write(plainAnswer) // best effort: the connection ends anyway
+}
+
+// looksLikeHTTP reports whether b may be the first bytes of a request: a method, perhaps with what follows. A
+// record of TLS begins with its kind, which is no character of a method.
+func looksLikeHTTP(b []byte) bool {
+	for i, ch := range b {
+		if ch == ' ' && i > 0 {
+			return true
+		}
+		if !header.IsToken(string(ch)) {
+			return false
+		}
+	}
+	return true
+}
+
+var plainAnswer = []byte("HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\n" +
+	"Connection: close\r\nContent-Length: " + strconv.Itoa(len(plainProblem)) + "\r\n\r\n" + plainProblem)
+
+const plainProblem = `{"type":"about:blank","title":"Bad Request","status":400,"code":"plain_http",` +
+	`"detail":"This port speaks TLS; the request came as plain HTTP. Use https://."}`
 
 // readProxy reads a PROXY header from the connection's buffer; the address it names becomes the peer.
 func (c *conn) readProxy() error {

@@ -18,7 +18,7 @@ func (c *conn) collect(set *settings) (int, *wire.Violation, error) {
 		b := c.br.Buffered()
 		if c.started == 0 && len(b) > 0 {
 			c.started = c.now()
-			c.state.Store(stateBusy)
+			c.busy()
 		}
 		n := wire.HeadEnd(b, searched)
 		switch {
@@ -49,7 +49,7 @@ func (c *conn) headDeadline(set *settings) {
 	at := c.started + int64(set.headerTimeout)
 	if c.started == 0 {
 		at = clock.Now() + int64(min(restAfter, set.headerTimeout, set.idleTimeout))
-		c.state.Store(stateIdle)
+		c.idle()
 	}
 	c.setReadDeadline(at)
 	if c.started == 0 && c.l.draining() {

@@ -87,7 +87,10 @@ func (l *Listener) accept() {
 			return
 		}
 		// Out of files or memory: the socket stays readable, so accepting again at once would spin.
-		slog.Error("cannot accept a connection", "listener", l.key, "error", err, "hint", acceptHint(err))
+		if n, due := l.front.refused.Due(); due {
+			slog.Error("cannot accept a connection", "listener", l.key, "error", err, "count", n,
+				"hint", acceptHint(err))
+		}
 		l.front.acceptErrors.Inc(0)
 		time.Sleep(pause)
 		pause = min(2*pause, time.Second)
@@ -98,7 +101,7 @@ const acceptPause = 5 * time.Millisecond
 
 func acceptHint(err error) string {
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-		return "raise LimitNOFILE, or lower max_connections"
+		return descriptorHint
 	}
 	return "the connection was lost before it was accepted, or the system is short of memory"
 }
@@ -120,6 +123,13 @@ func (l *Listener) admit(a poll.Accepted) {
 	counted := set.maxPerIP > 0 && !trusted
 	if counted && !l.perIP.enter(peer, set.maxPerIP) {
 		l.turnAway(a, "address_full", set)
+		return
+	}
+	if !l.room() {
+		if counted {
+			l.perIP.leave(peer)
+		}
+		l.turnAway(a, "no_descriptors", set)
 		return
 	}
 	l.newConn(a, peer, counted)
@@ -159,6 +169,10 @@ func (l *Listener) forget(c *conn) {
 	l.mu.Lock()
 	delete(l.open, c)
 	l.mu.Unlock()
+	if c.state.Swap(stateBusy) == stateParting {
+		l.front.parting.Add(-1)
+	}
+	l.front.files.Load().Clients.Give()
 }
 
 // each calls f for every connection, under the listener's lock.
@@ -178,7 +192,7 @@ func (l *Listener) drain() {
 	}
 	l.leave()
 	l.each(func(c *conn) {
-		if c.state.Load() == stateIdle {
+		if s := c.state.Load(); s == stateIdle || s == stateGreeting {
 			c.lastCall()
 		}
 	})
@@ -217,13 +231,14 @@ func (l *Listener) at() netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// perIP counts connections by address.
+// perIP counts connections by address, those of IPv6 by /64 as arrivals does.
 type perIP struct {
 	mu sync.Mutex // guards n
 	n  map[netip.Addr]int
 }
 
 func (p *perIP) enter(a netip.Addr, limit int) bool {
+	a = network(a)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.n == nil {
@@ -237,6 +252,7 @@ func (p *perIP) enter(a netip.Addr, limit int) bool {
 }
 
 func (p *perIP) leave(a netip.Addr) {
+	a = network(a)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.n[a]--; p.n[a] <= 0 {

@@ -14,6 +14,7 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/ip"
+	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
 )
 
@@ -37,6 +38,11 @@ func compile(h *edge.Host, conf *config.Listener) *settings {
 	}
 	if len(conf.Certificates) > 0 {
 		set.certificates = loadCertificates(conf)
+		reloads := func(result string) *lanes.Counter {
+			return h.Metrics.Counter("penstock_certificate_reloads_total",
+				"Certificates whose files have changed, by what became of them.", "listener", set.name, "result", result)
+		}
+		set.certificates.renewed, set.certificates.refused = reloads("ok"), reloads("error")
 		set.tls = tlsConfig(conf.TLSMinVersion, set.certificates)
 	}
 	return set

@@ -157,7 +157,7 @@ func (s *segment) takes(text []byte, loosely bool) bool {
 		return len(text) > 0
 	case mixedSegment:
 		var spans [maxParams]span
-		return s.matcher.split(text, 0, len(text), spans[:]) && (loosely || s.matcher.valid(text, spans[:]))
+		return s.matcher.split(text, 0, len(text), spans[:]) && (loosely || s.matcher.valid(&Key{}, text, spans[:]))
 	}
 	return true
 }

@@ -14,12 +14,20 @@ type Key struct {
 	Path     []byte         // as Canonical writes it
 	RawQuery []byte         // still encoded, without the question mark
 	Header   *header.Fields // nil: there are none
+	// Hasty is set where others wait for the lookup: one that would take long is left Unsettled.
+	Hasty bool
+
+	tested    int  // bytes that a hasty lookup has compared with patterns
+	unsettled bool // there were too many of them
 }
+
+// Unsettled is the status of a hasty lookup that has to be made again without haste.
+const Unsettled = 0
 
 // Match is the result of a lookup. It is about 1 KiB and is meant to be kept and used again: what
 // it holds lives until the next lookup with it, and no longer than the path of the key.
 type Match struct {
-	// Status is 200, or 404 if no rule takes the path, or 405 if rules take all but the method.
+	// Status is 200, or 404 if no rule takes the path, or 405 if rules take all but the method, or Unsettled.
 	Status int
 	// Rule is the index of the rule; -1 unless the status is 200.
 	Rule int
@@ -73,13 +81,19 @@ type search struct {
 // a Match.
 func (t *Table) Lookup(k *Key, m *Match) {
 	m.path, m.names, m.Allow = k.Path, nil, m.Allow[:0]
+	k.tested, k.unsettled = 0, false
 	s := search{table: t, key: k, match: m, method: t.methodBit(k.Method), best: none}
 	tiers := t.tiers
 	if len(k.Path) == 0 || k.Path[0] != '/' {
 		tiers = nil // not canonical: nothing takes it
 	}
 	for i := range tiers {
-		if s.tier(&tiers[i]) {
+		found := s.tier(&tiers[i])
+		if k.unsettled {
+			m.Status, m.Rule = Unsettled, -1
+			return
+		}
+		if found {
 			m.Status, m.Rule, m.names = 200, int(s.winner), t.rules[s.winner].names
 			return
 		}
@@ -274,7 +288,7 @@ func (s *search) edges(list []*edge, d, p, lo, hi int) {
 		if e.to.min >= s.best {
 			return // the list is in match order
 		}
-		if e.matcher.match(s.key.Path, lo, hi, s.match.trial[p:]) {
+		if e.matcher.match(s.key, lo, hi, s.match.trial[p:]) {
 			s.walk(e.to, d+1, p+len(e.matcher.params))
 		}
 	}

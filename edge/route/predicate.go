@@ -16,7 +16,7 @@ import (
 // Of several fields or parameters of one name each counts: one that has the value is enough. A header field
 // with an empty value counts as absent. Names and values of the query are percent-decoded, "+" is a space; a
 // bad escape stands for itself; a value that needs decoding and is longer than 512 bytes decoded
-// matches no pattern.
+// matches no pattern, nor does any value of more than 8 KiB.
 type Predicate struct{ Name, Value string }
 
 type predicateKind byte
@@ -70,7 +70,7 @@ func compilePredicate(p Predicate, query bool, exprs expressions) (c predicate, 
 // holds reports whether the request meets p. scratch is overwritten.
 func (p *predicate) holds(k *Key, scratch []byte) bool {
 	if p.query {
-		return p.holdsQuery(k.RawQuery, scratch)
+		return p.holdsQuery(k, scratch)
 	}
 	if k.Header == nil {
 		return p.kind == absent
@@ -83,7 +83,7 @@ func (p *predicate) holds(k *Key, scratch []byte) bool {
 		return !k.Header.Has(name)
 	}
 	for v := range k.Header.All(name) {
-		if len(v) > 0 && p.takes(v) {
+		if len(v) > 0 && p.takes(k, v) {
 			return true
 		}
 	}
@@ -91,15 +91,15 @@ func (p *predicate) holds(k *Key, scratch []byte) bool {
 }
 
 // takes reports whether a plain value is the one that p wants.
-func (p *predicate) takes(v []byte) bool {
+func (p *predicate) takes(k *Key, v []byte) bool {
 	if p.kind == matching {
-		return p.re.Match(v)
+		return k.test(p.re, v)
 	}
 	return bytes.Equal(v, p.value)
 }
 
-func (p *predicate) holdsQuery(raw, scratch []byte) bool {
-	v, rest, ok := values.NextParam(raw, p.name)
+func (p *predicate) holdsQuery(k *Key, scratch []byte) bool {
+	v, rest, ok := values.NextParam(k.RawQuery, p.name)
 	switch p.kind {
 	case present:
 		return ok
@@ -113,7 +113,7 @@ func (p *predicate) holdsQuery(raw, scratch []byte) bool {
 			}
 			continue
 		}
-		if plain, fits := values.Decoded(v, scratch); fits && p.re.Match(plain) {
+		if plain, fits := values.Decoded(v, scratch); fits && k.test(p.re, plain) {
 			return true
 		}
 	}
@@ -133,10 +133,25 @@ func (p *predicate) why(k *Key) string {
 		return what + " is present"
 	case !there:
 		return what + " is absent"
+	case p.kind == matching && p.tooLong(k):
+		return what + " is longer than 8 KiB: no pattern matches it"
 	case p.kind == matching:
 		return what + " does not match " + strconv.Quote(p.text[1:])
 	}
 	return what + " is not " + strconv.Quote(p.text)
+}
+
+// tooLong reports whether the header has a value that is too long for patterns.
+func (p *predicate) tooLong(k *Key) bool {
+	if p.query {
+		return false
+	}
+	for v := range k.Header.All(string(p.name)) {
+		if len(v) > longest {
+			return true
+		}
+	}
+	return false
 }
 
 // String returns p in a form that is equal for equal predicates only.

@@ -60,9 +60,9 @@ func (m *matcher) shape() string {
 	return b.String()
 }
 
-// match reports whether path[lo:hi] fits, and writes where the values stand to spans.
-func (m *matcher) match(path []byte, lo, hi int, spans []span) bool {
-	return m.split(path, lo, hi, spans) && m.valid(path, spans)
+// match reports whether k.Path[lo:hi] fits, and writes where the values stand to spans.
+func (m *matcher) match(k *Key, lo, hi int, spans []span) bool {
+	return m.split(k.Path, lo, hi, spans) && m.valid(k, k.Path, spans)
 }
 
 // split is match with the expressions left aside.
@@ -89,9 +89,9 @@ func (m *matcher) split(path []byte, lo, hi int, spans []span) bool {
 	return lo < hi
 }
 
-func (m *matcher) valid(path []byte, spans []span) bool {
+func (m *matcher) valid(k *Key, path []byte, spans []span) bool {
 	for i := range m.params {
-		if re := m.params[i].re; re != nil && !re.Match(path[spans[i].from:spans[i].to]) {
+		if re := m.params[i].re; re != nil && !k.test(re, path[spans[i].from:spans[i].to]) {
 			return false
 		}
 	}

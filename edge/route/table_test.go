@@ -286,7 +286,8 @@ func TestPredicates(t *testing.T) {
 	q(Predicate{"a", "!"}, "%61", false)
 	q(Predicate{"a", "~[0-9 ]+"}, "a=1+2", true)
 	q(Predicate{"a", "~[0-9]*"}, "b", false)
-	q(Predicate{"a", "~x*"}, "a="+strings.Repeat("x", 9000), true)
+	q(Predicate{"a", "~x*"}, "a="+strings.Repeat("x", 8192), true)
+	q(Predicate{"a", "~x*"}, "a="+strings.Repeat("x", 8193), false)
 	q(Predicate{"a", "~x*"}, "a="+strings.Repeat("%78", 512), true)
 	q(Predicate{"a", "~x*"}, "a="+strings.Repeat("%78", 513), false)
 

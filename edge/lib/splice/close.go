@@ -12,6 +12,7 @@ type ends struct{ r, w int }
 func (e ends) close() {
 	_ = unix.Close(e.r) // nothing can be done about a failed close
 	_ = unix.Close(e.w)
+	made.Add(-1)
 }
 
 // closeWhenUnreachable sees to it that the pool, which drops pipes without telling, leaves no descriptor

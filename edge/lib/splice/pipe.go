@@ -4,10 +4,12 @@
 package splice
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -33,13 +35,28 @@ const pipeSize = 256 << 10
 
 var pipes sync.Pool
 
+var (
+	made atomic.Int64 // pipes that there are
+	most atomic.Int64 // that there may be; 0: no bound
+)
+
+// Bound sets how many pipes there may be at a time, each with two descriptors; 0: as many as are wanted.
+func Bound(n int64) { most.Store(n) }
+
+var errMost = errors.New("there are as many pipes to splice through as there may be")
+
 // Acquire returns an empty pipe. The error tells that the process has no descriptor left for one.
 func Acquire() (*Pipe, error) {
 	if p, ok := pipes.Get().(*Pipe); ok {
 		return p, nil
 	}
+	if n := most.Load(); made.Add(1) > n && n > 0 {
+		made.Add(-1)
+		return nil, errMost
+	}
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		made.Add(-1)
 		return nil, fmt.Errorf("cannot make a pipe to splice through: %w", err)
 	}
 	// Fails beyond the user's limit of pipe memory: the pipe then has its default size.

@@ -1,0 +1,107 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestTLSChoice: a client gets a pair that it can use, if there is one: of the exact name, else of the wildcard, else
+// the first.
+func TestTLSChoice(t *testing.T) {
+	t.Parallel()
+	dir, ca := t.TempDir(), newAuthority(t, "test authority")
+	ca.write(dir, "first", ca.issue(false, "first.example"))
+	ca.write(dir, "exact", ca.issue(false, "a.wild.example"))
+	ca.write(dir, "wild", ca.issue(true, "*.wild.example"))
+	ca.write(dir, "rsa", ca.issue(true, "rsa.example"))
+	g := start(t, secure(secureListener(dir, "first", "exact", "wild", "rsa"), httpOrigin(t, pathOrigin)))
+	const onlyRSA, onlyEC = tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+	f := func(name, want string, suite uint16) {
+		t.Helper()
+		c, cert, err := handshake(g.addr, &tls.Config{ServerName: name, InsecureSkipVerify: true,
+			CipherSuites: []uint16{suite}, MaxVersion: tls.VersionTLS12})
+		if err != nil {
+			t.Errorf("%q with suite %x: %v", name, suite, err)
+			return
+		}
+		defer c.Close()
+		if got := cert.Subject.CommonName; got != want {
+			t.Errorf("%q with suite %x: %s is shown, want %s", name, suite, got, want)
+		}
+	}
+	f("a.wild.example", "a.wild.example", onlyEC)
+	f("a.wild.example", "*.wild.example", onlyRSA)
+	f("b.wild.example", "*.wild.example", onlyRSA)
+	f("b.wild.example", "first.example", onlyEC)
+	f("first.example", "*.wild.example", onlyRSA) // the first of all that is of use
+	f("unknown.example", "first.example", onlyEC)
+	f("unknown.example", "*.wild.example", onlyRSA)
+	f("", "first.example", onlyEC)
+	f("", "*.wild.example", onlyRSA)
+}
+
+// TestTLSOneBroken: a pair whose file is broken stays as it was, and keeps no other from being renewed.
+func TestTLSOneBroken(t *testing.T) {
+	t.Parallel()
+	dir, ca := t.TempDir(), newAuthority(t, "test authority")
+	ca.write(dir, "one", ca.issue(false, "one.example"))
+	ca.write(dir, "two", ca.issue(false, "two.example"))
+	g := start(t, secure(secureListener(dir, "one", "two"), httpOrigin(t, pathOrigin)))
+	serial := func(name string) string {
+		c, cert, err := handshake(g.addr, &tls.Config{ServerName: name, RootCAs: ca.pool})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return cert.SerialNumber.String()
+	}
+	one, two := serial("one.example"), serial("two.example")
+	broken := filepath.Join(dir, "one.crt")
+	if err := os.WriteFile(broken, []byte("garbage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const reloads = `penstock_certificate_reloads_total{listener="main",result=`
+	g.counted(reloads+`"error"}`, 1)
+	ca.write(dir, "two", ca.issue(false, "two.example"))
+	eventually(t, "the other pair is renewed", func() bool { return serial("two.example") != two })
+	if serial("one.example") != one {
+		t.Error("the pair with the broken file has changed")
+	}
+	if log := g.log.String(); !strings.Contains(log, broken) {
+		t.Errorf("the log does not name %s", broken)
+	}
+	if n := g.metric(reloads + `"ok"}`); n < 1 {
+		t.Errorf("%v renewals are counted", n)
+	}
+}
+
+// TestPlainOnTLS: who speaks HTTP where TLS is spoken is told so.
+func TestPlainOnTLS(t *testing.T) {
+	t.Parallel()
+	dir, ca := t.TempDir(), newAuthority(t, "test authority")
+	ca.write(dir, "one", ca.issue(false, "one.example"))
+	g := start(t, secure(secureListener(dir, "one"), httpOrigin(t, pathOrigin)))
+	f := func(request string) {
+		t.Helper()
+		c := dialRaw(t, g.addr)
+		c.send(request)
+		a := c.answer("GET")
+		if a.StatusCode != 400 || a.code() != "plain_http" || !strings.Contains(a.body, "https") || !a.Close ||
+			a.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%.20q: %d %q", request, a.StatusCode, a.body)
+		}
+		c.closed(request)
+	}
+	f(lines("GET /x HTTP/1.1"))
+	f(lines("M-SEARCH * HTTP/1.1"))
+	f(lines("PUT /x HTTP/1.1", "Content-Length: 100000") + string(sample(100_000)))
+	f(lines("X /x HTTP/1.1"))
+	for _, noise := range []string{"\x16\x03\x01\x00", "\x00\x01\x02\x03\x04\x05", "\x80\x2e\x01\x00\x02", "GE\x00 /\r\n"} {
+		if got := raw(t, g.addr, noise); strings.Contains(got, "HTTP") {
+			t.Errorf("%q is answered with %q", noise, got)
+		}
+	}
+}

@@ -14,8 +14,6 @@ import (
 
 var (
 	acceptKey         = []byte("Accept")
-	acceptLanguageKey = []byte("Accept-Language")
-	acceptCharsetKey  = []byte("Accept-Charset")
 	acceptEncodingKey = []byte("Accept-Encoding")
 )
 

@@ -411,7 +411,5 @@ func is(b []byte, want string) bool {
 var (
 	comma     = []byte(",")
 	semicolon = []byte(";")
-	rangeKey  = []byte("Range")
 	cookieKey = []byte("Cookie")
-	pragmaKey = []byte("Pragma")
 )

@@ -146,8 +146,3 @@ func (d *done) Run(x *edge.Exchange) edge.Verdict {
 	}
 	return edge.Next
 }
-
-var (
-	ageKey         = []byte("Age")
-	cacheStatusKey = []byte("Cache-Status")
-)

@@ -168,10 +168,5 @@ func appendContentRange(dst []byte, s fresh.Span, length int64) []byte {
 }
 
 var (
-	colon            = []byte(":")
-	noneMatchKey     = []byte("If-None-Match")
-	modifiedSinceKey = []byte("If-Modified-Since")
-	ifRangeKey       = []byte("If-Range")
-	contentRangeKey  = []byte("Content-Range")
-	contentTypeKey   = []byte("Content-Type")
+	colon = []byte(":")
 )

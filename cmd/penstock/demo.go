@@ -58,13 +58,12 @@ func (d *demo) text() (name string, text []byte, err error) { return "demo.toml"
 // announce says where the demo is and what to try.
 func (d *demo) announce(log *slog.Logger) {
 	base := "http://" + d.listen
-	log.Info("this is the demo; penstock run --config FILE serves a configuration of your own",
-		"gateway", base, "admin", "http://"+d.admin)
-	log.Info("try it", "curl", "curl -i "+base+"/")
-	for _, path := range []string{"/items/7", "/canary/", "/old/7", "/ping"} {
-		log.Info("or", "curl", "curl -i "+base+path)
+	log.Info("this is the demo; penstock run --config FILE serves a configuration of your own")
+	log.Info("the gateway is at " + base + ", its admin API at http://" + d.admin + "; try:")
+	for _, path := range []string{"/", "/items/7", "/canary/", "/old/7", "/ping"} {
+		log.Info("  curl -i " + base + path)
 	}
-	log.Info("and", "curl", "curl http://"+d.admin+"/status")
+	log.Info("  curl http://" + d.admin + "/status")
 }
 
 func (d *demo) close() {

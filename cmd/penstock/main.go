@@ -23,8 +23,31 @@ type commands struct {
 	Explain explainCmd `cmd:"" help:"Say which route a request would take, and why."`
 	Reload  reloadCmd  `cmd:"" help:"Have a running gateway read its configuration again."`
 	Drain   drainCmd   `cmd:"" help:"Have a running gateway finish its requests and end."`
-	Status  statusCmd  `cmd:"" help:"Print what a running gateway is doing, as JSON."`
+	Status  statusCmd  `cmd:"" help:"Print what a running gateway is doing."`
+	Keys    keysCmd    `cmd:"" help:"Print every key of the configuration with type, default and meaning."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+	// Help is told here for the list alone: command makes the flag of it.
+	Help       helpCmd       `cmd:"" help:"Show the help of a command."`
+	Completion completionCmd `cmd:"" help:"Print a script that completes the command line: bash, zsh or fish."`
+
+	ShowVersion bool `name:"version" help:"Print the version."`
+}
+
+type helpCmd struct {
+	Command string `arg:"" optional:"" help:"A command."`
+}
+
+// normal returns args in the form that the parser knows: help and --version are a flag and a command there.
+func normal(args []string) []string {
+	switch {
+	case len(args) == 0:
+		return []string{"--help"}
+	case args[0] == "help":
+		return append(args[1:len(args):len(args)], "--help")
+	case args[0] == "--version":
+		return append([]string{"version"}, args[1:]...)
+	}
+	return args
 }
 
 // console is where a command writes.
@@ -61,10 +84,7 @@ func command(args []string, c *console) int {
 	if err != nil {
 		panic("BUG: the command line's grammar: " + err.Error())
 	}
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
-	ctx, err := parser.Parse(args)
+	ctx, err := parser.Parse(normal(args))
 	if done >= 0 {
 		return int(done)
 	}
@@ -72,7 +92,7 @@ func command(args []string, c *console) int {
 		c.errorf("penstock: %s (penstock --help lists the commands)\n", err)
 		return 1
 	}
-	return status(c, ctx.Run(c))
+	return status(c, ctx.Run(c, parser))
 }
 
 // status prints an error that has not been printed yet and turns it into an exit status.

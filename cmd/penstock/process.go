@@ -63,6 +63,9 @@ func newProcess(stderr io.Writer, s source, inherited []*os.File) *process {
 	p := &process{source: s, inherited: inherited, drainAsked: make(chan struct{}, 1), stop: make(chan struct{}),
 		readiness: readiness{begun: time.Now()}}
 	p.log = slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: &p.level}))
+	if s.demo != nil {
+		p.log = slog.New(newPlainHandler(stderr, &p.level))
+	}
 	slog.SetDefault(p.log)
 	p.files.raise()
 	_ = p.manager.dial() // the first message tries again, and says it
@@ -70,6 +73,8 @@ func newProcess(stderr io.Writer, s source, inherited []*os.File) *process {
 	if e, ok := stderr.(*events); ok {
 		e.register(p.registry.Scope())
 	}
+	p.registry.Scope().GaugeFunc("penstock_build_info", "1; the labels say which binary this is.",
+		func() float64 { return 1 }, "version", version, "commit", commit, "go_version", runtime.Version())
 	p.front = front.New(&p.current, p.registry.Scope(), p.inherited, processors())
 	o := live.Options{File: s.file, Registry: p.registry, Current: &p.current, Log: p.log,
 		Features: features(edge.Feature{Name: "process", New: p.build}, p.front)}

@@ -80,29 +80,51 @@ Example:
 }
 
 // Run asks for a drain.
-func (k *drainCmd) Run(c *console) error { return k.expect(c, "POST", "/drain") }
+func (k *drainCmd) Run(c *console) error {
+	body, err := k.expect("POST", "/drain")
+	if err == nil {
+		c.printf("%s", line(body))
+	}
+	return err
+}
 
-type statusCmd struct{ remote }
+type statusCmd struct {
+	remote
+	JSON bool `name:"json" help:"Print all that is known, as JSON."`
+}
 
 // Help implements kong.HelpProvider.
 func (statusCmd) Help() string {
-	return "Example:\n\n  penstock status --config /etc/penstock/penstock.toml"
+	return `Prints a table of listeners, pools and targets, or with --json everything.
+
+Example:
+
+  penstock status --config /etc/penstock/penstock.toml`
 }
 
 // Run prints the status.
-func (k *statusCmd) Run(c *console) error { return k.expect(c, "GET", "/status") }
-
-// expect makes a call that succeeds with any status of the 200s.
-func (r *remote) expect(c *console, method, path string) error {
-	code, body, err := r.call(method, path)
+func (k *statusCmd) Run(c *console) error {
+	body, err := k.expect("GET", "/status")
 	if err != nil {
 		return err
 	}
-	if code/100 != 2 {
-		return fmt.Errorf("the gateway answers %d: %s", code, strings.TrimSpace(string(body)))
+	if k.JSON {
+		c.printf("%s", line(body))
+		return nil
 	}
-	c.printf("%s", line(body))
-	return nil
+	return statusTable(c.out, body)
+}
+
+// expect makes a call that succeeds with any status of the 200s.
+func (r *remote) expect(method, path string) ([]byte, error) {
+	code, body, err := r.call(method, path)
+	if err != nil {
+		return nil, err
+	}
+	if code/100 != 2 {
+		return nil, fmt.Errorf("the gateway answers %d: %s", code, strings.TrimSpace(string(body)))
+	}
+	return body, nil
 }
 
 // line returns body with a newline at its end, unless it is empty.

@@ -16,6 +16,8 @@ type plan struct {
 type field struct {
 	key      string
 	index    []int
+	of       reflect.Type
+	text     string        // of the default tag
 	fallback *node         // of the default tag, nil when there is none
 	preset   reflect.Value // what fallback stands for, if fields may share it; else not valid
 	required bool
@@ -124,6 +126,7 @@ func (f *File) newField(t reflect.Type, sf reflect.StructField, key string, inde
 	fd := field{
 		key:      key,
 		index:    index,
+		of:       sf.Type,
 		required: sf.Tag.Get("required") == "true",
 		rule:     rule{min: sf.Tag.Get("min"), max: sf.Tag.Get("max")},
 	}
@@ -134,7 +137,7 @@ func (f *File) newField(t reflect.Type, sf reflect.StructField, key string, inde
 	if !ok {
 		return fd
 	}
-	fd.fallback = fallback(sf.Type, text)
+	fd.text, fd.fallback = text, fallback(sf.Type, text)
 	// Tried out once, on an empty file: later a bad default would pass as a mistake in the user's.
 	trial := &File{options: f.options, lines: []int{0}, plans: f.plans}
 	value := reflect.New(sf.Type).Elem()

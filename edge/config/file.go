@@ -69,7 +69,7 @@ func Parse(name string, text []byte, o Options) *File {
 		return f
 	}
 	f.Root = f.table(&node{kind: tableKind}) // in case that a step below fails
-	f.Guard(func() { f.grow(body, values) })
+	_ = f.Guard(func() { f.grow(body, values) }) // it is recorded
 	return f
 }
 

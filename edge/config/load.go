@@ -14,7 +14,7 @@ import (
 func Load(name string, text []byte, o Options) *Config {
 	f := Parse(name, text, o)
 	c := &Config{File: f}
-	f.Guard(c.read)
+	_ = f.Guard(c.read) // it is recorded
 	return c
 }
 

@@ -185,7 +185,7 @@ func TestCauseOfFailedAttempts(t *testing.T) {
 		_, _ = c.Read(make([]byte, 1)) // what is left unread makes the end a reset
 		_ = c.(*net.TCPConn).SetLinger(0)
 	})
-	list := fmt.Sprintf("[[listener]]\naddress = \"{{addr}}\"\n[log]\nlevel = \"debug\"\n[log.access]\noutput = \"stdout\"\n")
+	list := "[[listener]]\naddress = \"{{addr}}\"\n[log]\nlevel = \"debug\"\n[log.access]\noutput = \"stdout\"\n"
 	for name, target := range map[string]string{"refused": refused, "reset": reset, "unknown": "nobody.invalid:80"} {
 		list += fmt.Sprintf("[pool.%s]\ntargets = [%q]\n[[route]]\nname = %q\nprefix = \"/%s\"\npool = %q\n", name, target, name,
 			name, name)

@@ -33,11 +33,22 @@ type instance struct {
 // Check builds what text asks for without opening, listening or starting anything. The caller closes what it
 // gets. The error is config.Errors.
 func Check(name string, text []byte, features []edge.Feature) (*Built, error) {
-	b, errs := build(name, text, features, &edge.Host{
+	b, errs := build(name, text, features, dryHost())
+	return b, errs.Err()
+}
+
+// Known returns the keys that features know of the sections of text, whether it is good or not.
+func Known(name string, text []byte, features []edge.Feature) []config.Key {
+	h := dryHost()
+	_, _ = build(name, text, features, h) // what is wrong is no matter
+	return h.Config.File.Known()
+}
+
+func dryHost() *edge.Host {
+	return &edge.Host{
 		Dry: true, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Metrics: metric.NewRegistry().Scope(), State: edge.NewKeeper().Hold(),
-	})
-	return b, errs.Err()
+	}
 }
 
 // build makes all parts of a generation; with a single mistake anywhere it closes what was made. A step that

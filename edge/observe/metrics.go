@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 )
@@ -41,8 +42,23 @@ func newRecorder(o *observer, route string) *recorder {
 	for _, code := range o.codes.of(route) {
 		r.rejected.add(code)
 	}
+	if len(o.host.Config.Routes) <= mostForetold {
+		for _, f := range foretold {
+			r.rejected.add(f.Code)
+		}
+	}
 	return r
 }
+
+// foretold are the faults whose series every route has from the start, so that the first of them is a change
+// from 0. A file with very many routes gets its series when they count something.
+var foretold = []*edge.Fault{
+	edge.UpstreamConnect, edge.UpstreamConnectTimeout, edge.UpstreamTLS, edge.UpstreamReset, edge.UpstreamTimeout,
+	edge.UpstreamProtocol, edge.UpstreamTruncated, edge.NoUpstream, edge.PoolBusy, edge.PoolWait,
+	edge.NoRoute, edge.MethodNotAllowed, edge.BodyTooLarge, edge.ClientGone, edge.Internal,
+}
+
+const mostForetold = 500
 
 // phaseMetrics are the durations of phases, of all routes together.
 type phaseMetrics [phaseCount]*lanes.Histogram

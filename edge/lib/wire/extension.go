@@ -19,7 +19,7 @@ const (
 // bytes of b belong to it; whole is false when b ends before the line does. An answer may have white space
 // behind all of it.
 func extensions(b []byte, answer bool) (n int, whole bool, bad fault) {
-	at, spaced, any := extGap, false, false
+	at, spaced, some := extGap, false, false
 	for n < len(b) && b[n] != '\r' {
 		c := b[n]
 		n++
@@ -29,15 +29,15 @@ func extensions(b []byte, answer bool) (n int, whole bool, bad fault) {
 		}
 		next, ok := afterByte(at, c)
 		if !ok {
-			return n, false, sizeLineFault(any)
+			return n, false, sizeLineFault(some)
 		}
-		at, spaced, any = next, false, true
+		at, spaced, some = next, false, true
 	}
 	switch {
 	case n == len(b):
 		return n, false, faultNone
 	case at == extName0 || at == extValue0 || at >= extQuoted, spaced && !answer:
-		return n, false, sizeLineFault(any)
+		return n, false, sizeLineFault(some)
 	}
 	return n, true, faultNone
 }

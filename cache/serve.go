@@ -167,6 +167,4 @@ func appendContentRange(dst []byte, s fresh.Span, length int64) []byte {
 	return strconv.AppendInt(append(dst, '/'), length, 10)
 }
 
-var (
-	colon = []byte(":")
-)
+var colon = []byte(":")

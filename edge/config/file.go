@@ -68,7 +68,7 @@ func Parse(name string, text []byte, o Options) *File {
 		f.Root = f.table(&node{kind: tableKind})
 		return f
 	}
-	f.Root = f.table(&node{kind: tableKind}) // in case that a step below fails
+	f.Root = f.table(&node{kind: tableKind})     // in case that a step below fails
 	_ = f.Guard(func() { f.grow(body, values) }) // it is recorded
 	return f
 }

@@ -6,11 +6,13 @@ import (
 	"github.com/penstock-edge/penstock/edge/config"
 )
 
-// Feature makes the route keys redirect and respond work. In the list it stands behind all that may refuse a
+// Feature makes the route keys redirect and respond work, and redirect_https of listeners. In the list it stands behind all that may refuse a
 // request in Admit: it is the last to answer.
 var Feature = edge.Feature{Name: "answer", New: build}
 
-func build(*edge.Host) *edge.Instance { return &edge.Instance{Route: setUp} }
+func build(h *edge.Host) *edge.Instance {
+	return &edge.Instance{Early: redirectHTTPS(h.Config), Route: setUp}
+}
 
 // keys are those of a [[route]].
 type keys struct {

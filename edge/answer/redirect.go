@@ -2,7 +2,6 @@ package answer
 
 import (
 	"strings"
-	"sync"
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/pathtmpl"
@@ -19,17 +18,11 @@ type redirect struct {
 	tail      string // query and fragment of the target
 }
 
-var (
-	locationKey = []byte("Location")
-	locations   = sync.Pool{New: func() any { return new([]byte) }}
-)
-
 // Run implements edge.Filter.
 func (r *redirect) Run(x *edge.Exchange) edge.Verdict {
 	room := locations.Get().(*[]byte)
 	*room = r.append((*room)[:0], x)
-	x.Answer(r.status, "", nil)
-	x.Resp().SetCanonical(locationKey, *room)
+	send(x, r.status, *room)
 	locations.Put(room)
 	return edge.Answered
 }

@@ -23,13 +23,6 @@ type keys struct {
 	Prefix string `toml:"prefix"`
 }
 
-type redirectKeys struct {
-	To     string `toml:"to" required:"true"`
-	Status int    `toml:"status" default:"308"`
-
-	Table *config.Table `toml:"-"`
-}
-
 type respondKeys struct {
 	Status  int               `toml:"status" default:"200" min:"200" max:"599"`
 	Body    string            `toml:"body"`
@@ -46,14 +39,18 @@ func setUp(r *edge.RouteSetup) {
 	r.Table.Decode(&k)
 	if k.Redirect != nil {
 		r.Answers("redirect")
-		if to := k.redirect(); to != nil {
+		if to := k.Redirect.compile(k.Path, k.Prefix); to != nil {
 			r.Add(edge.Admit, to)
-			r.Note("redirect", k.Redirect.To)
+			r.Note("redirect", k.Redirect.String())
 		}
 	}
 	if k.Respond != nil {
 		r.Answers("respond")
-		a := k.Respond.compile()
+		vars, ok := edge.RouteVars(k.Path, k.Prefix)
+		if !ok {
+			return // reported by whoever compiles the routes
+		}
+		a := k.Respond.compile(vars)
 		r.Add(edge.Admit, a)
 		r.Note("respond", a.String())
 	}

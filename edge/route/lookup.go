@@ -50,6 +50,16 @@ func (m *Match) Param(name string) []byte {
 	return nil
 }
 
+// ParamBytes is Param for a name in bytes.
+func (m *Match) ParamBytes(name []byte) []byte {
+	for i, n := range m.names {
+		if n == string(name) {
+			return m.ParamAt(i)
+		}
+	}
+	return nil
+}
+
 // ParamAt returns the value of the path parameter number i, which is below Len.
 func (m *Match) ParamAt(i int) []byte {
 	s := m.spans[:len(m.names)][i]

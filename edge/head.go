@@ -18,6 +18,7 @@ type head struct {
 	status int
 	reason []byte
 	lines  []byte // fields, each with CRLF behind it
+	spare  []byte // room for other lines
 	asCame bool   // status, reason and lines are the head, not form
 	dated  bool   // lines have Date
 	claims bool   // lines have Via, X-Request-Id, or another field that proxies add

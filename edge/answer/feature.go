@@ -23,6 +23,38 @@ type keys struct {
 	Prefix string `toml:"prefix"`
 }
 
+// arms adds the redirects of entries of split.
+func (k *keys) arms(r *edge.RouteSetup) {
+	a := &armRedirects{}
+	some := false
+	for _, t := range r.Table.List("split") {
+		var arm struct {
+			Redirect *redirectKeys `toml:"redirect"`
+		}
+		t.Decode(&arm)
+		var to *redirect
+		if arm.Redirect != nil {
+			to, some = arm.Redirect.compile(k.Path, k.Prefix), true
+			r.Note("redirect of split", arm.Redirect.String())
+		}
+		a.list = append(a.list, to)
+	}
+	if some {
+		r.Add(edge.Rewrite, a) // before an answer at hand is looked for
+	}
+}
+
+// armRedirects are the redirects of entries of split; nil: the entry has a pool.
+type armRedirects struct{ list []*redirect }
+
+// Run implements edge.Filter.
+func (a *armRedirects) Run(x *edge.Exchange) edge.Verdict {
+	if x.Arm > 0 && a.list[x.Arm-1] != nil {
+		return a.list[x.Arm-1].Run(x)
+	}
+	return edge.Next
+}
+
 type respondKeys struct {
 	Status  int               `toml:"status" default:"200" min:"200" max:"599"`
 	Body    string            `toml:"body"`
@@ -37,6 +69,9 @@ func setUp(r *edge.RouteSetup) {
 	}
 	var k keys
 	r.Table.Decode(&k)
+	if r.Table.Has("split") {
+		k.arms(r)
+	}
 	if k.Redirect != nil {
 		r.Answers("redirect")
 		if to := k.Redirect.compile(k.Path, k.Prefix); to != nil {

@@ -2,6 +2,7 @@
 package rewrite
 
 import (
+	"bytes"
 	"net/url"
 	"strconv"
 	"strings"
@@ -23,6 +24,7 @@ type keys struct {
 	Rewrite      string `toml:"rewrite"`
 	PreserveHost bool   `toml:"preserve_host" default:"true"`
 	SetHost      string `toml:"set_host"` // instead of preserve_host
+	MapLocation  bool   `toml:"map_location"`
 	// Path and Prefix are the route's own: what the parameters are, and what lies behind the prefix.
 	Path   string `toml:"path"`
 	Prefix string `toml:"prefix"`
@@ -37,6 +39,7 @@ func setUp(r *edge.RouteSetup) {
 	var k keys
 	r.Table.Decode(&k)
 	k.host(r)
+	var m *mapping // nil: the path stays
 	switch {
 	case r.Table.Has("strip_prefix") && r.Table.Has("rewrite"):
 		r.Table.Errorf("rewrite", "a route has either strip_prefix or rewrite")
@@ -44,13 +47,17 @@ func setUp(r *edge.RouteSetup) {
 		if s := k.strip(); s != nil {
 			r.Add(edge.Rewrite, s)
 			r.Note("strip_prefix", k.StripPrefix)
+			m = &mapping{public: bytes.TrimSuffix(s.prefix, root)}
 		}
 	case r.Table.Has("rewrite"):
-		if t := k.template(); t != nil {
-			r.Add(edge.Rewrite, t)
+		if n := k.template(); n != nil {
+			r.Add(edge.Rewrite, n)
 			r.Note("rewrite", k.Rewrite)
+			prefix, _ := route.Canonical(nil, []byte(k.Prefix)) // template has seen that it is good
+			m = n.mapping(string(prefix))
 		}
 	}
+	k.maps(r, m)
 }
 
 // strip returns nil when the key is wrong, which is then recorded.

@@ -66,6 +66,17 @@ func (t *Text) ReadWithout(h Reader, drop func(name []byte) bool) error {
 		}
 		fields = rest
 	}
+	return t.read(h)
+}
+
+// ReadFields reads the start line of t with other fields into h.
+func (t *Text) ReadFields(h Reader, fields []byte) error {
+	t.thinned = append(t.thinned[:0], t.Bytes[:len(t.Bytes)-len(t.Fields())]...)
+	t.thinned = append(t.thinned, fields...)
+	return t.read(h)
+}
+
+func (t *Text) read(h Reader) error {
 	t.thinned = append(t.thinned, crlf...)
 	if t.rd == nil || t.rd.Size() < len(t.thinned) {
 		t.rd = bufio.NewReaderSize(nil, max(smallText, len(t.thinned)))

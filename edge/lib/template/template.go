@@ -152,6 +152,18 @@ func (t *Template) Uses(kind int) bool {
 	return false
 }
 
+// Before returns the text before a variable of the kind that stands last; not ok when t is anything else.
+func (t *Template) Before(kind int) (literal string, ok bool) {
+	n := len(t.pieces) - 1
+	if n < 0 || n > 1 || t.pieces[n].text != nil || t.pieces[n].v.Kind != kind {
+		return "", false
+	}
+	if n == 1 {
+		literal = string(t.pieces[0].text)
+	}
+	return literal, n == 0 || t.pieces[0].text != nil
+}
+
 // Vars calls f with each variable, from left to right.
 func (t *Template) Vars(f func(v *Var)) {
 	for i := range t.pieces {

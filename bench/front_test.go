@@ -20,6 +20,7 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/front"
+	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 	"github.com/penstock-edge/penstock/edge/route"
@@ -68,6 +69,7 @@ func serveFasthttp(pass func(*fasthttp.RequestCtx) bool) {
 type checks struct {
 	head, clean, path []byte
 	m                 wire.Request
+	fields            header.Fields
 	match             route.Match
 	key               route.Key
 	table             *route.Table
@@ -92,7 +94,8 @@ func (c *checks) pass(ctx *fasthttp.RequestCtx) bool {
 	if c.path, bad = route.Canonical(c.path[:0], c.m.Path); bad != nil {
 		return false
 	}
-	c.key = route.Key{Method: c.m.Method, Host: c.m.Host, Path: c.path, RawQuery: c.m.Query, Header: h}
+	c.fields.Take(c.clean[c.m.Fields:len(c.clean)-2], nil)
+	c.key = route.Key{Method: c.m.Method, Host: c.m.Host, Path: c.path, RawQuery: c.m.Query, Header: &c.fields}
 	c.table.Lookup(&c.key, &c.match)
 	return c.match.Status == 200
 }

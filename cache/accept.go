@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
 // What clients accept is brought into one form for all that say the same: it is what requests are told
@@ -43,7 +44,7 @@ type preference struct {
 // their bytes. It appends nothing when the field is missing or empty.
 func appendPreferences(dst []byte, x *edge.Exchange, name []byte) []byte {
 	at := len(dst)
-	dst = x.AppendList(dst, name)
+	dst = x.Req.AppendList(dst, header.View(name))
 	mid := len(dst)
 	dst = normalPreferences(dst, at)
 	return dst[:at+copy(dst[at:], dst[mid:])]
@@ -223,11 +224,11 @@ func codingNamed(name []byte) codingSet {
 // codingsOf returns the codings that a request accepts. One that is named with a weight of 0, or with
 // none that can be read, is not.
 func codingsOf(x *edge.Exchange) codingSet {
-	if !x.HasField(acceptEncodingKey) {
+	if !x.Req.Has("Accept-Encoding") {
 		return 0
 	}
 	var room [256]byte
-	return codingsIn(x.AppendList(room[:0], acceptEncodingKey))
+	return codingsIn(x.Req.AppendList(room[:0], "Accept-Encoding"))
 }
 
 func codingsIn(list []byte) (set codingSet) {

@@ -13,7 +13,6 @@ func preferences(lines ...string) string {
 	for _, l := range lines {
 		x.Req.Add("Accept", l)
 	}
-	x.EmptyLines = true
 	return string(appendPreferences([]byte("key"), x, acceptKey)[len("key"):])
 }
 

@@ -138,20 +138,19 @@ func (b *resumed) Trailer() []byte {
 func appendBodyKey(dst []byte, x *edge.Exchange, body []byte) []byte {
 	dst = append(append(dst, 0), x.Method...)
 	for _, name := range bodyFields {
-		dst = x.AppendField(append(dst, 0), name)
+		dst = x.Req.AppendKey(append(dst, 0), name)
 	}
 	sum := sha256.Sum256(body)
 	return hex.AppendEncode(append(dst, 0), sum[:])
 }
 
 // bodyFields say how a body is to be read.
-var bodyFields = [][]byte{[]byte("Content-Type"), []byte("Content-Encoding"), []byte("Content-Language")}
+var bodyFields = []string{"Content-Type", "Content-Encoding", "Content-Language"}
 
 // carry gives the fetch the method and the body of the request that it is for.
 func (t *fetching) carry(method []byte) {
 	y := t.y
-	y.Req.SetMethodBytes(method)
-	y.Method = y.Req.Method()
+	y.SetMethod(method)
 	for _, name := range bodyFields {
 		setKeyed(y, name)
 	}

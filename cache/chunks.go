@@ -123,8 +123,8 @@ func (b *chunks) fetchTail() *edge.Exchange {
 	}
 	y := b.c.copyRequest(b.x)
 	span := append(strconv.AppendInt([]byte("bytes="), b.at, 10), '-')
-	y.Req.SetBytesV("Range", strconv.AppendInt(span, b.to-1, 10))
-	y.Req.SetBytesV("If-Range", e.etag)
+	y.Req.SetBytes("Range", strconv.AppendInt(span, b.to-1, 10))
+	y.Req.SetBytes("If-Range", e.etag)
 	if f := edge.Fetch(y); f != nil {
 		y.Finish(f)
 		return nil

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge/config"
@@ -17,6 +15,8 @@ import (
 
 // Config is [cache.NAME].
 type Config struct {
+	mergeSlashes bool // of [server]
+
 	// Size is the memory that the cache takes, at the start and always.
 	Size config.Size `toml:"size" default:"256MiB" min:"4MiB"`
 	// MaxObject is the largest body that is stored; at most a quarter of Size.
@@ -140,7 +140,7 @@ func readConfig(t *config.Table) *Config {
 			t.Errorf("key_headers", "entry %d, %q, is not the name of a header field", i+1, name)
 			continue
 		}
-		c.keyHeaders = append(c.keyHeaders, fasthttp.AppendNormalizedHeaderKey(nil, name))
+		c.keyHeaders = append(c.keyHeaders, []byte(header.Canonical(name)))
 	}
 	c.omitter = newOmitter(c.keyHeaders)
 	for i, name := range c.KeyCookies {

@@ -109,7 +109,7 @@ func distinct(lines []string) string {
 }
 
 func linesAt(x *edge.Exchange, name string) (all []string) {
-	for _, v := range x.Req.PeekAll(name) {
+	for v := range x.Req.All(name) {
 		all = append(all, string(v))
 	}
 	return all
@@ -117,7 +117,7 @@ func linesAt(x *edge.Exchange, name string) (all []string) {
 
 // RoundTrip implements edge.Peer. What the target says is decided when it is asked, not when it is released.
 func (w *crowd) RoundTrip(x *edge.Exchange) *edge.Fault {
-	key, lang := string(x.Req.Peek("X-Api-Key")), string(x.Req.Peek("X-Lang"))
+	key, lang := string(x.Req.Get("X-Api-Key")), string(x.Req.Get("X-Lang"))
 	w.mu.Lock()
 	w.events++
 	s, version, now := w.says, w.version, time.Now()
@@ -131,7 +131,7 @@ func (w *crowd) RoundTrip(x *edge.Exchange) *edge.Fault {
 		status = 403
 	case s.etag:
 		for i, old := range w.answers {
-			if string(x.Req.Peek("If-None-Match")) == w.tag(i) && old.version == version && old.path == a.path &&
+			if string(x.Req.Get("If-None-Match")) == w.tag(i) && old.version == version && old.path == a.path &&
 				old.tenant == a.tenant && (!s.vary || old.lang == lang) && (s.sharedTag || old.states[0].key == key) {
 				old.states = append(old.states, state)
 				status, a = 304, old
@@ -168,18 +168,18 @@ func (w *crowd) answer(x *edge.Exchange, s crowdSays, n, status int) {
 		head += "Vary: X-Lang\r\n"
 	}
 	if s.setCookie {
-		head += "Set-Cookie: sid=" + string(x.Req.Peek("X-Api-Key")) + "\r\n"
+		head += "Set-Cookie: sid=" + string(x.Req.Get("X-Api-Key")) + "\r\n"
 	}
 	body := fmt.Sprint("answer ", n, " ends")
 	switch status {
 	case 304:
-		x.SetHead(304, nil, []byte(head), false)
+		x.SetHead(304, nil, []byte(head))
 		x.Out, x.OutLen = nil, 0
 		return
 	case 403, 503:
 		head, body = "", fmt.Sprint("status ", status)
 	}
-	x.SetHead(status, nil, []byte(head), false)
+	x.SetHead(status, nil, []byte(head))
 	x.Out, x.OutLen = edge.NewBytesBody([]byte(body)), int64(len(body))
 	if s.streams {
 		x.Out = &heldBody{w: w, left: body}
@@ -234,7 +234,6 @@ func (w *crowd) begin(k *crowdClient) {
 	for name, lines := range map[string][]string{"X-Tenant": k.tenant, "Authorization": k.auth} {
 		for _, v := range lines {
 			x.Req.Add(name, v)
-			x.EmptyLines = x.EmptyLines || v == ""
 		}
 	}
 	if k.lang != "" {
@@ -280,7 +279,7 @@ func (w *crowd) serve(x *edge.Exchange, k *crowdClient) {
 			}
 			_ = x.Out.Close() // a body in memory
 		}
-		for _, v := range x.Resp().PeekAll("Set-Cookie") {
+		for v := range x.Resp.All("Set-Cookie") {
 			if string(v) != "sid="+k.key {
 				k.body = "a cookie of another client: " + string(v)
 			}

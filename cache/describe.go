@@ -5,20 +5,18 @@ import (
 	"encoding/binary"
 	"slices"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/zeebo/xxh3"
 
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
 // description is what an answer says of itself.
 type description struct {
 	fresh.Response
-	reason, lines []byte // lines as they are stored
-	own           []byte // as they are for the one who asked: with the fields that private and no-cache name
-	dated         bool
+	reason, lines []byte    // lines as they are stored
+	own           []byte    // as they are for the one who asked: with the fields that private and no-cache name
 	encoded       bool      // it has a content coding
 	coding        codingSet // that one; empty with foreign: it is none of the closed set, or there are several
 	foreign       bool
@@ -41,11 +39,8 @@ func describe(y *edge.Exchange) *description {
 	d := &description{}
 	d.Reset()
 	d.Status = y.Status()
-	reason, lines, dated, ok := y.AsCame()
-	if !ok {
-		reason, lines, dated = nil, linesOf(y.Resp()), len(y.Resp().Peek("Date")) > 0
-	}
-	d.reason, d.dated = bytes.Clone(reason), dated
+	lines := y.Resp.Lines()
+	d.reason = bytes.Clone(y.Reason())
 	d.general.Reset()
 	kept := make([]byte, 0, len(lines))
 	for rest := lines; len(rest) > 0; {
@@ -203,7 +198,7 @@ func (d *description) addVary(value []byte) {
 		case len(name) == 1 && name[0] == '*':
 			d.VaryAny = true
 		case len(name) > 0:
-			d.vary = append(d.vary, fasthttp.AppendNormalizedHeaderKeyBytes(nil, name))
+			d.vary = append(d.vary, []byte(header.Canonical(string(name))))
 		}
 	}
 	slices.SortFunc(d.vary, bytes.Compare)
@@ -238,9 +233,6 @@ func (c *cache) entryOf(d *description, o *fresh.Options) *entry {
 	if d.NoCache {
 		e.flags |= alwaysAsk
 	}
-	if d.dated {
-		e.flags |= isDated
-	}
 	if c.encodable(d) {
 		e.flags |= encodes
 		if !slices.ContainsFunc(d.vary, isAcceptEncoding) { // else the line is there
@@ -273,17 +265,6 @@ func age(b []byte) (n int64) {
 	return n
 }
 
-// linesOf writes a head that somebody has changed as lines.
-func linesOf(h *fasthttp.ResponseHeader) (lines []byte) {
-	for k, v := range h.All() {
-		if is(k, "content-length") || is(k, "connection") || is(k, "transfer-encoding") {
-			continue
-		}
-		lines = append(append(append(append(lines, k...), ": "...), v...), "\r\n"...)
-	}
-	return lines
-}
-
 // appendHashes appends the hashes of a URL and of tags, by which purges find them.
 func (c *cache) appendHashes(dst, url []byte, tags [][]byte) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, hashURL(url))
@@ -309,7 +290,7 @@ func (t *fetching) renew() bool {
 		return false
 	}
 	merged := merge(old.lines, d.lines)
-	y.SetHead(old.status, old.reason, merged, old.flags&isDated != 0 || d.dated)
+	y.SetHead(old.status, old.reason, merged)
 	full := c.describe(y, t.auth)
 	full.Asked, full.Came, full.Age = t.asked, c.millis(c.tick()), d.Age
 	why := full.Storable(t.opts, true)

@@ -34,7 +34,7 @@ var codings = []coding{
 
 // wanted returns the first of the codings that are made here which a request accepts; nil: none.
 func (c *Config) wanted(x *edge.Exchange, accepts codingSet) *coding {
-	if accepts == 0 || len(c.coders) == 0 || x.HasField(rangeKey) {
+	if accepts == 0 || len(c.coders) == 0 || x.Req.Has("Range") {
 		return nil // parts are those of the answer as it is
 	}
 	for _, one := range c.coders {

@@ -33,7 +33,7 @@ type entry struct {
 const (
 	mustRevalidate uint16 = 1 << iota // it is not used stale, whatever happens
 	alwaysAsk                         // no-cache: it is not used without asking
-	isDated                           // lines have Date
+	_                                 // set in what is on disk
 	isSign                            // no answer: where answers differ by fields of the request, their names
 	isPass                            // no answer: what comes is not to be stored, for a while
 	isSearch                          // no answer: where answers have a rule for queries, that

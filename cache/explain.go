@@ -41,7 +41,7 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 		say("whether an answer is stored depends on it: -A 'Cache-Control: max-age=60' supposes one")
 		return lines
 	}
-	d := c.describe(answer, x.HasField(authorizationKey))
+	d := c.describe(answer, x.Req.Has(authorizationKey))
 	d.Asked = time.Now().UnixMilli()
 	d.Came = d.Asked
 	if why := d.Storable(r.opts, d.validates()); why != fresh.Storable {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/valyala/fasthttp"
@@ -64,11 +65,23 @@ func build(h *edge.Host) *edge.Instance {
 		h.Handle("POST", "/cache/{name}/purge", cs.purge)
 		h.Handle("POST", "/cache/{name}/warm", cs.warm)
 	}
-	return &edge.Instance{Route: cs.route, Open: cs.name, Start: cs.start, Status: cs.status}
+	return &edge.Instance{Route: cs.route, Open: cs.name, Start: cs.start, Status: cs.status, Save: cs.save}
+}
+
+// save has the disks and the journals on them closed well.
+func (cs *caches) save() {
+	var saving sync.WaitGroup
+	for _, c := range cs.list {
+		if c.tier != nil {
+			saving.Go(c.tier.Close)
+		}
+	}
+	saving.Wait()
 }
 
 func (cs *caches) read(t *config.Table) {
 	conf := readConfig(t)
+	conf.mergeSlashes = cs.h.Config.Server.MergeSlashes
 	c := &cache{name: t.Name(), conf: conf}
 	c.configure()
 	if !cs.open(c, t) {

@@ -54,7 +54,7 @@ func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight, e *entry, b 
 		_ = b.Close() // it is not read
 		return edge.Answered
 	}
-	x.SetHead(e.status, e.reason, e.lines, e.flags&isDated != 0)
+	x.SetHead(e.status, e.reason, e.lines)
 	x.Out, x.OutLen = b, f.size
 	switch {
 	case f.size == 0 || string(x.Method) == "HEAD":
@@ -87,7 +87,7 @@ func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
 		errorSeconds: r.q.StaleIfError, opts: r.opts, keyed: r.keyed}
 	t.route, t.exact, t.url = r.route, bytes.Clone(r.exact), bytes.Clone(r.url)
 	t.y = c.copyRequest(x)
-	if t.auth = x.HasField(authorizationKey); t.keyed {
+	if t.auth = x.Req.Has(authorizationKey); t.keyed {
 		body, _ := wholeBody(x) // it is, since the key has been made of it
 		t.body = bytes.Clone(body)
 		t.carry(x.Method)
@@ -108,7 +108,7 @@ func (t *fetching) condition() {
 		return
 	}
 	if len(t.old.etag) > 0 {
-		t.y.Req.Set("If-None-Match", string(t.old.etag))
+		t.y.Req.SetBytes("If-None-Match", t.old.etag)
 	}
 	if t.old.modified != 0 {
 		t.y.Req.Set("If-Modified-Since", time.UnixMilli(t.old.modified).UTC().Format(http.TimeFormat))
@@ -172,7 +172,7 @@ func (t *fetching) serveOld(x *edge.Exchange, r *record) edge.Verdict {
 
 // refresh has an answer fetched anew that is served stale meanwhile, once.
 func (c *cache) refresh(x *edge.Exchange, r *record) {
-	if c.fetches.Load() >= mostRefreshes || c.bodies.full() || x.HasField(authorizationKey) {
+	if c.fetches.Load() >= mostRefreshes || c.bodies.full() || x.Req.Has(authorizationKey) {
 		return
 	}
 	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.bodies)
@@ -520,4 +520,4 @@ func (t *fetching) end(fault *edge.Fault) {
 	t.y.Finish(fault)
 }
 
-var authorizationKey = []byte("Authorization")
+const authorizationKey = "Authorization"

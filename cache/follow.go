@@ -15,7 +15,7 @@ func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 		r.status, r.why = miss, tooManyFetches
 		return edge.Next
 	}
-	if x.HasField(authorizationKey) {
+	if x.Req.Has(authorizationKey) {
 		if asksForPart(x) {
 			r.status, r.why = miss, authorizedPart
 			return edge.Next // what it brings is rarely stored

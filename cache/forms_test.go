@@ -47,7 +47,7 @@ func (w *formsWorld) Release(*edge.Exchange, *edge.Fault)          {}
 
 func (w *formsWorld) RoundTrip(x *edge.Exchange) *edge.Fault {
 	w.asked++
-	w.offer = string(x.Req.Peek("Accept-Encoding"))
+	w.offer = string(x.Req.Get("Accept-Encoding"))
 	coding := w.choose(w.offer)
 	head := "Cache-Control: max-age=10\r\n"
 	if coding != "" {
@@ -57,7 +57,7 @@ func (w *formsWorld) RoundTrip(x *edge.Exchange) *edge.Fault {
 		head += "Vary: Accept-Encoding\r\n"
 	}
 	body := fmt.Sprint(coding, " version ", w.version)
-	x.SetHead(200, nil, []byte(head), false)
+	x.SetHead(200, nil, []byte(head))
 	x.Out, x.OutLen = edge.NewBytesBody([]byte(body)), int64(len(body))
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/values"
 )
 
@@ -145,7 +146,7 @@ func appendAsked(dst []byte, x *edge.Exchange, route string) []byte {
 		dst = appendHost(append(dst, outHost), x, x.OutHost)
 	}
 	if x.Trusted && !x.NoClaims {
-		if v := x.Field(forwardedHostKey); len(v) > 0 {
+		if v := x.Req.Get("X-Forwarded-Host"); len(v) > 0 {
 			dst = appendHost(append(dst, outSaid), x, v)
 		}
 	}
@@ -185,7 +186,7 @@ func (c *Config) appendFields(dst []byte, x *edge.Exchange) []byte {
 		case isPreference(name):
 			dst = appendPreferences(dst, x, name)
 		default:
-			dst = x.AppendField(dst, name)
+			dst = x.Req.AppendKey(dst, header.View(name))
 		}
 	}
 	for _, name := range c.keyCookies {

@@ -7,6 +7,7 @@ import (
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
 // lookup answers from the cache, or fetches.
@@ -151,7 +152,7 @@ func asksForPart(x *edge.Exchange) bool {
 	if m := string(x.Method); m != "GET" && m != "HEAD" {
 		return false
 	}
-	return string(x.Method) == "HEAD" || x.HasField(rangeKey)
+	return string(x.Method) == "HEAD" || x.Req.Has("Range")
 }
 
 var onlyIfCached = &edge.Fault{Status: 504, Side: edge.SideClient, Code: "not_cached",
@@ -173,10 +174,10 @@ func (l *lookup) begin(x *edge.Exchange, r *record) reason {
 		return upgrade
 	}
 	r.q.Reset()
-	for _, v := range x.Req.PeekAll("Cache-Control") {
+	for v := range x.Req.All("Cache-Control") {
 		r.q.Add(v)
 	}
-	if !r.q.Present && is(x.Field(pragmaKey), "no-cache") { // RFC 9111 section 5.4
+	if !r.q.Present && is(x.Req.Get("Pragma"), "no-cache") { // RFC 9111 section 5.4
 		r.q.NoCache = true
 	}
 	if c.conf.IgnoreClientNoCache {
@@ -189,7 +190,7 @@ func (l *lookup) begin(x *edge.Exchange, r *record) reason {
 	case len(x.Cookie) > 0 && c.conf.Cookies == "pass" && len(c.conf.KeyCookies) == 0:
 		return withCookie
 	}
-	r.metaOnly = x.HasField(noneMatchKey) || x.HasField(modifiedSinceKey)
+	r.metaOnly = x.Req.Has("If-None-Match") || x.Req.Has("If-Modified-Since")
 	r.route, r.accepts, r.opts = l.route, codingsOf(x), l.opts
 	r.coding = c.conf.wanted(x, r.accepts)
 	if r.opts == nil {
@@ -377,11 +378,12 @@ func appendVariant(dst, vary []byte, x *edge.Exchange, accepts codingSet) (_ []b
 			dst = appendPreferences(dst, x, name)
 			continue
 		}
-		for i, v := range x.Req.PeekAll(string(name)) {
-			if i > 0 {
+		some := false
+		for v := range x.Req.All(header.View(name)) {
+			if some {
 				dst = append(dst, ',')
 			}
-			dst = append(append(dst, 2), v...)
+			dst, some = append(append(dst, 2), v...), true
 		}
 	}
 	if encoded {

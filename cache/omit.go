@@ -61,8 +61,8 @@ var vital = []string{"Host", "Cookie", "Authorization", "Accept", "Accept-Encodi
 type omitter struct {
 	exact    map[string]bool
 	prefixes []string
-	known    map[string]bool   // names that are sent, whatever the table says
-	folded   map[string]string // which one of the names that are read is meant by a folded one
+	known    map[string]bool   // names that are sent, whatever the table says, in lower case
+	folded   map[string]string // which one of the names that are read is meant by a folded one, in lower case
 }
 
 // newOmitter returns one for keys that have the fields in keyed.
@@ -79,13 +79,14 @@ func newOmitter(keyed [][]byte) *omitter {
 		}
 	}
 	for _, name := range vital {
-		o.folded[string(fold(nil, []byte(name)))] = name
+		o.folded[string(fold(nil, []byte(name)))] = strings.ToLower(name)
 	}
 	for _, name := range sent {
-		o.known[name] = true
+		o.known[strings.ToLower(name)] = true
 	}
 	for _, name := range keyed {
-		o.known[string(name)], o.folded[string(fold(nil, name))] = true, string(name)
+		low := strings.ToLower(string(name))
+		o.known[low], o.folded[string(fold(nil, name))] = true, low
 	}
 	return o
 }
@@ -103,12 +104,13 @@ func fold(dst, name []byte) []byte {
 	return dst
 }
 
-// omits reports whether a field, by its name in canonical form, is not sent on by a fetch.
+// omits reports whether a field is not sent on by a fetch.
 func (o *omitter) omits(name []byte) bool {
-	if o.known[string(name)] {
+	var room, other [64]byte
+	low := header.AppendLower(other[:0], name)
+	if o.known[string(low)] {
 		return false
 	}
-	var room [64]byte
 	folded := fold(room[:0], name)
 	if o.exact[string(folded)] {
 		return true
@@ -119,7 +121,7 @@ func (o *omitter) omits(name []byte) bool {
 		}
 	}
 	if as, ok := o.folded[string(folded)]; ok {
-		return as != string(name)
+		return as != string(low)
 	}
 	return !plainName(name)
 }
@@ -139,23 +141,17 @@ func plainName(name []byte) bool {
 
 // strip takes out of a request all lines that a fetch does not send on.
 func (o *omitter) strip(y *edge.Exchange) {
-	for _, name := range o.lines(y) {
-		y.Req.Del(name)
-	}
+	y.Req.DelFunc(o.omits)
 }
 
 // lines returns the names of the lines that a fetch for a request does not send on.
 func (o *omitter) lines(x *edge.Exchange) (names []string) {
-	text := header.Text{Bytes: x.Req.AppendBytes(nil)}
-	for fields := text.Fields(); ; {
-		var name []byte
-		if name, _, fields = header.NextField(fields); len(name) == 0 {
-			return names
-		}
+	for name := range x.Req.Each() {
 		if o.omits(name) {
 			names = append(names, string(name))
 		}
 	}
+	return names
 }
 
 // varying returns those of the names in Vary that answers to fetches can depend on.

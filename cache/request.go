@@ -13,8 +13,7 @@ import (
 func (c *cache) copyRequest(x *edge.Exchange) *edge.Exchange {
 	y := new(edge.Exchange)
 	x.CopyTo(y)
-	y.Req.SetMethod("GET") // for HEAD too; see carry
-	y.Method = y.Req.Method()
+	y.SetMethod(methodGet) // for HEAD too; see carry
 	y.Conn = edge.Discard{}
 	y.Times.Start = clock.Now()
 	y.Times.Head = y.Times.Start
@@ -31,22 +30,19 @@ func (c *cache) strip(y *edge.Exchange) {
 	c.conf.omitter.strip(y)
 	nameHost(y)
 	c.nameClient(y)
-	replace(y, acceptEncodingKey, []byte(offers[codingsOf(y)]))
-	for _, name := range [...][]byte{acceptKey, acceptLanguageKey, acceptCharsetKey} {
-		replace(y, name, appendPreferences(nil, y, name))
+	replace(y, "Accept-Encoding", []byte(offers[codingsOf(y)]))
+	for _, name := range [...]string{"Accept", "Accept-Language", "Accept-Charset"} {
+		replace(y, name, appendPreferences(nil, y, []byte(name)))
 	}
 	if c.conf.IgnoreClientNoCache {
 		dropNoCache(y)
 	}
 	for _, name := range c.conf.keyHeaders {
-		setKeyed(y, name)
+		setKeyed(y, string(name))
 	}
 	if len(y.Cookie) > 0 {
 		kept := c.keptCookies(y)
-		y.Req.DelBytes(cookieKey)
-		if len(kept) > 0 {
-			y.Req.SetCanonical(cookieKey, kept)
-		}
+		replace(y, "Cookie", kept)
 		y.Cookie = kept
 	}
 	if y.HasQuery {
@@ -60,34 +56,33 @@ func nameHost(y *edge.Exchange) {
 	if y.OutHost != nil && bytes.Equal(y.OutHost, y.Authority) {
 		y.SetOutHost(appendAuthority(nil, y.Scheme, y.Authority))
 	}
-	if v := y.Field(forwardedHostKey); len(v) > 0 {
-		replace(y, forwardedHostKey, appendHosts(nil, y.Scheme, v))
+	if v := y.Req.Get("X-Forwarded-Host"); len(v) > 0 {
+		replace(y, "X-Forwarded-Host", appendHosts(nil, y.Scheme, v))
 	}
 }
 
 // nameClient writes the client's address, as the gateway believes it, in place of what proxies before it and
 // the client itself have written there, unless that is in the key.
 func (c *cache) nameClient(y *edge.Exchange) {
-	if len(y.Req.PeekAll("X-Forwarded-For")) > 0 && y.Client.IsValid() && !c.conf.keys(forwardedForKey) {
-		replace(y, forwardedForKey, []byte(y.Client.Unmap().String()))
+	if y.Req.Count(forwardedFor) > 0 && y.Client.IsValid() && !c.conf.keys(forwardedFor) {
+		replace(y, forwardedFor, []byte(y.Client.Unmap().String()))
 	}
 }
 
 // keys reports whether a field is in the key by configuration.
-func (c *Config) keys(name []byte) bool {
-	return slices.ContainsFunc(c.keyHeaders, func(other []byte) bool { return bytes.Equal(other, name) })
+func (c *Config) keys(name string) bool {
+	return slices.ContainsFunc(c.keyHeaders, func(other []byte) bool { return string(other) == name })
 }
 
-var forwardedForKey = []byte("X-Forwarded-For")
+const forwardedFor = "X-Forwarded-For"
 
 // replace makes a field one line, or none when the value is empty.
-func replace(y *edge.Exchange, name, value []byte) {
-	if len(y.Req.PeekAll(string(name))) != 1 || len(value) == 0 {
-		y.Req.DelBytes(name)
+func replace(y *edge.Exchange, name string, value []byte) {
+	if len(value) == 0 {
+		y.Req.Del(name)
+		return
 	}
-	if len(value) > 0 {
-		y.Req.SetCanonical(name, value)
-	}
+	y.Req.SetBytes(name, value)
 }
 
 // keptCookies returns the cookies that are in the key.
@@ -108,33 +103,30 @@ func (c *cache) keptCookies(y *edge.Exchange) (kept []byte) {
 
 // dropNoCache takes out of a request what asks caches for something fresher than they have.
 func dropNoCache(x *edge.Exchange) {
-	x.Req.DelBytes(pragmaKey)
+	x.Req.Del("Pragma")
 	var kept []byte
-	for _, line := range x.Req.PeekAll("Cache-Control") {
+	for line := range x.Req.All("Cache-Control") {
 		kept = fresh.AppendIndifferent(kept, line)
 	}
-	x.Req.Del("Cache-Control")
-	if len(kept) > 0 {
-		x.Req.SetBytesV("Cache-Control", kept)
-	}
+	replace(x, "Cache-Control", kept)
 }
 
 // setKeyed makes a field of the request what its key says of it: a target that reads another line than the
 // key does would answer for another key.
-func setKeyed(y *edge.Exchange, name []byte) {
-	if len(y.Req.PeekAll(string(name))) < 2 {
+func setKeyed(y *edge.Exchange, name string) {
+	if y.Req.Count(name) < 2 {
 		return
 	}
-	all := y.AppendField(nil, name)
-	y.Req.DelBytes(name)
+	all := y.Req.AppendKey(nil, name)
+	y.Req.Del(name)
 	for v := range bytes.SplitSeq(all, lineFeed) {
 		if len(v) > 0 {
-			y.Req.AddBytesKV(name, v)
+			y.Req.AddBytes(name, v)
 		}
 	}
 }
 
 var (
-	lineFeed         = []byte{'\n'}
-	forwardedHostKey = []byte("X-Forwarded-Host")
+	lineFeed  = []byte{'\n'}
+	methodGet = []byte("GET")
 )

@@ -24,12 +24,12 @@ func (t *tell) Run(x *edge.Exchange) edge.Verdict {
 	}
 	if r.age >= 0 && x.Fault == nil && !r.generated() {
 		r.spare = strconv.AppendInt(r.spare[:0], r.age/1000, 10)
-		x.AddField(ageKey, r.spare)
+		x.Resp.AddBytes("Age", r.spare)
 	}
 	// RFC 9211 section 2: not on answers of our own that have nothing to do with stored ones.
 	if x.Fault == nil && r.why != local {
 		r.spare = r.appendStatus(r.spare[:0])
-		x.AddField(cacheStatusKey, r.spare)
+		x.Resp.AddBytes("Cache-Status", r.spare)
 	}
 	return edge.Next
 }
@@ -112,7 +112,7 @@ func (c *cache) invalidate(x *edge.Exchange, r *record) {
 	c.writeDown(c.purges.byHash(hashURL(r.text), false))
 	host := append(appendAuthority([]byte(x.Scheme+"://"), x.Scheme, x.Authority), '/')
 	for _, name := range [...]string{"Location", "Content-Location"} {
-		where := x.Resp().Peek(name)
+		where := x.Resp.Get(name)
 		if len(where) > 0 && where[0] == '/' && (len(where) == 1 || where[1] != '/') {
 			where = append(bytes.Clone(host), where[1:]...)
 		}

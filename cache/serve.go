@@ -19,7 +19,7 @@ func (c *cache) serve(x *edge.Exchange, r *record, as status) edge.Verdict {
 	if r.coding != nil && e.flags&encodes != 0 && as == hit {
 		c.encode(r)
 	}
-	x.SetHead(e.status, e.reason, e.lines, e.flags&isDated != 0)
+	x.SetHead(e.status, e.reason, e.lines)
 	x.OutLen, x.Out = o.Len, nil
 	if spans, ok := r.asked(x, e, o.Len); ok {
 		return c.serveParts(x, r, spans)
@@ -32,12 +32,12 @@ func (c *cache) serve(x *edge.Exchange, r *record, as status) edge.Verdict {
 
 // clientHas tells that the client has an answer already.
 func clientHas(x *edge.Exchange, e *entry) bool {
-	none := x.HasField(noneMatchKey)
-	if !none && !x.HasField(modifiedSinceKey) || e.status != 200 || string(x.Method) == "POST" {
+	none := x.Req.Has("If-None-Match")
+	if !none && !x.Req.Has("If-Modified-Since") || e.status != 200 || string(x.Method) == "POST" {
 		return false
 	}
 	if none {
-		for _, line := range x.Req.PeekAll("If-None-Match") { // RFC 9110 section 5.3: they are one list
+		for line := range x.Req.All("If-None-Match") { // RFC 9110 section 5.3: they are one list
 			if fresh.HasTag(line, e.etag) {
 				return true
 			}
@@ -48,7 +48,7 @@ func clientHas(x *edge.Exchange, e *entry) bool {
 	if modified == 0 {
 		modified = e.date // RFC 9111 section 4.3.2
 	}
-	return fresh.NotModified(nil, x.OnlyField(modifiedSinceKey), nil, modified)
+	return fresh.NotModified(nil, x.Req.Only("If-Modified-Since"), nil, modified)
 }
 
 // unmodified answers 304 when the client has the answer already.
@@ -57,7 +57,7 @@ func (c *cache) unmodified(x *edge.Exchange, r *record, e *entry) bool {
 		return false
 	}
 	r.spare = appendNotModified(r.spare[:0], e.lines)
-	x.SetHead(304, nil, r.spare, e.flags&isDated != 0)
+	x.SetHead(304, nil, r.spare)
 	x.Out, x.OutLen = nil, 0
 	return true
 }
@@ -79,11 +79,11 @@ func appendNotModified(dst, lines []byte) []byte {
 
 // asked returns the parts of the body that the request asks for; false: it asks for all of it.
 func (r *record) asked(x *edge.Exchange, e *entry, length int64) ([]fresh.Span, bool) {
-	field, condition := x.OnlyField(rangeKey), x.OnlyField(ifRangeKey)
+	field, condition := x.Req.Only("Range"), x.Req.Only("If-Range")
 	if len(field) == 0 || e.status != 200 || string(x.Method) != "GET" {
 		return nil, false
 	}
-	if condition == nil && x.HasField(ifRangeKey) {
+	if condition == nil && x.Req.Has("If-Range") {
 		return nil, false // which one is meant cannot be told
 	}
 	if !fresh.RangeHolds(condition, e.etag, e.modified, e.at-e.age) {
@@ -113,17 +113,17 @@ func (c *cache) serveParts(x *edge.Exchange, r *record, spans []fresh.Span) edge
 
 // serveNoPart answers 416: the body has nothing of what was asked for.
 func (r *record) serveNoPart(x *edge.Exchange, length int64) {
-	x.SetHead(416, nil, nil, false)
+	x.SetHead(416, nil, nil)
 	r.spare = strconv.AppendInt(append(r.spare[:0], "bytes */"...), length, 10)
-	x.AddField(contentRangeKey, r.spare)
+	x.Resp.AddBytes("Content-Range", r.spare)
 	x.OutLen = 0
 }
 
 // servePart sets the head of an answer with one part.
 func (r *record) servePart(x *edge.Exchange, e *entry, s fresh.Span, length int64) {
-	x.SetHead(206, nil, e.lines, e.flags&isDated != 0)
+	x.SetHead(206, nil, e.lines)
 	r.spare = appendContentRange(r.spare[:0], s, length)
-	x.AddField(contentRangeKey, r.spare)
+	x.Resp.AddBytes("Content-Range", r.spare)
 	x.OutLen = s.To - s.From
 }
 
@@ -141,8 +141,8 @@ func (c *cache) serveMultipart(x *edge.Exchange, r *record, spans []fresh.Span) 
 		out = append(append(out, r.object.Body[s.From:s.To]...), "\r\n"...)
 	}
 	out = append(append(append(out, "--"...), boundary...), "--\r\n"...)
-	x.SetHead(206, nil, rest, e.flags&isDated != 0)
-	x.AddField(contentTypeKey, append([]byte("multipart/byteranges; boundary="), boundary...))
+	x.SetHead(206, nil, rest)
+	x.Resp.AddBytes("Content-Type", append([]byte("multipart/byteranges; boundary="), boundary...))
 	r.whole = *edge.NewBytesBody(out)
 	x.Out, x.OutLen = &r.whole, int64(len(out))
 }

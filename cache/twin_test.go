@@ -128,7 +128,7 @@ func (w *world) RoundTrip(x *edge.Exchange) *edge.Fault {
 	tg := w.targets[path]
 	if x.In != nil {
 		b, err := io.ReadAll(x.In)
-		if err != nil || string(x.Req.Method()) != "QUERY" && string(x.Method) != "QUERY" {
+		if err != nil || string(x.Method) != "QUERY" {
 			w.t.Fatal(string(x.Method), b, err)
 		}
 		_ = x.In.Close() // a body in memory
@@ -142,7 +142,7 @@ func (w *world) RoundTrip(x *edge.Exchange) *edge.Fault {
 		if tg.vary {
 			head += "Vary: X-Lang\r\n"
 		}
-		x.SetHead(503, nil, []byte(head), false)
+		x.SetHead(503, nil, []byte(head))
 		x.Out, x.OutLen = edge.NewBytesBody([]byte("fault")), int64(len("fault"))
 		return nil
 	}
@@ -154,13 +154,13 @@ func (w *world) RoundTrip(x *edge.Exchange) *edge.Fault {
 	if tg.vary {
 		head += "Vary: X-Lang\r\n"
 	}
-	if tg.etag && string(x.Req.Peek("If-None-Match")) == etag {
-		x.SetHead(304, nil, []byte(head), false)
+	if tg.etag && string(x.Req.Get("If-None-Match")) == etag {
+		x.SetHead(304, nil, []byte(head))
 		x.Out, x.OutLen = nil, 0
 		return nil
 	}
-	body := tg.body(path, string(x.Req.Peek("X-Lang")))
-	x.SetHead(200, nil, []byte(head), false)
+	body := tg.body(path, string(x.Req.Get("X-Lang")))
+	x.SetHead(200, nil, []byte(head))
 	x.Out, x.OutLen = edge.NewBytesBody([]byte(body)), int64(len(body))
 	return nil
 }

@@ -50,15 +50,15 @@ var errNoURL = errors.New("must be a URL with scheme and host, as clients ask fo
 // canonicalURL returns a URL as the key of a request for it has it. The error says why no request can
 // have it.
 func (c *Config) canonicalURL(url string) ([]byte, error) {
-	x, err := asked(url)
+	x, err := c.askedFor(url)
 	if err != nil {
 		return nil, err
 	}
 	return c.appendURL(nil, x), nil
 }
 
-// asked returns a request for a URL.
-func asked(url string) (*edge.Exchange, error) {
+// askedFor returns a request for a URL.
+func (c *Config) askedFor(url string) (*edge.Exchange, error) {
 	scheme, rest, ok := strings.Cut(url, "://")
 	if !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") ||
 		strings.IndexAny(rest, "/?#") == 0 || rest == "" {
@@ -70,7 +70,7 @@ func asked(url string) (*edge.Exchange, error) {
 	}
 	x := new(edge.Exchange)
 	x.Reset()
-	refusal, err := x.Own("GET", url, nil)
+	refusal, err := x.Own("GET", url, nil, c.mergeSlashes)
 	if err == nil && refusal != "" {
 		_, detail, _ := strings.Cut(refusal, ": ")
 		err = fmt.Errorf("must be a URL that a request can be for: %s", detail)
@@ -89,7 +89,7 @@ func (c *Config) canonicalPrefix(prefix string) ([]byte, error) {
 		return nil, errors.New("must end before the query, of which query_keep, query_drop or sort_query make " +
 			"another")
 	}
-	x, err := asked(path)
+	x, err := c.askedFor(path)
 	if err != nil {
 		return nil, err
 	}

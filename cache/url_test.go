@@ -41,7 +41,7 @@ func TestCanonicalURL(t *testing.T) {
 		query := rapid.SampledFrom([]string{"", "?", "?a=1&b=2", "?c=1&a=%c3"}).Draw(t, "query")
 		x := new(edge.Exchange)
 		x.Reset()
-		if refusal, err := x.Own("GET", write()+query, nil); refusal != "" || err != nil {
+		if refusal, err := x.Own("GET", write()+query, nil, false); refusal != "" || err != nil {
 			t.Fatal(refusal, err)
 		}
 		x.SetOutHost(x.Authority)

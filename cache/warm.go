@@ -118,7 +118,7 @@ func get(g *edge.Generation, url string) (status int, why string) {
 	x.Conn, x.Listener = edge.Discard{}, "cache"
 	x.Peer = netip.IPv6Loopback()
 	x.Client = x.Peer
-	refusal, err := x.Own("GET", url, nil)
+	refusal, err := x.Own("GET", url, nil, g.MergeSlashes)
 	switch {
 	case err != nil:
 		return 0, err.Error()

@@ -12,28 +12,19 @@ type aside struct {
 	times        Times
 	pool, target string
 
-	status        int
-	reason, lines []byte
-	dated, claims bool
+	resp Answer
 }
 
 // putAside keeps the answer in x for resort. An answer put aside before it is dropped.
 func (x *Exchange) putAside() {
 	x.drop()
-	if !x.head.asCame { // somebody has changed it: it cannot be told apart from the next one
-		x.letGo(nil)
-		x.ResetHead()
-		return
-	}
 	if x.aside == nil {
 		x.aside = new(aside)
 	}
-	a, h := x.aside, &x.head
+	a := x.aside
 	a.peer, a.held, a.out, a.outLen, a.times = x.peer, x.Held, x.Out, x.OutLen, x.Times
 	a.pool, a.target = x.PoolName, x.TargetName
-	a.status, a.dated, a.claims = h.status, h.dated, h.claims
-	a.reason, h.reason = h.reason, a.reason
-	a.lines, h.lines = h.lines, a.lines
+	a.resp, x.Resp = x.Resp, a.resp
 	x.peer, x.Held, x.Out, x.Fresh = nil, nil, nil, false
 	x.ResetHead()
 }
@@ -46,13 +37,9 @@ func (x *Exchange) resort() Verdict {
 		x.drop()
 		return Answered
 	}
-	h := &x.head
-	x.ResetHead()
 	x.peer, x.Held, x.Out, x.OutLen, x.Times = a.peer, a.held, a.out, a.outLen, a.times
 	x.PoolName, x.TargetName = a.pool, a.target
-	h.status, h.dated, h.claims, h.asCame = a.status, a.dated, a.claims, true
-	a.reason, h.reason = h.reason, a.reason
-	a.lines, h.lines = h.lines, a.lines
+	a.resp, x.Resp = x.Resp, a.resp
 	a.peer, a.held, a.out = nil, nil, nil
 	x.Fault, x.Cause = nil, nil
 	return runUp(x.Plan.filters[Receive], x)

@@ -1,6 +1,8 @@
 package edge
 
 import (
+	"context"
+	"log/slog"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/lib/clock"
@@ -148,6 +150,7 @@ func retry(x *Exchange, f *Fault) bool {
 		}
 		return again
 	}
+	tellFailed(x, f)
 	x.letGo(f)
 	if !replaced(x, f) {
 		if !repeats(x, peer, f) {
@@ -158,6 +161,20 @@ func retry(x *Exchange, f *Fault) bool {
 	}
 	x.ResetHead()
 	return true
+}
+
+// tellFailed writes the true error of an attempt to the log, where that is wanted: answers never have it.
+func tellFailed(x *Exchange, f *Fault) {
+	log := slog.Default()
+	if !log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	cause := "none but what the code says"
+	if x.Cause != nil {
+		cause = x.Cause.Error()
+	}
+	log.Debug("an attempt has failed", "request_id", string(x.RequestID), "route", x.Plan.Name, "pool", x.PoolName,
+		"target", x.TargetName, "attempt", x.Attempts, "code", f.Code, "cause", cause)
 }
 
 // replaced tells that another attempt follows f whatever the upstream's policy: a reused connection died

@@ -5,7 +5,7 @@ package edge
 // caller gives y its Conn, and a body if it needs one.
 func (x *Exchange) CopyTo(y *Exchange) {
 	x.Req.CopyTo(&y.Req)
-	y.Method = y.Req.Method()
+	y.SetMethod(x.Method)
 	y.Host = append(y.Host[:0], x.Host...)
 	y.Authority = append(y.Authority[:0], x.Authority...)
 	y.Path = append(y.Path[:0], x.Path...)
@@ -15,7 +15,6 @@ func (x *Exchange) CopyTo(y *Exchange) {
 	if x.OutHost != nil {
 		y.SetOutHost(x.OutHost)
 	}
-	y.EmptyLines = x.EmptyLines
 	y.Scheme, y.Minor, y.Listener, y.Lane = x.Scheme, 1, x.Listener, x.Lane
 	y.Peer, y.Client, y.Trusted, y.Ends = x.Peer, x.Client, x.Trusted, x.Ends
 	y.Gen, y.Plan, y.Class, y.Arm = x.Gen, x.Plan, x.Class, x.Arm
@@ -25,15 +24,7 @@ func (x *Exchange) CopyTo(y *Exchange) {
 // Adopt makes the answer that y has got from its peer the answer of x. The body, if there is one, and Held
 // are x's from here on; y keeps its buffers.
 func (x *Exchange) Adopt(y *Exchange) {
-	h, o := &x.head, &y.head
-	if !o.asCame {
-		panic("BUG: an answer is adopted that has been changed")
-	}
-	x.ResetHead()
-	h.status, h.dated, h.claims, h.asCame = o.status, o.dated, o.claims, true
-	h.reason, o.reason = o.reason, h.reason
-	h.lines, o.lines = o.lines, h.lines
-	y.ResetHead()
+	x.adoptHead(y)
 	x.Out, x.OutLen, x.Held = y.Out, y.OutLen, y.Held
 	x.PoolName, x.TargetName, x.Cause = y.PoolName, y.TargetName, y.Cause
 	x.Times.Sent, x.Times.Answer, x.Times.Connect = y.Times.Sent, y.Times.Answer, y.Times.Connect
@@ -44,16 +35,7 @@ func (x *Exchange) Adopt(y *Exchange) {
 // TakeOver makes the answer that Fetch has brought into y that of x, with its body, its peer, and what the
 // upstream remembers. Finish of y has nothing left to do then.
 func (x *Exchange) TakeOver(y *Exchange) {
-	h, o := &x.head, &y.head
-	x.ResetHead()
-	if o.asCame {
-		h.status, h.dated, h.claims, h.asCame = o.status, o.dated, o.claims, true
-		h.reason, o.reason = o.reason, h.reason
-		h.lines, o.lines = o.lines, h.lines
-	} else {
-		o.form.CopyTo(&h.form)
-	}
-	y.ResetHead()
+	x.adoptHead(y)
 	x.Out, x.OutLen, x.Held, x.peer, x.Call = y.Out, y.OutLen, y.Held, y.peer, y.Call
 	y.Out, y.Held, y.peer, y.Call = nil, nil, nil, Call{}
 	x.PoolName, x.TargetName, x.Cause, x.Attempts = y.PoolName, y.TargetName, y.Cause, y.Attempts

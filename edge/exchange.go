@@ -11,9 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
-	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
 	"github.com/penstock-edge/penstock/edge/lib/splice"
 	"github.com/penstock-edge/penstock/edge/route"
@@ -22,11 +20,11 @@ import (
 // Exchange is one request and its answer. The front fills the request and calls Serve. All byte slices live
 // as long as the exchange; not after Reset.
 type Exchange struct {
-	// Req is the request's head without hop-by-hop fields and without framing; its request line is rebuilt
-	// from OutPath and Query before each attempt.
-	Req fasthttp.RequestHeader
-	// head is the head of the answer without hop-by-hop fields and without framing; see Resp.
-	head head
+	// Req are the fields of the request as the client wrote them, Host among them, without hop-by-hop fields and
+	// framing, which the Peer writes. The Host toward the upstream is OutHost.
+	Req header.Fields
+	// Resp is the head of the answer, likewise; the front writes its framing, Connection, and a missing Date.
+	Resp Answer
 	Facts
 	// Match is the route found, with the parameters of its path; large, and cleared by the next lookup.
 	Match route.Match
@@ -44,9 +42,10 @@ type Exchange struct {
 	own     Fault         // room for a fault made for this exchange alone
 	body    BytesBody     // room for the body of a local answer
 	scratch []byte        // bytes of that body
+	method  []byte        // room for Method
 	outPath []byte        // room for OutPath
 	outHost []byte        // room for OutHost
-	uri     []byte        // room for the request line's target
+	host    []byte        // room for the Host that nobody has chosen
 	raw     []byte        // room for Query, Cookie and Upgrade
 }
 
@@ -61,7 +60,7 @@ type Facts struct {
 	// InLen is the length of In in bytes; -1 when it is not known beforehand (chunked).
 	InLen int64
 
-	Method []byte // as received, upper-case
+	Method []byte // as received
 	Scheme string // "http" or "https", of the client's side
 	// Host is lower-case, without port; Authority is the host as received, with its port. Both are empty for
 	// an HTTP/1.0 request without Host.
@@ -70,13 +69,12 @@ type Facts struct {
 	Query           []byte // raw, without '?'
 	HasQuery        bool   // a '?' was present
 	// NoClaims tells that the head came without Via, Forwarded, X-Real-Ip, X-Request-Id and X-Forwarded-*.
-	NoClaims bool
-	// EmptyLines reports whether the head may have fields without a value.
-	EmptyLines bool
-	Cookie     []byte // all Cookie lines, joined; fasthttp rewrites cookies when it is asked for them
+	NoClaims   bool
+	Cookie     []byte // all Cookie lines, joined
 	Upgrade    []byte // protocol the client asks to switch to; nil for an ordinary request
 	Minor      int    // HTTP/1.Minor, as the client spoke
 	TETrailers bool   // the client said TE: trailers
+	Expects    bool   // the client may wait for a 100 before it sends In
 
 	Peer     netip.Addr // other end of the socket, or what a trusted PROXY header said
 	Client   netip.Addr // who asks: Peer, or beyond the trusted proxies
@@ -192,6 +190,13 @@ type ClientConn interface {
 	Abort()
 }
 
+// InterimConn is a client's connection that takes interim answers.
+type InterimConn interface {
+	// Interim sends the head of a 1xx answer, which ends with its empty line, ahead of the final one. A client
+	// that cannot be reached, or takes nothing now, may be left without it.
+	Interim(head []byte)
+}
+
 // Ends is a connection of a client as to its addresses. It may be asked at any time, by anybody.
 type Ends interface {
 	// Ends returns who is at the other end (Facts.Peer, with its port) and the address at this one. Either is
@@ -301,10 +306,9 @@ func (b *BytesBody) Whole() ([]byte, bool) { return b.b, b.off == 0 }
 func (x *Exchange) Answer(status int, contentType string, body []byte) {
 	x.closeOut()
 	x.ResetHead()
-	x.Resp().SetNoDefaultContentType(true)
-	x.Resp().SetStatusCode(status)
+	x.SetStatus(status)
 	if contentType != "" {
-		x.Resp().SetContentType(contentType)
+		x.Resp.Set("Content-Type", contentType)
 	}
 	x.Local = true
 	x.OutLen = int64(len(body))
@@ -375,10 +379,8 @@ func (x *Exchange) Repeatable() bool {
 	case "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "QUERY":
 		return true
 	}
-	return x.Plan != nil && x.Plan.RetryUnsafe || x.HasField(idempotencyKey)
+	return x.Plan != nil && x.Plan.RetryUnsafe || x.Req.Has("Idempotency-Key")
 }
-
-var idempotencyKey = []byte("Idempotency-Key")
 
 // SetOutPath copies p as the path toward the upstream.
 func (x *Exchange) SetOutPath(p []byte) {
@@ -390,26 +392,6 @@ func (x *Exchange) SetOutPath(p []byte) {
 func (x *Exchange) SetOutHost(h []byte) {
 	x.outHost = append(x.outHost[:0], h...)
 	x.OutHost = x.outHost
-}
-
-// SetRequestLine writes the request line and Host of the next attempt into Req; host is used when no filter
-// has chosen one. Peers call it.
-func (x *Exchange) SetRequestLine(host string) {
-	x.uri = append(x.uri[:0], x.OutPath...)
-	if x.HasQuery {
-		x.uri = append(x.uri, '?')
-		x.uri = append(x.uri, x.Query...)
-	}
-	x.Req.SetRequestURIBytes(x.uri)
-	x.Req.SetProtocolBytes(http11)
-	if x.OutHost != nil {
-		x.Req.SetHostBytes(x.OutHost)
-	} else {
-		x.Req.SetHost(host)
-	}
-	if x.PassDeadline != 0 && x.Deadline > 0 {
-		x.passDeadline(clock.Now())
-	}
 }
 
 // DeadlineForm is how the time that is left is written: one of seconds and milliseconds, and perhaps as gRPC
@@ -429,20 +411,15 @@ func (x *Exchange) passDeadline(now int64) {
 	var room [24]byte
 	b := strconv.AppendInt(room[:0], left, 10)
 	if x.PassDeadline&DeadlineGRPC != 0 && left < 1e8 { // eight digits at most
-		x.Req.SetCanonical(grpcTimeoutKey, append(b, 'm'))
+		x.Req.SetBytes("grpc-timeout", append(b, 'm'))
 	}
 	if x.PassDeadline&DeadlineMillis != 0 {
 		b = append(b, "ms"...)
 	} else {
 		b = strconv.AppendFloat(room[:0], float64(left)/1000, 'f', -1, 64)
 	}
-	x.Req.SetCanonical(requestTimeoutKey, b)
+	x.Req.SetBytes("X-Request-Timeout", b)
 }
-
-var (
-	grpcTimeoutKey    = []byte("Grpc-Timeout")
-	requestTimeoutKey = []byte("X-Request-Timeout")
-)
 
 // Reset makes x ready for another request. Buffers stay.
 func (x *Exchange) Reset() {
@@ -456,8 +433,6 @@ func (x *Exchange) Reset() {
 	x.peer, x.starter, x.cut, x.backoff = nil, nil, nil, 0
 	x.body = BytesBody{}
 }
-
-var http11 = []byte("HTTP/1.1")
 
 func (x *Exchange) closeOut() {
 	if x.Out != nil {

@@ -118,7 +118,7 @@ func (u *upstream) RoundTrip(x *Exchange) *Fault {
 	f := u.faults[0]
 	u.faults = u.faults[1:]
 	if f == nil {
-		x.Resp().SetStatusCode(200)
+		x.SetStatus(200)
 		x.Out = NewBytesBody([]byte("from the upstream"))
 	}
 	return f
@@ -172,8 +172,8 @@ func TestServeWithoutRoute(t *testing.T) {
 	h := newHouse(t)
 	x := h.serve("PUT")
 	h.expect("respond", "log")
-	if h.front.status != 405 || string(x.Resp().Peek("Allow")) == "" || x.Plan != h.g.Nowhere {
-		t.Fatalf("status %d, Allow %q", h.front.status, x.Resp().Peek("Allow"))
+	if h.front.status != 405 || string(x.Resp.Get("Allow")) == "" || x.Plan != h.g.Nowhere {
+		t.Fatalf("status %d, Allow %q", h.front.status, x.Resp.Get("Allow"))
 	}
 }
 
@@ -295,10 +295,10 @@ func TestProblemForms(t *testing.T) {
 		}
 		x.Fault = NoUpstream
 		Serve(h.g, x, &h.front)
-		if got := string(x.Resp().ContentType()); got != contentType {
+		if got := string(x.Resp.Get("Content-Type")); got != contentType {
 			t.Fatalf("Accept %q: %q, want %q", accept, got, contentType)
 		}
-		if !strings.Contains(h.front.body, holds) || string(x.Resp().Peek("Retry-After")) != "1" {
+		if !strings.Contains(h.front.body, holds) || string(x.Resp.Get("Retry-After")) != "1" {
 			t.Fatalf("Accept %q: body %q", accept, h.front.body)
 		}
 	}

@@ -31,7 +31,7 @@ func (u *starter) Hear(x *Exchange) (Progress, *Fault) {
 	next := u.hears[0]
 	u.hears = u.hears[1:]
 	if next.p == Ended && next.f == nil {
-		x.Resp().SetStatusCode(200)
+		x.SetStatus(200)
 		x.Out = NewBytesBody([]byte("from the upstream"))
 	}
 	return next.p, next.f

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -14,9 +13,9 @@ import (
 
 // Own makes x, which has been Reset, a request of the gateway itself: method and URL as a client would send
 // them, fields as "Name: value". It is checked like one from a client; refusal says why it would not be
-// looked
-// at, and err why it cannot be one. The caller sets Peer, Client and Conn.
-func (x *Exchange) Own(method, url string, fields []string) (refusal string, err error) {
+// looked at, and err why it cannot be one. merge tells that slashes in its path are merged. The caller sets
+// Peer, Client and Conn.
+func (x *Exchange) Own(method, url string, fields []string, merge bool) (refusal string, err error) {
 	head, scheme, err := ownHead(method, url, fields)
 	if err != nil {
 		return "", err
@@ -29,21 +28,16 @@ func (x *Exchange) Own(method, url string, fields []string) (refusal string, err
 	if m.Form == wire.AsteriskForm {
 		return "", fmt.Errorf("OPTIONS * is about the gateway itself, which answers it; no route takes it")
 	}
+	if merge {
+		m.Path = route.MergeSlashes(m.Path)
+	}
 	var bad *route.PathError
 	if x.Path, bad = route.Canonical(nil, m.Path); bad != nil {
 		return "400 bad_request: " + bad.Reason, nil //nolint:nilerr // as above
 	}
-	x.Req.SetNoDefaultContentType(true)
-	if err := x.Req.Read(bufio.NewReader(bytes.NewReader(clean))); err != nil {
-		return "", fmt.Errorf("cannot read the request: %w", err)
-	}
-	x.Scheme, x.Minor, x.TETrailers, x.HeadBytes = scheme, m.Minor, m.TETrailers, m.Len
-	x.EmptyLines = m.Empty
-	x.Method = x.Req.Method()
+	x.TakeRequest(&m, clean)
+	x.Scheme, x.OutPath = scheme, x.Path
 	x.Host = route.NormalHost(nil, m.Host)
-	x.Authority = append([]byte(nil), m.Host...)
-	x.KeepRaw(m.Query, m.HasQuery, m.Cookie, m.Upgrade)
-	x.OutPath = x.Path
 	x.Times.Start = clock.Now()
 	x.Times.Head = x.Times.Start
 	return "", nil

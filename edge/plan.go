@@ -17,8 +17,10 @@ type Plan struct {
 	Timeout  time.Duration // of the whole exchange; 0: none
 	// RetryUnsafe lets upstreams repeat requests that are not idempotent.
 	RetryUnsafe bool
-	Notes       []Note   // what `routes` and `explain` print
-	Params      []string // names of the path's parameters, in the order of Match
+	// ForwardExpect leaves it to the upstream whether a client that waits for a 100 sends its body.
+	ForwardExpect bool
+	Notes         []Note   // what `routes` and `explain` print
+	Params        []string // names of the path's parameters, in the order of Match
 
 	filters [phases][]Filter
 	waits   bool // filters of Access to Admit may wait: a goroutine runs them
@@ -39,6 +41,8 @@ type Generation struct {
 	Nowhere *Plan   // requests without a route, refused ones included
 	Early   []Filter
 	Slots   int // length of Exchange.Slot
+	// MergeSlashes tells that each run of slashes in the path of a request is one.
+	MergeSlashes bool
 
 	pins    *lanes.Gauge
 	retired atomic.Bool

@@ -20,7 +20,7 @@ func (x *Exchange) problem(f *Fault) {
 	}
 	contentType := "application/problem+json"
 	var room [256]byte
-	switch prefer(x.AppendList(room[:0], acceptKey)) {
+	switch prefer(x.Req.AppendList(room[:0], "Accept")) {
 	case preferHTML:
 		contentType = "text/html; charset=utf-8"
 		x.scratch = appendHTML(x.scratch[:0], f, title, x.RequestID)
@@ -33,21 +33,18 @@ func (x *Exchange) problem(f *Fault) {
 	x.Answer(f.Status, contentType, x.scratch)
 	if f.RetryAfter > 0 {
 		var room [20]byte
-		x.Resp().SetCanonical(retryAfterKey, strconv.AppendInt(room[:0], int64(f.RetryAfter), 10))
+		x.Resp.SetBytes("Retry-After", strconv.AppendInt(room[:0], int64(f.RetryAfter), 10))
 	}
 	if f.Status == 405 && len(x.Match.Allow) > 0 {
-		x.Resp().SetCanonical(allowKey, x.Match.Allow)
+		x.Resp.SetBytes("Allow", x.Match.Allow)
 	}
 	x.Close = x.Close || f.Close
 }
 
 var (
-	acceptKey     = []byte("Accept")
-	retryAfterKey = []byte("Retry-After")
-	allowKey      = []byte("Allow")
-	typeHTML      = []byte("text/html")
-	typeText      = []byte("text/plain")
-	typeJSON      = []byte("json")
+	typeHTML = []byte("text/html")
+	typeText = []byte("text/plain")
+	typeJSON = []byte("json")
 )
 
 func statusTitle(status int) string {

@@ -4,8 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/valyala/fasthttp"
+	"unsafe"
 
 	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/template"
@@ -41,8 +40,8 @@ type Vars struct {
 	Cut int
 }
 
-// RouteVars returns the names for the templates of a route; not ok when its path or prefix is wrong, which who
-// compiles the routes reports.
+// RouteVars returns the names for the templates of a route; not ok when its path or prefix is wrong,
+// which who compiles the routes reports.
 func RouteVars(path, prefix string) (v Vars, ok bool) {
 	names, ok := route.ParamNames(path)
 	cut, bad := route.Canonical(nil, []byte(prefix))
@@ -86,8 +85,7 @@ func (vs Vars) Find(name string) (template.Var, bool) {
 		param.Name = []byte(name)
 		return param, true
 	case (group == "headers" || group == "header") && header.IsToken(name):
-		key := fasthttp.AppendNormalizedHeaderKey(nil, name)
-		return template.Var{Kind: VarHeader, Name: key}, true
+		return template.Var{Kind: VarHeader, Name: []byte(name)}, true
 	case (group == "cookies" || group == "cookie") && header.IsToken(name):
 		return template.Var{Kind: VarCookie, Name: []byte(name)}, true
 	case group == "query" && name != "":
@@ -121,8 +119,8 @@ func (vs Vars) Tail() template.Var {
 	return template.Var{Kind: VarTail, N: vs.Cut, Form: template.PathForm}
 }
 
-// AppendVar implements template.Source. Of several values of a field all are appended, with commas between them;
-// of a cookie and a parameter of the query the first one.
+// AppendVar implements template.Source. Of several values of a field all are appended, with commas
+// between them; of a cookie and a parameter of the query the first one.
 func (x *Exchange) AppendVar(dst []byte, v *template.Var) []byte {
 	switch v.Kind {
 	case VarHost:
@@ -161,10 +159,11 @@ func (x *Exchange) appendNamed(dst []byte, v *template.Var) []byte {
 	case VarParam:
 		return append(dst, x.Match.ParamBytes(v.Name)...)
 	case VarHeader:
-		if string(v.Name) == "Cookie" {
+		name := unsafe.String(unsafe.SliceData(v.Name), len(v.Name)) // nobody writes to it
+		if strings.EqualFold(name, "Cookie") {
 			return append(dst, x.Cookie...)
 		}
-		return x.AppendList(dst, v.Name)
+		return x.Req.AppendList(dst, name)
 	case VarCookie:
 		return append(dst, values.Cookie(x.Cookie, v.Name)...)
 	case VarQueryParam:

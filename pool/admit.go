@@ -182,7 +182,7 @@ type fixed struct {
 	status int
 	body   []byte
 	kind   string
-	fields [][2][]byte
+	fields [][2]string
 }
 
 // Start implements edge.Starter.
@@ -197,7 +197,7 @@ func (a *fixed) Hear(x *edge.Exchange) (edge.Progress, *edge.Fault) {
 func (a *fixed) RoundTrip(x *edge.Exchange) *edge.Fault {
 	x.Answer(a.status, a.kind, a.body)
 	for _, f := range a.fields {
-		x.AddField(f[0], f[1])
+		x.Resp.Add(f[0], f[1])
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ const maxTrailer = 16 << 10
 func (b *body) reset(c *conn, x *edge.Exchange, left int64) {
 	*b = body{c: c, x: x, left: left, chunks: b.chunks, ended: left == 0}
 	if left == leftChunked {
-		b.chunks.Reset(&c.br, maxTrailer)
+		b.chunks.ResetAnswer(&c.br, maxTrailer)
 	}
 }
 
@@ -87,7 +87,7 @@ func (b *body) fail(err error) error {
 	var f *edge.Fault
 	switch {
 	case errors.As(err, &v):
-		b.x.Cause = err
+		b.c.refuse(b.x, v, b.c.br.Buffered())
 		f = edge.UpstreamProtocol
 	case !errors.As(err, &f), f.Code == edge.UpstreamReset.Code:
 		f = edge.UpstreamTruncated

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
@@ -40,6 +38,10 @@ type Config struct {
 	// ProxyProtocol: v1 or v2, the version of the PROXY header that begins each connection to a target.
 	ProxyProtocol string `toml:"proxy_protocol"`
 
+	// MaxResponseHeaderBytes and MaxResponseFields bound the head of an answer.
+	MaxResponseHeaderBytes config.Size `toml:"max_response_header_bytes" default:"64KiB" min:"1KiB" max:"1MiB"`
+	MaxResponseFields      int         `toml:"max_response_fields" default:"128" min:"1" max:"10000"`
+
 	// SlowStart is how long a target that joins or recovers takes to reach its full share.
 	SlowStart time.Duration `toml:"slow_start" default:"10s" max:"1h"`
 	// DrainTimeout is how long a target that takes no new clients still serves those that stick to it.
@@ -64,6 +66,7 @@ type Config struct {
 	refusals health.Statuses // of Admission; 503 without one
 
 	proxy   proxyproto.Version
+	own     *config.Own // the gateway's addresses, which are no targets
 	targets []targetSpec
 	source  discovery.Source // nil: none
 }
@@ -98,8 +101,8 @@ type targetTable struct {
 	Disabled bool   `toml:"disabled" default:"false"`
 }
 
-func readConfig(t *config.Table) *Config {
-	c := &Config{}
+func readConfig(t *config.Table, own *config.Own) *Config {
+	c := &Config{own: own}
 	t.Decode(c)
 	if !slices.Contains(balance.Kinds(), c.Balance) {
 		t.Unknown("balance", "balance", c.Balance, balance.Kinds())
@@ -196,8 +199,7 @@ func (c *Config) checkHashKey(t *config.Table) {
 		}
 	case "header":
 		if name != "" {
-			key := fasthttp.AppendNormalizedHeaderKey(nil, name)
-			c.HashKey = "header:" + string(key)
+			c.HashKey = "header:" + header.Canonical(name)
 			return
 		}
 	case "cookie", "query":
@@ -218,6 +220,10 @@ func (c *Config) readTargets(t *config.Table) {
 		return
 	}
 	list := v.List()
+	if text, isString := v.String(); isString {
+		v.Errorf("must be a list: targets = [%q]", text)
+		return
+	}
 	if len(list) == 0 {
 		v.Errorf("a pool needs at least one target, such as targets = [\"127.0.0.1:9000\"]")
 		return
@@ -230,6 +236,10 @@ func (c *Config) readTargets(t *config.Table) {
 		}
 		if seen[spec.address] {
 			e.Errorf("target %q is in the pool already; give it a weight instead", spec.address)
+			continue
+		}
+		if what := c.own.Find(spec.address); what != "" {
+			e.Errorf("%q is %s of this gateway: a gateway is no target of its own", spec.address, what)
 			continue
 		}
 		seen[spec.address] = true

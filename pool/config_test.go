@@ -11,7 +11,7 @@ func readPool(text string) (*Config, config.Errors) {
 	file := config.Parse("t.toml", []byte(text), config.Options{})
 	var c *Config
 	for _, t := range file.Root.Children("pool") {
-		c = readConfig(t)
+		c = readConfig(t, nil)
 	}
 	return c, file.Finish()
 }

@@ -43,6 +43,9 @@ type conn struct {
 	unsent []byte // of a request that the socket did not take at once; nil: none
 	// unwritten tells that the socket took no byte of the request: it failed before.
 	unwritten bool
+	// awaits tells that the body of the request is sent when the target has asked for it by a 100, and not
+	// before.
+	awaits bool
 
 	x        *edge.Exchange // the exchange being served
 	by       *member        // for whom
@@ -52,6 +55,10 @@ type conn struct {
 	permit   breaker.Permit // of the target's own breaker
 	inBody   bool           // the head of the answer has been read
 	lastByte int64          // when the target last sent something, clock nanoseconds
+
+	interims int   // 1xx answers so far that came in quick succession
+	worked   int64 // when the target last said 102 (Processing), clock nanoseconds; 0: never
+	mended   bool  // a head of the exchange was not as it should be: no other one follows on c
 
 	m    wire.Response
 	body body
@@ -67,7 +74,7 @@ type conn struct {
 
 const (
 	answerBuffer = 4 << 10  // first size of the read buffer
-	maxAnswer    = 64 << 10 // bytes of an answer's head
+	maxAnswer    = 64 << 10 // bytes that the read buffer holds once the head has been read
 )
 
 // newConn returns a connection to t over the socket, or over TLS on it. A plain one is waited for in the
@@ -252,14 +259,15 @@ var (
 const forever = int64(1) << 62
 
 // limit is when to give up waiting, in clock nanoseconds: for the head response_timeout after the request was
-// sent, for the body stream_idle_timeout after its last byte; never beyond the exchange's deadline.
+// sent or last said to be worked on, for the body stream_idle_timeout after its last byte; never beyond the
+// exchange's deadline.
 func (c *conn) limit() int64 {
 	limit := forever
 	switch {
 	case c.inBody:
 		limit = c.lastByte + int64(c.conf.StreamIdleTimeout)
 	case !c.up.active.Load():
-		limit = c.up.ended.Load() + int64(c.conf.ResponseTimeout)
+		limit = max(c.up.ended.Load(), c.worked) + int64(c.conf.ResponseTimeout)
 	}
 	if c.x.TryDeadline > 0 && !c.inBody {
 		limit = min(limit, c.x.TryDeadline)

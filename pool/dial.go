@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -130,7 +131,8 @@ type resolver struct {
 	port    uint16
 	addrs   *atomic.Pointer[[]netip.Addr]
 	next    *atomic.Uint32
-	failed  *atomic.Bool // the last asking failed
+	failed  *atomic.Bool                            // the last asking failed
+	own     func(addr netip.Addr, port uint16) bool // the address is the gateway's own; nil: none is
 	lookup  func(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
@@ -197,6 +199,13 @@ func (r *resolver) resolve(ctx context.Context, until time.Time) error {
 	}
 	for i := range found {
 		found[i] = found[i].Unmap()
+	}
+	if r.own != nil {
+		found = slices.DeleteFunc(found, func(a netip.Addr) bool { return r.own(a, r.port) })
+	}
+	if len(found) == 0 {
+		r.addrs.Store(nil) // those of before are the gateway's own by now
+		return fmt.Errorf("%q has no addresses but those of this gateway", r.host)
 	}
 	r.addrs.Store(&found)
 	return nil

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -114,13 +115,7 @@ func (p *Pool) apply(eps []discovery.Endpoint) {
 	for _, m := range left {
 		m.unhook()
 	}
-	p.shared.mu.Lock()
-	if p.shared.leader == p {
-		p.shared.review()
-	}
-	p.shared.settle()
-	k := p.keeper
-	p.shared.mu.Unlock()
+	k := p.shared.renew(p)
 	if len(added)+len(left) > 0 {
 		slog.Info("targets changed", "pool", p.Name, "targets", len(members),
 			"added", len(added), "removed", len(left))
@@ -130,7 +125,19 @@ func (p *Pool) apply(eps []discovery.Endpoint) {
 	}
 }
 
-// specs returns the targets of the file and, behind them, those of eps that the file does not have.
+// renew looks again at what is known of the targets, as those of p are others now, and returns p's keeper.
+func (s *shared) renew(p *Pool) *keeper {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.leader == p {
+		s.review()
+	}
+	s.settle()
+	return p.keeper
+}
+
+// specs returns the targets of the file and, behind them, those of eps that the file does not have. The
+// gateway's own addresses are left out of eps.
 func (p *Pool) specs(eps []discovery.Endpoint) []targetSpec {
 	all := slices.Clone(p.conf.targets)
 	have := map[string]bool{}
@@ -138,12 +145,37 @@ func (p *Pool) specs(eps []discovery.Endpoint) []targetSpec {
 		have[spec.address] = true
 	}
 	for _, e := range eps {
-		if !have[e.Address] {
-			have[e.Address] = true
-			all = append(all, targetSpec{e.Address, e.Weight, e.Backup, e.Zone, e.Drain})
+		if have[e.Address] {
+			continue
 		}
+		have[e.Address] = true
+		if what := p.conf.own.Find(e.Address); what != "" {
+			p.shared.leftOut(e.Address, what)
+			continue
+		}
+		all = append(all, targetSpec{e.Address, e.Weight, e.Backup, e.Zone, e.Drain})
 	}
 	return all
+}
+
+// isOwn reports whether an address that a target's name has led to is the gateway's own, which it then counts.
+func (s *shared) isOwn(addr netip.Addr, port uint16) bool {
+	what := s.own.Load().FindAddr(addr, port)
+	if what != "" {
+		s.leftOut(netip.AddrPortFrom(addr, port).String(), what)
+	}
+	return what != ""
+}
+
+// leftOut counts and tells of an address that a discovery or a name server gave and that is the gateway's own.
+func (s *shared) leftOut(address, what string) {
+	s.ownFound.Add(1)
+	now := time.Now()
+	if before, told := s.ownTold.Load(address); told && now.Sub(before.(time.Time)) < time.Minute {
+		return
+	}
+	s.ownTold.Store(address, now)
+	slog.Warn("a target is left out: it is an address of this gateway", "pool", s.name, "target", address, "is", what)
 }
 
 // again returns a copy of m for another set: its index there is another one.

@@ -13,10 +13,11 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
-// codec is what turning a head into fasthttp's form and back needs for a moment.
+// codec is what sending a head and taking one in needs for a moment.
 type codec struct {
 	out   []byte // head toward the target
 	clean []byte // head of the answer without hop-by-hop fields
+	tidy  []byte // the same as it came, but for what was mended
 }
 
 var codecs = sync.Pool{New: func() any { return new(codec) }}
@@ -119,55 +120,17 @@ func (c *conn) resume() {
 // Hangup implements poll.Handler: who uses the connection next finds it dead.
 func (c *conn) Hangup() {}
 
-// takeHead reads the head of the final answer.
-func (c *conn) takeHead(x *edge.Exchange) *edge.Fault {
-	for interim := 0; ; interim++ {
-		if f := c.readHead(x); f != nil {
-			return f
-		}
-		k := codecs.Get().(*codec)
-		var v *wire.Violation
-		k.clean, v = wire.ScanResponse(k.clean[:0], c.br.Buffered()[:c.m.Len], &c.m)
-		if v != nil {
-			codecs.Put(k)
-			x.Cause = v
-			return edge.UpstreamProtocol
-		}
-		c.br.Discard(c.m.Len)
-		if c.m.Status >= 200 || c.m.Status == 101 {
-			f := c.accept(x, k)
-			codecs.Put(k)
-			return f
-		}
-		codecs.Put(k)
-		if interim == maxInterim {
-			return edge.UpstreamProtocol
-		}
-		// Interim answers end here: the gateway sends its own 100, and 103 is a hint that may be dropped
-		// (RFC 9110 15.2, RFC 8297 2). They show that the request was seen: it must not be repeated in
-		// silence.
-		c.reused = false
-	}
-}
-
-// maxInterim is how many 1xx answers may come before the final one.
-const maxInterim = 16
-
 // sendRequest writes the head, and the body with it when it is in memory; another body is sent by upload. A
 // target that does not take the head may have said why before it closed: reading tells.
 func (c *conn) sendRequest(x *edge.Exchange, host string) {
 	k := codecs.Get().(*codec)
 	defer codecs.Put(k)
-	x.SetRequestLine(host)
-	x.Req.ResetConnectionClose() // an HTTP/1.0 head reads as one that closes: that is the client's side
 	k.out = k.out[:0]
 	if c.owes {
 		c.owes = false
 		k.out = append(k.out, c.header...)
 	}
-	k.out = x.Req.AppendBytes(k.out)
-	k.out = k.out[:len(k.out)-2] // the empty line comes after the framing
-	k.out = appendFraming(k.out, x)
+	k.out = x.AppendHead(k.out, host)
 	var whole []byte
 	streamed := x.In != nil
 	if w, ok := x.In.(edge.Whole); ok {
@@ -176,16 +139,25 @@ func (c *conn) sendRequest(x *edge.Exchange, host string) {
 			x.InBytes = int64(len(b))
 		}
 	}
+	if c.awaits = streamed && x.Expects && x.Plan.ForwardExpect; c.awaits {
+		k.out = append(k.out, "Expect: 100-continue\r\n"...)
+	}
+	k.out = appendFraming(k.out, x)
 	k.out = append(k.out, whole...)
 	err := c.writeHead(k.out)
 	if cap(k.out) > maxAnswer {
 		k.out = nil // a rare giant head must not stay for ever
 	}
 	c.sent(x, err)
-	if err == nil && streamed {
-		x.Uploading = true
-		c.up.start()
+	if err == nil && streamed && !c.awaits {
+		c.sendBody(x)
 	}
+}
+
+// sendBody begins to send a body that does not go with the head.
+func (c *conn) sendBody(x *edge.Exchange) {
+	c.awaits, x.Uploading = false, true
+	c.up.start()
 }
 
 // writeHead writes b. For a loop it does not wait: what the socket does not take becomes c.unsent.
@@ -250,12 +222,17 @@ func expectsBody(method []byte) bool {
 func (c *conn) readHead(x *edge.Exchange) *edge.Fault {
 	for searched := 0; ; {
 		b := c.br.Buffered()
-		if c.m.Len = wire.HeadEnd(b, searched); c.m.Len > 0 {
+		if c.m.Len = wire.AnswerEnd(b, searched); c.m.Len > 0 {
 			return nil
+		}
+		if v := wire.CheckAnswerStart(b); v != nil {
+			c.refuse(x, v, b)
+			return edge.UpstreamProtocol
 		}
 		searched = len(b)
 		if _, err := c.br.Fill(); err != nil {
 			if errors.Is(err, wire.ErrFull) {
+				c.refuse(x, wire.OverflowUpstream(), b)
 				return answerTooLarge
 			}
 			if err == error(errNothing) { //nolint:errorlint // never wrapped
@@ -299,12 +276,14 @@ func (c *conn) accept(x *edge.Exchange, k *codec) *edge.Fault {
 		x.Times.Answer = clock.Now()
 	}
 	c.inBody, c.lastByte = true, x.Times.Answer
+	c.br.SetMax(maxAnswer)
 	if c.up.over(answerWaits) {
 		x.Uploading = false
 	}
 	m := &c.m
 	if m.Status == 101 {
-		return c.switched(x)
+		c.switched(x)
+		return nil
 	}
 	x.OutLen = m.ContentLength
 	left := m.ContentLength
@@ -323,16 +302,12 @@ func (c *conn) accept(x *edge.Exchange, k *codec) *edge.Fault {
 	return nil
 }
 
-// switched takes a 101, which only a request for an upgrade may get (RFC 9110 15.2.2).
-func (c *conn) switched(x *edge.Exchange) *edge.Fault {
-	if !offered(x.Upgrade, c.m.Upgrade) {
-		return edge.UpstreamUpgrade
-	}
+// switched takes a 101, which only a request for an upgrade gets (RFC 9110 15.2.2).
+func (c *conn) switched(x *edge.Exchange) {
 	x.Upgrade = append(x.Upgrade[:0], c.m.Upgrade...) // the client is told which it is
 	x.Tunnel = c
 	x.TunnelIdle = c.conf.StreamIdleTimeout
 	c.body.reset(c, x, 0)
-	return nil
 }
 
 // offered tells whether the client's list of protocols has the one that the target chose (RFC 9110 7.8).
@@ -361,9 +336,13 @@ func (c *conn) finish(f *edge.Fault) bool {
 		c.x.Times.Done = clock.Now()
 		c.x.Uploading = false
 	}
-	keep := f == nil && c.inBody && c.body.ended && c.body.err == nil && c.m.Status != 101 && !c.m.Close &&
-		c.body.left != leftClose && !c.up.failed && c.unsent == nil && len(c.br.Buffered()) == 0 &&
+	keep := f == nil && c.inBody && c.body.ended && c.body.err == nil && c.body.left != leftClose &&
+		c.m.Status != 101 && !c.m.Close && !c.mended && !c.awaits && !c.up.failed && c.unsent == nil &&
+		len(c.br.Buffered()) == 0 &&
 		(c.tls == nil || c.files == c.conf.TLS.Sum()) // else it was made with files that have changed
+	if c.conf.MaxResponseHeaderBytes > maxAnswer && len(c.br.Buffered()) == 0 {
+		c.br.Reset(c, answerBuffer, maxAnswer) // the room of a rare giant head must not stay for ever
+	}
 	c.x, c.body.x, c.up.x, c.looped = nil, nil, nil, false
 	return keep
 }

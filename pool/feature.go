@@ -7,8 +7,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
@@ -36,9 +34,10 @@ func build(h *edge.Host) *edge.Instance {
 	if dir := h.Config.Server.StateDir; dir != "" && !filepath.IsAbs(dir) {
 		h.Config.Server.Table.Errorf("state_dir", "must be a path that begins with /, is %q", dir)
 	}
+	own := h.Config.Own()
 	ps.first = h.Current == nil || h.Current.Load() == nil
 	for _, t := range h.Config.File.Root.Children("pool") {
-		p := newPool(h, t, series, server.Zone)
+		p := newPool(h, t, series, server.Zone, own)
 		ps.list = append(ps.list, p)
 		h.Offer(p.Name, p)
 	}
@@ -84,8 +83,7 @@ func (ps *pools) linkFallbacks(h *edge.Host) {
 func newFixed(f *Fallback) *fixed {
 	a := &fixed{status: f.Status, body: []byte(f.Body), kind: f.ContentType}
 	for _, name := range slices.Sorted(maps.Keys(f.Headers)) {
-		key := fasthttp.AppendNormalizedHeaderKey(nil, name)
-		a.fields = append(a.fields, [2][]byte{key, []byte(f.Headers[name])})
+		a.fields = append(a.fields, [2]string{name, f.Headers[name]})
 	}
 	return a
 }
@@ -98,10 +96,15 @@ func (ps *pools) route(h *edge.Host, r *edge.RouteSetup) {
 		r.Add(edge.Respond, stick{}) // which pool answers, a split or a fallback decides
 	}
 	var keys struct {
-		RetryUnsafe bool `toml:"retry_unsafe" default:"false"`
+		RetryUnsafe bool   `toml:"retry_unsafe" default:"false"`
+		Expect      string `toml:"expect" default:"local" enum:"local|forward"`
 	}
 	r.Table.Decode(&keys)
 	r.Plan.RetryUnsafe = keys.RetryUnsafe
+	r.Plan.ForwardExpect = keys.Expect == "forward"
+	if r.Plan.ForwardExpect {
+		r.Note("expect", "forward")
+	}
 	if keys.RetryUnsafe {
 		r.Note("retry_unsafe", "true")
 	}
@@ -121,6 +124,7 @@ func (ps *pools) route(h *edge.Host, r *edge.RouteSetup) {
 // series are the metrics of all pools, prepared once for a scope.
 type series struct {
 	retries, refused, hedges, hedgeWon *metric.Counters
+	mended                             *metric.Counters
 	latency                            *metric.Histograms
 	outcomes, ejections, waits         *metric.Counters
 }
@@ -133,6 +137,8 @@ func newSeries(m *metric.Scope) *series {
 		hedges: m.Counters("penstock_hedges_total", "Attempts made at the side of a slow one.", "pool"),
 		hedgeWon: m.Counters("penstock_hedges_won_total",
 			"Attempts made at the side of a slow one that were faster.", "pool"),
+		mended: m.Counters("penstock_upstream_heads_mended_total",
+			"Heads of answers with lines that end in LF alone or are folded, sent on clean.", "pool"),
 		latency: m.Histograms("penstock_upstream_duration_seconds",
 			"Time from choosing a target to the head of its answer.", metric.DefaultBounds(), "pool"),
 		outcomes: m.Counters("penstock_upstream_requests_total", "Attempts by how they ended.",
@@ -144,13 +150,17 @@ func newSeries(m *metric.Scope) *series {
 	}
 }
 
-func newPool(h *edge.Host, t *config.Table, s *series, zone string) *Pool {
+func newPool(h *edge.Host, t *config.Table, s *series, zone string, own *config.Own) *Pool {
 	p := &Pool{Name: t.Name(), zone: zone, series: s, metrics: h.Metrics, stateDir: h.Config.Server.StateDir}
-	p.conf = readConfig(t)
+	p.conf = readConfig(t, own)
+	if d := p.conf.Discover; d != nil && h.Dry {
+		d.CheckFile(t.Child("discover"))
+	}
 	p.set.Store(&set{})
 	fresh := func() (*shared, error) { return newShared(p.Name), nil }
 	p.shared, _ = edge.Keep(h.State, "pool/"+p.Name, fresh, nil) // fresh does not fail
 	p.retries, p.latency = s.retries.With(p.Name), s.latency.With(p.Name)
+	p.mended = s.mended.With(p.Name)
 	p.refused, p.hedges, p.hedgeWon = s.refused.With(p.Name), s.hedges.With(p.Name), s.hedgeWon.With(p.Name)
 	for v := range queue.Verdicts {
 		p.waits[v] = s.waits.With(p.Name, v.String())
@@ -160,8 +170,10 @@ func newPool(h *edge.Host, t *config.Table, s *series, zone string) *Pool {
 	if p.conf.Sticky != nil {
 		p.sticky = newSticky(p.conf.Sticky, p.shared.stickyKey[:])
 		p.conflicts = h.Metrics.Counter("penstock_sticky_cookie_conflicts_total",
-			"Answers whose application has a cookie of the sticky name itself: the client got or kept theirs.", "pool", p.Name)
+			"Answers whose application has a cookie of the sticky name itself: the client has theirs.",
+			"pool", p.Name)
 	}
+	p.shared.own.CompareAndSwap(nil, own) // else that of the leader, until p starts
 	p.gauges(h.Metrics)
 	if !slices.Contains(balance.Kinds(), p.conf.Balance) {
 		return p // an error of the file that has been recorded

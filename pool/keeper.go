@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/caught"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/pool/breaker"
 	"github.com/penstock-edge/penstock/pool/discovery"
@@ -43,6 +44,7 @@ func (p *Pool) start() {
 	before := s.keeper // not the leader's: it may be closed already, and its keeper still in a step
 	p.keeper, s.keeper = k, k
 	s.leader = p
+	s.own.Store(p.conf.own)
 	s.follow()
 	s.configure(p.conf)
 	s.review()
@@ -195,7 +197,7 @@ func (s *shared) checked(m *member, h *health.Config, err error) {
 func (k *keeper) refresh(ctx context.Context, m *member) {
 	every := k.p.conf.ResolveInterval
 	for {
-		err := m.name.resolve(ctx, time.Now().Add(every))
+		err := caught.Try(func() error { return m.name.resolve(ctx, time.Now().Add(every)) })
 		if ctx.Err() == nil {
 			m.resolved(k.p.Name, err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/pool/balance"
@@ -40,6 +41,7 @@ type Pool struct {
 	refused    *lanes.Counter // retries and hedges that the budget refused
 	hedges     *lanes.Counter
 	hedgeWon   *lanes.Counter
+	mended     *lanes.Counter // heads of answers that were not sent on as they came
 	waits      [queue.Verdicts]*lanes.Counter
 	findErrors *lanes.Counter
 	// certsRenewed and certsRefused count changes of the files of TLS toward the targets.
@@ -238,6 +240,8 @@ func (m *member) began(x *edge.Exchange) {
 func (m *member) hold(x *edge.Exchange, c *conn) {
 	x.Held, c.claimed = c, false
 	c.by, c.x, c.conf, c.inBody, c.hedgeAt = m, x, m.pool.conf, false, 0
+	c.interims, c.worked, c.mended = 0, 0, false
+	c.br.SetMax(int(c.conf.MaxResponseHeaderBytes))
 	c.permit = breaker.Permit(x.Call.Permits[1])
 	c.up.reset(x)
 	c.announce()
@@ -377,7 +381,7 @@ func (k *hashKey) of(x *edge.Exchange) uint64 {
 		h := balance.HashKey(k.seed, x.Path)
 		return balance.HashKey(h, x.Query)
 	case "header":
-		if v := x.AppendField(room[:0], k.name); len(v) > 0 {
+		if v := x.Req.AppendKey(room[:0], header.View(k.name)); len(v) > 0 {
 			return balance.HashKey(k.seed, v)
 		}
 	case "cookie":

@@ -3,6 +3,8 @@ package pool
 import (
 	"log/slog"
 	"time"
+
+	"github.com/penstock-edge/penstock/edge/lib/caught"
 )
 
 // renewEvery is how often the files of TLS toward the targets are looked at, as those of listeners are.
@@ -20,7 +22,11 @@ func (k *keeper) renew() {
 			return
 		case <-tick.C:
 		}
-		changed, err := p.conf.TLS.Renew()
+		var changed bool
+		err := caught.Try(func() (err error) {
+			changed, err = p.conf.TLS.Renew()
+			return err
+		})
 		switch {
 		case err != nil: // of one change once; a pair may be half written, and the next change is seen
 			p.certsRefused.Inc(0)

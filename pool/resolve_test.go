@@ -43,6 +43,9 @@ func TestResolverKeepsTheLastGoodAnswer(t *testing.T) {
 	f(nil, errors.New("timeout"), true, "10.0.0.1", "10.0.0.2")
 	f(nil, nil, true, "10.0.0.1", "10.0.0.2")
 	f([]string{"10.0.0.3"}, nil, false, "10.0.0.3")
+	r.own = func(a netip.Addr, port uint16) bool { return a.IsLoopback() && port == 8080 }
+	f([]string{"127.0.0.1", "10.0.0.4", "::1"}, nil, false, "10.0.0.4")
+	f([]string{"::ffff:127.0.0.1"}, nil, true) // the gateway itself
 }
 
 // TestDialTriesAllAddresses: one address of a name that refuses does not make the target unreachable.

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"bytes"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -136,22 +135,12 @@ const longestAfter = 2 * time.Second
 
 // retryAfter returns what the answer in x says: seconds; a date is as good as never (RFC 9110 10.2.3).
 func retryAfter(x *edge.Exchange) time.Duration {
-	_, lines, _, ok := x.AsCame()
-	if !ok {
+	value := x.Resp.Get("Retry-After")
+	if len(value) == 0 {
 		return 0
 	}
-	at := bytes.Index(lines, retryAfterLine)
-	if at < 0 || at > 0 && lines[at-1] != '\n' {
-		return 0
-	}
-	value, _, _ := bytes.Cut(lines[at+len(retryAfterLine):], crlf)
 	if n, err := strconv.ParseUint(string(value), 10, 20); err == nil {
 		return time.Duration(n) * time.Second
 	}
 	return longestAfter + 1
 }
-
-var (
-	retryAfterLine = []byte("Retry-After: ")
-	crlf           = []byte("\r\n")
-)

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
@@ -31,8 +32,13 @@ type shared struct {
 	budget   budget
 	recent   recent
 	observes atomic.Bool // recent is wanted
+	refusals refusals
 	// hedgeDelay: nanoseconds after which an attempt gets another one at its side; 0: never, or not known yet.
 	hedgeDelay atomic.Int64
+
+	own      atomic.Pointer[config.Own] // the gateway's own addresses, by the leader's file
+	ownFound atomic.Uint64              // addresses left out because they are the gateway's own
+	ownTold  sync.Map                   // when the log told of each, by address
 
 	queue    queue.Queue[place]   // requests that found no free connection
 	lead     atomic.Pointer[Pool] // whose targets they wait for: the leader, or the newest there is; nil: none

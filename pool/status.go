@@ -177,6 +177,9 @@ func (p *Pool) gauges(m *metric.Scope) {
 	s, conf := p.shared, p.conf
 	p.findErrors = m.Counter("penstock_discovery_errors_total", "Answers of discovery that were of no use.",
 		"pool", p.Name)
+	m.CounterFunc("penstock_pool_own_targets_total",
+		"Targets left out because a discovery or a name server gave an address of the gateway itself.",
+		func() float64 { return float64(s.ownFound.Load()) }, "pool", p.Name)
 	p.stateErrors = m.Counter("penstock_state_errors_total",
 		"Last good targets that could not be read from state_dir or written to it.", "pool", p.Name)
 	if p.conf.TLS.Renewable() {

@@ -137,8 +137,8 @@ func (s *sticky) mark(x *edge.Exchange, m *member) {
 	}
 }
 
-// stick gives clients the cookies that pools have noted. It stands in Respond: what is stored of an answer has
-// none.
+// stick gives clients the cookies that pools have noted. It stands in Respond: what is stored of an
+// answer has none.
 type stick struct{}
 
 // Run implements edge.Filter.
@@ -152,15 +152,15 @@ func (stick) Run(x *edge.Exchange) edge.Verdict {
 	case p.sticky.isTaken(x):
 		p.conflicts.Inc(x.Lane)
 	case x.Scheme == "https":
-		x.AddField(setCookieKey, m.cookieTLS)
+		x.Resp.AddBytes("Set-Cookie", m.cookieTLS)
 	default:
-		x.AddField(setCookieKey, m.cookie)
+		x.Resp.AddBytes("Set-Cookie", m.cookie)
 	}
 	return edge.Next
 }
 
-// isTaken reports whether the application has a cookie of the name: the answer sets it, or the client has brought
-// one that was not made here.
+// isTaken reports whether the application has a cookie of the name: the answer sets it, or the client has
+// brought one that was not made here.
 func (s *sticky) isTaken(x *edge.Exchange) bool {
 	for v, rest, ok := values.NextCookie(x.Cookie, s.name); ok; v, rest, ok = values.NextCookie(rest, s.name) {
 		if len(v) > 0 && !bytes.HasPrefix(v, []byte(ticketMark)) {
@@ -169,8 +169,6 @@ func (s *sticky) isTaken(x *edge.Exchange) bool {
 	}
 	return x.SetsCookie(s.name)
 }
-
-var setCookieKey = []byte("Set-Cookie")
 
 // equip makes the lines that mark sends.
 func (s *sticky) equip(m *member) {

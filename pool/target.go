@@ -76,6 +76,7 @@ func (s *stumble) last() (at int64, what string) {
 
 func newTarget(s *shared, address string, idle int) *Target {
 	t := &Target{Address: address, name: newResolver(address), shared: s}
+	t.name.own = s.isOwn
 	t.idle = newIdleLists(idle, loops())
 	return t
 }

@@ -60,7 +60,6 @@ func TestAllocations(t *testing.T) {
 	keyed := func(x *edge.Exchange) {
 		x.Req.Add("X-Key", "a")
 		x.Req.Add("X-Key", "b")
-		x.EmptyLines = true
 		x.Cookie, x.Query = []byte("a=1; id=7"), []byte("k=1")
 	}
 	f("plain", plenty, 200, "", nothing)

@@ -21,7 +21,7 @@ type Answer struct {
 	fields      []field
 }
 
-type field struct{ key, value []byte } // key in canonical form
+type field struct{ name, value string }
 
 // compile records what is wrong on the table of a.
 func (a *Answer) compile() {
@@ -48,7 +48,7 @@ func (a *Answer) compile() {
 		case key == "Content-Type":
 			a.contentType = value
 		default:
-			a.fields = append(a.fields, field{[]byte(key), []byte(value)})
+			a.fields = append(a.fields, field{name, value})
 		}
 		seen[key] = true
 	}
@@ -56,8 +56,6 @@ func (a *Answer) compile() {
 
 // own answers what a limit has refused, where it has an answer of its own.
 type own struct{ slot int }
-
-var retryAfterKey = []byte("Retry-After")
 
 // Run implements edge.Filter.
 func (o own) Run(x *edge.Exchange) edge.Verdict {
@@ -68,11 +66,11 @@ func (o own) Run(x *edge.Exchange) edge.Verdict {
 	a := r.refused.limit.conf.Answer
 	x.Answer(a.Status, a.contentType, a.body)
 	for i := range a.fields {
-		x.Resp().SetCanonical(a.fields[i].key, a.fields[i].value)
+		x.Resp.Set(a.fields[i].name, a.fields[i].value)
 	}
 	if n := x.Fault.RetryAfter; n > 0 {
 		var room [20]byte
-		x.Resp().SetCanonical(retryAfterKey, strconv.AppendInt(room[:0], int64(n), 10))
+		x.Resp.SetBytes("Retry-After", strconv.AppendInt(room[:0], int64(n), 10))
 	}
 	return edge.Answered
 }

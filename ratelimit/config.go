@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/ip"
@@ -101,7 +99,7 @@ func readConfig(t *config.Table) *Config {
 		c.FleetLease = max(c.most()/4, 1)
 	}
 	if c.CostHeader != "" {
-		c.CostHeader = string(fasthttp.AppendNormalizedHeaderKey(nil, c.CostHeader))
+		c.CostHeader = header.Canonical(c.CostHeader)
 	}
 	if len(c.Allow) > 0 {
 		c.allow = ip.NewSet(c.Allow)
@@ -265,7 +263,7 @@ func parsePart(text string) (part, bool) {
 			return part{}, false
 		}
 		if p.kind == byHeader {
-			name = string(fasthttp.AppendNormalizedHeaderKey(nil, name))
+			name = header.Canonical(name)
 		}
 		p.name = []byte(name)
 		if p.kind >= byHeader {

@@ -17,21 +17,12 @@ const mostCost = 1_000_000_000_000
 // bad reports whether something there is not a whole number.
 func readCost(x *edge.Exchange, name string) (cost int64, bad bool) {
 	cost = unsaid
-	for _, line := range x.Resp().PeekAll(name) {
-		for len(line) > 0 {
-			var v []byte
-			v, line, _ = bytes.Cut(line, comma)
-			if v = bytes.Trim(v, " \t"); len(v) == 0 {
-				continue
-			}
-			n, ok := parseCost(v)
-			cost, bad = max(cost, n), bad || !ok
-		}
+	for v := range x.Resp.List(name) {
+		n, ok := parseCost(v)
+		cost, bad = max(cost, n), bad || !ok
 	}
 	return cost, bad
 }
-
-var comma = []byte(",")
 
 // parseCost reads a whole number and bounds it: less than nothing is nothing.
 func parseCost(v []byte) (n int64, ok bool) {

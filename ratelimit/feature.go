@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
@@ -38,7 +39,7 @@ func build(h *edge.Host) *edge.Instance {
 		ls.list, ls.names = append(ls.list, l), append(ls.names, l.name)
 	}
 	h.Handle("POST", "/rate_limits/{name}/reset", ls.reset)
-	return &edge.Instance{Route: ls.route, Start: ls.start, Status: ls.status}
+	return &edge.Instance{Route: ls.route, Start: ls.start, Status: ls.status, Save: ls.save}
 }
 
 // connect makes the link to the server that a fleet shares. It connects when the first generation starts that
@@ -183,6 +184,17 @@ func (c *Config) checkCost(r *edge.RouteSetup, name string, cost int64) {
 		r.Table.Errorf("rate_cost", "no request would ever pass the limit %q: it costs %d, and a key has %d at "+
 			"most, %s", name, cost, most, c.mostOf())
 	}
+}
+
+// save has what is counted in files, or told to a server, be there.
+func (ls *limits) save() {
+	var saving sync.WaitGroup
+	for _, l := range ls.list {
+		if l.kept != nil {
+			saving.Go(l.kept.drop)
+		}
+	}
+	saving.Wait()
 }
 
 // start makes the rates of this generation hold.

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
 // part is one of the things that a key is made of.
@@ -89,7 +90,7 @@ func (p *part) append(dst []byte, x *edge.Exchange, c *Config, route string) []b
 	case byPath:
 		return append(dst, x.Path...)
 	case byHeader:
-		return x.AppendField(dst, p.name)
+		return x.Req.AppendKey(dst, header.View(p.name))
 	case byCookie:
 		return x.AppendCookie(dst, p.name)
 	case byQuery:

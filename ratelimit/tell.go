@@ -1,7 +1,6 @@
 package ratelimit
 
 import (
-	"bytes"
 	"strconv"
 
 	"github.com/penstock-edge/penstock/edge"
@@ -12,12 +11,6 @@ type tell struct {
 	slot  int
 	costs []string // the fields of the answer that say what it has cost
 }
-
-var (
-	policyKey    = []byte("RateLimit-Policy")
-	limitKey     = []byte("RateLimit")
-	challengeKey = []byte("WWW-Authenticate")
-)
 
 // Run implements edge.Filter.
 func (t *tell) Run(x *edge.Exchange) edge.Verdict {
@@ -33,19 +26,19 @@ func (t *tell) Run(x *edge.Exchange) edge.Verdict {
 		}
 	}
 	if n := len(b); n > 0 {
-		x.AddField(policyKey, b)
+		x.Resp.AddBytes("RateLimit-Policy", b)
 		b = b[:0]
 		for i := range r.uses {
 			if u := &r.uses[i]; u.limit.conf.Headers {
 				b = u.appendState(b)
 			}
 		}
-		x.AddField(limitKey, b)
+		x.Resp.AddBytes("RateLimit", b)
 	}
 	r.scratch = b
 	r.tellX(x)
 	if r.lacks != nil && x.Fault == r.lacks { // RFC 9110 section 15.5.2 asks for one
-		x.AddField(challengeKey, challenge)
+		x.Resp.AddBytes("WWW-Authenticate", challenge)
 	}
 	return edge.Next
 }
@@ -62,7 +55,7 @@ func (t *tell) charge(x *edge.Exchange, r *record) {
 				}
 			}
 		}
-		x.Resp().Del(name)
+		x.Resp.Del(name)
 	}
 	if r.refused != nil {
 		return // by one of them: charged by none
@@ -100,13 +93,6 @@ func (u *use) wait() int64 {
 	return seconds(u.last.Reset)
 }
 
-var (
-	xLimitKey     = []byte("X-RateLimit-Limit")
-	xRemainingKey = []byte("X-RateLimit-Remaining")
-	xResetKey     = []byte("X-RateLimit-Reset")
-	xPrefix       = []byte("\r\nX-Ratelimit-")
-)
-
 // tellX adds the fields that came before the standard. There is room for one limit in them: the one that has
 // refused the request, else the one of which the smallest part is left.
 func (r *record) tellX(x *edge.Exchange) {
@@ -124,19 +110,14 @@ func (r *record) tellX(x *edge.Exchange) {
 	if u == nil {
 		return
 	}
-	_, lines, _, ok := x.AsCame()
-	if !ok || bytes.HasPrefix(lines, xPrefix[2:]) || bytes.Contains(lines, xPrefix) {
-		for _, name := range [...]string{"X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset"} {
-			x.Resp().Del(name)
-		}
-	}
 	b := strconv.AppendInt(r.scratch[:0], u.limit.quota, 10)
-	x.AddField(xLimitKey, b)
+	x.Resp.SetBytes("X-RateLimit-Limit", b)
 	b = strconv.AppendInt(b[:0], max(u.last.Remaining, 0), 10)
-	x.AddField(xRemainingKey, b)
+	x.Resp.SetBytes("X-RateLimit-Remaining", b)
+	x.Resp.Del("X-RateLimit-Reset")
 	if u.limit.meter != nil {
 		b = strconv.AppendInt(b[:0], u.wait(), 10)
-		x.AddField(xResetKey, b)
+		x.Resp.AddBytes("X-RateLimit-Reset", b)
 	}
 	r.scratch = b
 }

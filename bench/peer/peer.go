@@ -136,7 +136,7 @@ func Write(name string, s Setup) (rig.Program, error) {
 		return p, fmt.Errorf("no peer %q", name)
 	}
 	if _, err := exec.LookPath(p.Args[0]); err != nil {
-		return p, ErrMissing
+		return p, fmt.Errorf("%w: %s", ErrMissing, p.Args[0])
 	}
 	file = filepath.Join(s.Dir, file)
 	p.Args = append(p.Args, file)

@@ -76,13 +76,15 @@ func takeNote(b []byte) (note, rest []byte, ok bool) {
 	return b[:n], b[n:], true
 }
 
-// load reads the journal of a folder, and begins a new one with what is needed of it.
+// load reads the journal of a folder, and begins a new one with what is needed of it. When there is no room for
+// that it goes on with the one that is there, and returns why.
 func (j *Journal) load(dir string) error {
 	j.path = filepath.Join(dir, journalName)
 	b, err := os.ReadFile(j.path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	size := len(b)
 	for {
 		note, rest, ok := takeNote(b)
 		if !ok {
@@ -94,7 +96,17 @@ func (j *Journal) load(dir string) error {
 	j.Load(nil)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.rewrite()
+	full := j.rewrite()
+	if !isFull(full) {
+		return full
+	}
+	f, err := os.OpenFile(j.path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	j.f, j.size = f, int64(size-len(b))
+	j.compact = max(2*j.size, leastCompact)
+	return full
 }
 
 // rewrite replaces the file by one with what is needed. j.mu is held.
@@ -103,10 +115,7 @@ func (j *Journal) rewrite() error {
 	for _, note := range j.Compact() {
 		b = appendNote(b, note)
 	}
-	if err := writeSynced(j.path+".new", b); err != nil {
-		return err
-	}
-	if err := os.Rename(j.path+".new", j.path); err != nil {
+	if err := replace(j.path, b); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(j.path, os.O_RDWR, 0)

@@ -18,17 +18,24 @@ import (
 	"time"
 )
 
-// Probe makes the folder if it is not there, and says whether files can be written in it.
+// Probe makes the folder if it is not there, and says whether files can be written in it. A disk that is full
+// is no reason against it: what is there can be served, and room comes back.
 func Probe(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(dir, "probe-*")
+	if isFull(err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
+
+// isFull reports whether a write failed for want of room.
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // Open begins to read what is in a folder and returns. The folder must be there.
 func Open(o Options) *Tier { return open(o, createFile) }
@@ -137,17 +144,29 @@ func writeState(dir string, seed uint64, who string) error {
 	}
 	b := binary.LittleEndian.AppendUint64([]byte(stateMagic), seed)
 	b = append(b, who...)
-	path := filepath.Join(dir, "state")
-	return errors.Join(writeSynced(path+".new", b), os.Rename(path+".new", path), syncDir(dir))
+	return replace(filepath.Join(dir, "state"), b)
+}
+
+// replace makes b the content of a file, or leaves it as it is.
+func replace(path string, b []byte) error {
+	err := writeSynced(path+".new", b)
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		_ = os.Remove(path + ".new") // it has no use, and takes room
+		return err
+	}
+	return syncDir(filepath.Dir(path))
 }
 
 func writeSynced(path string, b []byte) error {
-	f, err := os.Create(path)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(b)
-	return errors.Join(err, f.Sync(), f.Close())
+	return errors.Join(err, f.Chmod(0o600), f.Sync(), f.Close())
 }
 
 func syncDir(dir string) error {
@@ -172,7 +191,13 @@ func (t *Tier) load() error {
 		seed = binary.LittleEndian.Uint64(b[:])
 	}
 	c.seed = seed
-	if err := writeState(dir, seed, bootID()); err != nil {
+	if err := writeState(dir, seed, bootID()); isFull(err) {
+		t.full(err)
+		// What says that all is well must go before anything is written: without it the folder begins anew.
+		if err := os.Remove(filepath.Join(dir, "state")); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	} else if err != nil {
 		return err
 	}
 	list, err := list(dir)
@@ -194,7 +219,9 @@ func (t *Tier) load() error {
 		}
 	}
 	if t.opt.Journal != nil {
-		if err := t.opt.Journal.load(dir); err != nil {
+		if err := t.opt.Journal.load(dir); isFull(err) {
+			t.full(err)
+		} else if err != nil {
 			return errors.Join(err, closeAll(list))
 		}
 	}
@@ -207,6 +234,13 @@ func (t *Tier) load() error {
 	t.makePlace()
 	t.loaded = true
 	return nil
+}
+
+// full says that there was no room to begin with.
+func (t *Tier) full(err error) {
+	t.Errors.Add(1)
+	t.log.Warn("the disk of the cache is full: what is there is served, and little can be added until there is room",
+		"folder", t.opt.Dir, "error", err)
 }
 
 func closeAll(list []*segment) (err error) {

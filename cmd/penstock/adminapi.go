@@ -83,6 +83,15 @@ func (a *adminAPI) address() string {
 	return a.socket.Addr().String()
 }
 
+// leave stops listening, without a word to those who call.
+func (a *adminAPI) leave() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.socket != nil {
+		_ = a.socket.Close() // only stops accepting
+	}
+}
+
 // close ends the interface, calls under way last.
 func (a *adminAPI) close() {
 	a.mu.Lock()

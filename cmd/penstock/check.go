@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,7 +38,9 @@ func (k *checkCmd) Run(c *console) error {
 		return complain(c, errs)
 	}
 	defer b.Close()
-	summary(c, k.File, b)
+	var text bytes.Buffer
+	summary(&console{out: &text}, k.File, b)
+	c.printf("%s", b.Config.File.Hide(text.String()))
 	return nil
 }
 

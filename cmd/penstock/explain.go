@@ -47,7 +47,7 @@ func (k *explainCmd) Run(c *console) error {
 		return fmt.Errorf("cannot read the address of --from: %w", err)
 	}
 	x := &edge.Exchange{Facts: edge.Facts{Conn: nobody{}, Peer: peer, Client: peer}}
-	refusal, err := x.Own(k.Method, k.URL, k.Header)
+	refusal, err := x.Own(k.Method, k.URL, k.Header, b.Config.Server.MergeSlashes)
 	if err != nil {
 		return fmt.Errorf("cannot explain this: %w", err)
 	}
@@ -98,7 +98,7 @@ func (k *explainCmd) answer() (*edge.Exchange, error) {
 	}
 	y := &edge.Exchange{}
 	y.Reset()
-	y.SetHead(k.Status, nil, lines, false)
+	y.SetHead(k.Status, nil, lines)
 	return y, nil
 }
 
@@ -167,9 +167,9 @@ func nearer(c *console, b *live.Built, key *route.Key) {
 // sends prints the request as the target would see it.
 func sends(c *console, x *edge.Exchange) {
 	runAll(x.Plan.Filters(edge.Rewrite), x)
-	x.SetRequestLine("(address of the target)")
+	head := x.AppendHead(nil, "(address of the target)")
 	c.printf("sends\n")
-	for line := range strings.Lines(x.Req.String()) {
+	for line := range strings.Lines(string(head)) {
 		if line = strings.TrimRight(line, "\r\n"); line != "" {
 			c.printf("           %s\n", line)
 		}

@@ -39,11 +39,13 @@ type process struct {
 	drainAsked chan struct{}  // holds at most one wish
 	reloading  atomic.Int32   // reloads that run or wait
 	background sync.WaitGroup // reloads and the watchdog
-	stop       chan struct{}  // closed to end the watchdog
+	stop       chan struct{}  // closed to end the watchdog, and whoever else waits for nothing more
+	hasty      bool           // ended at once: nothing is waited for
 }
 
 // settings are what the process itself takes from a configuration.
 type settings struct {
+	drainDelay   time.Duration
 	drainTimeout time.Duration
 	readyAfter   time.Duration
 	trusted      []netip.Prefix
@@ -65,6 +67,9 @@ func newProcess(stderr io.Writer, s source, inherited []*os.File) *process {
 	slog.SetDefault(p.log)
 	p.files.raise()
 	p.registry = metric.NewRegistry()
+	if e, ok := stderr.(*events); ok {
+		e.register(p.registry.Scope())
+	}
 	p.front = front.New(&p.current, p.registry.Scope(), p.inherited, processors())
 	o := live.Options{File: s.file, Registry: p.registry, Current: &p.current, Log: p.log,
 		Features: features(edge.Feature{Name: "process", New: p.build}, p.front)}
@@ -113,8 +118,8 @@ func adminKeys(h *edge.Host) (keys admin.Config) {
 // use makes conf the process's settings.
 func (p *process) use(conf *config.Config) {
 	_ = p.level.UnmarshalText([]byte(conf.Log.Level)) // one of four names, config has seen to it
-	s := &settings{drainTimeout: conf.Server.DrainTimeout, readyAfter: conf.Server.ReadyAfter,
-		trusted: conf.Server.TrustedProxies, proxied: make(map[string]bool)}
+	s := &settings{drainDelay: conf.Server.DrainDelay, drainTimeout: conf.Server.DrainTimeout,
+		readyAfter: conf.Server.ReadyAfter, trusted: conf.Server.TrustedProxies, proxied: make(map[string]bool)}
 	for i := range conf.Listeners {
 		if l := &conf.Listeners[i]; l.ProxyProtocol {
 			s.proxied[l.Name] = true
@@ -199,6 +204,10 @@ const closeTimeout = 5 * time.Second
 // close gives back what the process holds.
 func (p *process) close() {
 	close(p.stop)
+	if p.hasty {
+		p.admin.leave()
+		return
+	}
 	p.front.Close()
 	p.admin.close()
 	p.background.Wait()

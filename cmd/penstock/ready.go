@@ -1,7 +1,6 @@
 package main
 
 import (
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,8 +69,7 @@ func (p *process) becomeReady(why string) {
 	p.log.Warn("not ready yet: /readyz says 503 until this is over, or ready_after has passed", "why", why,
 		"at_most", left.Round(time.Millisecond).String())
 	// The service manager should not lose its patience before that.
-	p.notify("EXTEND_TIMEOUT_USEC=" + strconv.FormatInt((left+readyMargin).Microseconds(), 10) +
-		"\nSTATUS=Waiting: " + why)
+	p.notify(extendTimeout(left+readyMargin) + "\nSTATUS=Waiting: " + why)
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
 	for p.unready() != "" && !p.draining.Load() {

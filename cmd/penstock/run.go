@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/penstock-edge/penstock/edge/config"
 )
@@ -18,8 +20,8 @@ type runCmd struct {
 // Help implements kong.HelpProvider.
 func (runCmd) Help() string {
 	return `SIGHUP reloads the configuration and reopens log files. SIGTERM and SIGINT let requests end
-within [server] drain_timeout, then end the process with status 0; a second one ends it at
-once. A configuration with mistakes, or an address that is taken, ends it with status 1.
+within [server] drain_timeout, then end the process with status 0; a second one ends it within
+a second: what is counted is written, requests are cut. A configuration with mistakes, or an address that is taken, ends it with status 1.
 
 Example: the demo, with its gateway on 127.0.0.1:8080
 
@@ -28,6 +30,12 @@ Example: the demo, with its gateway on 127.0.0.1:8080
 
 // Run serves until the process is told to end.
 func (k *runCmd) Run(c *console) error {
+	log, err := newEvents(c.err)
+	if err != nil {
+		return err
+	}
+	defer log.close()
+	c = &console{out: c.out, err: log}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
@@ -85,11 +93,15 @@ func (p *process) wait(signals <-chan os.Signal) error {
 // end drains and closes; another signal to end cuts it short.
 func (p *process) end(signals <-chan os.Signal) error {
 	p.draining.Store(true)
-	p.notify("STOPPING=1\nSTATUS=Finishing the requests under way")
+	conf := p.conf.Load()
+	p.notify("STOPPING=1\nSTATUS=Finishing the requests under way\n" +
+		extendTimeout(conf.drainDelay+conf.drainTimeout+2*closeTimeout))
 	done := make(chan struct{})
 	go func() {
-		p.drain()
-		close(done)
+		defer close(done)
+		if p.linger(conf.drainDelay) {
+			p.drain()
+		}
 	}()
 	for {
 		select {
@@ -101,7 +113,35 @@ func (p *process) end(signals <-chan os.Signal) error {
 				continue
 			}
 			p.log.Warn("ended at once, without waiting for requests", "why", s.String())
+			p.abandon()
 			return exit(1)
 		}
 	}
 }
+
+// linger goes on accepting for a while: those who ask /readyz learn meanwhile that they should go elsewhere. It
+// returns false when the process is ended before.
+func (p *process) linger(delay time.Duration) bool {
+	if delay == 0 {
+		return true
+	}
+	p.log.Info("listeners accept until drain_delay has passed", "delay", delay.String())
+	select {
+	case <-p.stop:
+		return false
+	case <-time.After(delay):
+		return true
+	}
+}
+
+// abandon cuts the requests under way, writes what is counted, and gives up the rest.
+func (p *process) abandon() {
+	p.hasty = true
+	ctx, cancel := context.WithTimeout(context.Background(), lastMoment)
+	defer cancel()
+	p.front.Cut(lastMoment / 2) // their lines belong to the log too
+	p.live.Save(ctx)
+}
+
+// lastMoment bounds what a process does that is ended at once; lastEvents come on top of it.
+const lastMoment = 700 * time.Millisecond

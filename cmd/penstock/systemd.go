@@ -30,6 +30,11 @@ func (p *process) notify(state string) {
 	}
 }
 
+// extendTimeout asks the service manager for so much time from now, whatever its unit says.
+func extendTimeout(d time.Duration) string {
+	return "EXTEND_TIMEOUT_USEC=" + strconv.FormatInt(d.Microseconds(), 10)
+}
+
 // monotonic is the clock that RELOADING needs beside it, in microseconds.
 func monotonic() string {
 	var t unix.Timespec

@@ -270,6 +270,30 @@ func TestGuard(t *testing.T) {
 	if reloads != 0 {
 		t.Errorf("%d calls came through", reloads)
 	}
+	for _, field := range []string{"Via: 1.1 penstock", "Forwarded: for=1.2.3.4", "X-Forwarded-For: 1.2.3.4",
+		"X-Forwarded-Proto: https", "x_forwarded_host: a", "X-Forwarded-Prefix: /a"} {
+		p.want("GET", "/healthz", 403, "came through a proxy", field)
+		p.want("POST", "/reload", 403, "came through a proxy", field)
+	}
+	if reloads != 0 {
+		t.Errorf("%d calls came through", reloads)
+	}
+	for _, path := range []string{"/status", "/metrics", "/healthz", "/debug/pprof/profile?seconds=1"} {
+		f("GET", path, 403, "Sec-Fetch-Site: cross-site")
+		f("GET", path, 403, "Sec-Fetch-Site: same-site")
+		f("GET", path, 403, "Origin: https://evil.example")
+		f("GET", path, 403, "Referer: https://evil.example/x")
+	}
+	const heap, self = "/debug/pprof/heap?gc=1", "http://localhost:9901"
+	f("GET", heap, 403, "Sec-Fetch-Site: none")
+	f("GET", heap, 403, "User-Agent: Mozilla/5.0 (X11)")
+	f("GET", heap, 200, "Sec-Fetch-Site: same-origin")
+	f("GET", heap, 200, "Host: localhost:9901", "Referer: "+self+"/debug/pprof/", "User-Agent: Mozilla/5.0 (X11)")
+	f("GET", heap, 200, "Host: localhost:9901", "Origin: "+self)
+	f("GET", heap, 200)
+	f("POST", heap, 200)
+	f("POST", heap, 403, "Sec-Fetch-Site: cross-site", "Origin: https://evil.example")
+	f("GET", "/debug/pprof/", 200, "Sec-Fetch-Site: none")
 	f("GET", "/status", 200, "Sec-Fetch-Site: none") // a person who looks at it
 	f("POST", "/reload", 200)
 	f("GET", "/status", 200, "Host: localhost")
@@ -279,8 +303,8 @@ func TestGuard(t *testing.T) {
 	f("GET", "/status", 200, "Host: [::1]:9901")
 	f("GET", "/status", 200, "Host: [2001:db8::1]")
 	f("GET", "/status", 200, "Host: edge1.example:9901")
-	if n := strings.Count(p.log.String(), "status=403"); n != 4 {
-		t.Errorf("%d refused calls logged, want 4:\n%s", n, p.log)
+	if n := strings.Count(p.log.String(), "status=403"); n != 11 {
+		t.Errorf("%d refused calls logged, want 11:\n%s", n, p.log)
 	}
 }
 

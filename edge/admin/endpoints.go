@@ -27,8 +27,8 @@ func (s *Server) endpoints() []edge.AdminHandler {
 		{Method: get, Path: "/readyz", Handle: s.readyz},
 		{Method: get, Path: "/metrics", Handle: s.metrics},
 		{Method: get, Path: "/debug/{profile:*}", Handle: profiles()},
-		// The pprof tool asks for names of functions by POST; nothing is changed.
-		{Method: post, Path: "/debug/pprof/symbol", Handle: pprofhandler.PprofHandler},
+		// The pprof tool asks for names of functions by POST; whoever wants a profile may.
+		{Method: post, Path: "/debug/{profile:*}", Handle: profiles()},
 	}
 	if s.o.Status != nil {
 		list = append(list, edge.AdminHandler{Method: get, Path: "/status", Handle: s.status})

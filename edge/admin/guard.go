@@ -13,13 +13,24 @@ import (
 // readOnly tells whether a call changes nothing (RFC 9110 9.2.1).
 func readOnly(ctx *fasthttp.RequestCtx) bool { return ctx.IsGet() || ctx.IsHead() }
 
-// refuse returns why a call is not allowed, "" when it is. There is no password: what is kept out is a
-// browser that runs somebody else's page. Such a page can send a call here by address, which the first rule
-// stops, or by a name of its own that suddenly resolves to this machine, which the second one stops.
+// refuse returns why a call is not allowed, "" when it is. Where there is no password, what is kept out is a
+// browser that runs somebody else's page, and a client of the gateway that has found a way through it. Such a
+// page can send a call here by address, which browsers tell of, or by a name of its own that suddenly resolves
+// to this machine, which the check of Host stops.
 func (s *Server) refuse(ctx *fasthttp.RequestCtx) string {
 	h := &ctx.Request.Header
-	if !readOnly(ctx) && (len(h.Peek("Origin")) > 0 || len(h.Peek("Sec-Fetch-Site")) > 0) {
+	if field := proxied(h); field != "" {
+		return "the admin API takes no calls that came through a proxy, and this one has " + field +
+			": call its address directly"
+	}
+	from := callerOf(h)
+	switch {
+	case from == crossSite:
+		return "calls of pages of other sites are not taken"
+	case !readOnly(ctx) && (len(h.Peek("Origin")) > 0 || len(h.Peek("Sec-Fetch-Site")) > 0):
 		return "calls that change something are not taken from browsers"
+	case readOnly(ctx) && costs(ctx.Path()) && from == unknownSite:
+		return "a profile costs time: a browser gets it by a link of /debug/pprof/, others without a browser's fields"
 	}
 	if ctx.LocalAddr().Network() == "unix" {
 		return "" // no browser can get there
@@ -28,6 +39,64 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx) string {
 		return "Host must be an IP address, localhost or the name of this machine"
 	}
 	return ""
+}
+
+// proxied returns a field that proxies add, as it came; "": there is none. Signs in names are taken as equal,
+// as some servers do.
+func proxied(h *fasthttp.RequestHeader) string {
+	for name := range h.All() {
+		plain := strings.Map(func(c rune) rune {
+			if c < 'a' || c > 'z' {
+				return '-'
+			}
+			return c
+		}, strings.ToLower(string(name)))
+		if plain == "via" || plain == "forwarded" || strings.HasPrefix(plain, "x-forwarded") {
+			return string(name)
+		}
+	}
+	return ""
+}
+
+// caller is who makes a call, by what browsers tell.
+type caller uint8
+
+const (
+	noBrowser   caller = iota // curl, a scraper of metrics
+	sameSite                  // a page of this API
+	unknownSite               // a browser that does not say: an address was typed, or a page of another site hides
+	crossSite
+)
+
+// callerOf tells from where a call comes. Sec-Fetch-Site is sent to addresses of this machine and over TLS only,
+// Origin with what changes something, Referer unless the page forbids it.
+func callerOf(h *fasthttp.RequestHeader) caller {
+	fetch, origin, referer := string(h.Peek("Sec-Fetch-Site")), string(h.Peek("Origin")), string(h.Peek("Referer"))
+	host := strings.ToLower(string(h.Host()))
+	switch {
+	case fetch == "cross-site", fetch == "same-site": // another port of this machine is the same site
+		return crossSite
+	case origin != "" && !isOf(origin, host), referer != "" && !isOf(referer, host):
+		return crossSite
+	case fetch == "same-origin", origin != "", referer != "":
+		return sameSite
+	case fetch != "", bytes.HasPrefix(h.UserAgent(), []byte("Mozilla/")): // as all browsers begin
+		return unknownSite
+	}
+	return noBrowser
+}
+
+// isOf reports whether a URL is one of host.
+func isOf(url, host string) bool {
+	_, rest, ok := strings.Cut(strings.ToLower(url), "://")
+	authority, _, _ := strings.Cut(rest, "/")
+	return ok && authority == host
+}
+
+// costs tells what takes the gateway's time although it changes nothing.
+func costs(path []byte) bool {
+	const root = "/debug/pprof/"
+	return bytes.HasPrefix(path, []byte(root)) && len(path) > len(root)
 }
 
 // knownHost tells whether a Host cannot be a name that somebody else controls. None at all is fine: a browser

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -53,7 +54,7 @@ func TestRedirect(t *testing.T) {
 		if v := filter.Run(x); v != edge.Answered || !x.Local || x.Fault != nil || x.OutLen != 0 {
 			t.Errorf("verdict %v, fault %v", v, x.Fault)
 		}
-		if got := string(x.Resp().Peek("Location")); got != want || x.Status() != 308 {
+		if got := string(x.Resp.Get("Location")); got != want || x.Status() != 308 {
 			t.Errorf("%s: %s goes to %s, want %s", keys, target, got, want)
 		}
 	}
@@ -94,8 +95,8 @@ func TestStatus(t *testing.T) {
 		b := build1(t, base+"prefix = \"/\"\nredirect = { to = \"/a\", status = "+status+" }")
 		x := new(edge.Exchange)
 		run(b, x, "/").Run(x)
-		if !strings.HasPrefix(x.Resp().String(), "HTTP/1.1 "+status) {
-			t.Errorf("%s: %s", status, x.Resp().String())
+		if got := strconv.Itoa(x.Status()); got != status {
+			t.Errorf("%s: %s", status, got)
 		}
 	}
 }
@@ -116,7 +117,7 @@ func TestRespond(t *testing.T) {
 			t.Errorf("%s: %d %q", keys, x.Status(), got)
 		}
 		var fields []string
-		for k, v := range x.Resp().All() {
+		for k, v := range x.Resp.Each() {
 			fields = append(fields, string(k)+": "+string(v))
 		}
 		if !slices.Equal(fields, headers) {
@@ -127,7 +128,7 @@ func TestRespond(t *testing.T) {
 	f(`{ status = 410 }`, 410, "")
 	f(`{ body = "pong\n" }`, 200, "pong\n", "Content-Type: text/plain; charset=utf-8")
 	f(`{ body = "{}", headers = { "content-type" = "application/json", x-b = "2", X-A = "1" } }`, 200, "{}",
-		"Content-Type: application/json", "X-B: 2", "X-A: 1")
+		"Content-Type: application/json", "x-b: 2", "X-A: 1")
 	f(`{ headers = { Server = "s", Set-Cookie = "a=b", Cache-Control = "" } }`, 200, "",
 		"Server: s", "Set-Cookie: a=b", "Cache-Control: ")
 	f(`{ status = 204 }`, 204, "")
@@ -139,7 +140,7 @@ func TestAgain(t *testing.T) {
 	x := new(edge.Exchange)
 	for range 3 {
 		run(b, x, "/").Run(x)
-		if n := len(x.Resp().PeekAll("X-A")); n != 1 {
+		if n := x.Resp.Count("X-A"); n != 1 {
 			t.Fatalf("%d fields", n)
 		}
 		x.Reset()
@@ -214,7 +215,7 @@ func TestExample(t *testing.T) {
 		t.Helper()
 		x := new(edge.Exchange)
 		run(b, x, target).Run(x)
-		if got := string(x.Resp().Peek("Location")); x.Status() != status || got != location {
+		if got := string(x.Resp.Get("Location")); x.Status() != status || got != location {
 			t.Errorf("%s: %d %s", target, x.Status(), got)
 		}
 	}
@@ -241,7 +242,7 @@ func FuzzRedirect(f *testing.F) {
 			return
 		}
 		filter.Run(x)
-		to := string(x.Resp().Peek("Location"))
+		to := string(x.Resp.Get("Location"))
 		own, inside := strings.CutPrefix(to, "https://example.com")
 		if x.Match.Rule != 2 && inside || !strings.HasPrefix(own, "/") || strings.HasPrefix(own, "//") ||
 			strings.HasPrefix(own, `/\`) {

@@ -6,8 +6,8 @@ import (
 	"github.com/penstock-edge/penstock/edge/config"
 )
 
-// Feature makes the route keys redirect and respond work, and redirect_https of listeners. In the list it stands behind all that may refuse a
-// request in Admit: it is the last to answer.
+// Feature makes the route keys redirect and respond work, and redirect_https of listeners. In the list it
+// stands behind all that may refuse a request in Admit: it is the last to answer.
 var Feature = edge.Feature{Name: "answer", New: build}
 
 func build(h *edge.Host) *edge.Instance {

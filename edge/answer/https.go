@@ -99,14 +99,11 @@ func (f *toHTTPS) Run(x *edge.Exchange) edge.Verdict {
 	return edge.Next
 }
 
-// Location of the answers to redirects.
-var (
-	locationKey = []byte("Location")
-	locations   = sync.Pool{New: func() any { return new([]byte) }}
-)
+// locations is room for what redirects say.
+var locations = sync.Pool{New: func() any { return new([]byte) }}
 
 // send makes the answer a redirect; location is copied.
 func send(x *edge.Exchange, status int, location []byte) {
 	x.Answer(status, "", nil)
-	x.Resp().SetCanonical(locationKey, location)
+	x.Resp.SetBytes("Location", location)
 }

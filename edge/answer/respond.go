@@ -19,7 +19,7 @@ type response struct {
 }
 
 type field struct {
-	key   []byte // in canonical form
+	name  string
 	value template.Template
 }
 
@@ -36,7 +36,7 @@ func (a *response) Run(x *edge.Exchange) edge.Verdict {
 	room := locations.Get().(*[]byte)
 	for i := range a.headers {
 		*room, _ = a.headers[i].value.Append((*room)[:0], x) // only a host can be refused
-		x.Resp().SetCanonical(a.headers[i].key, *room)
+		x.Resp.SetBytes(a.headers[i].name, *room)
 	}
 	locations.Put(room)
 	return edge.Answered
@@ -92,7 +92,7 @@ func (k *respondKeys) fields(a *response, vars edge.Vars) {
 		case key == "Content-Type":
 			a.contentType = value.Skeleton()
 		default:
-			a.headers = append(a.headers, field{[]byte(key), value})
+			a.headers = append(a.headers, field{name, value})
 		}
 		seen[key] = true
 	}

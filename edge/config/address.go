@@ -95,6 +95,9 @@ func CheckServer(what, address string) error {
 		}
 		return nil
 	}
+	if right := urlTarget(address); right != "" {
+		return fmt.Errorf("%s %q %s", what, address, right)
+	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || host == "" {
 		return fmt.Errorf("%s %q is not host:port or unix:/path", what, address)

@@ -63,6 +63,7 @@ func (t *Table) decode(v reflect.Value) {
 }
 
 func (t *Table) decodeField(fd *field, v reflect.Value) {
+	t.file.reading = t.node
 	switch {
 	case fd.preset.IsValid():
 		v.Set(fd.preset)

@@ -14,11 +14,18 @@ func (f *File) expand(n *node) {
 	if !ok || !strings.Contains(text, "${") {
 		return
 	}
-	text, msg := expandEnv(text, f.options.Env)
+	expanded, msg := expandEnv(text, func(name string) (string, bool) {
+		value, ok := f.options.Env(name)
+		f.hide(value, "${"+name+"}")
+		return value, ok
+	})
 	if msg != "" {
 		f.wrong(n, "", msg)
 	}
-	n.value = text
+	n.value = expanded
+	if expanded != text {
+		f.note(expanded, text)
+	}
 }
 
 // expandEnv returns text with ${NAME} replaced by the variable and $${ by ${. What a variable holds is not

@@ -15,9 +15,11 @@ type Error struct {
 	Key     string `json:"key,omitempty"`
 	Message string `json:"message"`
 	Suggest string `json:"suggest,omitempty"` // what was probably meant; "" when nothing is near
+	// Known are the names that there are, when the mistake is one that is not.
+	Known []string `json:"known,omitempty"`
 }
 
-// Error returns FILE:LINE:COL: key: message (did you mean "x"?), on one line.
+// Error returns FILE:LINE:COL: key: message (did you mean "x"?); known: x, y, on one line.
 func (e Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.File)
@@ -35,6 +37,10 @@ func (e Error) Error() string {
 		b.WriteString(" (did you mean ")
 		b.WriteString(strconv.Quote(e.Suggest))
 		b.WriteString("?)")
+	}
+	if len(e.Known) > 0 {
+		b.WriteString("; known: ")
+		b.WriteString(oneLine(strings.Join(e.Known, ", ")))
 	}
 	return b.String()
 }

@@ -41,8 +41,11 @@ type File struct {
 	errs    Errors
 	// warnings are about what is allowed and may do harm.
 	warnings Errors
-	broken   bool // a syntax error: nothing else is known about the file, so nothing else is reported
+	broken   bool  // a syntax error, or a step has panicked: nothing else is known, so nothing else is reported
+	reading  *node // the table that was asked for something last; nil: none was
 	plans    map[reflect.Type]*plan
+	// expansions are what the file takes from variables and files of secrets, the longest first.
+	expansions []expansion
 }
 
 // Parse reads text as TOML. It never returns nil: a syntax error is among the errors of Finish, and Root is
@@ -65,6 +68,13 @@ func Parse(name string, text []byte, o Options) *File {
 		f.Root = f.table(&node{kind: tableKind})
 		return f
 	}
+	f.Root = f.table(&node{kind: tableKind}) // in case that a step below fails
+	f.Guard(func() { f.grow(body, values) })
+	return f
+}
+
+// grow makes the tree of the file.
+func (f *File) grow(body string, values map[string]any) {
 	root, clashes := scan(body)
 	root.fill(values)
 	for _, c := range clashes {
@@ -74,7 +84,6 @@ func Parse(name string, text []byte, o Options) *File {
 	}
 	f.expand(root)
 	f.Root = f.table(root)
-	return f
 }
 
 // decode returns the values of the file, or the offset in body of its syntax error and what it is.
@@ -100,7 +109,7 @@ func decode(text, body string) (values map[string]any, at int, msg string) {
 		return nil, 0, "the file cannot be read as TOML: " + strings.TrimPrefix(err.Error(), "toml: ")
 	}
 	at = min(max(syntax.Position.Start, 0), len(body))
-	return nil, at, strings.TrimSuffix(syntax.Message, ".")
+	return nil, at, explain(body, at, strings.TrimSuffix(syntax.Message, "."))
 }
 
 // byteOrderMark returns the length of the mark before the text: the parser skips it too, and counts after it.
@@ -136,7 +145,7 @@ func (f *File) report(at int, key, suggest, msg string) {
 	}
 	line, col := f.place(at)
 	f.errs = append(f.errs, Error{
-		File: f.Name, Line: line, Col: col, Key: key, Message: msg, Suggest: suggest,
+		File: f.Name, Line: line, Col: col, Key: key, Message: f.Hide(msg), Suggest: f.Hide(suggest),
 	})
 }
 
@@ -154,7 +163,9 @@ func (f *File) wrong(n *node, suggest, msg string) {
 // sections have decoded them.
 func (f *File) Finish() Errors {
 	if f.broken {
-		return append(Errors(nil), f.errs...)
+		all := append(Errors(nil), f.errs...)
+		all.sort()
+		return all
 	}
 	recorded := len(f.errs)
 	misspelt := make(map[string]bool)

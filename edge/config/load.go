@@ -12,6 +12,13 @@ import (
 func Load(name string, text []byte, o Options) *Config {
 	f := Parse(name, text, o)
 	c := &Config{File: f}
+	f.Guard(c.read)
+	return c
+}
+
+// read decodes the core sections.
+func (c *Config) read() {
+	f := c.File
 	f.section("server").Decode(&c.Server)
 	f.section("admin").Decode(&c.Admin)
 	f.section("log").Decode(&c.Log)
@@ -28,7 +35,6 @@ func Load(name string, text []byte, o Options) *Config {
 	c.checkListeners()
 	c.checkAddresses()
 	c.checkRoutes()
-	return c
 }
 
 // section returns a table of the root, an empty one when it is not in the file.
@@ -95,8 +101,10 @@ func (c *Config) checkAddresses() {
 
 func lineOf(t *Table, key string) string {
 	line, _ := t.Pos(key)
-	return "at line " + strconv.Itoa(line)
+	return atLine(line)
 }
+
+func atLine(line int) string { return "at line " + strconv.Itoa(line) }
 
 func (c *Config) checkRoutes() {
 	if len(c.Routes) == 0 && !c.File.Root.Has("route") {
@@ -146,6 +154,8 @@ func (r *Route) check() {
 	for _, method := range r.Methods {
 		r.checkMethod(method)
 	}
+	r.checkStars()
+	r.checkHosts()
 }
 
 // checkMethod reports what is no method, and one in lower case: methods are compared by case, RFC 9110

@@ -56,6 +56,7 @@ func (f *File) setSecret(n *node, into *Secret) {
 		f.wrong(n, "", err.Error())
 		return
 	}
+	f.hide(content, text)
 	into.text = content
 }
 

@@ -18,6 +18,8 @@ type Config struct {
 
 // Server is [server].
 type Server struct {
+	// DrainDelay is how long listeners go on accepting after the process was told to end, while /readyz says 503.
+	DrainDelay time.Duration `toml:"drain_delay" default:"0s" max:"1h"`
 	// How long requests may go on after the process was told to end.
 	DrainTimeout time.Duration `toml:"drain_timeout" default:"30s" max:"24h"`
 	// Whose X-Forwarded-* fields and PROXY header are believed.
@@ -25,6 +27,8 @@ type Server struct {
 	// ReadyAfter is how long the process waits at most, from its start, for what it should have before it is
 	// ready.
 	ReadyAfter time.Duration `toml:"ready_after" default:"10s" max:"1h"`
+	// MergeSlashes makes each run of slashes in the path of a request one.
+	MergeSlashes bool `toml:"merge_slashes" default:"false"`
 	// StateDir is where the last good targets and the like are kept over restarts; "": nowhere.
 	StateDir string `toml:"state_dir"`
 

@@ -1,6 +1,9 @@
 package config
 
-import "unicode/utf8"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // maxTypos is the largest edit distance at which a name still counts as misspelt rather than as another name.
 const maxTypos = 2
@@ -23,7 +26,33 @@ func suggest(got string, known []string) string {
 			best, bestAt = name, d
 		}
 	}
+	if best == "" {
+		return shortFor(got, known)
+	}
 	return best
+}
+
+// leastShort is how long a word must be to be taken for the beginning of a longer one.
+const leastShort = 4
+
+// shortFor returns the one name of known that got is an abbreviation of, whatever signs are between its words;
+// "" when there is none, or more.
+func shortFor(got string, known []string) (found string) {
+	plain := strings.NewReplacer("_", "", "-", "", " ", "")
+	got = plain.Replace(strings.ToLower(got))
+	if len(got) < leastShort {
+		return ""
+	}
+	for _, name := range known {
+		if name == got || !strings.HasPrefix(plain.Replace(name), got) {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = name
+	}
+	return found
 }
 
 // distance is the Damerau-Levenshtein distance in its optimal string alignment form: the least number of

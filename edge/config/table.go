@@ -32,6 +32,7 @@ func (f *File) emptyTable(key string, up *node) *Table {
 
 // claim returns the value of key, nil when it is absent, and notes that the key is known.
 func (t *Table) claim(key string) *node {
+	t.file.reading = t.node
 	t.keys = append(t.keys, key)
 	n := t.node.get(key)
 	if n != nil {
@@ -195,14 +196,22 @@ func (t *Table) Warnf(key, format string, args ...any) {
 	}
 	line, col := t.file.place(at)
 	t.file.warnings = append(t.file.warnings, Error{File: t.file.Name, Line: line, Col: col, Key: path,
-		Message: fmt.Sprintf(format, args...)})
+		Message: t.file.Hide(fmt.Sprintf(format, args...))})
 }
 
 // Unknown records that the value of key refers to something that is not there: no pool named "usrs". The
-// nearest name of known is suggested. In a list the place is that of the element that equals got.
+// nearest name of known is suggested, and all are listed unless they are many. In a list the place is that of
+// the element that equals got.
 func (t *Table) Unknown(key, what, got string, known []string) {
+	before := len(t.file.errs)
 	t.Mistake(key, got, suggest(got, known), fmt.Sprintf("no %s named %q", what, got))
+	if errs := t.file.errs; len(errs) > before && len(known) <= mostListed {
+		errs[before].Known = slices.Clone(known)
+	}
 }
+
+// mostListed is how many names an error lists at most.
+const mostListed = 12
 
 // Mistake records a mistake at the place of the string got in the value of key, be it the value itself or an
 // element of it. What was probably meant may be "". It is dropped when the value has already been reported.

@@ -205,7 +205,7 @@ func TestErrorPlaces(t *testing.T) {
 	f(func(t *Table) { t.Errorf("none", "is %d", 1) }, "x.toml:2:2: route[1].none: is 1")
 	f(func(t *Table) { t.Errorf("", "is %d", 1) }, "x.toml:2:2: route[1]: is 1")
 	f(func(t *Table) { t.Unknown("pool", "pool", "usrs", []string{"app", "users"}) },
-		`x.toml:3:9: route[1].pool: no pool named "usrs" (did you mean "users"?)`)
+		`x.toml:3:9: route[1].pool: no pool named "usrs" (did you mean "users"?); known: app, users`)
 	f(func(t *Table) { t.Unknown("limits", "rate limit", "per_route", nil) },
 		`x.toml:4:22: route[1].limits[2]: no rate limit named "per_route"`)
 	f(func(t *Table) { t.Unknown("mirror", "pool", "x", nil) },

@@ -12,20 +12,15 @@ type honour struct{}
 
 const (
 	timeoutName = "X-Request-Timeout"
-	grpcName    = "Grpc-Timeout"
-)
-
-var (
-	timeoutKey = []byte(timeoutName)
-	grpcKey    = []byte(grpcName)
+	grpcName    = "grpc-timeout"
 )
 
 // Run implements edge.Filter. Of several lines the shortest time holds. What cannot be understood is ignored
 // and not passed on: the route's own timeout holds.
 func (honour) Run(x *edge.Exchange) edge.Verdict {
 	x.PassDeadline = edge.DeadlineSeconds
-	if x.HasField(timeoutKey) {
-		for _, v := range x.Req.PeekAll(timeoutName) {
+	if x.Req.Has(timeoutName) {
+		for v := range x.Req.All(timeoutName) {
 			d, units, ok := parseTimeout(v)
 			if units {
 				x.PassDeadline = edge.DeadlineMillis
@@ -34,16 +29,16 @@ func (honour) Run(x *edge.Exchange) edge.Verdict {
 				shorten(x, d)
 			}
 		}
-		x.Req.DelBytes(timeoutKey)
+		x.Req.Del(timeoutName)
 	}
-	if x.HasField(grpcKey) {
-		for _, v := range x.Req.PeekAll(grpcName) {
+	if x.Req.Has(grpcName) {
+		for v := range x.Req.All(grpcName) {
 			if d, ok := parseGRPC(v); ok {
 				x.PassDeadline |= edge.DeadlineGRPC
 				shorten(x, d)
 			}
 		}
-		x.Req.DelBytes(grpcKey)
+		x.Req.Del(grpcName)
 	}
 	if x.Deadline > 0 && x.Deadline <= x.Times.Start {
 		x.Fault = tooLate

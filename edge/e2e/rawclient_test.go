@@ -79,6 +79,16 @@ func (k *rawClient) answer(method string) *reply {
 	return &reply{resp, string(b), err}
 }
 
+// final is answer behind interim answers.
+func (k *rawClient) final(method string) *reply {
+	k.t.Helper()
+	for {
+		if a := k.answer(method); a.StatusCode >= 200 || a.StatusCode == 101 {
+			return a
+		}
+	}
+}
+
 // tail returns the last bytes that were read.
 func (k *rawClient) tail() string {
 	b := k.got.Bytes()

@@ -37,7 +37,7 @@ var refusedHeads = []refusedHead{
 	{"RFC 9112 2.2: LF for the empty line", "GET /x HTTP/1.1\r\n" + h1 + "\n", 400, "bad_request"},
 	{"RFC 9112 2.2: CR in a value", lines("GET /x HTTP/1.1", "A: b\rTransfer-Encoding: chunked"), 400, "bad_request"},
 	{"RFC 9112 2.2: CR in the request line", lines("GET /x\rHTTP/1.1"), 400, "bad_request"},
-	{"RFC 9112 2.2: two empty lines before", "\r\n\r\n" + lines("GET /x HTTP/1.1"), 400, "bad_request"},
+	{"RFC 9112 2.2: three empty lines before", "\r\n\r\n\r\n" + lines("GET /x HTTP/1.1"), 400, "bad_request"},
 	{"RFC 9112 2.2: LF before the request line", "\n" + lines("GET /x HTTP/1.1"), 400, "bad_request"},
 	{"RFC 9112 2.2: white space before the first field", "GET /x HTTP/1.1\r\n A: b\r\n" + h1 + "\r\n", 400, "bad_request"},
 	{"RFC 9112 5.2: obs-fold", lines("GET /x HTTP/1.1", "A: b", " c"), 400, "bad_request"},
@@ -55,7 +55,6 @@ var refusedHeads = []refusedHead{
 	{"RFC 9112 3: vertical tab", lines("GET /x\x0bHTTP/1.1"), 400, "bad_request"},
 	{"RFC 1945 3.1: HTTP/0.9", "GET /x\r\n\r\n", 400, "bad_request"},
 	{"RFC 9110 2.5: HTTP/0.9 as text", lines("GET /x HTTP/0.9"), 505, "version_not_supported"},
-	{"RFC 9110 15.6.6: HTTP/1.2", lines("GET /x HTTP/1.2"), 505, "version_not_supported"},
 	{"RFC 9110 15.6.6: HTTP/2.0", lines("GET /x HTTP/2.0"), 505, "version_not_supported"},
 	{"RFC 9113 3.4: HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "version_not_supported"},
 	{"RFC 9112 2.3: version in lower case", lines("GET /x http/1.1"), 400, "bad_request"},
@@ -133,7 +132,7 @@ var refusedHeads = []refusedHead{
 	badHost("empty", ""), badHost("userinfo overwrites Authorization", "user:pw@good"), badHost("list", "a,b"),
 	badHost("markup", `<a>"`), badHost("space", "a b"), badHost("path", "a/b"), badHost("query", "a?x"),
 	badHost("fragment", "a#x"), badHost("escape", "a%00"), badHost("port 0", "a:0"), badHost("port too large", "a:65536"),
-	badHost("no port", "a:"), badHost("two ports", "a:80:80"), badHost("port is a word", "a:http"),
+	badHost("two ports", "a:80:80"), badHost("port is a word", "a:http"),
 	badHost("unclosed IPv6", "[::1"), badHost("zone", "[fe80::1%25eth0]"), badHost("IPv6 without brackets", "::1"),
 	badHost("empty label", "a..b"), badHost("leading dot", ".a"), badHost("byte above ASCII", "\xe4.example"),
 	badHost("backslash", `a\b`), badHost("scheme", "http://a"),
@@ -155,7 +154,9 @@ var refusedHeads = []refusedHead{
 	badTarget("https on a plain connection", "https://example.com/"),
 	badTarget("RFC 9110 4.2.4: userinfo", "http://user@example.com/"),
 	badTarget("RFC 9112 3.2.2: no authority", "http:///x"), badTarget("RFC 9112 3.2.2: one slash", "http:/x"),
-	badTarget("RFC 9110 4.2.3: query without a path", "http://example.com?x"),
+	badTarget("dot segment with a parameter", "/pub/..;/admin"), badTarget("the same, escaped", "/a/%2e%2e;/b"),
+	badTarget("the same, all escaped", "/a/%2E%2e%3b/b"), badTarget("dot segment with a named parameter", "/a/..;x=y/b"),
+	badTarget("single dot with a parameter", "/a/.;/b"),
 	badTarget("RFC 9112 3.2.4: asterisk without OPTIONS", "*"), badTarget("no target", ""),
 	{"RFC 9112 3.2.2: bad Host beside an absolute target", "GET http://example.com/ HTTP/1.1\r\nHost: a,b\r\n\r\n", 400, "bad_request"},
 
@@ -260,6 +261,17 @@ func TestForwardedHeads(t *testing.T) {
 	plain := told(get, "Host: example.com")
 	f("plain", lines(get), "", plain...)
 	f("RFC 9112 2.2: one empty line before", "\r\n"+lines(get), "", plain...)
+	f("RFC 9112 2.2: two empty lines before", "\r\n\r\n"+lines(get), "", plain...)
+	f("RFC 9110 2.5: HTTP/1.2", lines("GET /x HTTP/1.2"), "", plain...)
+	f("RFC 9110 2.5: HTTP/1.9", lines("GET /x HTTP/1.9"), "", plain...)
+	f("RFC 3986 3.2.3: empty port", "GET /x HTTP/1.1\r\nHost: example.com:\r\n\r\n", "", plain...)
+	f("RFC 3986 3.2.3: empty port in absolute-form", "GET http://example.com:/x HTTP/1.1\r\n"+h1+"\r\n", "", plain...)
+	f("RFC 9110 4.2.1: absolute-form with a query alone", "GET http://example.com?q=1 HTTP/1.1\r\n"+h1+"\r\n", "",
+		told("GET /?q=1 HTTP/1.1", "Host: example.com")...)
+	for _, host := range []string{"a!b$c.example", "0.0.0.0=5000", "'(a)&*+;:81"} {
+		f("RFC 3986 3.2.2: "+host, "GET /x HTTP/1.1\r\nHost: "+host+"\r\n\r\n", "",
+			slices.Concat([]string{get, "Host: " + host}, tells(host))...)
+	}
 	f("RFC 9112 3.2.2: absolute-form outweighs Host", "GET http://Other.example:81/x HTTP/1.1\r\n"+h1+"\r\n", "",
 		slices.Concat([]string{get, "Host: Other.example:81"}, tells("Other.example:81"))...)
 	f("RFC 9110 4.2.3: absolute-form without a path", "GET http://example.com HTTP/1.1\r\n"+h1+"\r\n", "",
@@ -290,6 +302,8 @@ func TestForwardedHeads(t *testing.T) {
 	f("RFC 9112 7: chunked in mixed case", lines(post, "tRANSFER-eNCODING: cHUNKED")+"3\r\nabc\r\n0\r\n\r\n", "abc", coded...)
 	f("RFC 9110 5.5: tab before chunked", lines(post, "Transfer-Encoding:\tchunked")+"3\r\nabc\r\n0\r\n\r\n", "abc", coded...)
 	f("RFC 9112 7.1.1: chunk extensions end here", lines(post, "Transfer-Encoding: chunked")+"3;a=\"b\"\r\nabc\r\n00;c\r\n\r\n", "abc", coded...)
+	f("RFC 9112 7.1.1: white space around extensions", lines(post, "Transfer-Encoding: chunked")+
+		"3 ; a = \"b;\\\"\"\t;c\r\nabc\r\n0;c\r\n\r\n", "abc", coded...)
 	f("RFC 9110 8.6: empty body of a POST", lines(post), "", append(slices.Clone(length), "Content-Length: 0")...)
 	f("0.CL: a GET's body is its own", lines(get, fmt.Sprint("Content-Length: ", len(smuggled)))+smuggled, smuggled,
 		append(slices.Clone(plain), fmt.Sprint("Content-Length: ", len(smuggled)))...)
@@ -338,6 +352,15 @@ func TestRequestTrailers(t *testing.T) {
 		t.Errorf("%d %q", a.StatusCode, a.body)
 	}
 	c.open("after trailers", "/y")
+	c.send(lines("POST /z HTTP/1.1", "Transfer-Encoding: chunked") +
+		"3\r\nabc\r\n0\r\nVary: a\r\nA: b\r\nContent-Type: c\r\nCache-Control: d\r\n\r\n")
+	if a := c.answer("POST"); a.StatusCode != 200 {
+		t.Errorf("fields that belong in a head: %d %q", a.StatusCode, a.body)
+	}
+	c.open("after fields that belong in a head", "/y")
+	if z := rec.of("/z"); len(z) != 1 || z[0].body != "abc" || z[0].trailer != "A: b\r\n" || !z[0].whole {
+		t.Errorf("fields that belong in a head: %+v", z)
+	}
 	r := rec.of("/x")
 	if len(r) != 1 || r[0].body != "abc" || r[0].trailer != "X-Sum: 5\r\nContent-Digest: sha-256=:AA==:\r\n" {
 		t.Errorf("%+v", r)
@@ -391,6 +414,10 @@ func TestRefusedBodies(t *testing.T) {
 	f("RFC 9112 7.1: space before the size", " 3\r\nabc\r\n"+end)
 	f("RFC 9112 7.1: underscore", "0_3\r\nabc\r\n"+end)
 	f("RFC 9112 7.1.1: LF in an extension", "3;a\nabc\r\n"+end)
+	f("RFC 9112 7.1.1: extension without a name", "3;\r\nabc\r\n"+end)
+	f("RFC 9112 7.1.1: open quotes", "3;a=\"b\r\nabc\r\n"+end)
+	f("RFC 9112 7.1.1: space behind an extension", "3;a \r\nabc\r\n"+end)
+	f("RFC 9112 7.1.1: no token", "3;a=b c\r\nabc\r\n"+end)
 	f("RFC 9112 7.1.1: NUL in an extension", "3;\x00\r\nabc\r\n"+end)
 	f("RFC 9112 7.1.1: long extension", "3;"+strings.Repeat("a", 300)+"\r\nabc\r\n"+end)
 	f("RFC 9112 7.1.1: extensions in all", strings.Repeat("1;"+strings.Repeat("a", 200)+"\r\na\r\n", 25)+end)

@@ -26,7 +26,7 @@ func (b *believe) Run(x *edge.Exchange) edge.Verdict {
 		return edge.Next
 	}
 	x.Client = b.client(x)
-	switch proto := last(x.Req.PeekAll(protoName)); {
+	switch proto := x.Req.Last(protoName); {
 	case bytes.EqualFold(proto, []byte("https")):
 		x.Scheme = "https"
 	case bytes.EqualFold(proto, []byte("http")):
@@ -35,25 +35,22 @@ func (b *believe) Run(x *edge.Exchange) edge.Verdict {
 	return edge.Next
 }
 
-// client walks X-Forwarded-For from its last line to its first, as far as the hops are trusted.
+// client walks X-Forwarded-For from its end, as far as the hops are trusted.
 func (b *believe) client(x *edge.Exchange) netip.Addr {
-	lines := x.Req.PeekAll(forName)
-	at, more := x.Peer, true
-	for i := len(lines) - 1; i >= 0 && more; i-- {
-		line := lines[i]
-		if !at.IsValid() { // behind a Unix socket: its word is the first hop
-			var hop []byte
-			if line, hop = cutLast(line); len(hop) == 0 {
-				continue
-			}
-			var ok bool
-			if at, ok = ip.Parse(hop); !ok {
-				return x.Peer
-			}
-		}
-		at, more = ip.Walk(at, line, b.trusted)
+	if x.NoClaims {
+		return x.Peer
 	}
-	return at
+	var room [512]byte
+	hops, at := x.Req.AppendList(room[:0], forName), x.Peer
+	if !at.IsValid() { // behind a Unix socket: its word is the first hop
+		var hop []byte
+		var ok bool
+		hops, hop = cutLast(hops)
+		if at, ok = ip.Parse(hop); !ok {
+			return x.Peer
+		}
+	}
+	return ip.RealClient(at, hops, b.trusted)
 }
 
 // cutLast cuts the last element that is not empty off a comma-separated list (RFC 9110 section 5.6.1).
@@ -67,12 +64,4 @@ func cutLast(list []byte) (rest, element []byte) {
 		}
 	}
 	return nil, nil
-}
-
-// last returns the line that the nearest proxy has added or set; nil when there is none.
-func last(lines [][]byte) []byte {
-	if len(lines) == 0 {
-		return nil
-	}
-	return lines[len(lines)-1]
 }

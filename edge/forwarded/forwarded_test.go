@@ -1,7 +1,6 @@
 package forwarded
 
 import (
-	"bufio"
 	"bytes"
 	"net/netip"
 	"os"
@@ -27,18 +26,14 @@ func exchange(t testing.TB, peer string, lines ...string) *edge.Exchange {
 	t.Helper()
 	x := new(edge.Exchange)
 	x.Peer, _ = netip.ParseAddr(peer)
-	x.Client, x.Scheme, x.Minor = x.Peer, "http", 1
-	x.Authority = []byte("Shop.Example:8080")
+	x.Client, x.Scheme = x.Peer, "http"
 	head := "GET /a?b HTTP/1.1\r\nHost: Shop.Example:8080\r\n" + strings.Join(append(lines, "", ""), "\r\n")
-	x.Req.SetNoDefaultContentType(true)
-	if err := x.Req.Read(bufio.NewReader(strings.NewReader(head))); err != nil {
-		t.Fatal(err)
-	}
 	var m wire.Request
-	if _, v := wire.ScanRequest(nil, []byte(head), &m); v != nil {
+	clean, v := wire.ScanRequest(nil, []byte(head), &m)
+	if v != nil {
 		t.Fatal(v)
 	}
-	x.NoClaims = !m.Claims
+	x.TakeRequest(&m, clean)
 	return x
 }
 
@@ -72,6 +67,9 @@ func TestBelieve(t *testing.T) {
 	f(proxy, proxy, "http", "X-Forwarded-Proto: gopher")
 	f(proxy, proxy, "https", "X-Forwarded-Proto: HTTPS")
 	f(proxy, proxy, "http", "X-Forwarded-Proto: https, http")
+	f(proxy, proxy, "https", "X-Forwarded-Proto: https, https")
+	f(proxy, proxy, "https", "X-Forwarded-Proto: http,\thttps ,")
+	f(proxy, proxy, "https", "X-Forwarded-Proto: http", "x-forwarded-proto: http, https", "X-Forwarded-Proto:")
 	f(proxy, proxy, "http", "X-Forwarded-Proto: https", "X-Forwarded-Proto: http")
 	f(socket, "", "http")
 	f(socket, "1.1.1.1", "https", "X-Forwarded-For: 6.6.6.6, 1.1.1.1", "X-Forwarded-Proto: https")
@@ -83,8 +81,8 @@ func TestBelieve(t *testing.T) {
 
 // fields returns the lines of the head toward the target, without Host.
 func fields(x *edge.Exchange) []string {
-	lines := strings.Split(strings.TrimSuffix(x.Req.String(), "\r\n\r\n"), "\r\n")
-	return slices.DeleteFunc(lines[1:], func(l string) bool { return strings.HasPrefix(l, "Host:") })
+	lines := strings.Split(strings.TrimSuffix(string(x.Req.Lines()), "\r\n"), "\r\n")
+	return slices.DeleteFunc(lines, func(l string) bool { return l == "" || strings.HasPrefix(l, "Host:") })
 }
 
 func TestTell(t *testing.T) {
@@ -98,16 +96,15 @@ func TestTell(t *testing.T) {
 		if sent := fields(x); !slices.Equal(sent, want) {
 			t.Errorf("%s %q:\n got %q\nwant %q", peer, got, sent, want)
 		}
-		if line := x.Req.String(); !strings.HasPrefix(line, "GET /a?b HTTP/1.1\r\n") || string(x.Req.Host()) != "Shop.Example:8080" {
-			t.Errorf("the head has changed: %q", line)
+		if string(x.Req.Get("Host")) != "Shop.Example:8080" {
+			t.Errorf("the head has changed: %q", x.Req.Lines())
 		}
 	}
 	const proto, host = "X-Forwarded-Proto: http", "X-Forwarded-Host: Shop.Example:8080"
 	f(stranger, nil, "X-Forwarded-For: 192.0.2.1", proto, host, "Via: 1.1 penstock")
-	// What a stranger claims is replaced in place when there is one line of it,
+	// What a stranger claims goes. The order of everything else stays.
 	f(stranger, []string{"Via: 1.0 fred", "x-forwarded-for: 6.6.6.6", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil"},
-		"Via: 1.1 penstock", "X-Forwarded-For: 192.0.2.1", proto, host)
-	// and all of it goes when there are more. The order of everything else stays.
+		"X-Forwarded-For: 192.0.2.1", proto, host, "Via: 1.1 penstock")
 	f(stranger, []string{"X-Real-Ip: 6.6.6.6", "Accept: 1", "X-Forwarded-For: 6.6.6.6", "Cookie: b=\"2\"; a=1",
 		"X-FORWARDED-FOR: 7.7.7.7", "Accept: 2", "X-Forwarded-Port: 1", "X-Forwarded-Prefix: /x", "Cookie: c", "Accept: 3",
 		"Forwarded: for=6.6.6.6", "Xforwarded: no"},
@@ -120,8 +117,8 @@ func TestTell(t *testing.T) {
 		"Via: 1.1 lb, 1.1 penstock", "X-Real-Ip: 1.1.1.1", "X-Forwarded-Port: 443", "Forwarded: for=1.1.1.1")
 	f(proxy, []string{"X-Forwarded-For: 1.1.1.1", "Via: 1.1 a", "X-Forwarded-Host: a", "X-Forwarded-For: 2.2.2.2, 3.3.3.3",
 		"Via: 1.1 b", "X-Forwarded-Host: b", "X-Real-Ip: 1.1.1.1"},
-		"X-Real-Ip: 1.1.1.1", "X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 10.0.0.1", proto, "X-Forwarded-Host: b",
-		"Via: 1.1 a, 1.1 b, 1.1 penstock")
+		"X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 10.0.0.1", "Via: 1.1 a, 1.1 b, 1.1 penstock", "X-Forwarded-Host: a, b",
+		"X-Real-Ip: 1.1.1.1", proto)
 	f(proxy, []string{"X-Forwarded-Host: a, b.example:80"},
 		"X-Forwarded-Host: a, b.example:80", "X-Forwarded-For: 10.0.0.1", proto, "Via: 1.1 penstock")
 	f(proxy, []string{"X-Forwarded-Host: a/b"},
@@ -138,15 +135,6 @@ func TestTellOldClient(t *testing.T) {
 	want := []string{"Accept: 1", "Accept: 2", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https", "Via: 1.0 penstock"}
 	if got := fields(x); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
-	}
-}
-
-// A value that a filter has broken must not lead to a request that passes on claims.
-func TestUnreadableHead(t *testing.T) {
-	x := exchange(t, stranger, "X-Real-Ip: 6.6.6.6")
-	x.Req.SetCanonical([]byte("X-Odd"), []byte("a\x00b"))
-	if v := (tell{}).Run(x); v != edge.Answered || x.Fault != edge.Internal || x.Cause == nil {
-		t.Errorf("verdict %v, fault %v, cause %v", v, x.Fault, x.Cause)
 	}
 }
 
@@ -167,11 +155,11 @@ func TestSign(t *testing.T) {
 		t.Helper()
 		x := new(edge.Exchange)
 		for _, l := range lines {
-			x.Resp().Add("Via", l)
+			x.Resp.Add("Via", l)
 		}
 		sign{}.Run(x)
 		var got []string
-		for _, v := range x.Resp().PeekAll("Via") {
+		for v := range x.Resp.All("Via") {
 			got = append(got, string(v))
 		}
 		if !slices.Equal(got, want) {

@@ -1,13 +1,13 @@
 package forwarded
 
 import (
-	"bufio"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
 // FuzzTell holds tell against a twin that works on a list of lines.
@@ -16,17 +16,17 @@ func FuzzTell(f *testing.F) {
 	f.Add("X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 7.7.7.7\r\n", false)
 	f.Fuzz(func(t *testing.T, lines string, trusted bool) {
 		x := new(edge.Exchange)
-		x.Req.SetNoDefaultContentType(true)
 		head := "GET / HTTP/1.1\r\nHost: h\r\n" + lines + "\r\n"
-		if x.Req.Read(bufio.NewReader(strings.NewReader(head))) != nil {
+		var m wire.Request
+		clean, v := wire.ScanRequest(nil, []byte(head), &m)
+		if v != nil {
 			t.Skip("no head")
 		}
+		x.TakeRequest(&m, clean)
 		before := fields(x)
 		x.Trusted, x.Minor, x.Peer = trusted, 1, netip.MustParseAddr("10.0.0.1")
 		x.Scheme, x.Authority = "http", []byte("h")
-		if (tell{}).Run(x) != edge.Next {
-			t.Skip("fasthttp reads a head it does not read again")
-		}
+		tell{}.Run(x)
 		after := fields(x)
 		if got, want := others(after, trusted), others(before, trusted); !slices.Equal(got, want) {
 			t.Fatalf("other fields: %q, want %q", got, want)
@@ -51,7 +51,8 @@ func FuzzTell(f *testing.F) {
 func joined(lines []string, name string, trusted bool, own string) string {
 	var list []string
 	for _, l := range lines {
-		if v, ok := strings.CutPrefix(l, name+": "); ok && trusted && v != "" {
+		given, v, _ := strings.Cut(l, ":")
+		if v = strings.Trim(v, " \t"); trusted && v != "" && strings.EqualFold(given, name) {
 			list = append(list, v)
 		}
 	}
@@ -62,12 +63,12 @@ func joined(lines []string, name string, trusted bool, own string) string {
 func others(lines []string, trusted bool) []string {
 	return slices.DeleteFunc(slices.Clone(lines), func(l string) bool {
 		name, _, _ := strings.Cut(l, ":")
-		switch name {
-		case forName, protoName, hostName, viaName:
+		switch name = strings.ToLower(name); name {
+		case "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "via":
 			return true
-		case "Forwarded", "X-Real-Ip":
+		case "forwarded", "x-real-ip":
 			return !trusted
 		}
-		return !trusted && strings.HasPrefix(name, "X-Forwarded-")
+		return !trusted && strings.HasPrefix(name, "x-forwarded-")
 	})
 }

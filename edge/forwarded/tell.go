@@ -2,18 +2,13 @@ package forwarded
 
 import (
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/ip"
 )
 
 var (
-	forKey   = []byte(forName)
-	protoKey = []byte(protoName)
-	hostKey  = []byte(hostName)
-	viaKey   = []byte(viaName)
-
 	schemeHTTP  = []byte("http")
 	schemeHTTPS = []byte("https")
-	via11       = []byte("1.1 penstock")
 )
 
 // tell writes the fields toward the target. What was received in them is kept when a trusted proxy sent it,
@@ -22,38 +17,56 @@ type tell struct{}
 
 // Run implements edge.Filter.
 func (tell) Run(x *edge.Exchange) edge.Verdict {
-	s := acquireSheet()
-	defer s.release()
-	if !x.NoClaims {
-		s.survey(&x.Req, x.Trusted)
-	}
-	host := s.host
-	if !validHosts(host) {
-		host = x.Authority
-	}
-	if s.crowded || len(host) == 0 && s.seen[fieldHost] > 0 {
-		if err := s.thin(&x.Req, x.Trusted); err != nil {
-			x.Fault, x.Cause = edge.Internal, err // better no request than one with fields nobody vouches for
-			return edge.Answered
+	var hopsRoom, viaRoom, hostRoom [512]byte
+	hops, via, host := hopsRoom[:0], viaRoom[:0], x.Authority
+	switch {
+	case x.NoClaims:
+	case x.Trusted:
+		hops, via = x.Req.AppendList(hops, forName), x.Req.AppendList(via, viaName)
+		if said := x.Req.AppendList(hostRoom[:0], hostName); validHosts(said) {
+			host = said
 		}
+	default:
+		x.Req.DelFunc(isClaim)
 	}
 	if x.Peer.IsValid() {
-		s.hops = ip.AppendAddr(appendComma(s.hops), x.Peer)
+		hops = ip.AppendAddr(appendComma(hops), x.Peer)
 	}
-	set(x, forKey, s.hops)
-	set(x, protoKey, scheme(x))
-	set(x, hostKey, host)
-	s.via = appendVia(appendComma(s.via), x.Minor)
-	set(x, viaKey, s.via)
+	put(x, forName, hops)
+	put(x, protoName, scheme(x))
+	put(x, hostName, host)
+	put(x, viaName, appendVia(appendComma(via), x.Minor))
 	return edge.Next
 }
 
-// set writes a field that has one line at most; one without a value is not there.
-func set(x *edge.Exchange, key, value []byte) {
-	if len(value) > 0 {
-		x.Req.SetCanonical(key, value)
+// put makes value the only one of a field; one without a value is not there.
+func put(x *edge.Exchange, name string, value []byte) {
+	switch {
+	case len(value) == 0:
+		x.Req.Del(name)
+	case x.NoClaims:
+		x.Req.AddBytes(name, value) // there is none
+	default:
+		x.Req.SetBytes(name, value)
 	}
 }
+
+// isClaim reports whether a field is one by which a proxy vouches for something, and that has to go when
+// somebody sent it who is not trusted.
+func isClaim(name []byte) bool {
+	switch name[0] | 0x20 {
+	case 'v':
+		return header.SameName(name, viaName)
+	case 'f':
+		return header.SameName(name, "Forwarded")
+	case 'x':
+		return header.HasPrefix(name, forwardedPrefix) || header.SameName(name, "X-Real-Ip")
+	}
+	return false
+}
+
+// forwardedPrefix stands before -Port, -Prefix, -Server, -Ssl, …: frameworks believe them all.
+const forwardedPrefix = "X-Forwarded-"
 
 func scheme(x *edge.Exchange) []byte {
 	if x.Scheme == "https" {
@@ -61,6 +74,8 @@ func scheme(x *edge.Exchange) []byte {
 	}
 	return schemeHTTP
 }
+
+const via11 = "1.1 penstock"
 
 // appendVia adds this hop (RFC 9110 section 7.6.3): the version is that of the message received.
 func appendVia(dst []byte, minor int) []byte {
@@ -95,6 +110,6 @@ type sign struct{}
 
 // Run implements edge.Filter.
 func (sign) Run(x *edge.Exchange) edge.Verdict {
-	x.AddField(viaKey, via11) // one more line is one more element of the list (RFC 9110 section 5.3)
+	x.Resp.Add(viaName, via11) // one more line is one more element of the list (RFC 9110 section 5.3)
 	return edge.Next
 }

@@ -79,6 +79,9 @@ func (b *requestBody) Gather() *edge.Fault {
 	if b.left < 0 || b.left > min(gatherMost, b.x.InMax) || len(b.c.br.Buffered()) >= want {
 		return nil
 	}
+	if b.expect && b.x.Plan.ForwardExpect {
+		return nil // whether the client is to send it is for the upstream to say
+	}
 	if b.expect {
 		b.expect = false
 		if err := b.c.sendContinue(); err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/caught"
 	"github.com/penstock-edge/penstock/edge/lib/filewatch"
 )
 
@@ -140,7 +141,11 @@ func (c *certificates) check() {
 	if !c.watched.Changed() {
 		return
 	}
-	t, err := readTable(c.files)
+	var t *certTable
+	err := caught.Try(func() (err error) {
+		t, err = readTable(c.files)
+		return err
+	})
 	if err != nil {
 		// The pair may be half written: the next tick looks again, and says so once a change.
 		slog.Error("certificate not replaced; the one before stays in use", "error", err)

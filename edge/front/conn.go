@@ -53,7 +53,7 @@ type conn struct {
 	state atomic.Uint32
 	// aborted is set when the body's reader was told to stop: nothing more can be read.
 	aborted atomic.Bool
-	// sendMu orders an interim answer (100) of the uploading goroutine before the final one.
+	// sendMu orders interim answers before the final one: an uploading goroutine sends a 100.
 	sendMu sync.Mutex
 
 	local    atomic.Pointer[netip.AddrPort] // this end of the socket; nil: nobody has asked for it
@@ -112,7 +112,7 @@ func (c *conn) Ready() {
 // Expired implements poll.Handler: nothing has come in time.
 func (c *conn) Expired() {
 	c.inside = true
-	if len(c.br.Buffered()) == 0 {
+	if !wire.Begun(c.br.Buffered()) {
 		c.finish()
 		return
 	}
@@ -278,7 +278,7 @@ func (c *conn) read() step {
 		case err == nil:
 			c.take(n, v, nil)
 			return next
-		case late && len(c.br.Buffered()) > 0:
+		case late && wire.Begun(c.br.Buffered()):
 			c.take(0, nil, edge.RequestTimeout)
 			return next
 		case late || errors.Is(err, errNothing):

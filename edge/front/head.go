@@ -100,23 +100,18 @@ func (c *conn) parse(w *work, n int, set *settings) *edge.Fault {
 	if len(m.Scheme) > 0 && !bytes.EqualFold(m.Scheme, []byte(c.scheme)) {
 		return foreignScheme
 	}
+	if set.mergeSlashes {
+		m.Path = route.MergeSlashes(m.Path)
+	}
 	var bad *route.PathError
 	if m.Form == wire.AsteriskForm {
 		x.Path = append(x.Path[:0], '*')
 	} else if x.Path, bad = route.Canonical(x.Path[:0], m.Path); bad != nil {
 		return x.Refuse(400, edge.SideClient, "bad_request", bad.Reason)
 	}
-	if err := w.parse(); err != nil {
-		x.Cause = err
-		return x.Refuse(400, edge.SideClient, "bad_request", "The request's head cannot be read.")
-	}
+	x.TakeRequest(m, w.clean)
 	x.Host = route.NormalHost(x.Host[:0], m.Host)
-	x.Authority = append(x.Authority[:0], m.Host...)
-	x.KeepRaw(m.Query, m.HasQuery, m.Cookie, m.Upgrade)
-	x.Method = x.Req.Method()
-	x.Minor, x.TETrailers, x.NoClaims, x.HeadBytes = m.Minor, m.TETrailers, !m.Claims, n
-	x.EmptyLines, x.Close = m.Empty, m.Close
-	x.InMax = set.maxBody
+	x.Close, x.InMax = m.Close, set.maxBody
 	w.frame(m)
 	c.br.Discard(n)
 	return nil
@@ -134,6 +129,7 @@ func (w *work) frame(m *wire.Request) {
 	w.in.reset(w.c, x.InLen, m.Expect100)
 	if x.InLen != 0 {
 		w.in.x = x
+		x.Expects = m.Expect100
 		x.In = &w.in
 		x.Upgrade = nil // an upgrade with a body has no meaning that both sides are sure to share
 	}

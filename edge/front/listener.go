@@ -32,6 +32,7 @@ type settings struct {
 	maxPerIP      int // 0: no cap
 	ratePerIP     config.Rate
 	proxyProtocol bool
+	mergeSlashes  bool
 	trusted       *ip.Set
 	certificates  *certificates // nil: plain
 	tls           *tls.Config
@@ -190,6 +191,9 @@ func (l *Listener) cut() {
 			t.end()
 		}
 		c.socket.Shutdown()
+		if up := c.upstream.Load(); up != nil {
+			up.SetDue(clock.Now()) // nobody waits for its answer
+		}
 	})
 }
 

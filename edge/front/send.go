@@ -188,7 +188,8 @@ func (w *work) head(x *edge.Exchange) framing {
 	case x.OutLen < 0:
 		f = chunked
 	}
-	if !w.fields(x, status) {
+	w.out = append(appendStatus(w.begin(), status, x.Reason()), x.Resp.Lines()...)
+	if !x.Resp.Has("Date") {
 		w.out = append(w.out, "Date: "...)
 		w.out = append(w.out, w.c.l.front.clock.HTTPDateAt(x.Times.First)...)
 		w.out = append(w.out, "\r\n"...)
@@ -197,23 +198,11 @@ func (w *work) head(x *edge.Exchange) framing {
 	return f
 }
 
-// fields writes the status line and the end-to-end fields into w.out, and tells whether Date is among them.
-func (w *work) fields(x *edge.Exchange, status int) (dated bool) {
-	if reason, lines, dated, ok := x.AsCame(); ok {
-		w.out = append(appendStatus(w.out[:0], status, reason), lines...)
-		return dated
-	}
-	w.out = appendStatus(w.out[:0], status, x.Resp().StatusMessage())
-	for k, v := range x.Resp().All() {
-		switch string(k) { // names are canonical, the comparison does not allocate
-		case "Content-Length", "Connection", "Transfer-Encoding", "Keep-Alive", "Upgrade", "Trailer":
-			continue
-		case "Date":
-			dated = true
-		}
-		w.out = appendField(w.out, k, v)
-	}
-	return dated
+// begin empties w.out, but for what has to go before the answer.
+func (w *work) begin() []byte {
+	out := append(w.out[:0], w.early...)
+	w.early = w.early[:0]
+	return out
 }
 
 var methodHead = []byte("HEAD")
@@ -228,13 +217,29 @@ func appendFraming(dst []byte, x *edge.Exchange, f framing, status int) []byte {
 		dst = strconv.AppendInt(dst, x.OutLen, 10)
 		dst = append(dst, "\r\n"...)
 	}
+	upgrade := status == 426 && x.Minor == 1 && hasUpgrade(dst)
 	switch {
+	case upgrade && x.Close:
+		dst = append(dst, "Connection: close, Upgrade\r\n"...)
+	case upgrade:
+		dst = append(dst, "Connection: Upgrade\r\n"...)
 	case x.Close:
 		dst = append(dst, "Connection: close\r\n"...)
 	case x.Minor == 0:
 		dst = append(dst, "Connection: keep-alive\r\n"...)
 	}
 	return append(dst, "\r\n"...)
+}
+
+// hasUpgrade reports whether a head has an Upgrade field, which Connection must name then (RFC 9110 7.8). Of
+// answers only a 426 keeps the one of the target, to say what it wants; a 101 has its own.
+func hasUpgrade(head []byte) bool {
+	for line := range bytes.Lines(head) {
+		if name, _, _ := bytes.Cut(line, []byte(":")); bytes.EqualFold(name, []byte("Upgrade")) {
+			return true
+		}
+	}
+	return false
 }
 
 func appendStatus(dst []byte, status int, reason []byte) []byte {
@@ -246,13 +251,6 @@ func appendStatus(dst []byte, status int, reason []byte) []byte {
 	} else {
 		dst = append(dst, fasthttp.StatusMessage(status)...)
 	}
-	return append(dst, "\r\n"...)
-}
-
-func appendField(dst, name, value []byte) []byte {
-	dst = append(dst, name...)
-	dst = append(dst, ": "...)
-	dst = append(dst, value...)
 	return append(dst, "\r\n"...)
 }
 
@@ -493,15 +491,3 @@ func (c *conn) why(x *edge.Exchange, werr, berr error) *edge.Fault {
 	x.Cause = werr
 	return edge.ClientGone
 }
-
-// sendContinue tells a waiting client to send its body, unless the final answer has begun.
-func (c *conn) sendContinue() error {
-	c.sendMu.Lock()
-	defer c.sendMu.Unlock()
-	if c.begun {
-		return edge.ClientGone
-	}
-	return c.write(continueLine)
-}
-
-var continueLine = []byte("HTTP/1.1 100 Continue\r\n\r\n")

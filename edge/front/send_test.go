@@ -45,7 +45,7 @@ func TestTrySendHalts(t *testing.T) {
 		w.in.ended.Store(true)
 		x, body := &w.x, &halting{pieces: pieces}
 		x.Minor = 1
-		x.SetHead(200, nil, []byte("Date: x\r\n"), true)
+		x.SetHead(200, nil, []byte("Date: x\r\n"))
 		x.Out, x.OutLen = body, length
 		done, got := w.TrySend(x)
 		if done != (halts == 0) {

@@ -32,6 +32,7 @@ func compile(h *edge.Host, conf *config.Listener) *settings {
 		maxPerIP:      conf.MaxConnectionsPerIP,
 		ratePerIP:     conf.MaxConnectionRatePerIP,
 		proxyProtocol: conf.ProxyProtocol,
+		mergeSlashes:  h.Config.Server.MergeSlashes,
 		trusted:       ip.NewSet(h.Config.Server.TrustedProxies),
 	}
 	if len(conf.Certificates) > 0 {

@@ -56,14 +56,7 @@ func (c *conn) runTunnel(w *work) *edge.Fault {
 
 // switching writes the head of a 101 into w.out.
 func (w *work) switching(x *edge.Exchange) {
-	w.out = appendStatus(w.out[:0], x.Status(), x.Resp().StatusMessage())
-	for k, v := range x.Resp().All() {
-		switch string(k) {
-		case "Content-Length", "Connection", "Transfer-Encoding", "Upgrade":
-			continue
-		}
-		w.out = appendField(w.out, k, v)
-	}
+	w.out = append(appendStatus(w.begin(), x.Status(), x.Reason()), x.Resp.Lines()...)
 	w.out = append(w.out, "Connection: Upgrade\r\nUpgrade: "...)
 	w.out = append(w.out, x.Upgrade...)
 	w.out = append(w.out, "\r\n\r\n"...)

@@ -1,8 +1,6 @@
 package front
 
 import (
-	"bufio"
-	"bytes"
 	"sync"
 
 	"github.com/penstock-edge/penstock/edge"
@@ -14,18 +12,17 @@ type work struct {
 	c     *conn
 	x     edge.Exchange
 	m     wire.Request
-	clean []byte        // the head without hop-by-hop fields
-	src   bytes.Reader  // over clean
-	rd    *bufio.Reader // over src, for fasthttp's codec
-	out   []byte        // the answer's head, and bodies on their way
-	tried bool          // the answer has been begun by TrySend; Send goes on:
-	rest  [2][]byte     // with what the socket did not take,
-	more  edge.Pieced   // then with this body; nil: that was all
+	clean []byte      // the head without hop-by-hop fields
+	out   []byte      // the answer's head, and bodies on their way
+	tried bool        // the answer has been begun by TrySend; Send goes on:
+	rest  [2][]byte   // with what the socket did not take,
+	more  edge.Pieced // then with this body; nil: that was all
+	early []byte      // of interim answers, what the socket has not taken yet
 	in    requestBody
 }
 
 var works = sync.Pool{New: func() any {
-	return &work{rd: bufio.NewReaderSize(nil, headBuffer), out: make([]byte, 0, headBuffer)}
+	return &work{out: make([]byte, 0, headBuffer)}
 }}
 
 // headBuffer has room for most heads; a request that waits for its turn holds little more. Longer heads and
@@ -42,22 +39,11 @@ func (w *work) release() {
 	w.c = nil
 	w.x.Reset()
 	w.m = wire.Request{}
-	w.tried, w.rest, w.more = false, [2][]byte{}, nil
-	if cap(w.out) > 4*outBuffer || cap(w.clean) > 4*outBuffer {
+	w.tried, w.rest, w.more, w.early = false, [2][]byte{}, nil, w.early[:0]
+	if cap(w.out) > 4*outBuffer || cap(w.clean) > 4*outBuffer || w.x.Req.IsLarge() || w.x.Resp.IsLarge() {
 		return // a rare giant head must not stay for ever
 	}
 	works.Put(w)
-}
-
-// parse hands the clean head to fasthttp's codec.
-func (w *work) parse() error {
-	if w.rd.Size() < len(w.clean) {
-		w.rd = bufio.NewReaderSize(nil, len(w.clean))
-	}
-	w.src.Reset(w.clean)
-	w.rd.Reset(&w.src)
-	w.x.Req.SetNoDefaultContentType(true)
-	return w.x.Req.Read(w.rd)
 }
 
 type buffer [outBuffer]byte

@@ -2,7 +2,6 @@ package headers
 
 import (
 	"bytes"
-	"fmt"
 	"sync"
 
 	"github.com/penstock-edge/penstock/edge"
@@ -31,7 +30,7 @@ func (f *answers) Run(x *edge.Exchange) edge.Verdict {
 	for _, list := range [...][]*policy{f.own, (*filter)(f).of(x)} {
 		for _, p := range list {
 			if p.response != nil {
-				x.EditFields(p.response)
+				p.response.apply(x, &x.Resp.Fields)
 			}
 		}
 	}
@@ -41,104 +40,54 @@ func (f *answers) Run(x *edge.Exchange) edge.Verdict {
 // requests changes what the target sees.
 type requests filter
 
-// sheet is room for the head of a request as text.
-type sheet struct {
-	head        header.Text
-	lines, room []byte
-}
-
-var sheets = sync.Pool{New: func() any { return new(sheet) }}
-
-// Run implements edge.Filter. Values are those that the request has before the first policy.
+// Run implements edge.Filter.
 func (f *requests) Run(x *edge.Exchange) edge.Verdict {
-	s := sheets.Get().(*sheet)
-	s.head.Bytes = x.Req.AppendBytes(s.head.Bytes[:0])
-	fields := s.head.Fields()
-	s.lines = append(s.lines[:0], fields[:len(fields)-len("\r\n")]...)
 	for _, list := range [...][]*policy{f.own, (*filter)(f).of(x)} {
 		for _, p := range list {
 			if p.request != nil {
-				s.room = p.request.EditLines(x, s.room[:0], s.lines)
-				s.lines, s.room = s.room, s.lines
+				p.request.apply(x, &x.Req)
 			}
 		}
-	}
-	err := s.head.ReadFields(&x.Req, s.lines)
-	if !s.head.IsLarge() {
-		sheets.Put(s)
-	}
-	if err != nil {
-		x.Fault, x.Cause = edge.Internal, fmt.Errorf("cannot read the request's head again: %w", err)
-		return edge.Answered
 	}
 	return edge.Next
 }
 
-// EditLines implements edge.Editor.
-func (c *changes) EditLines(x *edge.Exchange, dst, lines []byte) []byte {
-	active := c.active(lines)
-	for len(lines) > 0 {
-		var name, value, line []byte
-		name, value, line, lines = edge.NextField(lines)
-		switch to, is := c.renamed(name, active); {
-		case c.drops(name):
-		case is && to != nil:
-			dst = appendField(dst, to, value)
-		case !is:
-			dst = append(dst, line...)
+var rooms = sync.Pool{New: func() any { return new([]byte) }}
+
+// apply changes the fields of the request or the answer of x.
+func (c *changes) apply(x *edge.Exchange, fields *header.Fields) {
+	for _, name := range c.remove {
+		fields.Del(name)
+	}
+	for _, prefix := range c.prefixes {
+		fields.DelFunc(func(name []byte) bool { return header.HasPrefix(name, prefix) && !kept(name) })
+	}
+	for i := range c.rename {
+		if r := &c.rename[i]; fields.Count(r.from) > 0 {
+			if !header.SameName([]byte(r.from), r.to) {
+				fields.Del(r.to)
+			}
+			fields.Rename(r.from, r.to)
 		}
 	}
+	if len(c.fields) == 0 {
+		return
+	}
+	room := rooms.Get().(*[]byte)
 	for i := range c.fields {
 		f := &c.fields[i]
-		if f.tls && x.Scheme != "https" {
-			continue
-		}
-		from := len(dst)
-		dst = append(append(dst, f.name...), ": "...)
-		at := len(dst)
-		dst, _ = f.value.Append(dst, x) // only a host can be refused
-		if len(bytes.TrimSpace(dst[at:])) == 0 {
-			dst = dst[:from] // the request has no such value
-			continue
-		}
-		dst = append(dst, "\r\n"...)
-	}
-	return dst
-}
-
-func appendField(dst, name, value []byte) []byte {
-	return append(append(append(append(dst, name...), ": "...), value...), "\r\n"...)
-}
-
-// active returns the renamings whose field is there, as bits.
-func (c *changes) active(lines []byte) (bits uint64) {
-	if len(c.rename) == 0 {
-		return 0
-	}
-	for len(lines) > 0 {
-		var name []byte
-		name, _, _, lines = edge.NextField(lines)
-		for i := range c.rename {
-			if bytes.EqualFold(c.rename[i].from, name) && !c.drops(name) {
-				bits |= 1 << i
+		value, _ := f.value.Append((*room)[:0], x) // only a host can be refused
+		*room = value
+		switch value = bytes.TrimSpace(value); {
+		case f.tls && x.Scheme != "https", len(value) == 0: // the request has no such value
+			if f.set {
+				fields.Del(f.name)
 			}
+		case f.set:
+			fields.SetBytes(f.name, value)
+		default:
+			fields.AddBytes(f.name, value)
 		}
 	}
-	return bits
-}
-
-// renamed reports whether the active renamings change a line: to is its new name, nil when it makes room for
-// another.
-func (c *changes) renamed(name []byte, active uint64) (to []byte, is bool) {
-	for i := range c.rename {
-		if r := &c.rename[i]; active&(1<<i) != 0 && bytes.EqualFold(r.from, name) {
-			return r.to, true
-		}
-	}
-	for i := range c.rename {
-		if r := &c.rename[i]; active&(1<<i) != 0 && bytes.EqualFold(r.to, name) {
-			return nil, true
-		}
-	}
-	return nil, false
+	rooms.Put(room)
 }

@@ -1,7 +1,6 @@
 package headers
 
 import (
-	"bytes"
 	"strings"
 
 	"github.com/penstock-edge/penstock/edge"
@@ -12,18 +11,18 @@ import (
 
 // changes are the compiled form of Changes.
 type changes struct {
-	remove   [][]byte // names
-	prefixes [][]byte // of names
+	remove   []string // names
+	prefixes []string // of names
 	rename   []renaming
 	fields   []field // set, then added
 
 	params []string // of the path that the templates use
 }
 
-type renaming struct{ from, to []byte }
+type renaming struct{ from, to string }
 
 type field struct {
-	name  []byte // as the file has it
+	name  string // as the file has it
 	value template.Template
 	set   bool // in place of all others of the name
 	tls   bool // for clients with TLS only
@@ -39,9 +38,9 @@ func (c *Changes) compile(request bool) *changes {
 			continue
 		}
 		if open {
-			out.prefixes = append(out.prefixes, []byte(prefix))
+			out.prefixes = append(out.prefixes, prefix)
 		} else {
-			out.remove = append(out.remove, []byte(name))
+			out.remove = append(out.remove, name)
 		}
 	}
 	if t := c.Table.Child("rename"); t != nil {
@@ -55,11 +54,8 @@ func (c *Changes) compile(request bool) *changes {
 			if why != "" {
 				t.Errorf(from, "%s", why)
 			}
-			out.rename = append(out.rename, renaming{[]byte(from), []byte(c.Rename[from])})
+			out.rename = append(out.rename, renaming{from, c.Rename[from]})
 		}
-	}
-	if len(out.rename) > maxRenames {
-		c.Table.Errorf("rename", "has more than %d fields", maxRenames)
 	}
 	out.put(c.Table.Child("set"), c.Set, request, true)
 	out.put(c.Table.Child("add"), c.Add, request, false)
@@ -97,12 +93,9 @@ func (out *changes) put(t *config.Table, values map[string]string, request, set 
 				out.params = append(out.params, string(v.Name))
 			}
 		})
-		out.fields = append(out.fields, field{[]byte(name), value, set, !request && isHSTS(name)})
+		out.fields = append(out.fields, field{name, value, set, !request && isHSTS(name)})
 	}
 }
-
-// maxRenames bounds the renamings of a policy: each has a bit.
-const maxRenames = 64
 
 // isHSTS names the field that may only be sent over TLS (RFC 6797 section 7.2).
 func isHSTS(name string) bool { return strings.EqualFold(name, "Strict-Transport-Security") }
@@ -130,35 +123,15 @@ func strictChanges() *changes {
 		{"Referrer-Policy", "strict-origin-when-cross-origin"},
 	} {
 		value, _ := template.Parse(f[1], template.Field, edge.Vars{})
-		out.fields = append(out.fields, field{[]byte(f[0]), value, true, isHSTS(f[0])})
+		out.fields = append(out.fields, field{f[0], value, true, isHSTS(f[0])})
 	}
 	return out
-}
-
-// drops reports whether the lines of a name go: they are removed, or set.
-func (c *changes) drops(name []byte) bool {
-	for _, n := range c.remove {
-		if bytes.EqualFold(n, name) {
-			return true
-		}
-	}
-	for _, p := range c.prefixes {
-		if len(name) >= len(p) && bytes.EqualFold(name[:len(p)], p) && !kept(name) {
-			return true
-		}
-	}
-	for i := range c.fields {
-		if f := &c.fields[i]; f.set && bytes.EqualFold(f.name, name) {
-			return true
-		}
-	}
-	return false
 }
 
 // kept names the fields that no pattern takes: they are not a policy's.
 func kept(name []byte) bool {
 	for _, n := range [...]string{"Host", "Date", "Content-Length", "Transfer-Encoding"} {
-		if len(name) == len(n) && strings.EqualFold(n, string(name)) {
+		if header.SameName(name, n) {
 			return true
 		}
 	}

@@ -1,4 +1,5 @@
-// Package headers sets, adds, removes and renames fields of requests and answers by policies that routes name.
+// Package headers sets, adds, removes and renames fields of requests and answers by policies that routes
+// name.
 package headers
 
 import (
@@ -9,8 +10,8 @@ import (
 	"github.com/penstock-edge/penstock/edge/config"
 )
 
-// Feature makes [headers.NAME] and the key headers_policy of routes, and of entries of split, work. In the list it
-// stands before all that puts fields into answers: it sees them all, and has the last word.
+// Feature makes [headers.NAME] and the key headers_policy of routes, and of entries of split, work. In
+// the list it stands before all that puts fields into answers: it sees them all, and has the last word.
 var Feature = edge.Feature{Name: "headers", New: build}
 
 // Config is [headers.NAME].
@@ -75,14 +76,11 @@ func (ps *policies) route(r *edge.RouteSetup) {
 		arms = ps.arms(r, params)
 	}
 	f := &filter{own: own, arms: arms}
-	if slices.ContainsFunc(own, (*policy).asks) || slices.ContainsFunc(arms, func(a []*policy) bool {
-		return slices.ContainsFunc(a, (*policy).asks)
-	}) {
+	all := slices.Concat(append(arms, own)...)
+	if slices.ContainsFunc(all, (*policy).asks) {
 		r.Add(edge.Rewrite, (*requests)(f))
 	}
-	if slices.ContainsFunc(own, (*policy).answers) || slices.ContainsFunc(arms, func(a []*policy) bool {
-		return slices.ContainsFunc(a, (*policy).answers)
-	}) {
+	if slices.ContainsFunc(all, (*policy).answers) {
 		r.Add(edge.Respond, (*answers)(f))
 	}
 }
@@ -104,8 +102,8 @@ func (ps *policies) arms(r *edge.RouteSetup, params []string) (arms [][]*policy)
 	return arms
 }
 
-// read returns the policies that a table names, and the parameters of the route's path, which an entry of split is
-// told.
+// read returns the policies that a table names, and the parameters of the route's path, which an entry of
+// split is told.
 func (ps *policies) read(r *edge.RouteSetup, t *config.Table, params []string) (list []*policy, _ []string) {
 	var k keys
 	if t == r.Table {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/caught"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/edge/route"
 )
@@ -39,14 +40,17 @@ func Check(name string, text []byte, features []edge.Feature) (*Built, error) {
 	return b, errs.Err()
 }
 
-// build makes all parts of a generation; with a single mistake anywhere it closes what was made.
+// build makes all parts of a generation; with a single mistake anywhere it closes what was made. A step that
+// panics is a mistake of the file too, where it was read.
 func build(name string, text []byte, features []edge.Feature, h *edge.Host) (*Built, config.Errors) {
 	h.Config = config.Load(name, text, config.Options{})
 	b := &Built{Config: h.Config, host: h}
 	for _, f := range features {
-		if in := f.New(h); in != nil {
-			b.instances = append(b.instances, instance{f.Name, in})
-		}
+		b.step("build "+f.Name, func() {
+			if in := f.New(h); in != nil {
+				b.instances = append(b.instances, instance{f.Name, in})
+			}
+		})
 	}
 	b.compile()
 	b.Slots = h.Slots()
@@ -65,34 +69,59 @@ func build(name string, text []byte, features []edge.Feature, h *edge.Host) (*Bu
 	return b, nil
 }
 
+// step runs a step of building, unless one before has failed, and tells whether it was done.
+func (b *Built) step(what string, f func()) bool {
+	if b.Config.File.Failed() {
+		return false
+	}
+	p := b.Config.File.Guard(f)
+	if p != nil {
+		b.tell(what, p)
+	}
+	return p == nil
+}
+
+// contain runs what must not end the process, whatever it does.
+func (b *Built) contain(what string, f func()) {
+	if f == nil {
+		return
+	}
+	if p := caught.Call(f); p != nil {
+		b.tell(what, p)
+	}
+}
+
+func (b *Built) tell(what string, p *caught.Panic) {
+	b.host.Log.Error("panic", "step", what, "panic", b.Config.File.Hide(p.Error()), "stack", string(p.Stack))
+}
+
 // fill completes g with what b has.
 func (b *Built) fill(g *edge.Generation) {
 	g.Routes, g.Plans, g.Nowhere, g.Early, g.Slots = b.Routes, b.Plans, b.Nowhere, b.Early, b.Slots
+	g.MergeSlashes = b.Config.Server.MergeSlashes
 }
 
 func (b *Built) open() {
 	for _, p := range b.instances {
 		if p.Open != nil {
-			p.Open()
+			b.step("open "+p.name, p.Open)
 		}
 	}
 }
 
+// start begins what runs beside requests. The generation serves already, so a part that cannot is told of in
+// the log only.
 func (b *Built) start() {
 	for _, p := range b.instances {
-		if p.Start != nil {
-			p.Start()
-		}
+		b.contain("start "+p.name, p.Start)
 	}
 }
 
 // Close ends everything in reverse order of building.
 func (b *Built) Close() {
 	for i := len(b.instances) - 1; i >= 0; i-- {
-		if f := b.instances[i].Instance.Close; f != nil {
-			f()
-		}
+		b.contain("close "+b.instances[i].name, b.instances[i].Instance.Close)
 	}
-	b.host.State.Release()
-	b.host.Metrics.Close()
+	b.contain("release what outlives a generation", b.host.State.Release)
+	b.contain("close metrics", b.host.Metrics.Close)
 }

@@ -11,9 +11,10 @@ import (
 	"github.com/penstock-edge/penstock/edge/config"
 )
 
-// parts are the named parts of a file: each route, pool, listener, and each section. What they say is kept
-// as a hash: it decides only which lines a reload prints.
+// parts are the named parts of a file: each route, pool, listener, and each section, and the files that it
+// names. What they say is kept as a hash: it decides only which lines a reload prints.
 type parts struct {
+	file   *config.File
 	order  []string // in the order of the file
 	sums   map[string]uint64
 	routes []string // names of routes alone
@@ -23,7 +24,7 @@ type parts struct {
 func digest(c *config.Config, seed maphash.Seed) parts {
 	h := &hasher{}
 	h.SetSeed(seed)
-	p := parts{sums: make(map[string]uint64, len(c.Listeners)+len(c.Routes))}
+	p := parts{file: c.File, sums: make(map[string]uint64, len(c.Listeners)+len(c.Routes))}
 	for _, l := range c.Listeners {
 		p.add("listener "+l.Name, h.sumTable(l.Table))
 	}
@@ -37,6 +38,8 @@ func digest(c *config.Config, seed maphash.Seed) parts {
 			p.section(h, root, key)
 		}
 	}
+	p.files(h, root)
+	p.file = nil // the file's text need not be kept
 	return p
 }
 
@@ -66,9 +69,18 @@ func allTables(t *config.Table) bool {
 	return true
 }
 
+// add adds a part. A name that holds what a variable stands for is shown as it is written.
 func (p *parts) add(name string, sum uint64) {
+	if name = p.file.Hide(name); p.has(name) {
+		return
+	}
 	p.order = append(p.order, name)
 	p.sums[name] = sum
+}
+
+func (p *parts) has(name string) bool {
+	_, ok := p.sums[name]
+	return ok
 }
 
 // since says what differs from old, a line each, the same order for the same change.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/caught"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 )
 
@@ -89,8 +90,12 @@ func (l *Live) Load() ([]string, error) {
 	l.loading.Lock()
 	defer l.loading.Unlock()
 	l.depart()
-	t.changes, t.err = l.load()
-	close(t.done)
+	defer close(t.done) // whatever happens: others wait for it
+	if p := caught.Call(func() { t.changes, t.err = l.load() }); p != nil {
+		l.o.Log.Error("panic", "step", "load", "panic", p.Error(), "stack", string(p.Stack))
+		t.err = l.refuse(config.Errors{{File: l.o.File, Line: 1, Col: 1,
+			Message: "this file makes the gateway fail, which is a mistake of its own: " + p.Error()}})
+	}
 	return t.changes, t.err
 }
 
@@ -119,25 +124,37 @@ func (l *Live) load() ([]string, error) {
 	}
 	first := l.lastID == 0
 	b, errs := l.read()
-	l.tally.loaded(first, errs == nil)
 	if errs != nil {
-		if !first {
-			l.complain(errs)
-		}
-		return nil, errs
+		return nil, l.refuse(errs)
 	}
-	now := digest(b.Config, l.seed)
+	var now parts
+	if !b.step("compare with the configuration before", func() { now = digest(b.Config, l.seed) }) {
+		errs = b.Config.File.Finish()
+		b.Close()
+		return nil, l.refuse(errs)
+	}
 	changes := now.since(l.last)
 	l.last = now
 	l.lastID++
 	l.takeOver(b)
+	l.tally.loaded(first, true)
 	for _, w := range b.Config.File.Warnings() {
 		l.o.Log.Warn("the configuration asks for what may do harm", "where", w.Error())
 	}
 	if !first {
-		l.o.Log.Info("configuration reloaded", "generation", l.lastID, "changes", len(changes))
+		l.o.Log.Info("configuration reloaded", "generation", l.lastID, "changes", shortened(changes))
 	}
 	return changes, nil
+}
+
+// refuse counts and tells of a file that was not taken, and returns what is wrong with it.
+func (l *Live) refuse(errs config.Errors) config.Errors {
+	first := l.lastID == 0
+	l.tally.loaded(first, false)
+	if !first {
+		l.complain(errs)
+	}
+	return errs
 }
 
 // read builds what the file asks for.
@@ -210,9 +227,7 @@ func (l *Live) retire(r *running) {
 func (l *Live) Reopen() {
 	l.withRunning(func(r *running) {
 		for _, p := range r.built.instances {
-			if p.Reopen != nil {
-				p.Reopen()
-			}
+			r.built.contain("reopen "+p.name, p.Reopen)
 		}
 	})
 }
@@ -265,9 +280,11 @@ func (l *Live) Unready() string {
 			if p.Unready == nil {
 				continue
 			}
-			if why := p.Unready(); why != "" {
-				all = append(all, why)
-			}
+			r.built.contain("ask whether it is ready: "+p.name, func() {
+				if why := p.Unready(); why != "" {
+					all = append(all, why)
+				}
+			})
 		}
 	})
 	return strings.Join(all, "; ")

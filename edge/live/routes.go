@@ -8,6 +8,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/caught"
 	"github.com/penstock-edge/penstock/edge/route"
 )
 
@@ -17,9 +18,18 @@ func (b *Built) compile() {
 	var table *route.Table
 	var errs []route.RuleError
 	var both sync.WaitGroup
-	both.Go(func() { table, errs = route.NewTable(rules) }) // pure, and a tenth of the work
+	var failed *caught.Panic
+	both.Go(func() { // pure, and a tenth of the work
+		failed = caught.Call(func() { table, errs = route.NewTable(rules) })
+	})
 	b.plans()
 	both.Wait()
+	b.step("compile routes", func() {
+		if failed != nil {
+			b.tell("compile routes", failed)
+			panic(failed.Value)
+		}
+	})
 	for _, e := range errs {
 		r := &b.Config.Routes[owners[e.Rule]]
 		if e.Key != "methods" || !slices.ContainsFunc(r.Methods, strangeMethod) {
@@ -38,11 +48,14 @@ func (b *Built) compile() {
 // plans compiles all routes, and what requests without one pass.
 func (b *Built) plans() {
 	for i := range b.Config.Routes {
-		b.Plans = append(b.Plans, b.plan(&b.Config.Routes[i]))
+		r := &b.Config.Routes[i]
+		b.step("build route "+r.Name, func() { b.Plans = append(b.Plans, b.plan(r)) })
 	}
 	empty := config.Parse("", nil, config.Options{}).Root
 	b.Nowhere = &edge.Plan{}
-	b.setUp(&edge.RouteSetup{Plan: b.Nowhere, Table: empty, Unrouted: true})
+	b.step("build the plan of no route", func() {
+		b.setUp(&edge.RouteSetup{Plan: b.Nowhere, Table: empty, Unrouted: true})
+	})
 	for _, p := range b.instances {
 		if p.Early != nil {
 			b.Early = append(b.Early, p.Early)

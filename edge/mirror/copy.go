@@ -106,11 +106,8 @@ const keptBody = 256 << 10
 
 var duplicates = sync.Pool{New: func() any { return new(duplicate) }}
 
-var (
-	// markKey tells the mirrored application that nobody waits for its answer.
-	markKey   = []byte("X-Penstock-Mirror")
-	markValue = []byte("1")
-)
+// markName tells the mirrored application that nobody waits for its answer.
+const markName = "X-Penstock-Mirror"
 
 // copy returns a copy of x without its body. x is untouched and may go on at once.
 func (m *mirror) copy(x *edge.Exchange) *duplicate {
@@ -118,7 +115,7 @@ func (m *mirror) copy(x *edge.Exchange) *duplicate {
 	y := &d.x
 	x.CopyTo(y)
 	y.Class = edge.ClassSheddable // nobody waits for its answer
-	y.Req.SetCanonical(markKey, markValue)
+	y.Req.Set(markName, "1")
 	y.Conn, y.InMax = nobody{}, m.maxBody
 	return d
 }

@@ -83,7 +83,7 @@ func (s *several) UnmarshalConfig(v config.Value) error {
 			*s = append(*s, k)
 			continue
 		}
-		one.Errorf("must be a table such as { pool = \"shadow\" }, or a list of them, is %s", one.Describe())
+		one.Errorf(`must be a table such as { pool = "shadow" }, or a list of them, is %s`, one.Describe())
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -43,8 +42,7 @@ func (o *origin) Pick(*edge.Exchange) (edge.Peer, *edge.Fault) {
 }
 
 func (o *origin) RoundTrip(x *edge.Exchange) *edge.Fault {
-	x.SetRequestLine("origin")
-	text := x.Req.String() + strconv.FormatInt(x.InLen, 10) + ":"
+	text := string(x.AppendHead(nil, "origin")) + "\r\n" + strconv.FormatInt(x.InLen, 10) + ":"
 	if x.In != nil {
 		body, err := io.ReadAll(x.In)
 		x.InBytes = int64(len(body))
@@ -57,7 +55,7 @@ func (o *origin) RoundTrip(x *edge.Exchange) *edge.Fault {
 	o.mu.Lock()
 	o.seen = append(o.seen, text)
 	o.mu.Unlock()
-	x.Resp().SetStatusCode(200)
+	x.SetStatus(200)
 	if o.answer != nil {
 		return o.answer(x)
 	}
@@ -140,12 +138,8 @@ func (b *bench) Send(x *edge.Exchange) *edge.Fault {
 func (b *bench) serve(body io.ReadCloser, length int64, edit ...func(*edge.Exchange)) int {
 	b.t.Helper()
 	x := new(edge.Exchange)
-	x.Req.SetNoDefaultContentType(true)
-	head := "POST /search HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 192.0.2.1\r\nCookie: b=\"2\"; a=1\r\n\r\n"
-	if err := x.Req.Read(bufio.NewReader(strings.NewReader(head))); err != nil {
-		b.t.Fatal(err)
-	}
-	x.Method, x.Path, x.Query, x.HasQuery = x.Req.Method(), []byte("/search"), []byte("q=1"), true
+	x.Req.Take([]byte("Host: h\r\nX-Forwarded-For: 192.0.2.1\r\nCookie: b=\"2\"; a=1\r\n"), nil)
+	x.Method, x.Path, x.Query, x.HasQuery = []byte("POST"), []byte("/search"), []byte("q=1"), true
 	x.Host, x.Authority = []byte("h"), []byte("H:80")
 	x.Peer, x.RequestID, x.Conn = netip.MustParseAddr("192.0.2.1"), []byte("id"), nobody{}
 	x.In, x.InLen, x.InMax = body, length, 1<<30

@@ -31,6 +31,7 @@ const (
 	fieldRequest
 	fieldStatus
 	fieldCode
+	fieldCause
 	fieldRoute
 	fieldPool
 	fieldTarget
@@ -47,7 +48,7 @@ const (
 // fieldNames are the names of fields in templates and in JSON.
 var fieldNames = [fieldCount]string{
 	"time", "time_clf", "request_id", "client", "peer", "listener", "tls", "method", "scheme", "host", "path",
-	"query", "protocol", "request", "status", "code", "route", "pool", "target", "attempts", "request_bytes",
+	"query", "protocol", "request", "status", "code", "cause", "route", "pool", "target", "attempts", "request_bytes",
 	"response_bytes", "user_agent", "referer", "seconds",
 	"seconds_head", "seconds_policy", "seconds_connect", "seconds_wait", "seconds_body",
 }
@@ -126,6 +127,8 @@ func (e *entry) text(f field) []byte {
 		return view(protocol(x))
 	case fieldCode:
 		return view(e.code)
+	case fieldCause:
+		return e.cause()
 	case fieldRoute:
 		return view(e.route)
 	case fieldPool:
@@ -133,16 +136,25 @@ func (e *entry) text(f field) []byte {
 	case fieldTarget:
 		return view(x.TargetName)
 	case fieldUserAgent:
-		return x.Req.UserAgent()
+		return x.Req.Get("User-Agent")
 	case fieldReferer:
 		return e.referer()
 	}
 	panic("BUG: a field of the access log has no value")
 }
 
+// cause returns the error of the attempt that failed last, "" when none did. It may name addresses: answers never
+// have it.
+func (e *entry) cause() []byte {
+	if e.x.Cause == nil {
+		return nil
+	}
+	return []byte(e.x.Cause.Error())
+}
+
 // referer returns the page the client came from, without its query string unless query strings are logged.
 func (e *entry) referer() []byte {
-	r := e.x.Req.Referer()
+	r := e.x.Req.Get("Referer")
 	if i := bytes.IndexByte(r, '?'); i >= 0 && !e.log.query {
 		return r[:i]
 	}

@@ -44,6 +44,7 @@ func build(h *edge.Host) *edge.Instance {
 	i := &edge.Instance{Route: o.route, Start: o.start}
 	if o.log != nil {
 		i.Reopen, i.Status = o.reopen, o.log.status
+		i.Save = func() { closeSink(o.log.sink) }
 	}
 	return i
 }

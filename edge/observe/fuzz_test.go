@@ -20,8 +20,8 @@ func FuzzLine(f *testing.F) {
 		e := &entry{x: &edge.Exchange{}, log: log, route: "r", status: 200}
 		e.x.Method, e.x.Path, e.x.Query, e.x.HasQuery, e.x.Minor = []byte("GET"), path, query, true, 1
 		e.x.Client = netip.MustParseAddr("192.0.2.7")
-		e.x.Req.SetUserAgentBytes(agent)
-		e.x.Req.SetBytesKV([]byte("Referer"), referer)
+		e.x.Req.SetBytes("User-Agent", agent)
+		e.x.Req.SetBytes("Referer", referer)
 		checkJSON(t, jsonFormat(true).append(nil, e), path, query)
 		checkCombined(t, e)
 	})

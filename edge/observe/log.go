@@ -1,15 +1,14 @@
 package observe
 
 import (
-	"context"
 	"io"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
@@ -46,13 +45,17 @@ func newAccessLog(h *edge.Host, c *Config) *accessLog {
 			l.secure = append(l.secure, s.Name)
 		}
 	}
-	if !validOutput(c) || c.Output == "off" || l.format == nil || h.Dry {
+	if !validOutput(c) || c.Output == "off" || l.format == nil {
+		return nil
+	}
+	if h.Dry {
+		checkFolder(c)
 		return nil
 	}
 	key := "accesslog/" + c.Output + "?backlog=" + c.MaxBacklogBytes.String()
 	var err error
 	l.sink, err = edge.Keep(h.State, key, func() (*logline.Sink, error) {
-		return logline.NewSink(opener(c.Output), int(c.MaxBacklogBytes))
+		return newSink(c, h.Log)
 	}, closeSink)
 	if err != nil {
 		c.Table.Errorf("output", "%s", err)
@@ -71,6 +74,21 @@ func (l *accessLog) register(h *edge.Host) {
 		count(l.sink.Dropped))
 	h.Metrics.CounterFunc("penstock_access_log_errors_total",
 		"Failures to open, write or close the access log.", count(l.sink.Errors))
+}
+
+// checkFolder says what opening the log would, as far as it can be known without making it.
+func checkFolder(c *Config) {
+	if !strings.Contains(c.Output, "/") {
+		return
+	}
+	folder := filepath.Dir(c.Output)
+	if info, err := os.Stat(folder); err != nil {
+		c.Table.Errorf("output", "cannot open log: %s", err)
+	} else if !info.IsDir() {
+		c.Table.Errorf("output", "cannot open log: %s is no folder", folder)
+	} else if info, err := os.Stat(c.Output); err == nil && info.IsDir() {
+		c.Table.Errorf("output", "cannot open log: %s is a folder", c.Output)
+	}
 }
 
 // validOutput reports an output that is neither a known word nor a path.
@@ -92,32 +110,36 @@ func validOutput(c *Config) bool {
 func opener(output string) func() (io.WriteCloser, error) {
 	switch output {
 	case "stdout":
-		return duplicate(syscall.Stdout, output)
+		return logline.Standard(syscall.Stdout, output)
 	case "stderr":
-		return duplicate(syscall.Stderr, output)
+		return logline.Standard(syscall.Stderr, output)
 	}
 	return logline.File(output)
 }
 
-// duplicate opens a standard stream under another number: a broken pipe behind descriptor 1 or 2 would kill
-// the process with SIGPIPE (see os/signal), and a lost reader of the log must cost lines only.
-func duplicate(fd int, name string) func() (io.WriteCloser, error) {
-	return func() (io.WriteCloser, error) {
-		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
-		if err != nil {
-			return nil, &os.PathError{Op: "duplicate", Path: name, Err: err}
-		}
-		return os.NewFile(uintptr(own), name), nil
+func newSink(c *Config, log *slog.Logger) (*logline.Sink, error) {
+	s, err := logline.NewSink(opener(c.Output), int(c.MaxBacklogBytes))
+	if err != nil {
+		return nil, err
 	}
+	output := c.Output
+	s.OnLoss(func(lines uint64, cause error) {
+		why := "it is not read, or written, as fast as lines come: more than max_backlog_bytes of them wait"
+		if cause != nil {
+			why = cause.Error()
+		}
+		log.Warn("lines of the access log are lost", "output", output, "lines", lines, "cause", why)
+	})
+	return s, nil
 }
 
 // closeTimeout is how long the last lines may take to be written when the log is no longer used.
 const closeTimeout = 5 * time.Second
 
 func closeSink(s *logline.Sink) {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	_ = s.Shutdown(ctx) // errors of the sink are counted by it
+	if err := s.End(closeTimeout); err != nil {
+		slog.Warn("the access log may lack its last lines", "error", err)
+	}
 }
 
 // write hands one line to the sink; it never waits for the disk.

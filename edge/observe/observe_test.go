@@ -133,13 +133,13 @@ func request() *edge.Exchange {
 	x.Cookie = []byte("session=SECRET")
 	x.Peer, x.Client = netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("192.0.2.7")
 	x.Listener, x.Lane, x.RequestID = "public", 1, []byte("0af7651916cd43dd")
-	x.Req.SetMethod("GET")
-	x.Req.SetUserAgent("curl/8.0")
+	x.Method = []byte("GET")
+	x.Req.Set("User-Agent", "curl/8.0")
 	x.Req.Set("Referer", "https://example.com/start?token=SECRET")
 	x.Req.Set("Authorization", "Bearer SECRET")
 	x.Req.Set("Cookie", "session=SECRET")
-	x.Resp().SetStatusCode(200)
-	x.Resp().Set("Set-Cookie", "session=SECRET")
+	x.SetStatus(200)
+	x.Resp.Set("Set-Cookie", "session=SECRET")
 	x.PoolName, x.TargetName, x.Attempts = "users", "10.0.0.9:8080", 1
 	x.InBytes, x.OutBytes = 12, 345
 	start := max(clock.Now()-31*ms, 1)
@@ -158,7 +158,7 @@ func TestJSON(t *testing.T) {
 	}
 	want := `"request_id":"0af7651916cd43dd","client":"192.0.2.7","peer":"10.0.0.1","listener":"public",` +
 		`"tls":true,"method":"GET","scheme":"https","host":"api.example.com","path":"/v1/users/7",` +
-		`"protocol":"HTTP/1.1","status":200,"code":"","route":"users","pool":"users","target":"10.0.0.9:8080",` +
+		`"protocol":"HTTP/1.1","status":200,"code":"","cause":"","route":"users","pool":"users","target":"10.0.0.9:8080",` +
 		`"attempts":1,"request_bytes":12,"response_bytes":345,"user_agent":"curl/8.0",` +
 		`"referer":"https://example.com/start","seconds":0.031000,"seconds_head":0.001000,` +
 		`"seconds_policy":0.002000,"seconds_connect":0.002000,"seconds_wait":0.010000,"seconds_body":0.015000}`

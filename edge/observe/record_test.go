@@ -64,7 +64,7 @@ func TestOutcomes(t *testing.T) {
 func TestTunnel(t *testing.T) {
 	s := newStage(t).build("output = \"LOG\"\nformat = \"{status} {seconds}\"")
 	x := request()
-	x.Resp().SetStatusCode(101)
+	x.SetStatus(101)
 	run(s.plan, x)
 	s.wantMetric(`penstock_requests_total{route="users",status_class="1xx"} 1`)
 	if got := s.logged()[0]; got != "101 0.031000" {
@@ -110,7 +110,7 @@ func TestMetrics(t *testing.T) {
 	defer s.close()
 	x := request()
 	run(s.plan, x)
-	x.Resp().SetStatusCode(502)
+	x.SetStatus(502)
 	x.Fault = edge.UpstreamReset
 	run(s.plan, x)
 	s.wantMetric(`penstock_requests_total{route="users",status_class="2xx"} 1`)

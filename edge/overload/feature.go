@@ -3,8 +3,6 @@
 package overload
 
 import (
-	"github.com/valyala/fasthttp"
-
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/header"
@@ -31,7 +29,7 @@ type part struct {
 	h     *edge.Host
 	conf  *Config
 	gauge *gauge // nil without the section
-	key   []byte // of the field that names the class; nil: none does
+	key   string // name of the field that names the class; empty: none does
 }
 
 func build(h *edge.Host) *edge.Instance {
@@ -44,7 +42,7 @@ func build(h *edge.Host) *edge.Instance {
 		return &edge.Instance{Route: p.route}
 	}
 	if name := p.conf.PriorityHeader; header.IsToken(name) {
-		p.key = fasthttp.AppendNormalizedHeaderKey(nil, name)
+		p.key = name
 	} else if name != "" {
 		h.Config.File.Root.Child("overload").Errorf("priority_header", "%q is not the name of a header field", name)
 	}

@@ -5,13 +5,12 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
-	"github.com/penstock-edge/penstock/edge/lib/values"
 )
 
 // guard gives the requests of a route their class, and refuses some of them while the gateway is overloaded.
 type guard struct {
 	class edge.Class
-	key   []byte // nil: no field names the class
+	key   string // empty: no field names the class
 	gauge *gauge // nil: nothing is refused
 	shed  [classes]*lanes.Counter
 }
@@ -26,7 +25,7 @@ var overloaded = &edge.Fault{Status: 503, Side: edge.SideGateway, Code: "overloa
 // processors write, and it could always hit the same one of two clients whose requests alternate.
 func (g *guard) Run(x *edge.Exchange) edge.Verdict {
 	x.Class = g.class
-	if g.key != nil {
+	if g.key != "" {
 		g.read(x)
 	}
 	if g.gauge == nil {
@@ -45,7 +44,7 @@ func (g *guard) Run(x *edge.Exchange) edge.Verdict {
 // changes nothing.
 func (g *guard) read(x *edge.Exchange) {
 	known := false
-	for _, v := range values.Lines(&x.Req, g.key) {
+	for v := range x.Req.All(g.key) {
 		if len(v) == 0 || len(v) > longestName {
 			continue // a long one would be copied
 		}

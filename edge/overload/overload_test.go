@@ -58,12 +58,9 @@ func newTestGauge(t *testing.T, conf Config, from *fake) (*gauge, *strings.Build
 }
 
 func newTestGuard(g *gauge, class edge.Class, key string) *guard {
-	d := &guard{class: class, gauge: g}
+	d := &guard{class: class, gauge: g, key: key}
 	for c := range d.shed {
 		d.shed[c] = lanes.NewCounter()
-	}
-	if key != "" {
-		d.key = []byte(key)
 	}
 	return d
 }
@@ -322,7 +319,7 @@ func TestClassOfARequest(t *testing.T) {
 		if field != "" {
 			x.Req.Set("X-Priority", field)
 		}
-		g := &guard{class: route, key: []byte("X-Priority")}
+		g := &guard{class: route, key: "X-Priority"}
 		if v := g.Run(x); v != edge.Next || x.Class != want {
 			t.Errorf("route %v, field %q, trusted %v: %v", route, field, trusted, x.Class)
 		}
@@ -425,7 +422,7 @@ func TestClassOfLines(t *testing.T) {
 		for _, v := range lines {
 			x.Req.Add("X-Priority", v)
 		}
-		(&guard{class: edge.ClassDefault, key: []byte("X-Priority")}).Run(x)
+		(&guard{class: edge.ClassDefault, key: "X-Priority"}).Run(x)
 		if x.Class != want {
 			t.Errorf("%q, trusted %v: %v", lines, trusted, x.Class)
 		}

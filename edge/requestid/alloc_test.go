@@ -27,7 +27,7 @@ func TestNoAllocations(t *testing.T) {
 	f("several", func() {
 		for range 2 {
 			z.Req.Add(name, "theirs")
-			z.Resp().Add(name, "theirs")
+			z.Resp.Add(name, "theirs")
 		}
 		forward{}.Run(z)
 		reply{id}.Run(z)

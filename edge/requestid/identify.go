@@ -11,8 +11,6 @@ import (
 
 const name = "X-Request-Id"
 
-var key = []byte(name)
-
 // maxID is the longest id in bytes that is taken over.
 const maxID = 128
 
@@ -36,8 +34,8 @@ func received(x *edge.Exchange) []byte {
 	if !x.Trusted || x.NoClaims {
 		return nil
 	}
-	if ids := x.Req.PeekAll(name); len(ids) == 1 && valid(ids[0]) {
-		return ids[0]
+	if id := x.Req.Get(name); x.Req.Count(name) == 1 && valid(id) {
+		return id
 	}
 	return nil
 }

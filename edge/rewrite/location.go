@@ -8,8 +8,8 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 )
 
-// mapping turns what a target says of its own paths and hosts into what clients know them by. It runs before an
-// answer is stored: what it makes is the same for all who ask for the URL.
+// mapping turns what a target says of its own paths and hosts into what clients know them by. It runs
+// before an answer is stored: what it makes is the same for all who ask for the URL.
 type mapping struct {
 	public, private []byte // prefixes without a slash at their end; both empty: paths are the same
 	found           bool   // they are found anew for each request, by what its two paths have in common
@@ -23,16 +23,15 @@ var (
 
 // Run implements edge.Filter.
 func (m *mapping) Run(x *edge.Exchange) edge.Verdict {
-	_, lines, _, ok := x.AsCame()
-	for len(lines) > 0 {
+	for lines := x.Resp.Lines(); len(lines) > 0; {
 		var name []byte
 		if name, _, _, lines = edge.NextField(lines); concerns(name) {
-			ok = false
+			s := scratches.Get().(*scratch)
+			s.made = m.appendLines(s.made[:0], x)
+			x.Resp.Take(s.made, nil)
+			scratches.Put(s)
 			break
 		}
-	}
-	if !ok {
-		x.EditFields(m)
 	}
 	return edge.Next
 }
@@ -49,10 +48,10 @@ func concerns(name []byte) bool {
 	return false
 }
 
-// EditLines implements edge.Editor.
-func (m *mapping) EditLines(x *edge.Exchange, dst, lines []byte) []byte {
+// appendLines appends the fields of the answer as clients are to see them.
+func (m *mapping) appendLines(dst []byte, x *edge.Exchange) []byte {
 	public, private := m.prefixes(x)
-	for len(lines) > 0 {
+	for lines := x.Resp.Lines(); len(lines) > 0; {
 		var name, value, line []byte
 		if name, value, line, lines = edge.NextField(lines); !concerns(name) {
 			dst = append(dst, line...)
@@ -111,8 +110,8 @@ func appendPath(dst, path, public, private []byte) []byte {
 	return append(append(dst, public...), rest...)
 }
 
-// appendURL appends the client's reference for one of the target's. One to another site, or relative to the path,
-// stays.
+// appendURL appends the client's reference for one of the target's. One to another site, or relative to
+// the path, stays.
 func appendURL(dst []byte, x *edge.Exchange, ref, public, private []byte) []byte {
 	origin, path := cutAuthority(ref)
 	authority := origin[bytes.LastIndexByte(origin, '/')+1:]
@@ -139,8 +138,8 @@ func appendURL(dst []byte, x *edge.Exchange, ref, public, private []byte) []byte
 	return append(appendPath(dst, path[:end], public, private), path[end:]...)
 }
 
-// cutAuthority parts an absolute or network-path reference (RFC 3986 section 4.2) from its path; origin is empty for
-// all others.
+// cutAuthority parts an absolute or network-path reference (RFC 3986 section 4.2) from its path; origin
+// is empty for all others.
 func cutAuthority(ref []byte) (origin, path []byte) {
 	at := 0
 	switch {
@@ -176,8 +175,8 @@ func cutDefault(authority []byte) []byte {
 	return bytes.TrimSuffix(bytes.TrimSuffix(authority, []byte(":80")), []byte(":443"))
 }
 
-// appendCookie appends a Set-Cookie whose Path is the client's, and whose Domain is not one that the client would
-// refuse because it is the target's.
+// appendCookie appends a Set-Cookie whose Path is the client's, and whose Domain is not one that the
+// client would refuse because it is the target's.
 func appendCookie(dst []byte, x *edge.Exchange, cookie, public, private []byte) []byte {
 	pair, rest, more := bytes.Cut(cookie, []byte(";"))
 	dst = append(dst, pair...)
@@ -202,7 +201,8 @@ func appendCookie(dst []byte, x *edge.Exchange, cookie, public, private []byte) 
 	return dst
 }
 
-// foreign reports whether a cookie's domain takes in the target and not the host that the client has asked for.
+// foreign reports whether a cookie's domain takes in the target and not the host that the client has
+// asked for.
 func foreign(x *edge.Exchange, domain []byte) bool {
 	domain = bytes.ToLower(bytes.TrimPrefix(domain, []byte(".")))
 	within := func(host []byte) bool {
@@ -220,10 +220,10 @@ func foreign(x *edge.Exchange, domain []byte) bool {
 	return false
 }
 
-var prefixKey = []byte("X-Forwarded-Prefix")
+const prefixName = "X-Forwarded-Prefix"
 
-// tellPrefix tells the target what was taken off its paths (X-Forwarded-Prefix), behind what a trusted proxy has
-// taken off before. It stands behind who takes it off.
+// tellPrefix tells the target what was taken off its paths (X-Forwarded-Prefix), behind what a trusted
+// proxy has taken off before. It stands behind who takes it off.
 type tellPrefix struct{ prefix []byte }
 
 // Run implements edge.Filter.
@@ -231,19 +231,18 @@ func (t *tellPrefix) Run(x *edge.Exchange) edge.Verdict {
 	if !under(x.Path, t.prefix) {
 		return edge.Next
 	}
-	if x.NoClaims || !x.HasField(prefixKey) {
-		x.Req.SetCanonical(prefixKey, t.prefix)
+	if x.NoClaims || !x.Req.Has(prefixName) {
+		x.Req.SetBytes(prefixName, t.prefix)
 		return edge.Next
 	}
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	s.made = append(s.made[:0], bytes.TrimSuffix(x.OnlyField(prefixKey), []byte("/"))...)
+	s.made = append(s.made[:0], bytes.TrimSuffix(x.Req.Only(prefixName), []byte("/"))...)
 	if !isPath(s.made) {
 		s.made = s.made[:0] // nothing that can be built on
 	}
 	s.made = append(s.made, t.prefix...)
-	x.Req.DelBytes(prefixKey)
-	x.Req.SetCanonical(prefixKey, s.made)
+	x.Req.SetBytes(prefixName, s.made)
 	return edge.Next
 }
 

@@ -55,8 +55,9 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 var badParameters = &edge.Fault{Status: 400, Side: edge.SideClient, Code: "bad_request",
 	Detail: "Parts of the path make up another path that is not allowed."}
 
-// Run implements edge.Filter. Parts of a path go in as they came, escapes included. A value may be harmless where
-// it stood and not where it is put ("a.." is a name, ".." is not): a path that is not canonical is refused.
+// Run implements edge.Filter. Parts of a path go in as they came, escapes included. A value may be
+// harmless where it stood and not where it is put ("a.." is a name, ".." is not): a path that is not
+// canonical is refused.
 func (n *newPath) Run(x *edge.Exchange) edge.Verdict {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)

@@ -29,6 +29,7 @@ var (
 	ErrBadEscape     = &PathError{"a percent sign must be followed by two hexadecimal digits"}
 	ErrClimb         = &PathError{"the path climbs above its root"}
 	ErrEscapedParent = &PathError{"an escaped separator beside a dot segment is not allowed"}
+	ErrDotParameter  = &PathError{"a parameter behind a dot segment is not allowed"}
 )
 
 // What a byte of a raw path is. Everything up to dot stands for itself.
@@ -102,6 +103,21 @@ func Canonical(dst, raw []byte) ([]byte, *PathError) {
 		return dst, err
 	}
 	return out[:start+n], nil
+}
+
+// MergeSlashes makes each run of slashes in a raw path one, in place, and returns what is left of it.
+func MergeSlashes(raw []byte) []byte {
+	if !bytes.Contains(raw, []byte("//")) {
+		return raw
+	}
+	n := 0
+	for _, c := range raw {
+		if c != '/' || n == 0 || raw[n-1] != '/' {
+			raw[n] = c
+			n++
+		}
+	}
+	return raw[:n]
 }
 
 // isCanonical reports whether raw is made of plain bytes only and has no segment that starts with
@@ -178,8 +194,8 @@ func resolveDots(b []byte) (int, *PathError) {
 		seg := b[i+1 : end]
 		switch {
 		case !isDots(seg):
-			if hidesDots(seg) {
-				return 0, ErrEscapedParent
+			if err := hiddenDots(seg); err != nil {
+				return 0, err
 			}
 			w += copy(b[w:], b[i:end])
 		case len(seg) == 2 && w == 0:
@@ -199,27 +215,45 @@ func resolveDots(b []byte) (int, *PathError) {
 	return w, nil
 }
 
-// hidesDots reports whether decoding the %2F and %5C of a segment would give it a "." or ".."
-// part, as some targets do before they look for dot segments.
-func hidesDots(seg []byte) bool {
-	start, cut := 0, false
-	for i := 0; i+2 < len(seg); i++ {
-		if seg[i] != '%' {
+// hiddenDots says what is wrong with a segment that has a "." or ".." part for targets that decode
+// its %2F and %5C before they look for dot segments, or that cut off what begins with ";" or %3B.
+func hiddenDots(seg []byte) *PathError {
+	start, cut, named := 0, false, true // seg[start:] is a part, and its name while named
+	for i := 0; i < len(seg); {
+		separates, n := special(seg[i:])
+		if n == 0 {
+			i++
 			continue
 		}
-		if separatorEscape(seg[i+1], seg[i+2]) {
-			if isDots(seg[start:i]) {
-				return true
+		if named && isDots(seg[start:i]) {
+			if separates {
+				return ErrEscapedParent
 			}
-			start, cut = i+3, true
+			return ErrDotParameter
 		}
-		i += 2
+		start, cut, named = i+n, cut || separates, separates
+		i += n
 	}
-	return cut && isDots(seg[start:])
+	if cut && named && isDots(seg[start:]) {
+		return ErrEscapedParent
+	}
+	return nil
 }
 
-func separatorEscape(hi, lo byte) bool {
-	return hi == '2' && lo == 'F' || hi == '5' && lo == 'C'
+// special returns the length of the escaped separator, or of the beginning of a parameter, that b
+// begins with; 0: neither.
+func special(b []byte) (separates bool, n int) {
+	switch {
+	case b[0] == ';':
+		return false, 1
+	case b[0] != '%' || len(b) < 3:
+		return false, 0
+	case b[1] == '2' && b[2] == 'F', b[1] == '5' && b[2] == 'C':
+		return true, 3
+	case b[1] == '3' && b[2] == 'B':
+		return false, 3
+	}
+	return false, 0
 }
 
 func isDots(seg []byte) bool {

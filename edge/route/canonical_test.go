@@ -88,6 +88,36 @@ func TestCanonicalDots(t *testing.T) {
 	f("/x%2f.%2fy", "", ErrEscapedParent)
 	f("/a%2f../../b", "", ErrEscapedParent)
 	f("/%252f..", "/%252f..", nil)
+
+	// Parameters.
+	f("/..;/x", "", ErrDotParameter)
+	f("/a/..;b=c/x", "", ErrDotParameter)
+	f("/a/%2e%2E;/b", "", ErrDotParameter)
+	f("/a/.%2e%3b/b", "", ErrDotParameter)
+	f("/a/.;", "", ErrDotParameter)
+	f("/a/x%2f..%3Bb", "", ErrDotParameter)
+	f("/a/x;y%5c..;", "", ErrDotParameter)
+	f("/a/..;b%2fx", "", ErrDotParameter)
+	f("/a;b/..;", "", ErrDotParameter)
+	f("/a/x;y%2f..", "", ErrEscapedParent)
+	f("/a/..%2f;x", "", ErrEscapedParent)
+	f("/a/x..;b/.a;/...;/;../%3b..", "/a/x..;b/.a;/...;/;../%3B..", nil)
+	f("/a;b/../c", "/c", nil)
+}
+
+func TestMergeSlashes(t *testing.T) {
+	f := func(raw, want string) {
+		t.Helper()
+		if got := string(MergeSlashes([]byte(raw))); got != want {
+			t.Errorf("MergeSlashes(%q) = %q, want %q", raw, got, want)
+		}
+	}
+	f("/", "/")
+	f("/a/b/", "/a/b/")
+	f("//", "/")
+	f("//evil/a///b//", "/evil/a/b/")
+	f("/a//../b", "/a/../b")
+	f("/a%2f%2F/b", "/a%2f%2F/b")
 }
 
 func TestPathError(t *testing.T) {
@@ -124,7 +154,8 @@ func canonicalTwin(raw string) (string, bool) {
 		}
 		parts := strings.Split(strings.ReplaceAll(s, "%5C", "%2F"), "%2F")
 		for _, p := range parts {
-			if p == "." || p == ".." {
+			name, _, _ := strings.Cut(strings.ReplaceAll(p, "%3B", ";"), ";")
+			if name == "." || name == ".." {
 				return "", false
 			}
 		}
@@ -190,7 +221,7 @@ func checkCanonical(t *testing.T, raw string) {
 
 func TestCanonicalAgainstTwin(t *testing.T) {
 	pieces := []string{
-		"/", "/", "/", ".", "..", "a", "%2e", "%2E", "%2f", "%5C", "%25", "%c3", "%7e", "é", "{", "%0", "\\",
+		"/", "/", "/", ".", "..", "a", "%2e", "%2E", "%2f", "%5C", "%25", "%c3", "%7e", "é", "{", "%0", "\\", ";", "%3b",
 	}
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 20000 {
@@ -203,7 +234,7 @@ func TestCanonicalAgainstTwin(t *testing.T) {
 }
 
 func FuzzCanonical(f *testing.F) {
-	for _, s := range []string{"/", "/a/../%2e%2E/b", "/x%2f..", "/a/..//b", "/\x00", "/%zz"} {
+	for _, s := range []string{"/", "/a/../%2e%2E/b", "/x%2f..", "/a/..//b", "/a/..;/b", "/\x00", "/%zz"} {
 		f.Add(s)
 	}
 	f.Fuzz(checkCanonical)

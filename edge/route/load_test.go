@@ -2,7 +2,10 @@ package route
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+
+	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
 // loads are the tables that allocation tests and benchmarks look things up in: n rules of a kind,
@@ -67,18 +70,13 @@ func guarded(tb testing.TB) (*Table, *Key) {
 	return table, &Key{
 		Method: []byte("GET"), Path: []byte("/v1/users/42"), RawQuery: []byte("name=some%20one&debug=1"),
 		Host: []byte("a.example.org"), Authority: []byte("a.example.org:8443"), Listener: "public", Scheme: "https",
-		Header: fields{"X-Beta": {[]byte("no"), []byte("yes")}, "X-Kind": {[]byte("abc")}},
+		Header: fields("x-beta: no", "X-Kind: abc", "X-Beta: yes"),
 	}
 }
 
-// fields is a header that allocates nothing when read.
-type fields map[string][][]byte
-
-func (f fields) PeekCanonical(key []byte) []byte {
-	if lines := f[string(key)]; len(lines) > 0 {
-		return lines[0]
-	}
-	return nil
+// fields are those with these lines.
+func fields(lines ...string) *header.Fields {
+	h := new(header.Fields)
+	h.Take([]byte(strings.Join(append(lines, ""), "\r\n")), nil)
+	return h
 }
-
-func (f fields) PeekAll(key string) [][]byte { return f[key] }

@@ -3,15 +3,17 @@ package route
 import (
 	"bytes"
 	"math"
+
+	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
 // Key is what a lookup asks for. Lookup keeps Path in the Match and nothing else.
 type Key struct {
 	Method   []byte
-	Host     []byte // as NormalHost writes it
-	Path     []byte // as Canonical writes it
-	RawQuery []byte // still encoded, without the question mark
-	Header   Headers
+	Host     []byte         // as NormalHost writes it
+	Path     []byte         // as Canonical writes it
+	RawQuery []byte         // still encoded, without the question mark
+	Header   *header.Fields // nil: there are none
 
 	Authority []byte // the Host as received, with its port
 	Scheme    string // "http" or "https"

@@ -50,8 +50,8 @@ func (t *Table) places() []int {
 	return places
 }
 
-// compareHosts puts exact hosts first, then wildcards by length, then any host, and of two that are as exact the
-// one with a port.
+// compareHosts puts exact hosts first, then wildcards by length, then any host, and of two that are as
+// exact the one with a port.
 func compareHosts(a, b host) int {
 	c := cmp.Compare(a.level(), b.level())
 	if c == 0 && a.level() == hostWild {

@@ -19,9 +19,6 @@ import (
 // matches no pattern.
 type Predicate struct{ Name, Value string }
 
-// Headers is how predicates read the header: fasthttp.RequestHeader has it.
-type Headers = values.Fields
-
 type predicateKind byte
 
 const (
@@ -48,7 +45,7 @@ func compilePredicate(p Predicate, query bool, exprs expressions) (c predicate, 
 		if !header.IsToken(p.Name) {
 			return c, quote(p.Name) + " is not a header name"
 		}
-		canonicalName(c.name)
+		c.name = []byte(header.Canonical(p.Name))
 	}
 	expr, isPattern := strings.CutPrefix(p.Value, "~")
 	switch {
@@ -78,13 +75,14 @@ func (p *predicate) holds(k *Key, scratch []byte) bool {
 	if k.Header == nil {
 		return p.kind == absent
 	}
+	name := header.View(p.name)
 	switch p.kind {
 	case present:
-		return len(values.First(k.Header, p.name)) > 0
+		return k.Header.Has(name)
 	case absent:
-		return len(values.First(k.Header, p.name)) == 0
+		return !k.Header.Has(name)
 	}
-	for _, v := range values.Lines(k.Header, p.name) {
+	for v := range k.Header.All(name) {
 		if len(v) > 0 && p.takes(v) {
 			return true
 		}
@@ -125,7 +123,7 @@ func (p *predicate) holdsQuery(raw, scratch []byte) bool {
 // why says why the request does not meet p.
 func (p *predicate) why(k *Key) string {
 	what := "header " + string(p.name)
-	there := k.Header != nil && len(values.First(k.Header, p.name)) > 0
+	there := k.Header != nil && k.Header.Has(string(p.name))
 	if p.query {
 		what = "query parameter " + strconv.Quote(string(p.name))
 		_, _, there = values.NextParam(k.RawQuery, p.name)
@@ -144,20 +142,6 @@ func (p *predicate) why(k *Key) string {
 // String returns p in a form that is equal for equal predicates only.
 func (p *predicate) String() string {
 	return strconv.FormatBool(p.query) + quote(string(p.name)) + quote(p.text)
-}
-
-// canonicalName writes name as fasthttp does: a capital at the start and after each hyphen.
-func canonicalName(name []byte) {
-	upper := true
-	for i, c := range name {
-		switch {
-		case upper && 'a' <= c && c <= 'z':
-			name[i] = c - ('a' - 'A')
-		case !upper && 'A' <= c && c <= 'Z':
-			name[i] = c + ('a' - 'A')
-		}
-		upper = c == '-'
-	}
 }
 
 func quote(s string) string { return strconv.Quote(s) }

@@ -123,7 +123,7 @@ func (d *dice) table(t *testing.T) (*Table, []Rule) {
 func (q *request) key() *Key {
 	return &Key{
 		Method: []byte(q.method), Host: NormalHost(nil, []byte(q.host)), Authority: []byte(q.host), Path: []byte(q.path),
-		RawQuery: []byte(q.query), Header: q.header, Scheme: q.scheme, Listener: q.listener,
+		RawQuery: []byte(q.query), Header: q.header.fields(), Scheme: q.scheme, Listener: q.listener,
 	}
 }
 

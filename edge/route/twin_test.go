@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
 // The slow obvious twin of Table: it looks at every rule, sorts those whose host and path fit, and
@@ -24,18 +26,14 @@ func (h headerMap) lines(name string) []string {
 	return strings.Split(v, "|")
 }
 
-func (h headerMap) PeekCanonical(key []byte) []byte {
-	if lines := h.lines(string(key)); len(lines) > 0 {
-		return []byte(lines[0])
+func (h headerMap) fields() *header.Fields {
+	f := new(header.Fields)
+	for name := range h {
+		for _, v := range h.lines(name) {
+			f.Add(name, v)
+		}
 	}
-	return nil
-}
-
-func (h headerMap) PeekAll(key string) (all [][]byte) {
-	for _, v := range h.lines(key) {
-		all = append(all, []byte(v))
-	}
-	return all
+	return f
 }
 
 type request struct {

@@ -34,8 +34,6 @@ type setCookie struct {
 	conflicts *lanes.Counter
 }
 
-var setCookieKey = []byte("Set-Cookie")
-
 // Run implements edge.Filter. The answer to a failure carries no cookie: nobody is tied to a pool that is
 // down. An application's own cookie of the name is never replaced.
 func (c *setCookie) Run(x *edge.Exchange) edge.Verdict {
@@ -52,7 +50,7 @@ func (c *setCookie) Run(x *edge.Exchange) edge.Verdict {
 	if x.Scheme == "https" {
 		id.line = append(id.line, "; Secure"...)
 	}
-	x.AddField(setCookieKey, id.line)
+	x.Resp.AddBytes("Set-Cookie", id.line)
 	return edge.Next
 }
 

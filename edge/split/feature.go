@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/valyala/fasthttp"
 	"github.com/zeebo/xxh3"
 
 	"github.com/penstock-edge/penstock/edge"
@@ -33,6 +32,9 @@ type armKeys struct {
 
 	Table *config.Table `toml:"-"`
 }
+
+// hasOwn reports whether the entry has keys of other features.
+func (a armKeys) hasOwn() bool { return a.Table.Has("redirect") || a.Table.Has("headers_policy") }
 
 // maxArms: an arm's number is kept in one byte.
 const maxArms = 256
@@ -62,13 +64,13 @@ func setUp(h *edge.Host, r *edge.RouteSetup, slot int) {
 		r.Note("sticky", k.Sticky)
 	}
 	r.Plan.Upstream = up
-	if slices.ContainsFunc(k.Split, func(a armKeys) bool { return a.Table.Has("redirect") || a.Table.Has("headers_policy") }) {
+	if slices.ContainsFunc(k.Split, armKeys.hasOwn) {
 		r.Add(edge.Access, &choose{up})
 	}
 	if up.by == byCookie {
 		if cookie.IsLikely(string(up.name)) {
-			k.Table.Warnf("sticky", "%s is what applications call their session: one that sets it itself keeps it, and "+
-				"its clients are not held to a pool", up.name)
+			k.Table.Warnf("sticky", "%s is what applications call their session: one that sets it itself keeps it, "+
+				"and its clients are not held to a pool", up.name)
 		}
 		r.Add(edge.Respond, &setCookie{up, h.Metrics.Counter("penstock_split_cookie_conflicts_total",
 			"Answers that set the cookie of a split themselves: the client got theirs.", "route", r.Name)})
@@ -136,7 +138,7 @@ func (k *keys) sticky(up *splitter) {
 	case k.Sticky == "ip":
 		up.by = byIP
 	case kind == "header" && header.IsToken(name):
-		up.by, up.name = byHeader, canonical(name)
+		up.by, up.field = byHeader, name
 	case kind == "cookie" && header.IsToken(name):
 		up.by, up.name = byCookie, []byte(name)
 	case named && (kind == "header" || kind == "cookie"):
@@ -145,5 +147,3 @@ func (k *keys) sticky(up *splitter) {
 		k.Table.Errorf("sticky", `must be "ip", "cookie:NAME" or "header:NAME", is %q`, k.Sticky)
 	}
 }
-
-func canonical(name string) []byte { return fasthttp.AppendNormalizedHeaderKey(nil, name) }

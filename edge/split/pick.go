@@ -11,11 +11,12 @@ import (
 
 // splitter is the upstream of a route: one pool among several.
 type splitter struct {
-	slot int // of the *cookieID, when the client gets one with the answer
-	arms []arm
-	by   by
-	name []byte // of the header, canonical, or of the cookie
-	seed uint64 // of the hash, from the route's name: routes do not share their unlucky clients
+	slot  int // of the *cookieID, when the client gets one with the answer
+	arms  []arm
+	by    by
+	field string // by header: its name
+	name  []byte // by cookie: its name
+	seed  uint64 // of the hash, from the route's name: routes do not share their unlucky clients
 }
 
 // arm is one pool and its share of the hashes: from the end of the arm before it up to its own.
@@ -87,7 +88,7 @@ func (s *splitter) hash(x *edge.Exchange) uint64 {
 		a := x.Client.As16()
 		return xxh3.HashSeed(a[:], s.seed)
 	case byHeader:
-		if v := x.AppendField(room[:0], s.name); len(v) > 0 {
+		if v := x.Req.AppendKey(room[:0], s.field); len(v) > 0 {
 			return xxh3.HashSeed(v, s.seed)
 		}
 	case byCookie:

@@ -133,7 +133,7 @@ func TestSticky(t *testing.T) {
 
 // cookies returns the Set-Cookie lines of the answer.
 func cookies(x *edge.Exchange) (lines []string) {
-	for k, v := range x.Resp().All() {
+	for k, v := range x.Resp.Each() {
 		if string(k) == "Set-Cookie" {
 			lines = append(lines, string(v))
 		}
@@ -148,7 +148,7 @@ func TestCookie(t *testing.T) {
 		t.Helper()
 		x := newExchange(b)
 		x.Scheme, x.Cookie, x.Local = scheme, []byte(cookie), local
-		x.Resp().Add("Set-Cookie", "own=1")
+		x.Resp.Add("Set-Cookie", "own=1")
 		first := pick(t, x)
 		respond.Run(x)
 		lines := cookies(x)
@@ -272,7 +272,7 @@ func TestExample(t *testing.T) {
 	f := func(i int, by by, name string, log int) {
 		t.Helper()
 		s := b.Plans[i].Upstream.(*splitter)
-		if s.by != by || string(s.name) != name || len(s.arms) != 2 || len(b.Plans[i].Filters(edge.Log)) != log {
+		if s.by != by || s.field+string(s.name) != name || len(s.arms) != 2 || len(b.Plans[i].Filters(edge.Log)) != log {
 			t.Errorf("route %d: %+v", i, s)
 		}
 	}

@@ -46,16 +46,21 @@ func (s *fileSource) Run(ctx context.Context, tell func([]Endpoint, error)) {
 			fresh, next = true, b.next()
 		case fresh || !bytes.Equal(text, last):
 			last, fresh, b.bound = text, false, 0
-			a, err := readTargets(s.path, text)
-			if err == nil {
-				err = t.set(ctx, a)
-			}
-			if err != nil {
+			if err := contained(func() error { return s.take(ctx, t, text) }); err != nil {
 				t.fail(ctx, err)
 			}
 		}
 		w.wait(ctx, next)
 	}
+}
+
+// take tells the targets that text names.
+func (s *fileSource) take(ctx context.Context, t *teller, text []byte) error {
+	a, err := readTargets(s.path, text)
+	if err != nil {
+		return err
+	}
+	return t.set(ctx, a)
 }
 
 // fileWatch watches the directory of a file: that is where a file is replaced, and where the link is that
@@ -126,6 +131,29 @@ func (w *fileWatch) wait(ctx context.Context, d time.Duration) {
 		if !settling {
 			settling = true
 			timer.Reset(min(d, settleTime))
+		}
+	}
+}
+
+// CheckFile says what running would: that the file with the targets is not there, which may change, or what is
+// wrong in it.
+func (c *Config) CheckFile(t *config.Table) {
+	if t == nil || !filepath.IsAbs(c.File) {
+		return
+	}
+	text, err := readSmall(c.File, maxFileSize)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		t.Warnf("file", "%q is not there: the pool has no targets of it until it is", c.File)
+	case err != nil:
+		t.Errorf("file", "%s", err)
+	default:
+		a, err := readTargets(c.File, text)
+		if err == nil {
+			_, err = a.set()
+		}
+		if err != nil {
+			t.Errorf("file", "%s", err)
 		}
 	}
 }

@@ -3,9 +3,14 @@ package discovery
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/penstock-edge/penstock/edge/lib/caught"
 )
 
 const (
@@ -36,6 +41,18 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// contained calls look, which reads and tells an answer. What it panics with is an error of the answer: the
+// targets of before stay.
+func contained(look func() error) error {
+	err := caught.Try(look)
+	var p *caught.Panic
+	if errors.As(err, &p) {
+		slog.Error("panic", "step", "discover targets", "panic", p.Error(), "stack", string(p.Stack))
+		return fmt.Errorf("the answer makes the gateway fail, which is a mistake of its own: %w", p)
+	}
+	return err
+}
+
 // teller tells what is new. It belongs to the goroutine of one Run.
 type teller struct {
 	tell   func([]Endpoint, error)
@@ -54,8 +71,9 @@ func (t *teller) set(ctx context.Context, a *answer) error {
 	}
 	t.answered()
 	if ctx.Err() == nil && !slices.Equal(list, t.last) {
-		t.last = slices.Clone(list)
+		told := slices.Clone(list)
 		t.tell(list, nil)
+		t.last = told
 	}
 	return nil
 }
@@ -91,7 +109,7 @@ func run(ctx context.Context, t *teller, session func(context.Context, *teller) 
 	b := backoff{longest: t.origin.longest}
 	for ctx.Err() == nil {
 		t.good = time.Time{}
-		err := session(ctx, t)
+		err := contained(func() error { return session(ctx, t) })
 		if err != nil {
 			t.fail(ctx, err)
 		}

@@ -35,7 +35,8 @@ type Ledger struct {
 	back   atomic.Bool   // the server has returned: look at all keys
 
 	evictions atomic.Uint64
-	once      sync.Once
+	once      sync.Once // Start
+	closing   sync.Once // Close
 	running   sync.WaitGroup
 	stop      chan struct{}
 }
@@ -138,10 +139,13 @@ func (w *Ledger) Start() {
 	})
 }
 
-// Close ends what Start began. What the server has not been told by then it will not be.
+// Close tells the server what it does not know yet, if it answers, and ends what Start began. Calling it again
+// only waits for that.
 func (w *Ledger) Close() {
-	w.link.watch(w, false)
-	close(w.stop)
+	w.closing.Do(func() {
+		w.link.watch(w, false)
+		close(w.stop)
+	})
 	w.running.Wait()
 }
 

@@ -28,6 +28,7 @@ func (w *Ledger) run() {
 	for {
 		select {
 		case <-w.stop:
+			w.tellAll()
 			return
 		case <-w.wake:
 		case <-w.urgent:
@@ -35,6 +36,7 @@ func (w *Ledger) run() {
 		pause.Reset(pace)
 		select {
 		case <-w.stop:
+			w.tellAll()
 			return
 		case <-w.urgent:
 		case <-pause.C:

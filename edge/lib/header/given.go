@@ -2,14 +2,12 @@ package header
 
 import (
 	"strings"
-
-	"github.com/valyala/fasthttp"
 )
 
 // Given returns the canonical name of a field that the configuration gives an answer, and why it cannot be
 // there; why is empty when it can.
 func Given(name, value string) (key, why string) {
-	key = string(fasthttp.AppendNormalizedHeaderKey(nil, name))
+	key = Canonical(name)
 	switch key {
 	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 		"Proxy-Authenticate", "Proxy-Authorization", "Proxy-Authentication-Info", "Close":

@@ -3,13 +3,15 @@ package logline
 import (
 	"io"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // File returns an open function for NewSink that appends to the file at path and
-// makes it, readable for its group, when it is not there.
+// makes it, for its owner alone, when it is not there.
 func File(path string) func() (io.WriteCloser, error) {
 	return func() (io.WriteCloser, error) {
-		return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+		return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	}
 }
 
@@ -22,3 +24,16 @@ func Stream(w io.Writer) func() (io.WriteCloser, error) {
 type stream struct{ io.Writer }
 
 func (stream) Close() error { return nil }
+
+// Standard returns an open function for NewSink that gives descriptor 1 or 2 of the process under another number:
+// a broken pipe behind these two would kill the process with SIGPIPE (see os/signal), and a lost reader of the log
+// must cost lines only.
+func Standard(fd int, name string) func() (io.WriteCloser, error) {
+	return func() (io.WriteCloser, error) {
+		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			return nil, &os.PathError{Op: "duplicate", Path: name, Err: err}
+		}
+		return os.NewFile(uintptr(own), name), nil
+	}
+}

@@ -42,6 +42,7 @@ type Sink struct {
 	dropped *lanes.Counter
 	written atomic.Uint64
 	errors  atomic.Uint64
+	losses  losses
 
 	mu      sync.Mutex     // guards what follows; not held during input or output
 	next    io.WriteCloser // opened by Reopen, not yet in use; nil if none
@@ -90,7 +91,7 @@ func (s *Sink) Write(lane uint32, line []byte) {
 	l := &s.lanes[int(lane)&(len(s.lanes)-1)]
 	taken, urgent := l.put(s.chunks, line)
 	if !taken {
-		s.dropped.Inc(lane)
+		s.lose(lane, 1)
 	}
 	if urgent {
 		signal(s.full)
@@ -99,6 +100,9 @@ func (s *Sink) Write(lane uint32, line []byte) {
 		signal(s.kick)
 	}
 }
+
+// Hurry has what waits written now, and not with what comes soon.
+func (s *Sink) Hurry() { signal(s.full) }
 
 // signal leaves a message unless there is one already.
 func signal(c chan struct{}) {
@@ -140,6 +144,7 @@ func (s *Sink) Close() error { return s.Shutdown(context.Background()) }
 // the writer still ends by itself if it ever gets on.
 func (s *Sink) Shutdown(ctx context.Context) error {
 	s.once.Do(func() { close(s.quit) })
+	defer s.tellRest()
 	select {
 	case <-s.done:
 		return s.closeErr
@@ -147,6 +152,23 @@ func (s *Sink) Shutdown(ctx context.Context) error {
 		return fmt.Errorf("log is not written to its end: %w", ctx.Err())
 	}
 }
+
+// End is Shutdown that waits for most at the longest, and for stuckAfter when nothing is written meanwhile: a
+// slow disk gets its time, a stream that nobody reads does not.
+func (s *Sink) End(most time.Duration) error {
+	for until := time.Now().Add(most); ; {
+		before := s.Written()
+		ctx, cancel := context.WithTimeout(context.Background(), stuckAfter)
+		err := s.Shutdown(ctx)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || s.Written() == before || time.Now().After(until) {
+			return err
+		}
+	}
+}
+
+// stuckAfter is how long the last lines wait for a log that takes none.
+const stuckAfter = 500 * time.Millisecond
 
 // Written returns how many lines have been written whole.
 func (s *Sink) Written() uint64 { return s.written.Load() }

@@ -83,7 +83,7 @@ func (s *Sink) writeChunk(c *chunk) {
 	s.note(err)
 	whole := min(uint64(bytes.Count(c.b[:n], []byte{'\n'})), c.lines)
 	s.written.Add(whole)
-	s.dropped.Add(0, c.lines-whole)
+	s.lose(0, c.lines-whole)
 }
 
 // write writes b, on a new line if the last write was cut within one.

@@ -1,6 +1,6 @@
 // Package template makes text out of what a request says: "https://{host}/users/{params.id}". A template is
-// parsed at load. Which names there are and what they stand for is its caller's affair; what this package sees
-// to is that no value breaks the place where it is put.
+// parsed at load. Which names there are and what they stand for is its caller's affair; what this package
+// sees to is that no value breaks the place where it is put.
 //
 //   - {name} is a value.
 //   - {{ is a brace, and so is the }} that belongs to it: {{name}} is the text {name}.

@@ -1,3 +1,12 @@
+// Package values says what a request means that has a cookie or a query parameter several times;
+// header.Fields says the same of fields. Every feature reads through these two, so that no two of them
+// differ:
+//
+//   - A value is there when any line has a value that is not empty: an empty line hides nothing.
+//   - Cookie lines are one line, joined as RFC 9113 section 8.2.3 has it.
+//   - A key is made of every different value, in order. A target may read the first, the last or all of them:
+//     requests that could mean different things to it have different keys.
+//   - Names and values of a query are compared and keyed as what they stand for, percent-decoded.
 package values
 
 import "bytes"

@@ -1,52 +1,13 @@
 package values
 
 import (
-	"bufio"
 	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/valyala/fasthttp"
 )
-
-// head returns a head with these lines of the field X-A.
-func head(lines ...string) *fasthttp.RequestHeader {
-	text := "GET / HTTP/1.1\r\nHost: h\r\n"
-	for _, v := range lines {
-		text += "X-A: " + v + "\r\nX-B: b\r\n"
-	}
-	h := new(fasthttp.RequestHeader)
-	if err := h.Read(bufio.NewReader(strings.NewReader(text + "\r\n"))); err != nil {
-		panic("BUG: " + err.Error())
-	}
-	return h
-}
-
-func TestFields(t *testing.T) {
-	name := []byte("X-A")
-	f := func(first, only, all, list string, lines ...string) {
-		t.Helper()
-		h := head(lines...)
-		got := []string{string(First(h, name)), string(Only(h, name)), string(AppendAll([]byte("k="), h, name)),
-			string(AppendList([]byte("k="), h, name))}
-		if want := []string{first, only, "k=" + all, "k=" + list}; !slices.Equal(got, want) {
-			t.Errorf("%q: %q, want %q", lines, got, want)
-		}
-	}
-	f("", "", "", "")
-	f("", "", "", "", "")
-	f("", "", "", "", "", "")
-	f("a", "a", "a", "a", "a")
-	f("a", "a", "a", "a", "", "a")
-	f("a", "a", "a", "a", "a", "")
-	f("a", "a", "a", "a, a", "a", "a")
-	f("a", "", "a\nb", "a, b", "a", "b")
-	f("b", "", "b\na", "b, a, b", "", "b", "a", "", "b")
-	f("a, b", "a, b", "a, b", "a, b", "a, b")
-}
 
 func TestCookies(t *testing.T) {
 	f := func(first, all, cookie string) {

@@ -32,7 +32,7 @@ func TestAllocScan(t *testing.T) {
 	request(head("GET http://[::1.2.3.4]:8080 HTTP/1.1", "Host: a"))
 	for _, s := range responseSeeds {
 		in := []byte(s)
-		noAllocs(t, s, func() { _, _ = ScanResponse(dst, in, &resp) })
+		noAllocs(t, s, func() { _, _ = ScanResponse(dst, in, &resp, MaxFields) })
 	}
 	noAllocs(t, "Overflow", func() { _ = Overflow(dst).Upstream().Error() })
 	noAllocs(t, "CheckStart", func() { _ = CheckStart([]byte("\x16\x03")) })

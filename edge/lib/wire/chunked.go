@@ -30,13 +30,14 @@ const (
 	atEnd                       // all has been read
 )
 
-// Chunked reads a chunked body (RFC 9112 section 7.1), strictly: CRLF line ends only, no white space
-// around a size, extensions bounded and dropped. Zero value usable after Reset. One goroutine at a time.
+// Chunked reads a chunked body (RFC 9112 section 7.1), strictly: CRLF line ends only, extensions checked,
+// bounded and dropped. Zero value usable after Reset. One goroutine at a time.
 type Chunked struct {
 	r       *Reader
 	err     error // sticky: io.EOF, io.ErrUnexpectedEOF or a *Violation
 	left    int64 // bytes of the current chunk not yet read
 	state   chunkState
+	answer  bool   // a target has sent it, not a client
 	ext     int    // bytes of extensions so far
 	fields  int    // trailer lines so far
 	room    int    // bytes the trailer section may still have
@@ -53,6 +54,13 @@ func (c *Chunked) Reset(r *Reader, maxTrailerBytes int) {
 	*c = Chunked{r: r, room: maxTrailerBytes, trailer: trailer}
 }
 
+// ResetAnswer is Reset for the body of an answer. White space may end its size lines, and trailers that may
+// not stand there are dropped: who sends the body on frames it anew.
+func (c *Chunked) ResetAnswer(r *Reader, maxTrailerBytes int) {
+	c.Reset(r, maxTrailerBytes)
+	c.answer = true
+}
+
 // Done tells whether the whole body was read, its trailer section and final CRLF included. What r has
 // buffered then belongs to the next message.
 func (c *Chunked) Done() bool { return c.state == atEnd }
@@ -66,7 +74,7 @@ func (c *Chunked) Ready() bool {
 }
 
 // Trailer returns the trailer fields as lines "Name: value\r\n", checked; empty when there are none or
-// Done is false. Names with "_" are left out. Valid until Reset.
+// Done is false. Names with "_" are left out, and fields that belong in a head. Valid until Reset.
 func (c *Chunked) Trailer() []byte {
 	if !c.Done() {
 		return nil
@@ -76,8 +84,8 @@ func (c *Chunked) Trailer() []byte {
 
 // Read reads body data into p, of as many chunks as have come; it waits only while it has none. It is
 // io.EOF only after the last chunk, the trailer section and its final CRLF: a connection that closes
-// before is io.ErrUnexpectedEOF, and what breaks the syntax is a *Violation, phrased for a request (for
-// an answer take its Upstream). After other errors of the source, such as a deadline, Read may go on.
+// before is io.ErrUnexpectedEOF, and what breaks the syntax is a *Violation. After other errors of the
+// source, such as a deadline, Read may go on.
 func (c *Chunked) Read(p []byte) (int, error) {
 	n := 0
 	for n < len(p) && c.err == nil {
@@ -149,6 +157,9 @@ func (c *Chunked) tooLong() fault {
 
 func (c *Chunked) fail(bad fault) error {
 	c.err = &requestFaults[bad]
+	if c.answer {
+		c.err = &responseFaults[bad]
+	}
 	return c.err
 }
 
@@ -206,15 +217,17 @@ func (c *Chunked) takeSize(b []byte) (int, fault) {
 	if at == 0 {
 		return 0, faultChunkSize
 	}
-	ext := extensionLen(b[at:])
-	if ext > maxChunkExtension || c.ext+ext > maxExtensions {
+	ext, whole, bad := extensions(b[at:], c.answer)
+	switch {
+	case bad != faultNone:
+		return 0, bad
+	case ext > maxChunkExtension || c.ext+ext > maxExtensions:
 		return 0, faultChunkExtension
-	}
-	at += ext
-	if at == len(b) {
+	case !whole:
 		return 0, faultNone
 	}
-	n, bad := takeCRLF(b[at:], sizeFault(ext))
+	at += ext
+	n, bad := takeCRLF(b[at:], sizeLineFault(ext > 0))
 	if n == 0 {
 		return 0, bad
 	}
@@ -224,26 +237,6 @@ func (c *Chunked) takeSize(b []byte) (int, fault) {
 		c.state = inTrailer
 	}
 	return at + n, faultNone
-}
-
-func sizeFault(ext int) fault {
-	if ext > 0 {
-		return faultChunkExtension
-	}
-	return faultChunkSize
-}
-
-// extensionLen is how many bytes at the start of b belong to chunk extensions: 0 unless it begins
-// with ";" (RFC 9112 section 7.1.1).
-func extensionLen(b []byte) int {
-	if b[0] != ';' {
-		return 0
-	}
-	n := 1
-	for n < len(b) && class[b[n]]&inValue != 0 {
-		n++
-	}
-	return n
 }
 
 func hexValue(c byte) int64 {
@@ -277,13 +270,14 @@ func (c *Chunked) takeTrailer(b []byte) (int, fault) {
 	if bad := f.scan(b[:end], 0); bad != faultNone {
 		return 0, bad
 	}
-	var low [longestName]byte
-	if forbiddenInTrailer(lowerInto(&low, f.name(b))) {
+	var room [longestName]byte
+	low := lowerInto(&room, f.name(b))
+	if !c.answer && decides(low) {
 		return 0, faultTrailer
 	}
 	c.fields++
 	c.room -= end
-	if !f.underscore {
+	if !f.underscore && !forbiddenInTrailer(low) {
 		c.keep(f.name(b), f.value(b))
 	}
 	return end, faultNone

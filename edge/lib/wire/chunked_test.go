@@ -16,12 +16,18 @@ type outcome struct {
 }
 
 // drain reads a chunked body from src in pieces of at most size bytes, then what follows it.
-func drain(src io.Reader, size, maxTrailer int) outcome {
+func drain(src io.Reader, size, maxTrailer int) outcome { return drainAs(src, size, maxTrailer, false) }
+
+// drainAs is drain for a request or an answer.
+func drainAs(src io.Reader, size, maxTrailer int, answer bool) outcome {
 	var r Reader
 	r.Reset(src, 1, 1<<20)
 	defer r.Release()
 	var c Chunked
 	c.Reset(&r, maxTrailer)
+	if answer {
+		c.ResetAnswer(&r, maxTrailer)
+	}
 	var out outcome
 	p := make([]byte, size)
 	for out.err == nil {
@@ -73,7 +79,9 @@ func TestChunkedGood(t *testing.T) {
 	good("000\r\n\r\nGET", "", "", "GET")
 	good("3\r\nabc\r\n0\r\n\r\n", "abc", "", "")
 	good("00A\r\n0123456789\r\n1\r\n\r\r\n1\r\n\n\r\n0\r\n\r\n0\r\n", "0123456789\r\n", "", "0\r\n")
-	good("1;a\r\nx\r\n1;a=\"\\\"\xff\";b\t \r\ny\r\n0;z\r\n\r\n", "xy", "", "")
+	good("1;a\r\nx\r\n1;a=\"\\\"\xff\";b\r\ny\r\n0;z\r\n\r\n", "xy", "", "")
+	good("1 ;a\r\nx\r\n1\t ; a\t=\t\" ;\"\t;b= c ; d\r\ny\r\n0;z\r\n\r\n", "xy", "", "")
+	good("0\r\nVary: x\r\nA: b\r\nContent-Type: x\r\nSet-Cookie: x\r\n\r\n", "", "A: b\r\n", "")
 	good("000000000000001\r\nx\r\n0\r\n\r\n", "x", "", "")
 	good("0\r\nA:b\r\nC-D: \t e f\t\r\nEtag:\r\n\r\n", "", "A: b\r\nC-D: e f\r\nEtag: \r\n", "")
 	good("0\r\nA_B: c\r\nServer-Timing: x\r\nContent-Digest: y\r\n\r\n", "",
@@ -115,7 +123,6 @@ func TestChunkedBad(t *testing.T) {
 	size(" 2")
 	size("2 ")
 	size("2\t")
-	size("2 ;a")
 	size("0x2")
 	size("+2")
 	size("-2")
@@ -134,10 +141,60 @@ func TestChunkedBad(t *testing.T) {
 	ext := strings.Repeat("1;"+strings.Repeat("e", 255)+"\r\nx\r\n", 16)
 	f(ext+"0\r\n\r\n", outcome{strings.Repeat("x", 16), "", "", nil})
 	bad(ext+"0;\r\n\r\n", strings.Repeat("x", 16), faultChunkExtension)
+	ext2 := func(line string) { t.Helper(); bad(line+"\r\nab\r\n0\r\n\r\n", "", faultChunkExtension) }
+	for _, line := range badExtensions {
+		ext2(line)
+	}
+	ext2("2;a ")
+	ext2("2;a=b\t")
+	ext2("2;a=\"b\" ")
 	bad("2\r\nabc\r\n0\r\n\r\n", "ab", faultChunkEnd)
 	bad("2\r\nab\n0\r\n\r\n", "ab", faultChunkEnd)
 	bad("2\r\nab0\r\n\r\n", "ab", faultChunkEnd)
 	bad("2\r\nab\r0\r\n\r\n", "ab", faultChunkEnd)
+}
+
+// badExtensions are size lines whose extensions break the grammar.
+var badExtensions = []string{
+	"2;", "2 ;", "2; ", "2;;", "2;a;", "2;=b", "2;a=", "2;a= ", "2;a=b=c", "2;a b", "2;a=b c", "2;a=\"b", "2;a=\"b\\\"",
+	"2;a=\"b\\", "2;a=\"b\"c", "2;a=\"b\"\"c\"", "2;a,b", "2;\"a\"", "2;a=\x80", "2;a=\"\x00\"", "2;a=\"\\\x7f\"",
+}
+
+// TestChunkedAnswer checks what is taken from targets only.
+func TestChunkedAnswer(t *testing.T) {
+	f := func(src string, want outcome) {
+		t.Helper()
+		for _, s := range splits {
+			if got := drainAs(s.of(src), s.size, 1<<10, true); got != want {
+				t.Fatalf("%q in %s:\n got %+v\nwant %+v", src, s.name, got, want)
+			}
+		}
+	}
+	good := func(src, body, trailer string) { t.Helper(); f(src, outcome{body, trailer, "", nil}) }
+	bad := func(src, body string, why fault) {
+		t.Helper()
+		f(src, outcome{body, "", "", &responseFaults[why]})
+	}
+	good("2 \r\nab\r\n2\t \r\ncd\r\n0 \r\n\r\n", "abcd", "")
+	good("2 ;a=b\r\nab\r\n2;a=\"b\" \r\ncd\r\n0;a \r\n\r\n", "abcd", "")
+	var refused strings.Builder
+	for _, name := range []string{
+		"Content-Length", "Transfer-Encoding", "Host", "X-Forwarded-For", "x-forwarded-anything", "Trailer",
+		"TE", "Connection", "Cookie", "Set-Cookie", "Authorization", "Cache-Control", "Content-Type",
+		"Content-Encoding", "Range", "If-Match", "Expect", "Upgrade", "Via", "Forwarded", "X-Request-Id",
+		"Keep-Alive", "Proxy-Authorization", "Age", "Vary", "Access-Control-Allow-Origin", "Location",
+	} {
+		refused.WriteString(name + ": x\r\n")
+	}
+	good("1\r\nx\r\n0\r\nA: b\r\n"+refused.String()+"C: d\r\n\r\n", "x", "A: b\r\nC: d\r\n")
+	for _, line := range badExtensions {
+		bad(line+"\r\nab\r\n0\r\n\r\n", "", faultChunkExtension)
+	}
+	for _, line := range []string{" 2", "2 2", "", " ", "2\x0b", "2\r", "0x2", "2 x"} {
+		bad("1\r\na\r\n"+line+"\r\nab\r\n0\r\n\r\n", "a", faultChunkSize)
+	}
+	bad("2 \nab\r\n0\r\n\r\n", "", faultChunkSize)
+	bad("2"+strings.Repeat(" ", 257)+"\r\nab\r\n0\r\n\r\n", "", faultChunkExtension)
 }
 
 func TestChunkedTrailerBad(t *testing.T) {
@@ -158,12 +215,8 @@ func TestChunkedTrailerBad(t *testing.T) {
 	trailer("no colon", faultName)
 	trailer("A: \x00", faultControl)
 	trailer("A: b\rc", faultBareCR)
-	for _, name := range []string{
-		"Content-Length", "Transfer-Encoding", "Host", "X-Forwarded-For", "x-forwarded-anything", "Trailer",
-		"TE", "Connection", "Cookie", "Set-Cookie", "Authorization", "Cache-Control", "Content-Type",
-		"Content-Encoding", "Range", "If-Match", "Expect", "Upgrade", "Via", "Forwarded", "X-Request-Id",
-		"Keep-Alive", "Proxy-Authorization", "Age", "Vary", "Access-Control-Allow-Origin", "Location",
-	} {
+	for _, name := range []string{"Content-Length", "Transfer-Encoding", "host", "Authorization",
+		"X-Forwarded-For", "x-forwarded-anything", "Cookie", "Connection"} {
 		trailer(name+": x", faultTrailer)
 	}
 	trailer("A: "+strings.Repeat("b", 60), faultTrailerSize)

@@ -8,7 +8,7 @@ import (
 // Byte classes. A byte belongs to a class when its bit is set in class.
 const (
 	inMethod  uint8 = 1 << iota // upper-case letter or "-"
-	inHost                      // may stand in a registered name or an IPv4 address
+	inHost                      // may stand in a registered name or an IPv4 address; see validHost
 	inHex                       // HEXDIG
 	inUpgrade                   // may stand in the value of Upgrade: tchar "/" "," SP HTAB
 	inValue                     // may stand in a field value: HTAB, SP, VCHAR, obs-text
@@ -38,11 +38,21 @@ func isMark(c byte) bool {
 	return false
 }
 
+// isSubDelim follows RFC 3986 section 2.2.
+func isSubDelim(c byte) bool {
+	switch c {
+	case '!', '$', '&', '\'', '(', ')', '*', '+', ',', ';', '=':
+		return true
+	}
+	return false
+}
+
 func makeClasses() (t [256]uint8) {
 	for i := range t {
 		c := byte(i)
 		t[i] |= classIf('A' <= c && c <= 'Z' || c == '-', inMethod)
 		t[i] |= classIf(isLetter(c) || isDigit(c) || c == '-' || c == '.' || c == '_' || c == '~', inHost)
+		t[i] |= classIf(isSubDelim(c) && c != ',', inHost)
 		t[i] |= classIf(isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f', inHex)
 		t[i] |= classIf(isLetter(c) || isDigit(c) || isMark(c), inUpgrade)
 		t[i] |= classIf(c == '/' || c == ',' || c == ' ' || c == '\t', inUpgrade)

@@ -175,6 +175,17 @@ func forbiddenInTrailer(low []byte) bool {
 	return string(low) != "content-digest" && guarded(low)
 }
 
+// decides reports whether a field says where a message ends, whom it is for or from whom it comes: a client
+// that sends one in a trailer means to be read in two ways. low is in lower case.
+func decides(low []byte) bool {
+	switch string(low) {
+	case "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer",
+		"host", "forwarded", "x-real-ip", "authorization", "proxy-authorization", "cookie":
+		return true
+	}
+	return bytes.HasPrefix(low, []byte(claimPrefix))
+}
+
 // lowerInto returns the first bytes of the token name in lower case, as many as buf takes.
 func lowerInto(buf *[longestName]byte, name []byte) []byte {
 	low := buf[:min(len(name), longestName)]

@@ -26,12 +26,62 @@ func TestHeadEnd(t *testing.T) {
 	f("GET / HTTP/1.1\r\n\r\n", 18)
 	f("GET / HTTP/1.1\r\nA: b\r\n\r\nmore\r\n\r\n", 24)
 	f("\r\nGET / HTTP/1.1\r\n\r\n", 20)
-	f("\r\n\r\nGET", 4)
+	f("\r\n\r\nGET / HTTP/1.1\r\n\r\n", 22)
+	f("\r\n\r\nGET", 0)
+	f("\r\n\r\n\r\nGET", 6)
 	f("\nGET", 1)
 	f("A\nB", 2)
 	f("A\r\nB\n\r\n", 5)
 	f("\r\n", 0)
 	f("A\r\n\rB\r\n\r\n", 9)
+}
+
+func TestAnswerEnd(t *testing.T) {
+	f := func(src string, want int) {
+		t.Helper()
+		for seen := range len(src) + 1 {
+			if AnswerEnd([]byte(src[:seen]), 0) != 0 {
+				break
+			}
+			if got := AnswerEnd([]byte(src), seen); got != want {
+				t.Fatalf("%q after %d bytes: got %d, want %d", src, seen, got, want)
+			}
+		}
+	}
+	f("", 0)
+	f("HTTP/1.1 200\r\n\r\nbody\n\n", 16)
+	f("HTTP/1.1 200\n\nbody\r\n\r\n", 14)
+	f("HTTP/1.1 200\n\r\nbody", 15)
+	f("HTTP/1.1 200\r\n\nbody", 15)
+	f("HTTP/1.1 200\nA: b\r\nC: d\n", 0)
+	f("HTTP/1.1 200\n\rA\n\n", 17)
+}
+
+func TestCheckAnswerStart(t *testing.T) {
+	f := func(src string, good bool) {
+		t.Helper()
+		if v := CheckAnswerStart([]byte(src)); (v == nil) != good || v != nil && v.Status != 502 {
+			t.Errorf("%q: %v", src, v)
+		}
+	}
+	f("", true)
+	f("HT", true)
+	f("HTTP/1.", true)
+	f("HTTP/1.9 x", true)
+	f("http/1.1", false)
+	f("HTTP/2.0", false)
+	f("220 mail.example ESMTP", false)
+	f("\r\nHTTP/1.1", false)
+	f("\x00", false)
+}
+
+func TestBegun(t *testing.T) {
+	for src, want := range map[string]bool{"": false, "\r\n": false, "\r\n\r\n": false, "\r\n\r\n\r\n": true,
+		"G": true, "\r\nG": true, "\r": true, "\n": true} {
+		if got := Begun([]byte(src)); got != want {
+			t.Errorf("%q: %v", src, got)
+		}
+	}
 }
 
 func TestCheckStart(t *testing.T) {
@@ -50,6 +100,7 @@ func TestCheckStart(t *testing.T) {
 	f("\r\n", 0)
 	f("\r\nGE", 0)
 	f("GE", 0)
+	f("\r\n\r\nGE", 0)
 	f("GET /\x00", 0) // for ScanRequest to say
 	f("\x16\x03\x01\x02", 400)
 	f("\x05\x01", 400)

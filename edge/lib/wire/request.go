@@ -6,13 +6,13 @@ import (
 )
 
 // Request is what the head of a request says. All slices are parts of the scanned bytes, as received, but for
-// Cookie, which may be a part of m that lives until the next scan.
+// Cookie, URI, Path and Query, which may be parts of m that live until the next scan.
 type Request struct {
 	Method []byte
-	URI    []byte // path and query in origin-form, "*" in asterisk-form; "/" for an empty absolute path
+	URI    []byte // path and query in origin-form, "*" in asterisk-form; an empty absolute path is "/"
 	Path   []byte // URI before "?"
 	Query  []byte // URI after "?"; see HasQuery
-	Host   []byte // host[:port] of an absolute target, else of Host; empty only in HTTP/1.0 without it
+	Host   []byte // host[:port] of an absolute target, else of Host; none only in HTTP/1.0 without it
 	Scheme []byte // of an absolute target, any case of letters; else nil
 
 	HasQuery bool // URI has a "?", with nothing behind it perhaps
@@ -29,26 +29,28 @@ type Request struct {
 	Upgrade    []byte // Upgrade, when Connection names it, in HTTP/1.1, and it has no h2c; else nil
 	Trailer    []byte // first Trailer line: names announced, not checked beyond field syntax; nil: none
 	Cookie     []byte // values of Cookie, joined by "; " where there are several; nil: none, or all empty
-	Empty      bool   // there is a field without a value
 	Claims     bool   // there is a Via, Forwarded, X-Real-Ip, X-Request-Id, or X-Forwarded-*
+	Fields     int    // where the fields begin in the clean block
 
 	Len int // bytes of the head, its empty line included
 
 	joined []byte // room for several Cookie lines
+	target []byte // room for a path that the target leaves out
 }
 
 const maxMethod = 20 // bytes of the longest method accepted
 
 // ScanRequest checks the head at the start of src in one pass and fills m. It appends the clean block
-// to dst, which must not overlap src: the request line with URI as its target, Host, and the end-to-end
-// fields in their order, lines as received, then the empty line. Left out are Host, the hop-by-hop
-// fields, what Connection names (but for fields that steer routing, identity, caching or framing),
-// Content-Length (who sends the block on writes the framing), Expect, and names with "_", which CGI-like
-// targets take for "-". The block says HTTP/1.1; only for an HTTP/1.0 request without Host it says
-// HTTP/1.0 and has no Host line, since HTTP/1.1 without Host is malformed. When v is not nil, the head
-// is refused, the connection must be closed after the answer, clean is dst and m says nothing.
+// to dst, which must not overlap src: the request line with URI as its target, Host and the end-to-end
+// fields in their order, lines as received, then the empty line; Host comes first and is written anew where
+// an absolute target outweighs it. Left out are the hop-by-hop fields, what Connection names (but for
+// fields that steer routing, identity, caching or framing), Content-Length (who sends the block on writes
+// the framing), Expect, and names with "_", which CGI-like targets take for "-". The block says HTTP/1.1;
+// only for an HTTP/1.0 request without Host it says HTTP/1.0 and has no Host line, since HTTP/1.1 without
+// Host is malformed. When v is not nil, the head is refused, the connection must be closed after the
+// answer, clean is dst and m says nothing.
 func ScanRequest(dst, src []byte, m *Request) (clean []byte, v *Violation) {
-	*m = Request{joined: m.joined[:0]}
+	*m = Request{joined: m.joined[:0], target: m.target[:0]}
 	at, bad := m.takeLine(src)
 	if bad != faultNone {
 		return dst, &requestFaults[bad]
@@ -59,6 +61,7 @@ func ScanRequest(dst, src []byte, m *Request) (clean []byte, v *Violation) {
 	clean = append(clean, m.URI...)
 	clean = append(clean, " HTTP/1.1\r\n"...)
 	fields := len(clean)
+	m.Fields = fields - len(dst)
 
 	s := section{length: -1}
 	clean, bad = m.takeFields(clean, src, at, &s)
@@ -75,12 +78,9 @@ func ScanRequest(dst, src []byte, m *Request) (clean []byte, v *Violation) {
 
 // takeLine reads the request line (RFC 9112 section 3) and returns where the fields begin.
 func (m *Request) takeLine(src []byte) (int, fault) {
-	at := 0
-	if bytes.HasPrefix(src, crlf) {
-		at = 2 // RFC 9112 section 2.2
-		if bytes.HasPrefix(src[2:], crlf) {
-			return 0, faultEmptyLine
-		}
+	at := emptyLines(src)
+	if bytes.HasPrefix(src[at:], crlf) {
+		return 0, faultEmptyLine
 	}
 	sp := bytes.IndexByte(src[at:], ' ')
 	if sp < 0 {
@@ -117,16 +117,17 @@ func lineFault(src []byte, at int) fault {
 	return faultLine
 }
 
-// version reads HTTP-version (RFC 9112 section 2.3) at the start of b.
+// version reads HTTP-version (RFC 9112 section 2.3) at the start of b. A later minor version is understood as
+// the latest known one (RFC 9110 section 2.5).
 func version(b []byte) (minor int, bad fault) {
 	if len(b) < 8 || string(b[:5]) != "HTTP/" || !isDigit(b[5]) || b[6] != '.' || !isDigit(b[7]) {
 		return 0, faultLine
 	}
 	minor = int(b[7] - '0')
-	if b[5] != '1' || minor > 1 {
+	if b[5] != '1' {
 		return 0, faultVersion
 	}
-	return minor, faultNone
+	return min(minor, 1), faultNone
 }
 
 func (m *Request) checkMethod() fault {
@@ -160,9 +161,6 @@ func (m *Request) takeFields(dst, src []byte, at int, s *section) (out []byte, b
 		if bad = s.f.scan(src, at); bad != faultNone {
 			return dst, bad
 		}
-		if s.f.valueStart == s.f.valueEnd {
-			m.Empty = true
-		}
 		drop := s.f.underscore
 		if s.f.maybeKnown {
 			drop, bad = m.takeField(src, s)
@@ -187,7 +185,7 @@ func (m *Request) takeField(src []byte, s *section) (drop bool, bad fault) {
 		m.Claims = true
 		return s.f.underscore, faultNone
 	case kindHost:
-		return true, m.takeHost(src, s)
+		return m.Form == AbsoluteForm, m.takeHost(src, s)
 	case kindExpect:
 		return true, m.takeExpect(s.f.value(src))
 	case kindCookie:
@@ -223,7 +221,7 @@ func (m *Request) takeHost(src []byte, s *section) fault {
 		return faultHost
 	}
 	if m.Form != AbsoluteForm {
-		m.Host = host
+		m.Host = withoutEmptyPort(host)
 	}
 	return faultNone
 }
@@ -254,10 +252,14 @@ func (m *Request) settle(s *section) (bad fault) {
 	return bad
 }
 
-// insertHost puts the Host line before the fields of the clean block, which begin at at.
+// insertHost puts the Host line of an absolute target before the fields of the clean block, which begin at
+// at.
 func (m *Request) insertHost(clean []byte, at int) []byte {
-	if len(m.Host) == 0 {
+	switch {
+	case len(m.Host) == 0:
 		clean[at-3] = '0' // of "HTTP/1.1\r\n"
+		return clean
+	case m.Form != AbsoluteForm:
 		return clean
 	}
 	n := len("Host: ") + len(m.Host) + len(crlf)

@@ -51,7 +51,7 @@ func TestRequestRefusedLineEnds(t *testing.T) {
 	bad("GET / HTTP/1.1\nHost: a\r\n\r\n")
 	bad("GET / HTTP/1.1\r\nHost: a\r\nX: y\n\r\n")
 	bad("\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	bad("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	bad("\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	bad("\rGET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	field("X: a\rb")
 	field("X: a\r\r")
@@ -101,7 +101,6 @@ func TestRequestRefusedLine(t *testing.T) {
 	bad(head("GET / HTTQ/1.1", "Host: a"))
 	bad(head("G(T / HTTP/1.1", "Host: a"))
 	bad(head("G\x00T / HTTP/1.1", "Host: a"))
-	f(head("GET / HTTP/1.2", "Host: a"), 505, "version_not_supported")
 	f(head("GET / HTTP/2.0", "Host: a"), 505, "version_not_supported")
 	f(head("GET / HTTP/0.9", "Host: a"), 505, "version_not_supported")
 	f("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "version_not_supported")
@@ -118,8 +117,6 @@ func TestRequestRefusedTarget(t *testing.T) {
 	f := refused(t)
 	bad := func(src string) { t.Helper(); f(src, 400, "bad_request") }
 	target := func(s string) { t.Helper(); bad(head("GET "+s+" HTTP/1.1", "Host: a")) }
-	target("//evil/x")
-	target("//")
 	target("/a#b")
 	target("/?a#b")
 	target("/a\x01b")
@@ -141,14 +138,13 @@ func TestRequestRefusedTarget(t *testing.T) {
 	target("://a/")
 	target("http://u@a/")
 	target("http://u:p@a/")
-	target("http://a:/")
 	target("http://a:0/")
 	target("http://a:99999/")
 	target("http://a%2f/")
-	target("http://a//x")
 	target("http://a/#f")
 	target("http://a#f")
-	target("http://a?x")
+	target("http://a?x#y")
+	target("http://?x")
 	target("http://a\\b/")
 	bad(head("OPTIONS */ HTTP/1.1", "Host: a"))
 }
@@ -317,6 +313,15 @@ func TestRequestMeaning(t *testing.T) {
 	}
 	get("")
 	f("\r\n"+head("GET / HTTP/1.1", "Host:a"), "")
+	f("\r\n\r\n"+head("GET / HTTP/1.1", "Host:a"), "")
+	f(head("GET / HTTP/1.2", "Host: a"), "")
+	f(head("GET / HTTP/1.9", "Host: a", "Connection: x"), "")
+	f(head("GET / HTTP/1.1", "Host: a:"), "")
+	f(head("GET / HTTP/1.1", "Host: [::1]:"), "host=[::1]")
+	f(head("GET http://a:/ HTTP/1.1", "Host: b"), "scheme=http form=1")
+	f(head("GET http://a?b/c?d HTTP/1.1", "Host: a"), "uri=/?b/c?d path=/ query=b/c?d scheme=http form=1")
+	f(head("GET http://a? HTTP/1.1", "Host: a"), "uri=/? path=/ query= scheme=http form=1")
+	f(head("GET //b//c HTTP/1.1", "Host: a"), "uri=//b//c") // for the canonical path to refuse
 	f(head("GET / HTTP/1.1", "X: y", "hOSt: \t a\t "), "")
 	f(head("M-SEARCH / HTTP/1.1", "Host: a"), "method=M-SEARCH")
 	f(head("OPTIONS * HTTP/1.1", "Host: a"), "method=OPTIONS uri=* form=2")
@@ -392,10 +397,10 @@ func TestRequestClean(t *testing.T) {
 		}
 	}
 	get := "GET / HTTP/1.1"
-	f("GET / HTTP/1.1\r\nHost: a\r\n\r\n", get, "host:a")
+	f("GET / HTTP/1.1\r\nhost:a\r\n\r\n", get, "host:a")
 	f("GET /c HTTP/1.1\r\nHost: b\r\nX: y\r\n\r\n", "GET http://b/c HTTP/1.0", "X: y", "Host: a")
 	f("GET / HTTP/1.0\r\nX: y\r\n\r\n", "GET / HTTP/1.0", "X: y")
-	f("GET / HTTP/1.1\r\nHost: a\r\nB: 1\r\nA: 2\r\nb:  3\t\r\nE:\r\n\r\n",
+	f("GET / HTTP/1.1\r\nB: 1\r\nA: 2\r\nHost: a\r\nb:  3\t\r\nE:\r\n\r\n",
 		get, "B: 1", "A: 2", "Host: a", "b:  3\t", "E:")
 	f("GET / HTTP/1.1\r\nHost: a\r\nCookie: x\r\nDate: d\r\nCookie: y\r\n\r\n",
 		get, "Host: a", "Cookie: x", "Date: d", "Cookie: y")

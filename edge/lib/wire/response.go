@@ -26,14 +26,19 @@ type Response struct {
 	Len int // bytes of the head, its empty line included
 }
 
-// ScanResponse checks the head of a target's answer at the start of src in one pass and fills m. It
-// appends the clean block to dst, which must not overlap src: the status line as HTTP/1.1, the
-// end-to-end fields in their order, lines as received but for Content-Length, which is in normal form
-// (and left out of 1xx and 204, RFC 9110 section 8.6), then the empty line. With ContentLength -1,
-// neither Chunked nor Bodyless, the body lasts until the connection closes (RFC 9112 section 6.3). When
-// v is not nil, the answer is refused with 502, the connection is of no further use, clean is dst and m
-// says nothing.
-func ScanResponse(dst, src []byte, m *Response) (clean []byte, v *Violation) {
+// Mendable reports whether an answer that was refused for v may be good once Mend has written it anew.
+func (v *Violation) Mendable() bool {
+	return v == &responseFaults[faultBareLF] || v == &responseFaults[faultFold]
+}
+
+// ScanResponse checks the head of a target's answer at the start of src in one pass and fills m. It appends
+// the clean block to dst, which must not overlap src: the status line as HTTP/1.1, the end-to-end fields in
+// their order, lines as received but for Content-Length, which is in normal form (and left out of 1xx and
+// 204, RFC 9110 section 8.6), then the empty line. A 426 keeps Upgrade, by which it says what it wants (RFC
+// 9110 section 15.5.22). With ContentLength -1, neither Chunked nor Bodyless, the body lasts until the
+// connection closes (RFC 9112 section 6.3). The head may have maxFields field lines. When v is not nil, the
+// answer is refused with 502, the connection is of no further use, clean is dst and m says nothing.
+func ScanResponse(dst, src []byte, m *Response, maxFields int) (clean []byte, v *Violation) {
 	*m = Response{}
 	at, bad := m.takeLine(src)
 	if bad != faultNone {
@@ -48,7 +53,7 @@ func ScanResponse(dst, src []byte, m *Response) (clean []byte, v *Violation) {
 	m.Fields = fields - len(dst)
 
 	s := section{length: -1}
-	clean, bad = m.takeFields(clean, src, at, &s)
+	clean, bad = m.takeFields(clean, src, at, &s, maxFields)
 	if bad == faultNone {
 		bad = m.settle(&s)
 	}
@@ -96,14 +101,14 @@ func (m *Response) takeLine(src []byte) (int, fault) {
 
 // takeFields reads the field lines from src[at:] on and appends those that stay to dst, in runs as long
 // as no line is dropped or changed.
-func (m *Response) takeFields(dst, src []byte, at int, s *section) ([]byte, fault) {
+func (m *Response) takeFields(dst, src []byte, at int, s *section, most int) ([]byte, fault) {
 	keep := at
 	for n := 0; ; n++ {
 		if at+1 < len(src) && src[at] == '\r' && src[at+1] == '\n' {
 			m.Len = at + 2
 			return append(dst, src[keep:at]...), faultNone
 		}
-		if n == MaxFields {
+		if n == most {
 			return dst, faultTooMany
 		}
 		if bad := s.f.scan(src, at); bad != faultNone {
@@ -140,7 +145,8 @@ func (m *Response) takeField(src []byte, s *section, k kind) (drop bool, bad fau
 		m.Claims = true
 		return false, faultNone
 	}
-	return s.common(src, k)
+	drop, bad = s.common(src, k)
+	return drop && (k != kindUpgrade || m.Status != 426), bad
 }
 
 // settle draws the conclusions that need all fields.

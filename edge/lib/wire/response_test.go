@@ -14,7 +14,7 @@ func TestResponseRefused(t *testing.T) {
 		if end == 0 {
 			t.Fatalf("%q: no end found", src)
 		}
-		clean, v := ScanResponse([]byte("kept"), []byte(src)[:end], &m)
+		clean, v := ScanResponse([]byte("kept"), []byte(src)[:end], &m, MaxFields)
 		if v == nil {
 			t.Fatalf("%q: accepted", src)
 		}
@@ -39,7 +39,6 @@ func TestResponseRefused(t *testing.T) {
 	line("HTTP/1.1 200\tx")
 	line("HTTP/1.1")
 	line("HTTP/1.1 ")
-	line("HTTP/1.2 200 x")
 	line("HTTP/2.0 200 x")
 	line("HTTP/0.9 200 x")
 	line("http/1.1 200 x")
@@ -102,7 +101,7 @@ func TestResponseMeaning(t *testing.T) {
 		t.Helper()
 		var m Response
 		src := head(lines...)
-		clean, v := ScanResponse([]byte("before|"), []byte(src+"body"), &m)
+		clean, v := ScanResponse([]byte("before|"), []byte(src+"body"), &m, MaxFields)
 		if v != nil {
 			t.Fatalf("%q: %s", src, v.Detail)
 		}
@@ -122,6 +121,7 @@ func TestResponseMeaning(t *testing.T) {
 		"HTTP/1.1 200 OK", "X: y", "content-LENGTH:  003 ", "Z: z")
 	f("status=200 chunked=yes trailer=A", ok+"X: y\r\n\r\n",
 		"HTTP/1.1 200 OK", "Transfer-Encoding: Chunked", "X: y", "Trailer: A", "TE: x")
+	f("status=200", ok+"\r\n", "HTTP/1.7 200 OK")
 	f("status=200 minor=0 close=yes", ok+"\r\n", "HTTP/1.0 200 OK")
 	f("status=200 minor=0 keepalive=yes", ok+"\r\n", "HTTP/1.0 200 OK", "Connection: keep-alive")
 	f("status=200 close=yes date=yes", ok+"Date: d\r\nX_Y: z\r\n\r\n",
@@ -131,6 +131,10 @@ func TestResponseMeaning(t *testing.T) {
 	f("status=101 reason=S bodyless=yes upgrade=websocket",
 		"HTTP/1.1 101 S\r\nSec-WebSocket-Accept: x\r\n\r\n",
 		"HTTP/1.1 101 S", "Upgrade: websocket", "Connection: upgrade", "Sec-WebSocket-Accept: x")
+	f("status=426 reason=U length=0 upgrade=TLS/1.2", "HTTP/1.1 426 U\r\nUpgrade: TLS/1.2\r\nContent-Length: 0\r\n\r\n",
+		"HTTP/1.1 426 U", "Upgrade: TLS/1.2", "Connection: upgrade", "Content-Length: 0")
+	f("status=426 reason=U length=0", "HTTP/1.1 426 U\r\nUpgrade: a\r\nContent-Length: 0\r\n\r\n",
+		"HTTP/1.1 426 U", "Upgrade: a", "Content-Length: 0")
 	f("status=304 length=5 bodyless=yes", "HTTP/1.1 304 OK\r\nContent-Length: 5\r\n\r\n",
 		"HTTP/1.1 304 OK", "Content-Length: 5")
 	f("status=204 bodyless=yes close=yes", "HTTP/1.1 204 OK\r\n\r\n", "HTTP/1.1 204 OK", "Content-Length: 5")

@@ -29,11 +29,9 @@ func (m *Request) takeTarget(t []byte) fault {
 	return m.takeAbsolute(t)
 }
 
-// takeURI splits a path and query that begin with "/".
+// takeURI splits a path and query that begin with "/". Whether a second "/" may follow is for the canonical
+// path to say.
 func (m *Request) takeURI(t []byte) fault {
-	if len(t) > 1 && t[1] == '/' {
-		return faultDoubleSlash
-	}
 	if bad := targetFault(t); bad != faultNone {
 		return bad
 	}
@@ -73,10 +71,10 @@ func (m *Request) takeAbsolute(t []byte) fault {
 	if end < 0 {
 		end = len(rest)
 	}
-	m.Host = rest[:end]
-	if !validHost(m.Host) {
+	if !validHost(rest[:end]) {
 		return faultAuthority
 	}
+	m.Host = withoutEmptyPort(rest[:end])
 	switch {
 	case end == len(rest):
 		slash := t[colon+1 : colon+2] // an empty path means "/" (RFC 9110 section 4.2.3)
@@ -85,7 +83,8 @@ func (m *Request) takeAbsolute(t []byte) fault {
 	case rest[end] == '/':
 		return m.takeURI(rest[end:])
 	case rest[end] == '?':
-		return faultNoPath
+		m.target = append(append(m.target[:0], '/'), rest[end:]...)
+		return m.takeURI(m.target)
 	}
 	return faultFragment
 }
@@ -96,9 +95,10 @@ const (
 	longestPort = 5
 )
 
-// validHost checks uri-host [ ":" port ] (RFC 9110 section 7.2), narrower than the grammar: a name is
-// made of letters, digits, "-", ".", "_" and "~", has no empty label but for one dot at its end, and no
-// percent escape; an IP literal is a plain IPv6 address; a port is 1 to 65535 without leading zeros.
+// validHost checks uri-host [ ":" port ] (RFC 9110 section 7.2), a little narrower than the grammar: a name
+// has no empty label but for one dot at its end, no percent escape, which would be a second spelling, and no
+// ",", which would make two of it where X-Forwarded-Host is read as a list; an IP literal is a plain IPv6
+// address; a port is empty, or 1 to 65535 without leading zeros.
 func validHost(h []byte) bool {
 	if len(h) > 0 && h[0] == '[' {
 		end := bytes.IndexByte(h, ']')
@@ -110,6 +110,9 @@ func validHost(h []byte) bool {
 	}
 	return validName(h[:end]) && validPort(h[end:])
 }
+
+// withoutEmptyPort returns the normal form of a valid host: "a:" is "a" (RFC 3986 section 6.2.3).
+func withoutEmptyPort(h []byte) []byte { return bytes.TrimSuffix(h, []byte(":")) }
 
 func validName(h []byte) bool {
 	if len(h) == 0 || len(h) > maxHost || h[0] == '.' {
@@ -134,7 +137,10 @@ func validPort(p []byte) bool {
 		return false
 	}
 	p = p[1:]
-	if len(p) == 0 || len(p) > longestPort || p[0] == '0' {
+	if len(p) == 0 {
+		return true // RFC 3986 section 3.2.3
+	}
+	if len(p) > longestPort || p[0] == '0' {
 		return false
 	}
 	n := 0

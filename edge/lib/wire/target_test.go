@@ -9,8 +9,8 @@ import (
 
 var badHosts = []string{
 	"", ".", ".a", "a..b", "a b", "a,b", "user:pw@good", "u@a", "<a>", "a\"", "a/b", "a\\b", "a?b", "a#b",
-	"a%2eb", "a:", "a:0", "a:65536", "a:080", "a:8a", "a:80:80", "a:+80", "é", "a\tb", "a;b", "a'b", "a(b)",
-	"[::1", "::1", "[]", "[::1]x", "[::1]:", "[::1]80", "[::1%25eth0]", "[1::2::3]", "[12345::]", "[1:2]",
+	"a%2eb", "a:0", "a:65536", "a:080", "a:8a", "a:80:80", "a:+80", "é", "a\tb", "a;b,c", "*,a", "a!:b",
+	"[::1", "::1", "[]", "[::1]x", "[::1]80", "[::1%25eth0]", "[1::2::3]", "[12345::]", "[1:2]",
 	"[:1]", "[1:]", "[::1:]", "[v1.x]", "[1:2:3:4:5:6:7:8:9]", "[1:2:3:4:5:6:7:8::]", "[::256.1.1.1]",
 	"[::1.2.3]", "[::01.2.3.4]", "[::1.2.3.4.5]", "[1.2.3.4]", "[::1.2.3.4:5]", strings.Repeat("a", 256),
 }
@@ -26,6 +26,11 @@ func TestHostAccepted(t *testing.T) {
 	f("A.example-1.ORG")
 	f("example.org.")
 	f("a_b~c")
+	f("a!b$c.example")
+	f("0.0.0.0=5000")
+	f("'(a)&*+;:1")
+	f("a:")
+	f("[::1]:")
 	f("a:1")
 	f("a:65535")
 	f("10.0.0.1:8080")
@@ -45,7 +50,7 @@ func twinHost(h string) bool {
 	if i := strings.LastIndexByte(h, ':'); i >= 0 && !strings.HasSuffix(h, "]") {
 		name, port, hasPort = h[:i], h[i+1:], true
 	}
-	if hasPort {
+	if hasPort && port != "" {
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
 			return false
@@ -55,7 +60,7 @@ func twinHost(h string) bool {
 		a, err := netip.ParseAddr(name[1 : len(name)-1])
 		return err == nil && a.Is6() && a.Zone() == ""
 	}
-	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+;="
 	return name != "" && len(name) <= 255 && strings.Trim(name, letters) == "" &&
 		!strings.Contains(name, "..") && name[0] != '.' &&
 		strings.IndexFunc(name, func(r rune) bool { return !strings.ContainsRune(letters, r) }) < 0

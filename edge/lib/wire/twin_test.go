@@ -11,8 +11,8 @@ import (
 // scanner on whether a head is good and on what it says, not on why a bad one is bad.
 
 var (
-	twinLine    = regexp.MustCompile(`^([A-Z][A-Z-]{0,19}) ([^ ]+) HTTP/1\.([01])$`)
-	twinStatus  = regexp.MustCompile(`^HTTP/1\.([01]) ([1-5][0-9][0-9])( (.*))?$`)
+	twinLine    = regexp.MustCompile(`^([A-Z][A-Z-]{0,19}) ([^ ]+) HTTP/1\.([0-9])$`)
+	twinStatus  = regexp.MustCompile(`^HTTP/1\.([0-9]) ([1-5][0-9][0-9])( (.*))?$`)
 	twinField   = regexp.MustCompile(`^([!#$%&'*+\-.^_|~0-9A-Za-z` + "`" + `]+):(.*)$`)
 	twinURL     = regexp.MustCompile(`^(?i:(https?))://([^/?#]*)(.*)$`)
 	twinLength  = regexp.MustCompile(`^[0-9]{1,18}$`)
@@ -125,8 +125,17 @@ func (h *twinHead) options() (out []string, ok bool) {
 
 // kept returns the lines of the clean block.
 func (h *twinHead) kept(without ...string) (out []string) {
+	return h.pick(append(without, twinHop...))
+}
+
+// keptWith is kept with a field that belongs to one connection.
+func (h *twinHead) keptWith(name string) []string {
+	return h.pick(slices.DeleteFunc(slices.Clone(twinHop), func(s string) bool { return s == name }))
+}
+
+func (h *twinHead) pick(without []string) (out []string) {
 	named, _ := h.options()
-	without = append(append(without, twinHop...), named...)
+	without = append(without, named...)
 	for i, f := range h.fields {
 		if !foldContains(without, f[0]) {
 			out = append(out, h.lines[i])
@@ -143,11 +152,12 @@ func (h *twinHead) closes(minor string) (closes, keepAlive bool) {
 
 // twinRequest returns the clean block and the meaning as show writes it; ok false when refused.
 func twinRequest(src string) (clean, meaning string, ok bool) {
-	h, ok := twinParse(strings.TrimPrefix(src, "\r\n"))
+	h, ok := twinParse(strings.TrimPrefix(strings.TrimPrefix(src, "\r\n"), "\r\n"))
 	line := twinLine.FindStringSubmatch(h.first)
 	if !ok || line == nil || line[1] == "CONNECT" || line[1] == "TRACE" {
 		return "", "", false
 	}
+	line[3] = twinMinor(line[3])
 	m := Request{Method: []byte(line[1]), Minor: int(line[3][0] - '0')}
 	if !twinTarget(&m, line[2]) {
 		return "", "", false
@@ -157,7 +167,7 @@ func twinRequest(src string) (clean, meaning string, ok bool) {
 		return "", "", false
 	}
 	if m.Form != AbsoluteForm && len(hosts) == 1 {
-		m.Host = []byte(hosts[0])
+		m.Host = []byte(strings.TrimSuffix(hosts[0], ":"))
 	}
 	expect := h.values("expect")
 	if len(expect) > 1 || len(expect) == 1 && !strings.EqualFold(expect[0], "100-continue") {
@@ -184,11 +194,15 @@ func twinRequest(src string) (clean, meaning string, ok bool) {
 }
 
 func twinClean(m *Request, h *twinHead) string {
-	lines := []string{string(m.Method) + " " + string(m.URI) + " HTTP/1.1", "Host: " + string(m.Host)}
-	if len(m.Host) == 0 {
+	lines := []string{string(m.Method) + " " + string(m.URI) + " HTTP/1.1"}
+	without := []string{"content-length", "expect"}
+	switch {
+	case len(m.Host) == 0:
 		lines = []string{string(m.Method) + " " + string(m.URI) + " HTTP/1.0"}
+	case m.Form == AbsoluteForm:
+		lines, without = append(lines, "Host: "+string(m.Host)), append(without, "host")
 	}
-	for _, l := range h.kept("host", "content-length", "expect") {
+	for _, l := range h.kept(without...) {
 		if name, _, _ := strings.Cut(l, ":"); !strings.Contains(name, "_") {
 			lines = append(lines, l)
 		}
@@ -209,20 +223,28 @@ func twinTarget(m *Request, t string) bool {
 		return string(m.Method) == "OPTIONS"
 	}
 	if a := twinURL.FindStringSubmatch(t); a != nil {
-		m.Form, m.Scheme, m.Host = AbsoluteForm, []byte(a[1]), []byte(a[2])
+		m.Form, m.Scheme, m.Host = AbsoluteForm, []byte(a[1]), []byte(strings.TrimSuffix(a[2], ":"))
 		if !twinHost(a[2]) {
 			return false
 		}
-		if t = a[3]; t == "" {
-			t = "/"
+		if t = a[3]; t == "" || t[0] == '?' {
+			t = "/" + t
 		}
 	}
-	if !strings.HasPrefix(t, "/") || strings.HasPrefix(t, "//") || strings.ContainsAny(t, "#\t") {
+	if !strings.HasPrefix(t, "/") || strings.ContainsAny(t, "#\t") {
 		return false
 	}
 	path, query, has := strings.Cut(t, "?")
 	m.URI, m.Path, m.Query, m.HasQuery = []byte(t), []byte(path), []byte(query), has
 	return true
+}
+
+// twinMinor is how a minor version is understood.
+func twinMinor(digit string) string {
+	if digit > "1" {
+		return "1"
+	}
+	return digit
 }
 
 // twinResponse is twinRequest for answers.
@@ -232,6 +254,7 @@ func twinResponse(src string) (clean, meaning string, ok bool) {
 	if !ok || line == nil {
 		return "", "", false
 	}
+	line[1] = twinMinor(line[1])
 	var m Response
 	m.Status, _ = strconv.Atoi(line[2])
 	m.Minor, m.Reason = int(line[1][0]-'0'), []byte(line[4])
@@ -254,7 +277,11 @@ func twinResponse(src string) (clean, meaning string, ok bool) {
 		m.Upgrade = []byte(up)
 	}
 	lines := []string{"HTTP/1.1 " + line[2] + " " + line[4]}
-	for _, l := range h.kept() {
+	kept := h.kept()
+	if m.Status == 426 {
+		kept = h.keptWith("upgrade")
+	}
+	for _, l := range kept {
 		if name, _, _ := strings.Cut(l, ":"); strings.EqualFold(name, "content-length") {
 			if without304 {
 				continue
@@ -266,13 +293,24 @@ func twinResponse(src string) (clean, meaning string, ok bool) {
 	return head(lines...), showResponse(&m), true
 }
 
-var twinSize = regexp.MustCompile(`^([0-9A-Fa-f]{1,15})(;[^\r\n]*)?\r\n`)
+// twinExtension is one extension of a chunk, twinSize a size line with any number of them.
+const twinExtension = `[ \t]*;[ \t]*` + twinTchar + `+([ \t]*=[ \t]*(` + twinTchar + `+|"([^"\\\r\n]|\\[^\r\n])*"))?`
+
+const twinTchar = `[!#$%&'*+\-.^_|~0-9A-Za-z` + "`" + `]`
+
+var (
+	twinSize       = regexp.MustCompile(`^([0-9A-Fa-f]{1,15})((?:` + twinExtension + `)*)\r\n`)
+	twinAnswerSize = regexp.MustCompile(`^([0-9A-Fa-f]{1,15})((?:` + twinExtension + `)*[ \t]*)\r\n`)
+)
 
 // twinChunked reads a whole chunked body; ok is false when it is broken or cut short.
-func twinChunked(src string, maxTrailer int) (out outcome, ok bool) {
-	ext := 0
+func twinChunked(src string, maxTrailer int, answer bool) (out outcome, ok bool) {
+	ext, size := 0, twinSize
+	if answer {
+		size = twinAnswerSize
+	}
 	for {
-		m := twinSize.FindStringSubmatch(src)
+		m := size.FindStringSubmatch(src)
 		if m == nil || len(m[2]) > maxChunkExtension || hasControl(m[2]) {
 			return out, false
 		}
@@ -300,10 +338,11 @@ func twinChunked(src string, maxTrailer int) (out outcome, ok bool) {
 		return out, false
 	}
 	for _, f := range h.fields {
-		if forbiddenInTrailer([]byte(strings.ToLower(f[0]))) {
+		low := []byte(strings.ToLower(f[0]))
+		if !answer && decides(low) {
 			return out, false
 		}
-		if !strings.Contains(f[0], "_") {
+		if !strings.Contains(f[0], "_") && !forbiddenInTrailer(low) {
 			out.trailer += f[0] + ": " + f[1] + "\r\n"
 		}
 	}

@@ -39,12 +39,10 @@ const (
 	faultMethodRefused
 	faultTarget
 	faultTargetForm
-	faultDoubleSlash
 	faultFragment
 	faultScheme
 	faultAuthority
 	faultAsterisk
-	faultNoPath
 	faultFold
 	faultName
 	faultTooMany
@@ -86,8 +84,8 @@ const (
 
 // requestFaults are the violations of a request, by fault.
 var requestFaults = [faultCount]Violation{
-	// RFC 9112 section 2.2: one empty line before a request line is skipped, as robust servers do.
-	faultEmptyLine: {Status: 400, Code: badRequest, Detail: "empty line where the message should begin"},
+	// RFC 9112 section 2.2: empty lines before a request line are skipped, as robust servers do.
+	faultEmptyLine: {Status: 400, Code: badRequest, Detail: "empty lines where the message should begin"},
 	// RFC 9112 section 8.
 	faultIncomplete: {Status: 400, Code: badRequest, Detail: "message head is incomplete"},
 	// RFC 9112 section 2.2: a lone LF may be taken for a line end, and who does so splits differently.
@@ -110,8 +108,6 @@ var requestFaults = [faultCount]Violation{
 	faultTarget: {Status: 400, Code: badRequest, Detail: "forbidden character in the request target"},
 	// RFC 9112 section 3.2.
 	faultTargetForm: {Status: 400, Code: badRequest, Detail: "request target has no known form"},
-	// RFC 3986 section 3.3: a path that begins with "//" reads as an authority once taken alone.
-	faultDoubleSlash: {Status: 400, Code: badRequest, Detail: "request target begins with two slashes"},
 	// RFC 9110 section 7.1: the target URI has no fragment.
 	faultFragment: {Status: 400, Code: badRequest, Detail: "request target has a fragment"},
 	// RFC 9112 section 3.2.2 and RFC 9110 section 4.2.
@@ -120,8 +116,6 @@ var requestFaults = [faultCount]Violation{
 	faultAuthority: {Status: 400, Code: badRequest, Detail: "malformed authority in the request target"},
 	// RFC 9112 section 3.2.4.
 	faultAsterisk: {Status: 400, Code: badRequest, Detail: "request target * belongs to OPTIONS only"},
-	// RFC 9110 section 4.2.3: the normal form has a path "/", which src does not hold here.
-	faultNoPath: {Status: 400, Code: badRequest, Detail: "request target has a query but no path"},
 	// RFC 9112 sections 2.2 and 5.2: obs-fold, and white space before the first field.
 	faultFold: {Status: 400, Code: badRequest, Detail: "line begins with white space"},
 	// RFC 9112 section 5.1: a name is a token, and no white space stands between it and the colon.

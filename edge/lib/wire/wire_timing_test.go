@@ -108,7 +108,7 @@ func benchmarkResponse(b *testing.B, src string) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(in)))
 	for b.Loop() {
-		if _, v := ScanResponse(dst, in, &m); v != nil {
+		if _, v := ScanResponse(dst, in, &m, MaxFields); v != nil {
 			b.Fatal(v)
 		}
 	}

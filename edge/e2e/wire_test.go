@@ -1,0 +1,241 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMergeSlashes: slashes are merged before a route is looked for, where the file says so; nobody ever takes what
+// two of them begin for another host.
+func TestMergeSlashes(t *testing.T) {
+	t.Parallel()
+	rec := record(t, nil)
+	routes := "\n[[route]]\nname = \"moved\"\nprefix = \"/old/\"\nredirect = { to = \"/\", status = 308 }\n" +
+		"\n[[route]]\nname = \"cut\"\nprefix = \"/cut\"\npool = \"app\"\nstrip_prefix = \"/cut\"\n" +
+		"\n[[route]]\nname = \"secret\"\nprefix = \"/secret/\"\nrespond = { status = 403, body = \"no\\n\" }\n"
+	off := start(t, simple(rec.addr, routes))
+	on := start(t, "[server]\nmerge_slashes = true\n"+simple(rec.addr, routes))
+	f := func(g *gateway, target string, status int, forwarded, location string) {
+		t.Helper()
+		c := dialRaw(t, g.addr)
+		defer c.c.Close()
+		before := len(rec.requests())
+		c.send(lines("GET " + target + " HTTP/1.1"))
+		a := c.answer("GET")
+		if a.StatusCode != status || a.Header.Get("Location") != location {
+			t.Errorf("%s: %d, Location %q; want %d, %q", target, a.StatusCode, a.Header.Get("Location"), status, location)
+		}
+		got := ""
+		if all := rec.requests(); len(all) > before {
+			got = all[before].path()
+		}
+		if got != forwarded {
+			t.Errorf("%s: forwarded as %q, want %q", target, got, forwarded)
+		}
+	}
+	f(on, "//evil.example/a", 200, "/evil.example/a", "")
+	f(on, "///a//b///?c=//d", 200, "/a/b/?c=//d", "")
+	f(on, "http://example.com//a", 200, "/a", "")
+	f(on, "//secret//x", 403, "", "")
+	f(on, "/a/..//secret//x", 403, "", "")
+	f(on, "/a//../b", 200, "/b", "")
+	f(on, "/a%2F%2Fb", 200, "/a%2F%2Fb", "")
+	f(on, "/cut//evil.example", 200, "/evil.example", "")
+	f(on, "/old//evil.example/x", 308, "", "/evil.example/x")
+	f(on, "//old///evil.example", 308, "", "/evil.example")
+
+	f(off, "//evil.example/a", 400, "", "")
+	f(off, "http://example.com//a", 400, "", "")
+	f(off, "http://example.com//a?b", 400, "", "")
+	f(off, "/a/..//evil.example", 400, "", "")
+	f(off, "/a//b", 200, "/a//b", "")
+	f(off, "/cut//evil.example", 200, "/evil.example", "")
+	f(off, "/old//evil.example/x", 308, "", "/evil.example/x")
+	f(off, "/old/x/..///evil.example", 308, "", "/evil.example")
+}
+
+// TestEmptyLineAlone: an empty line behind a body begins no request, so no 408 ends it, which the client would take for
+// the answer to its next one.
+func TestEmptyLineAlone(t *testing.T) {
+	t.Parallel()
+	rec := record(t, nil)
+	g := start(t, strings.Replace(simple(rec.addr), `name = "main"`, "name = \"main\"\nheader_timeout = \"100ms\"", 1))
+	c := dialRaw(t, g.addr)
+	c.send(postWith("Content-Length: 3") + "\r\n")
+	if a := c.answer("POST"); a.StatusCode != 200 {
+		t.Errorf("%d %q", a.StatusCode, a.body)
+	}
+	c.closed("an empty line behind a body")
+	c = dialRaw(t, g.addr)
+	c.send(postWith("Content-Length: 3") + "\r\n" + lines("GET /y HTTP/1.1"))
+	for _, method := range []string{"POST", "GET"} {
+		if a := c.answer(method); a.StatusCode != 200 {
+			t.Errorf("%s: %d %q", method, a.StatusCode, a.body)
+		}
+	}
+}
+
+// TestAnswerLimits: how large the head of an answer may be is the pool's to say.
+func TestAnswerLimits(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	pool := func(name, keys string) string {
+		return fmt.Sprintf("\n[pool.%s]\ntargets = [%q]\n%s\n[[route]]\nprefix = \"/%s/\"\npool = %q\n", name, s.addr, keys, name, name)
+	}
+	g := start(t, "[[listener]]\naddress = \"{{addr}}\"\n"+pool("plain", "")+
+		pool("wide", "max_response_header_bytes = \"256KiB\"\nmax_response_fields = 1000")+
+		pool("narrow", "max_response_header_bytes = \"1KiB\"\nmax_response_fields = 3"))
+	fields := func(n int) string { return "HTTP/1.1 200 OK\r\n" + strings.Repeat("A: b\r\n", n-1) }
+	long := func(n int) string { return "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", n) + "\r\n" }
+	body := strings.Repeat("0123456789", 10<<10)
+	f := func(pool, head string, status int) {
+		t.Helper()
+		s.answers(head + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(body)) + body)
+		c := dialRaw(t, g.addr)
+		defer c.c.Close()
+		a := c.get("/" + pool + "/x")
+		if a.StatusCode != status || a.err != nil || status == 200 && a.body != body {
+			t.Errorf("%s: %d, %d bytes, %v; want %d", pool, a.StatusCode, len(a.body), a.err, status)
+		}
+	}
+	f("plain", fields(128), 200)
+	f("plain", fields(129), 502)
+	f("plain", long(60<<10), 200)
+	f("plain", long(64<<10), 502)
+	f("wide", fields(1000), 200)
+	f("wide", fields(1001), 502)
+	f("wide", long(250<<10), 200)
+	f("wide", fields(128), 200)
+	f("wide", long(256<<10), 502)
+	f("narrow", fields(3), 200)
+	f("narrow", fields(4), 502)
+	f("narrow", long(900), 200)
+	f("narrow", long(1000), 502)
+}
+
+// TestRefusedAnswerIsTold: the log says which rule an answer broke, and how it began.
+func TestRefusedAnswerIsTold(t *testing.T) {
+	t.Parallel()
+	a := newAnswers(t)
+	f := func(answer, rule, begins string) {
+		t.Helper()
+		a.s.answers(answer)
+		c := dialRaw(t, a.g.addr)
+		defer c.c.Close()
+		c.send(lines("GET /x HTTP/1.1"))
+		_, _ = io.ReadAll(io.LimitReader(c.r, 12)) // an answer, or the end of one
+		eventually(t, "the log tells of "+rule, func() bool { return told(a.g, a.s.addr, rule, begins) })
+	}
+	f(head("HTTP/1.1 2OO OK", "A: \x1b[31m"), "malformed status code", `"HTTP/1.1 2OO OK\r\nA: \x1b[31m\r\n\r\n"`)
+	f("220 mail.example ESMTP\r\n", "malformed first line", `"220 mail.example ESMTP\r\n"`)
+	f(head("HTTP/1.1 200 OK", "A : "+strings.Repeat("b", 100)), "malformed field name",
+		`"HTTP/1.1 200 OK\r\nA : `+strings.Repeat("b", 64-len("HTTP/1.1 200 OK..A : "))+`"`)
+	f(head("HTTP/1.1 200 OK", "A: "+strings.Repeat("b", 70<<10)), "message head is too large", `"HTTP/1.1 200 OK\r\nA: bbb`)
+	f(head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked")+"x\r\n", "malformed chunk size", `"x\r\n"`)
+	f(head("HTTP/1.1 101 X", "Upgrade: a", "Connection: upgrade"), "nobody asked for", `"HTTP/1.1 101 X`)
+	f(strings.Repeat(head("HTTP/1.1 103 X"), 17), "too many interim answers", `"HTTP/1.1 103 X`)
+}
+
+// told reports whether the log has a warning of a refused answer.
+func told(g *gateway, target, rule, begins string) bool {
+	for line := range strings.Lines(g.log.String()) {
+		var e struct{ Level, Msg, Pool, Target, Rule, Begins string }
+		if json.Unmarshal([]byte(line), &e) == nil && e.Level == "WARN" && e.Msg == "answer of a target refused" && e.Pool == "app" &&
+			e.Target == target && strings.Contains(e.Rule, rule) && strings.HasPrefix(e.Begins, begins) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestRefusedAnswersAreCounted: a flood of refused answers is no flood of the log.
+func TestRefusedAnswersAreCounted(t *testing.T) {
+	t.Parallel()
+	a := newAnswers(t)
+	a.s.answers("x\r\n")
+	c := dialRaw(t, a.g.addr)
+	for range 300 {
+		c.get("/x")
+	}
+	if n := strings.Count(a.g.log.String(), "answer of a target refused"); n == 0 || n > 200 {
+		t.Errorf("%d lines for 300 refusals", n)
+	}
+}
+
+// TestInterimAnswers: they reach the client before the target has its final answer, whoever waits for it.
+func TestInterimAnswers(t *testing.T) {
+	t.Parallel()
+	goOn := make(chan bool, 1)
+	rec := record(t, func(_ *recorded, c net.Conn) string {
+		if _, err := io.WriteString(c, head("HTTP/1.1 103 Early Hints", "Link: </a.css>")); err != nil {
+			return ""
+		}
+		<-goOn
+		return string(ok("ok"))
+	})
+	t.Cleanup(func() { close(goOn) })
+	g := start(t, simple(rec.addr))
+	f := func(what, request string) {
+		t.Helper()
+		c := dialRaw(t, g.addr)
+		defer c.c.Close()
+		c.send(request)
+		hint := c.answer("GET")
+		goOn <- true
+		if hint.StatusCode != 103 || hint.Header.Get("Link") != "</a.css>" {
+			t.Errorf("%s: %d %v", what, hint.StatusCode, hint.Header)
+			return
+		}
+		if a := c.answer("GET"); a.StatusCode != 200 || a.body != "ok" {
+			t.Errorf("%s: %d %q", what, a.StatusCode, a.body)
+		}
+	}
+	f("in a loop", lines("GET /x HTTP/1.1"))
+	f("a long body", lines("POST /x HTTP/1.1", "Content-Length: 40000")+strings.Repeat("x", 40_000))
+	f("a body in chunks", lines("POST /x HTTP/1.1", "Transfer-Encoding: chunked")+"1\r\na\r\n0\r\n\r\n")
+	f("in a loop again", lines("GET /x HTTP/1.1"))
+}
+
+// TestProcessing: 102 gives the target another response_timeout, and the route's own time bounds them all.
+func TestProcessing(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	gone := make(chan bool, 1)
+	s.does(func(c net.Conn, line string) bool {
+		gap, times := 600*time.Millisecond, 1
+		if strings.HasPrefix(line, "GET /bounded ") {
+			gap, times = 50*time.Millisecond, 1000
+		}
+		for range times {
+			select {
+			case <-time.After(gap):
+			case <-gone:
+				return false
+			}
+			if _, err := io.WriteString(c, head("HTTP/1.1 102 Processing")); err != nil {
+				return false
+			}
+		}
+		_, err := c.Write(ok("ok"))
+		return err == nil
+	})
+	g := start(t, strings.Replace(simple(s.addr, "[[route]]\npath = \"/bounded\"\npool = \"app\"\ntimeout = \"300ms\""), "[pool.app]",
+		"[pool.app]\nresponse_timeout = \"900ms\"", 1))
+	f := func(path string, status int) {
+		t.Helper()
+		c := dialRaw(t, g.addr)
+		defer c.c.Close()
+		c.send(lines("GET " + path + " HTTP/1.1"))
+		if a := c.final("GET"); a.StatusCode != status || !strings.Contains(c.got.String(), "HTTP/1.1 102 Processing") {
+			t.Errorf("%s: %d %q", path, a.StatusCode, c.got.String())
+		}
+	}
+	f("/x", 200)
+	f("/bounded", 504)
+	gone <- true
+}

@@ -1,0 +1,53 @@
+package front
+
+import "github.com/penstock-edge/penstock/edge"
+
+// mostEarly bounds the interim answers that wait for a client to take them, in bytes.
+const mostEarly = 64 << 10
+
+// Interim implements edge.InterimConn. What a client does not take while a loop may not wait goes before the
+// final answer; when that is much, further ones are dropped.
+func (c *conn) Interim(head []byte) {
+	c.sendMu.Lock()
+	defer c.sendMu.Unlock()
+	w := c.work
+	if c.begun || w == nil || len(w.early)+len(head) > mostEarly {
+		return
+	}
+	waiting := len(w.early) > 0
+	w.early = append(w.early, head...)
+	switch {
+	case !c.looped:
+		_ = c.writeEarly() // the final answer will fail likewise
+	case !waiting:
+		n, _ := c.socket.TryWrite(w.early) // as above
+		c.outflo.add(int64(max(n, 0)), 0)
+		w.early = w.early[:copy(w.early, w.early[max(n, 0):])]
+	}
+}
+
+// writeEarly sends what waits of interim answers. sendMu is held.
+func (c *conn) writeEarly() error {
+	w := c.work
+	if len(w.early) == 0 {
+		return nil
+	}
+	err := c.write(w.early)
+	w.early = w.early[:0]
+	return err
+}
+
+// sendContinue tells a waiting client to send its body, unless the final answer has begun.
+func (c *conn) sendContinue() error {
+	c.sendMu.Lock()
+	defer c.sendMu.Unlock()
+	if c.begun {
+		return edge.ClientGone
+	}
+	if err := c.writeEarly(); err != nil {
+		return err
+	}
+	return c.write(continueLine)
+}
+
+var continueLine = []byte("HTTP/1.1 100 Continue\r\n\r\n")

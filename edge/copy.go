@@ -17,7 +17,7 @@ func (x *Exchange) CopyTo(y *Exchange) {
 	}
 	y.Scheme, y.Minor, y.Listener, y.Lane = x.Scheme, 1, x.Listener, x.Lane
 	y.Peer, y.Client, y.Trusted, y.Ends = x.Peer, x.Client, x.Trusted, x.Ends
-	y.Gen, y.Plan, y.Class = x.Gen, x.Plan, x.Class
+	y.Gen, y.Plan, y.Class, y.Arm = x.Gen, x.Plan, x.Class, x.Arm
 	y.growSlots(len(x.Slot))
 }
 
@@ -28,7 +28,7 @@ func (x *Exchange) Adopt(y *Exchange) {
 	x.Out, x.OutLen, x.Held = y.Out, y.OutLen, y.Held
 	x.PoolName, x.TargetName, x.Cause = y.PoolName, y.TargetName, y.Cause
 	x.Times.Sent, x.Times.Answer, x.Times.Connect = y.Times.Sent, y.Times.Answer, y.Times.Connect
-	x.Call.Status = y.Call.Status
+	x.Call.Status, x.Call.Stick = y.Call.Status, y.Call.Stick
 	y.Out, y.Held = nil, nil
 }
 

@@ -93,6 +93,9 @@ type Facts struct {
 
 	RequestID []byte
 
+	// Arm is which entry of the route's split takes the request, from 1; 0: none has been chosen.
+	Arm int
+
 	// OutPath is the path toward the upstream; Rewrite filters replace it, it starts as Path.
 	OutPath []byte
 	// OutHost is the Host toward the upstream; nil: the target's own address.
@@ -155,6 +158,8 @@ type Call struct {
 	Status  int   // of the last answer's head; 0: none came
 	Flags   uint32
 	Retries int // attempts that policy has added
+	// Stick is the peer that the client is to stick to; nil: to none, or it does already.
+	Stick Peer
 }
 
 // Ender is an upstream that counts whole exchanges.

@@ -216,14 +216,22 @@ func runUp(fs []Filter, x *Exchange) Verdict {
 	return Next
 }
 
+// RouteKey returns what the route of x is found by.
+func (x *Exchange) RouteKey() route.Key {
+	return route.Key{
+		Method: x.Method, Host: x.Host, Path: x.Path, RawQuery: x.Query, Header: &x.Req,
+		Authority: x.Authority, Scheme: x.Scheme, Listener: x.Listener,
+	}
+}
+
 func findRoute(x *Exchange) Verdict {
 	x.OutPath = x.Path
 	if string(x.Path) == "*" { // OPTIONS about the gateway itself (RFC 9110 9.3.7)
 		x.Answer(204, "", nil)
 		return Answered
 	}
-	x.key = route.Key{Method: x.Method, Host: x.Host, Path: x.Path, RawQuery: x.Query, Header: &x.Req,
-		Hasty: !x.MayWait}
+	x.key = x.RouteKey()
+	x.key.Hasty = !x.MayWait
 	x.Gen.Routes.Lookup(&x.key, &x.Match)
 	switch x.Match.Status {
 	case route.Unsettled:

@@ -45,7 +45,7 @@ func build(h *edge.Host) *edge.Instance {
 	ps.linkFallbacks(h)
 	ps.admin(h)
 	return &edge.Instance{
-		Route:   func(r *edge.RouteSetup) { route(h, r) },
+		Route:   func(r *edge.RouteSetup) { ps.route(h, r) },
 		Open:    ps.open,
 		Start:   ps.start,
 		Status:  ps.status,
@@ -89,9 +89,12 @@ func newFixed(f *Fallback) *fixed {
 	return a
 }
 
-func route(h *edge.Host, r *edge.RouteSetup) {
+func (ps *pools) route(h *edge.Host, r *edge.RouteSetup) {
 	if r.Unrouted {
 		return
+	}
+	if slices.ContainsFunc(ps.list, func(p *Pool) bool { return p.sticky != nil }) {
+		r.Add(edge.Respond, stick{}) // which pool answers, a split or a fallback decides
 	}
 	var keys struct {
 		RetryUnsafe bool   `toml:"retry_unsafe" default:"false"`
@@ -172,6 +175,9 @@ func newPool(h *edge.Host, t *config.Table, s *series, zone string, own *config.
 	p.key = newHashKey(p.conf, p.seed)
 	if p.conf.Sticky != nil {
 		p.sticky = newSticky(p.conf.Sticky, p.shared.stickyKey[:])
+		p.conflicts = h.Metrics.Counter("penstock_sticky_cookie_conflicts_total",
+			"Answers whose application has a cookie of the sticky name itself: the client has theirs.",
+			"pool", p.Name)
 	}
 	p.shared.own.CompareAndSwap(nil, own) // else that of the leader, until p starts
 	p.gauges(h.Metrics)

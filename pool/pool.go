@@ -28,7 +28,9 @@ type Pool struct {
 	seed   uint64
 	key    hashKey
 	sticky *sticky
-	zone   string // the gateway's own
+	// conflicts are answers that would have had two cookies of one name.
+	conflicts *lanes.Counter
+	zone      string // the gateway's own
 	// stateDir is where the last good targets are kept over restarts; "": nowhere.
 	stateDir string
 
@@ -259,6 +261,7 @@ func (m *member) answered(x *edge.Exchange, c *conn) {
 	if p.shared.observes.Load() && x.Call.Flags&isHedge == 0 {
 		p.shared.recent.observe(x.Lane, took)
 	}
+	x.Call.Stick = nil
 	if p.sticky != nil && !m.spec.backup {
 		p.sticky.mark(x, m)
 	}

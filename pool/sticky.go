@@ -13,6 +13,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/cookie"
 	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/values"
 )
@@ -33,6 +34,10 @@ type Sticky struct {
 func (s *Sticky) check() {
 	if !header.IsToken(s.Cookie) {
 		s.Table.Errorf("cookie", "%q is not the name of a cookie", s.Cookie)
+	}
+	if cookie.IsLikely(s.Cookie) {
+		s.Table.Warnf("cookie", "%s is what applications call their session: one that sets it itself keeps it, and its "+
+			"clients stick to no target", s.Cookie)
 	}
 	_, why := header.Given("Set-Cookie", s.Path)
 	if why != "" || strings.Contains(s.Path, ";") || !strings.HasPrefix(s.Path, "/") {
@@ -72,8 +77,12 @@ func newSticky(s *Sticky, own []byte) *sticky {
 func (s *sticky) value(pool, address string) string {
 	mac := hmac.New(sha256.New, s.key)
 	mac.Write([]byte(pool + "\x00" + address))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:24])
+	return ticketMark + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:24])
 }
+
+// ticketMark begins each value, of which applications do not make any: who brings another has it from the
+// application.
+const ticketMark = "~"
 
 // ticket is the cookie of one member.
 type ticket struct {
@@ -125,16 +134,44 @@ func (s *set) ticketOf(v []byte) *member {
 // ticketPrefix is how many characters of a ticket it is found by.
 const ticketPrefix = 8
 
-// mark gives the client the cookie of the member that has answered it.
+// mark notes that the client is to get the cookie of the member that has answered it.
 func (s *sticky) mark(x *edge.Exchange, m *member) {
-	if x.Call.Flags&isStuck != 0 || x.Call.Status >= 500 || len(m.cookie) == 0 {
-		return
+	if x.Call.Flags&isStuck == 0 && x.Call.Status < 500 && len(m.cookie) > 0 {
+		x.Call.Stick = m
 	}
-	if x.Scheme == "https" {
+}
+
+// stick gives clients the cookies that pools have noted. It stands in Respond: what is stored of an
+// answer has none.
+type stick struct{}
+
+// Run implements edge.Filter.
+func (stick) Run(x *edge.Exchange) edge.Verdict {
+	m, ok := x.Call.Stick.(*member)
+	if !ok || x.Local {
+		return edge.Next
+	}
+	p := m.pool
+	switch {
+	case p.sticky.isTaken(x):
+		p.conflicts.Inc(x.Lane)
+	case x.Scheme == "https":
 		x.Resp.AddBytes("Set-Cookie", m.cookieTLS)
-		return
+	default:
+		x.Resp.AddBytes("Set-Cookie", m.cookie)
 	}
-	x.Resp.AddBytes("Set-Cookie", m.cookie)
+	return edge.Next
+}
+
+// isTaken reports whether the application has a cookie of the name: the answer sets it, or the client has
+// brought one that was not made here.
+func (s *sticky) isTaken(x *edge.Exchange) bool {
+	for v, rest, ok := values.NextCookie(x.Cookie, s.name); ok; v, rest, ok = values.NextCookie(rest, s.name) {
+		if len(v) > 0 && !bytes.HasPrefix(v, []byte(ticketMark)) {
+			return true
+		}
+	}
+	return x.SetsCookie(s.name)
 }
 
 // equip makes the lines that mark sends.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/live"
 	"github.com/penstock-edge/penstock/edge/route"
 )
@@ -19,6 +20,8 @@ type explainCmd struct {
 	Answer []string `short:"A" sep:"none" help:"A field of a supposed answer; repeatable." placeholder:"'K: V'"`
 	Status int      `default:"200" help:"Its status." placeholder:"STATUS"`
 	From   string   `default:"192.0.2.1" help:"Address of the client (192.0.2.1)." placeholder:"ADDR"`
+
+	Listener string `help:"Name of the listener (the first one for the scheme of the URL)." placeholder:"NAME"`
 }
 
 // Help implements kong.HelpProvider.
@@ -44,10 +47,12 @@ func (k *explainCmd) Run(c *console) error {
 		return fmt.Errorf("cannot read the address of --from: %w", err)
 	}
 	x := &edge.Exchange{Facts: edge.Facts{Conn: nobody{}, Peer: peer, Client: peer}}
-	x.Listener = "explain"
 	refusal, err := x.Own(k.Method, k.URL, k.Header, b.Config.Server.MergeSlashes)
 	if err != nil {
 		return fmt.Errorf("cannot explain this: %w", err)
+	}
+	if x.Listener, err = k.listener(b.Config, x.Scheme); err != nil {
+		return err
 	}
 	c.printf("%s %s\n", k.Method, k.URL)
 	if refusal != "" {
@@ -59,6 +64,24 @@ func (k *explainCmd) Run(c *console) error {
 		return err
 	}
 	return explain(c, b, x, answer)
+}
+
+// listener returns the name of the listener that the request comes in by.
+func (k *explainCmd) listener(conf *config.Config, scheme string) (string, error) {
+	if k.Listener == "" {
+		for i := range conf.Listeners {
+			if l := &conf.Listeners[i]; (len(l.Certificates) > 0) == (scheme == "https") {
+				return l.Name, nil
+			}
+		}
+		return conf.Listeners[0].Name, nil // behind a proxy that speaks TLS
+	}
+	for i := range conf.Listeners {
+		if conf.Listeners[i].Name == k.Listener {
+			return k.Listener, nil
+		}
+	}
+	return "", fmt.Errorf("cannot explain this: the file has no listener named %q", k.Listener)
 }
 
 // answer returns the answer that is supposed; nil: none is.
@@ -84,8 +107,11 @@ func (k *explainCmd) answer() (*edge.Exchange, error) {
 func explain(c *console, b *live.Built, x, supposed *edge.Exchange) error {
 	x.Slot = make([]any, b.Slots)
 	x.Plan = b.Nowhere
-	runAll(b.Early, x)
-	key := route.Key{Method: x.Method, Host: x.Host, Path: x.Path, RawQuery: x.Query, Header: &x.Req}
+	if runAll(b.Early, x); x.Local {
+		c.printf("redirect   %d to %s\n", x.Status(), x.Resp.Get("Location"))
+		return nil
+	}
+	key := x.RouteKey()
 	b.Routes.Lookup(&key, &x.Match)
 	nearer(c, b, &key)
 	switch x.Match.Status {

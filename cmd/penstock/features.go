@@ -8,6 +8,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/deadline"
 	"github.com/penstock-edge/penstock/edge/forwarded"
 	"github.com/penstock-edge/penstock/edge/front"
+	"github.com/penstock-edge/penstock/edge/headers"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/edge/mirror"
 	"github.com/penstock-edge/penstock/edge/observe"
@@ -30,6 +31,9 @@ func features(process edge.Feature, f *front.Front) []edge.Feature {
 		process,
 		// Who asks, and whether they are believed: all that follow look at it.
 		forwarded.Feature,
+		// The last word on every answer, so above all that put fields into one; behind what tells the target of the
+		// client, which a policy may correct. The request id stays the gateway's: it is sent below.
+		headers.Feature,
 		// Needs to know whom to believe; gives the name under which all others speak of the request.
 		requestid.Feature,
 		// High up, so that its Log filter comes nearly last and sees what the others made of the exchange.

@@ -77,6 +77,12 @@ func pathOf(r *config.Route) string {
 // condition tells the predicates of a route, and its priority when it overrules the order.
 func condition(r *config.Route) string {
 	var all []string
+	if r.Listeners != nil {
+		all = append(all, "listener "+strings.Join(r.Listeners, ","))
+	}
+	if r.Schemes != nil {
+		all = append(all, "scheme "+strings.Join(r.Schemes, ","))
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
 		all = append(all, "header "+name+"="+r.Headers[name])
 	}

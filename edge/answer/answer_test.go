@@ -76,6 +76,18 @@ func TestRedirect(t *testing.T) {
 	f(`path = "/u/{id:*}"`+"\n"+`redirect = { to = "/{id}" }`, "/u///evil.example", "/evil.example")
 	f(`path = "/u/{id:*}"`+"\n"+`redirect = { to = "https://h/{id}" }`, "/u//x", "https://h/x")
 	f(`path = "/a"`+"\n"+`redirect = { to = "/b/{path...}" }`, "/a", "/b/a")
+	q := "prefix = \"/old\"\n"
+	f(q+`redirect = { to = "/new" }`, "/old", "/new")
+	f(q+`redirect = { to = "/new" }`, "/old/x/y?z", "/new/x/y?z")
+	f(q+`redirect = { to = "/new" }`, "/old//x", "/new/x")
+	f(q+`redirect = { to = "/new" }`, "/old/", "/new/")
+	f(q+`redirect = { to = "https://h" }`, "/old/x", "https://h/x")
+	f(q+`redirect = { to = "/new/" }`, "/old/x", "/new/x")
+	f("path = \"/x/{x}\"\n"+`redirect = { to = "/new#{params.x}" }`, "/x/1", "/new#1")
+	f(p+`redirect = { to = "/login?next={path}&q={query.q}&all={uri}" }`, "/old/a?q=x%26y&z",
+		"/login?next=/old/a&q=x%26y&all=%2Fold%2Fa%3Fq%3Dx%2526y%26z")
+	f(p+`redirect = { to = "/x?{query}" }`, "/old/a", "/x")
+	f(p+`redirect = { to = "/x/{query.q}" }`, "/old/a?q=..%2F%0d%0aX", "/x/..%2F%0D%0AX?q=..%2F%0d%0aX")
 }
 
 func TestStatus(t *testing.T) {
@@ -145,7 +157,7 @@ func TestMistakes(t *testing.T) {
 	}
 	p := "prefix = \"/a/\"\n"
 	r := p + "redirect = { to = "
-	f(p+`redirect = {}`, "test.toml:7:12: route[1].redirect.to: is required")
+	f(p+`redirect = {}`, "test.toml:7:12: route[1].redirect.to: is required, or one of scheme, host and port")
 	f(r+`"" }`, "must not be empty")
 	f(r+`"/b", status = 300 }`, "route[1].redirect.status: must be 301, 302, 303, 307 or 308, is 300")
 	f(r+`"b" }`, `must be a path such as "/new/"`)
@@ -157,13 +169,22 @@ func TestMistakes(t *testing.T) {
 	f(r+`"/b\r\nX: y" }`, "without spaces, line ends or control characters")
 	f(r+`"/b c" }`, "without spaces")
 	f(r+`"/é" }`, "ASCII")
-	f(r+`"/{id}" }`, `no parameter "id": its path has none`)
+	f(r+`"/{id}" }`, `{id} is not known; known are {host}, `)
 	f(r+`"/{id" }`, "an opening brace without")
-	f(r+`"https://{path...}/" }`, "a parameter can stand in the path only")
-	f(r+`"https://h{path...}" }`, "a parameter can stand in the path only")
-	f(r+`"/b?c={path...}" }`, "a parameter can stand in the path only")
+	f(r+`"https://{path...}/" }`, "would let the client choose the target")
+	f(r+`"https://h{path...}" }`, "would let the client choose the target")
+	f(r+`"/b{uri}" }`, "{uri} is no path")
+	f(r+`"https://{{host}}/" }`, "write %7B or %7D")
+	f(r+`"/b", scheme = "https" }`, "leave scheme, host and port out")
+	f(p+`redirect = { scheme = "ftp" }`, `must be "http" or "https"`)
+	f(p+`redirect = { port = 70000 }`, "must be between 1 and 65535")
+	f(p+`redirect = { host = "a/b" }`, "must be a plain host")
+	f(p+`redirect = { host = "" }`, "must be a plain host")
 	f(r+`"/%zz" }`, "two hexadecimal digits")
 	f("path = \"/{a}/{a}\"\n"+`redirect = { to = "/{a}" }`, "named twice")
+	f(p+`respond = { body = "{nam}" }`, "{nam} is not known; known are {host}, ")
+	f(p+`respond = { headers = { X-A = "{nam}" } }`, "headers.X-A: {nam} is not known")
+	f(p+`respond = { headers = { Content-Type = "{host}" } }`, "must be fixed")
 	f(p+`respond = { status = 199 }`, "must be between 200 and 599")
 	f(p+`respond = { status = 204, body = "x" }`, "an answer with status 204 has no body")
 	h := p + "respond = { headers = { "

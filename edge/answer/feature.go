@@ -6,11 +6,13 @@ import (
 	"github.com/penstock-edge/penstock/edge/config"
 )
 
-// Feature makes the route keys redirect and respond work. In the list it stands behind all that may refuse a
-// request in Admit: it is the last to answer.
+// Feature makes the route keys redirect and respond work, and redirect_https of listeners. In the list it
+// stands behind all that may refuse a request in Admit: it is the last to answer.
 var Feature = edge.Feature{Name: "answer", New: build}
 
-func build(*edge.Host) *edge.Instance { return &edge.Instance{Route: setUp} }
+func build(h *edge.Host) *edge.Instance {
+	return &edge.Instance{Early: redirectHTTPS(h.Config), Route: setUp}
+}
 
 // keys are those of a [[route]].
 type keys struct {
@@ -21,11 +23,36 @@ type keys struct {
 	Prefix string `toml:"prefix"`
 }
 
-type redirectKeys struct {
-	To     string `toml:"to" required:"true"`
-	Status int    `toml:"status" default:"308"`
+// arms adds the redirects of entries of split.
+func (k *keys) arms(r *edge.RouteSetup) {
+	a := &armRedirects{}
+	some := false
+	for _, t := range r.Table.List("split") {
+		var arm struct {
+			Redirect *redirectKeys `toml:"redirect"`
+		}
+		t.Decode(&arm)
+		var to *redirect
+		if arm.Redirect != nil {
+			to, some = arm.Redirect.compile(k.Path, k.Prefix), true
+			r.Note("redirect of split", arm.Redirect.String())
+		}
+		a.list = append(a.list, to)
+	}
+	if some {
+		r.Add(edge.Rewrite, a) // before an answer at hand is looked for
+	}
+}
 
-	Table *config.Table `toml:"-"`
+// armRedirects are the redirects of entries of split; nil: the entry has a pool.
+type armRedirects struct{ list []*redirect }
+
+// Run implements edge.Filter.
+func (a *armRedirects) Run(x *edge.Exchange) edge.Verdict {
+	if x.Arm > 0 && a.list[x.Arm-1] != nil {
+		return a.list[x.Arm-1].Run(x)
+	}
+	return edge.Next
 }
 
 type respondKeys struct {
@@ -42,16 +69,23 @@ func setUp(r *edge.RouteSetup) {
 	}
 	var k keys
 	r.Table.Decode(&k)
+	if r.Table.Has("split") {
+		k.arms(r)
+	}
 	if k.Redirect != nil {
 		r.Answers("redirect")
-		if to := k.redirect(); to != nil {
+		if to := k.Redirect.compile(k.Path, k.Prefix); to != nil {
 			r.Add(edge.Admit, to)
-			r.Note("redirect", k.Redirect.To)
+			r.Note("redirect", k.Redirect.String())
 		}
 	}
 	if k.Respond != nil {
 		r.Answers("respond")
-		a := k.Respond.compile()
+		vars, ok := edge.RouteVars(k.Path, k.Prefix)
+		if !ok {
+			return // reported by whoever compiles the routes
+		}
+		a := k.Respond.compile(vars)
 		r.Add(edge.Admit, a)
 		r.Note("respond", a.String())
 	}

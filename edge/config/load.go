@@ -125,7 +125,20 @@ func (c *Config) checkRoutes() {
 			names.take(r.Name, "route", r.Table)
 		}
 		r.check()
+		for _, name := range r.Listeners {
+			if known := c.listenerNames(); !slices.Contains(known, name) {
+				r.Table.Unknown("listeners", "listener", name, known)
+			}
+		}
 	}
+}
+
+func (c *Config) listenerNames() []string {
+	names := make([]string, len(c.Listeners))
+	for i := range c.Listeners {
+		names[i] = c.Listeners[i].Name
+	}
+	return names
 }
 
 func (r *Route) check() {

@@ -88,16 +88,19 @@ type Listener struct {
 // Route is a [[route]]. What it does with a request, be it a pool, a redirect or an answer, is among the keys
 // of features and decoded by them from Table.
 type Route struct {
-	Name     string            `toml:"name"`    // route-N, the Nth in the file, when the file gives none
-	Hosts    []string          `toml:"hosts"`   // none: any host
-	Methods  []string          `toml:"methods"` // none: any method
-	Path     string            `toml:"path"`    // a pattern; exactly one of Path and Prefix is set
-	Prefix   string            `toml:"prefix"`
-	Headers  map[string]string `toml:"headers"` // by the name as written; all must match
-	Query    map[string]string `toml:"query"`   // all must match
-	Priority int               `toml:"priority"`
-	Pool     string            `toml:"pool"`                           // "": another feature answers
-	Timeout  time.Duration     `toml:"timeout" default:"0s" max:"24h"` // retries included; 0: none
+	Name    string   `toml:"name"`    // route-N, the Nth in the file, when the file gives none
+	Hosts   []string `toml:"hosts"`   // with a port or without; none: any host
+	Methods []string `toml:"methods"` // none: any method
+	// Listeners and Schemes are how requests come in; none: any way.
+	Listeners []string          `toml:"listeners"`
+	Schemes   []string          `toml:"schemes" enum:"http|https"`
+	Path      string            `toml:"path"` // a pattern; exactly one of Path and Prefix is set
+	Prefix    string            `toml:"prefix"`
+	Headers   map[string]string `toml:"headers"` // by the name as written; all must match
+	Query     map[string]string `toml:"query"`   // all must match
+	Priority  int               `toml:"priority"`
+	Pool      string            `toml:"pool"`                           // "": another feature answers
+	Timeout   time.Duration     `toml:"timeout" default:"0s" max:"24h"` // retries included; 0: none
 
 	Table *Table `toml:"-"`
 }

@@ -110,6 +110,7 @@ func strangeMethod(m string) bool { return !header.IsToken(m) }
 func rule(r *config.Route) route.Rule {
 	return route.Rule{
 		Name: r.Name, Hosts: r.Hosts, Methods: r.Methods, Path: r.Path, Prefix: r.Prefix,
+		Listeners: r.Listeners, Schemes: r.Schemes,
 		Headers: predicates(r.Headers), Query: predicates(r.Query), Priority: r.Priority,
 	}
 }

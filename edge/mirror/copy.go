@@ -11,9 +11,10 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 )
 
-// mirror is the mirror key of one route: it copies requests into a queue that its workers empty.
+// mirror is an entry of the mirror key of one route: it copies requests into a queue that its workers empty.
 type mirror struct {
 	route   string
+	name    string // of the pool
 	pool    edge.Upstream
 	log     *slog.Logger
 	slot    int
@@ -62,6 +63,7 @@ func (m *mirror) Run(x *edge.Exchange) edge.Verdict {
 	default:
 		t := tees.Get().(*tee)
 		*t = tee{in: x.In, length: x.InLen, m: m, d: m.copy(x)}
+		t.before, _ = x.Slot[m.slot].(*tee)
 		x.In = t
 		x.Slot[m.slot] = t
 	}

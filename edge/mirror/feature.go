@@ -43,28 +43,60 @@ func (ms *mirrors) route(r *edge.RouteSetup) {
 		return
 	}
 	var k struct {
-		Mirror *mirrorKeys `toml:"mirror"`
+		Mirror several `toml:"mirror"`
 	}
 	r.Table.Decode(&k)
-	if k.Mirror == nil || k.Mirror.Pool == "" {
-		return
+	seen := map[string]bool{}
+	for i := range k.Mirror {
+		one := &k.Mirror[i]
+		if one.Pool == "" {
+			continue // reported as missing
+		}
+		if seen[one.Pool] {
+			one.Table.Errorf("pool", "%q gets copies of this route already", one.Pool)
+			continue
+		}
+		m := ms.compile(r.Name, one)
+		ms.list = append(ms.list, m)
+		r.Add(edge.Admit, m)
+		if len(seen) == 0 {
+			r.Add(edge.Log, &end{slot: ms.slot})
+		}
+		seen[one.Pool] = true
+		r.Note("mirror", one.Pool+" "+strconv.FormatFloat(one.Percent, 'g', -1, 64)+"%")
 	}
-	m := ms.compile(r.Name, k.Mirror)
-	ms.list = append(ms.list, m)
-	r.Add(edge.Admit, m)
-	r.Add(edge.Log, &end{slot: ms.slot})
-	r.Note("mirror", k.Mirror.Pool+" "+strconv.FormatFloat(k.Mirror.Percent, 'g', -1, 64)+"%")
+}
+
+// several is the key mirror: one table, or a list of them.
+type several []mirrorKeys
+
+// UnmarshalConfig implements config.Unmarshaler.
+func (s *several) UnmarshalConfig(v config.Value) error {
+	list := v.List()
+	if list == nil {
+		list = []config.Value{v}
+	}
+	for _, one := range list {
+		var k mirrorKeys
+		if t := one.Table(); t != nil {
+			t.Decode(&k)
+			*s = append(*s, k)
+			continue
+		}
+		one.Errorf(`must be a table such as { pool = "shadow" }, or a list of them, is %s`, one.Describe())
+	}
+	return nil
 }
 
 func (ms *mirrors) compile(route string, k *mirrorKeys) *mirror {
 	m := &mirror{
-		route: route, pool: ms.h.Upstream(k.Table, "pool", k.Pool), log: ms.h.Log, slot: ms.slot,
+		route: route, name: k.Pool, pool: ms.h.Upstream(k.Table, "pool", k.Pool), log: ms.h.Log, slot: ms.slot,
 		below: below(k.Percent), maxBody: int64(k.MaxBody), timeout: k.Timeout, workers: k.MaxInFlight,
 		queue: make(chan *duplicate, k.MaxWaiting), stop: make(chan struct{}),
 	}
 	for i, name := range outcomeNames {
 		m.outcomes[i] = ms.h.Metrics.Counter("penstock_mirror_requests_total",
-			"Requests chosen to be mirrored, by what became of the copy.", "route", route, "outcome", name)
+			"Requests chosen to be mirrored, by what became of the copy.", "route", route, "pool", k.Pool, "outcome", name)
 	}
 	return m
 }
@@ -96,6 +128,7 @@ func (ms *mirrors) close() {
 // Status is a route's mirror as /status shows it.
 type Status struct {
 	Route    string `json:"route"`
+	Pool     string `json:"pool"`
 	InFlight int64  `json:"in_flight"`
 	Waiting  int    `json:"waiting"`
 }
@@ -103,7 +136,7 @@ type Status struct {
 func (ms *mirrors) status() any {
 	list := make([]Status, 0, len(ms.list))
 	for _, m := range ms.list {
-		list = append(list, Status{Route: m.route, InFlight: m.busy.Load(), Waiting: len(m.queue)})
+		list = append(list, Status{Route: m.route, Pool: m.name, InFlight: m.busy.Load(), Waiting: len(m.queue)})
 	}
 	return list
 }

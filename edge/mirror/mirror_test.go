@@ -312,7 +312,7 @@ func TestSlowShadow(t *testing.T) {
 	}
 	<-entered
 	<-entered
-	if s := b.instance.Status().([]Status)[0]; s != (Status{"r", 2, 1}) {
+	if s := b.instance.Status().([]Status)[0]; s != (Status{"r", "shadow", 2, 1}) {
 		t.Errorf("%+v", s)
 	}
 	ended := make(chan bool)
@@ -468,7 +468,7 @@ func TestMetrics(t *testing.T) {
 	if err := b.registry.Write(&out); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(out.String(), `penstock_mirror_requests_total{outcome="dropped",route="r"} 1`) {
+	if !strings.Contains(out.String(), `penstock_mirror_requests_total{outcome="dropped",pool="shadow",route="r"} 1`) {
 		t.Error(out.String())
 	}
 }

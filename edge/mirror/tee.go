@@ -15,6 +15,7 @@ type tee struct {
 	in     io.ReadCloser
 	length int64 // -1: not known beforehand
 	m      *mirror
+	before *tee       // that of the mirror before it, which it wraps; nil: none
 	d      *duplicate // nil when it has left or was given up; the worker's from then on
 }
 
@@ -62,7 +63,7 @@ func (t *tee) Trailer() []byte {
 	return nil
 }
 
-// end gives the tee back when the exchange has ended: nobody reads the body any more.
+// end gives the tees back when the exchange has ended: nobody reads the body any more.
 type end struct{ slot int }
 
 // Run implements edge.Filter.
@@ -72,13 +73,17 @@ func (e *end) Run(x *edge.Exchange) edge.Verdict {
 		return edge.Next
 	}
 	x.Slot[e.slot] = nil
-	if t.d != nil {
-		t.giveUp(incomplete)
+	for t != nil {
+		if t.d != nil {
+			t.giveUp(incomplete)
+		}
+		if x.In == io.ReadCloser(t) {
+			x.In = t.in
+		}
+		before := t.before
+		*t = tee{}
+		tees.Put(t)
+		t = before
 	}
-	if x.In == io.ReadCloser(t) {
-		x.In = t.in
-	}
-	*t = tee{}
-	tees.Put(t)
 	return edge.Next
 }

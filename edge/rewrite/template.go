@@ -7,32 +7,32 @@ import (
 	"sync"
 
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/lib/pathtmpl"
+	"github.com/penstock-edge/penstock/edge/lib/template"
 	"github.com/penstock-edge/penstock/edge/route"
 )
 
-// template makes a new path out of the parameters of the old one.
-type template struct {
-	path pathtmpl.Template
-	cut  int // bytes of the route's prefix
-}
+// newPath makes a new path out of what the request says.
+type newPath struct{ path template.Template }
 
-// parse reads a template over the given parameters. The message is empty when all is well.
-func parse(text string, names []string, prefixed bool) (t *template, message string) {
+// parse reads a rewrite. The message is empty when all is well.
+func parse(text string, vars edge.Vars, prefixed bool) (n *newPath, message string) {
 	if !strings.HasPrefix(text, "/") {
 		return nil, `must begin with "/"`
 	}
-	path, skeleton, message := pathtmpl.Parse(text, names, prefixed)
+	path, message := template.Parse(text, template.Path, vars)
 	if message == "" {
-		message = check(skeleton)
+		message = check(path.Skeleton())
 	}
 	if message != "" {
 		return nil, message
 	}
-	return &template{path: path}, ""
+	if prefixed && strings.HasSuffix(text, "/") && !path.Uses(edge.VarRest) && !path.Uses(edge.VarPath) {
+		path.Add(vars.Rest())
+	}
+	return &newPath{path: path}, ""
 }
 
-// check looks at a template with an x in every parameter's place: what is literal must be canonical.
+// check looks at a template with an x in every value's place: what is literal must be canonical.
 func check(skeleton string) string {
 	if strings.ContainsAny(skeleton, "?#") {
 		return "a path has no query and no fragment; the query of the request is kept"
@@ -47,7 +47,7 @@ func check(skeleton string) string {
 	return ""
 }
 
-// scratch is room for a path being made.
+// scratch is room for a path or a host being made.
 type scratch struct{ made, canonical []byte }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -55,12 +55,13 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 var badParameters = &edge.Fault{Status: 400, Side: edge.SideClient, Code: "bad_request",
 	Detail: "Parts of the path make up another path that is not allowed."}
 
-// Run implements edge.Filter. Values go in as they came, escapes included. A value may be harmless where it
-// stood and not where it is put ("a.." is a name, ".." is not): a path that is not canonical is refused.
-func (t *template) Run(x *edge.Exchange) edge.Verdict {
+// Run implements edge.Filter. Parts of a path go in as they came, escapes included. A value may be
+// harmless where it stood and not where it is put ("a.." is a name, ".." is not): a path that is not
+// canonical is refused.
+func (n *newPath) Run(x *edge.Exchange) edge.Verdict {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	s.made = t.path.Append(s.made[:0], &x.Match, x.Path, t.cut)
+	s.made, _ = n.path.Append(s.made[:0], x) // only a host can be refused
 	path := s.made
 	for len(path) > 1 && path[1] == '/' { // never two slashes: see rooted
 		path = path[1:]
@@ -72,5 +73,21 @@ func (t *template) Run(x *edge.Exchange) edge.Verdict {
 		return edge.Answered
 	}
 	x.SetOutPath(path)
+	return edge.Next
+}
+
+// setHost gives the target a Host of the file's.
+type setHost struct{ host template.Template }
+
+// Run implements edge.Filter.
+func (h *setHost) Run(x *edge.Exchange) edge.Verdict {
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	var ok bool
+	if s.made, ok = h.host.Append(s.made[:0], x); !ok {
+		x.Fault = edge.BadTemplate
+		return edge.Answered
+	}
+	x.SetOutHost(s.made)
 	return edge.Next
 }

@@ -20,13 +20,14 @@ func (b *builder) build() {
 	for rank, r := range order {
 		r.rank = int32(rank)
 		if rank == 0 || order[rank-1].priority != r.priority {
-			t.tiers = append(t.tiers, tier{exact: map[string]*site{}, wild: map[string]*site{}})
+			t.tiers = append(t.tiers, tier{hosts: *newHosts(), ports: map[int]*hosts{}})
 		}
 		if b.broken[r.index] {
 			continue
 		}
-		for _, host := range r.hosts {
-			b.insert(t.tiers[len(t.tiers)-1].site(host), r)
+		for _, h := range r.hosts {
+			t.ported = t.ported || h.port != 0
+			b.insert(t.tiers[len(t.tiers)-1].of(h.port).site(h.name), r)
 		}
 	}
 	for i := range t.tiers {
@@ -34,8 +35,21 @@ func (b *builder) build() {
 	}
 }
 
+func newHosts() *hosts { return &hosts{exact: map[string]*site{}, wild: map[string]*site{}} }
+
+// of returns the hosts with a port, new ones if need be.
+func (t *tier) of(port int) *hosts {
+	if port == 0 {
+		return &t.hosts
+	}
+	if t.ports[port] == nil {
+		t.ports[port] = newHosts()
+	}
+	return t.ports[port]
+}
+
 // site returns the site of a host, a new one if need be.
-func (t *tier) site(host string) *site {
+func (t *hosts) site(host string) *site {
 	where := t.exact
 	switch {
 	case host == "":
@@ -56,6 +70,13 @@ func (t *tier) site(host string) *site {
 }
 
 func (t *tier) link() {
+	t.hosts.link()
+	for _, h := range t.ports {
+		h.link()
+	}
+}
+
+func (t *hosts) link() {
 	link := func(s *site) {
 		if s != nil && s.prefixes != nil {
 			s.prefixes.link(nil)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -64,18 +65,22 @@ func (t *Table) Explain(k *Key) []Candidate {
 
 // lost says how near a rule came that m did not choose.
 func (t *Table) lost(r *rule, k *Key, m *Match) (near int, why string) {
-	host := slices.ContainsFunc(r.hosts, func(h string) bool { return hostTakes(h, string(k.Host)) })
+	asked := host{string(k.Host), PortOf(k.Authority, k.Scheme)}
+	taken := slices.ContainsFunc(r.hosts, func(h host) bool { return h.takes(asked) })
 	if !r.takes(k.Path) {
-		if why = r.nearPath(k.Path); why == "" || !host {
+		if why = r.nearPath(k.Path); why == "" || !taken {
 			return far, ""
 		}
 		return pathDiffers, why
 	}
-	if !host {
-		return hostDiffers, "host " + quote(string(k.Host)) + " is not among " + r.hostList()
+	if !taken {
+		return hostDiffers, r.otherHost(asked)
 	}
 	if r.methods&t.methodBit(k.Method) == 0 {
 		return methodDiffers, "method " + string(k.Method) + " is not among " + strings.Join(r.listed, ", ")
+	}
+	if why = t.arrivesElsewhere(r, k); why != "" {
+		return predicateFails, why
 	}
 	for i := range r.predicates {
 		if p := &r.predicates[i]; !p.holds(k, m.scratch[:]) {
@@ -89,17 +94,74 @@ func (t *Table) lost(r *rule, k *Key, m *Match) (near int, why string) {
 	if r.viaGet && string(k.Method) == "HEAD" && r.rank < winner.rank && winner.priority == r.priority {
 		return laterInOrder, "route " + quote(winner.name) + " lists HEAD, this one takes it only beside GET"
 	}
-	return laterInOrder, "route " + quote(winner.name) + " comes first"
+	return laterInOrder, "route " + quote(winner.name) + " comes first: " + comesFirst(winner, r, asked)
 }
 
-func (r *rule) hostList() string {
-	names := slices.Clone(r.hosts)
-	for i, h := range names {
-		if hostLevel(h) == 1 {
-			names[i] = "*" + h
+// otherHost says that no host of the rule takes the one asked for.
+func (r *rule) otherHost(asked host) string {
+	names := make([]string, len(r.hosts))
+	for i, h := range r.hosts {
+		names[i] = h.String()
+		if h.takes(host{asked.name, h.port}) {
+			return "port " + strconv.Itoa(asked.port) + " is not that of " + names[i]
 		}
 	}
-	return strings.Join(names, ", ")
+	return "host " + quote(asked.name) + " is not among " + strings.Join(names, ", ")
+}
+
+// arrivesElsewhere says why the way a request came in is not one of the rule's; empty: it is.
+func (t *Table) arrivesElsewhere(r *rule, k *Key) string {
+	switch {
+	case r.scheme != "" && r.scheme != k.Scheme:
+		return "the scheme is " + k.Scheme + ", not " + r.scheme
+	case r.listeners != 0 && r.listeners&t.listenerBit(k.Listener) == 0:
+		var names []string
+		for i, name := range t.listeners {
+			if r.listeners&(1<<i) != 0 {
+				names = append(names, name)
+			}
+		}
+		return "listener " + quote(k.Listener) + " is not among " + strings.Join(names, ", ")
+	}
+	return ""
+}
+
+// comesFirst says why a stands before b in the natural order, where both take a request for a host.
+func comesFirst(a, b *rule, asked host) string {
+	x, y := a.bestHost(asked), b.bestHost(asked)
+	more := func(what string, n, m int) string {
+		return what + ", " + strconv.Itoa(n) + " to " + strconv.Itoa(m)
+	}
+	switch {
+	case a.priority != b.priority:
+		return more("its priority is higher", a.priority, b.priority)
+	case compareHosts(x, y) != 0:
+		return "its host " + x.String() + " is closer than " + y.String()
+	case a.class != b.class:
+		return [...]string{"its path is exact", "its path is a pattern, this one's a prefix", ""}[a.class]
+	case a.class == prefixPath && len(a.path) != len(b.path):
+		return "its prefix is longer"
+	case a.class == patternPath && a.pattern.literals != b.pattern.literals:
+		return more("its path has more literal bytes", a.pattern.literals, b.pattern.literals)
+	case a.class == patternPath && a.pattern.tail != b.pattern.tail:
+		return "its path takes no rest"
+	case a.class == patternPath && a.pattern.constrained != b.pattern.constrained:
+		return more("its path has more expressions", a.pattern.constrained, b.pattern.constrained)
+	case a.count() != b.count():
+		return more("it has more conditions besides host and path", a.count(), b.count())
+	}
+	return "both paths are as long and have as many conditions, and it stands first in the file"
+}
+
+// bestHost returns the first of a rule's hosts in match order that takes the one asked for.
+func (r *rule) bestHost(asked host) host {
+	var best host
+	for i, h := range slices.DeleteFunc(slices.Clone(r.hosts), func(h host) bool { return !h.takes(asked) }) {
+		if i == 0 || compareHosts(h, best) < 0 {
+			best = h
+		}
+	}
+	return best
 }
 
 // nearPath says how a path that the rule does not take just misses it; empty: it is far off.

@@ -12,7 +12,7 @@ func TestExplain(t *testing.T) {
 		t.Helper()
 		target, query, _ := strings.Cut(target, "?")
 		at := strings.IndexByte(target, '/')
-		q := request{method, target[:at], target[at:], query, h}
+		q := request{method, target[:at], target[at:], query, h, "http", "in"}
 		var got []string
 		for _, c := range mustTable(t, rules...).Explain(q.key()) {
 			got = append(got, fmt.Sprint(c.Rule, " ", c.Lost))
@@ -36,7 +36,7 @@ func TestExplain(t *testing.T) {
 		{Path: "/else"},
 		{Prefix: "/v1"},
 	},
-		`0 route "12" comes first`,
+		`0 route "12" comes first: its prefix is longer`,
 		"2 header X-Beta is absent",
 		`3 query parameter "debug" is not "1"`,
 		`4 query parameter "debug" does not match "[1-9]"`,
@@ -55,6 +55,33 @@ func TestExplain(t *testing.T) {
 		`0 route "head" lists HEAD, this one takes it only beside GET`,
 		"1 ")
 	f("GET", "a.org/x/", nil, []Rule{{Path: "/x"}, {Path: "/y"}}, "0 the path differs by the slash at its end")
+
+	f("GET", "b.a.org:81/x/y", headerMap{"A": "1"}, []Rule{
+		{Name: "won", Path: "/x/{a}", Hosts: []string{"*.org:81"}, Headers: []Predicate{{"A", "1"}}},
+		{Path: "/x/{a}", Hosts: []string{"*.org:81"}},
+		{Path: "/x/{b}", Hosts: []string{"*.org:81"}, Headers: []Predicate{{"A", "*"}}},
+		{Path: "/x/y", Hosts: []string{"*.org"}},
+		{Path: "/x/{a:*}", Hosts: []string{"*.org:81"}},
+		{Path: "/{a}/{b}", Hosts: []string{"*.org:81"}},
+		{Prefix: "/x", Hosts: []string{"*.org:81"}},
+		{Path: "/x/y", Priority: -1},
+		{Path: "/x/y", Hosts: []string{"b.a.org:82", "b.a.org:80"}},
+		{Path: "/x/y", Hosts: []string{"*.a.org:81"}, Schemes: []string{"https"}},
+		{Path: "/x/y", Hosts: []string{"*.a.org:81"}, Listeners: []string{"out", "more"}},
+		{Path: "/x/{a:.}", Hosts: []string{"*.org:81"}, Priority: -1},
+	},
+		`3 route "won" comes first: its host *.org:81 is closer than *.org`,
+		`2 route "won" comes first: both paths are as long and have as many conditions, and it stands first in the file`,
+		`1 route "won" comes first: it has more conditions besides host and path, 1 to 0`,
+		`4 route "won" comes first: its path takes no rest`,
+		`5 route "won" comes first: its path has more literal bytes, 3 to 2`,
+		`6 route "won" comes first: its path is a pattern, this one's a prefix`,
+		`7 route "won" comes first: its priority is higher, 0 to -1`,
+		`11 route "won" comes first: its priority is higher, 0 to -1`,
+		`9 the scheme is http, not https`,
+		`10 listener "in" is not among out, more`,
+		`8 port 81 is not that of b.a.org:82`,
+		"0 ")
 
 	var many []Rule
 	for _, host := range strings.Fields("a b c d e f g h i j k l m n") {
@@ -118,6 +145,18 @@ func TestShadowed(t *testing.T) {
 	f([]Rule{{Path: "/a", Hosts: hosts("b.com", "*.b.org")}, {Path: "/a", Hosts: hosts("*.org"), Priority: 1}})
 	f([]Rule{{Path: "/a", Hosts: hosts("*.org")}, {Path: "/a", Hosts: hosts("a.org"), Priority: 1}})
 	f([]Rule{{Path: "/a"}, {Path: "/a", Hosts: hosts("*.org"), Priority: 1}})
+	f([]Rule{{Path: "/a", Hosts: hosts("a.org:81")}, {Path: "/a", Hosts: hosts("*.org"), Priority: 1}}, Shadow{0, 1})
+	f([]Rule{{Path: "/a", Hosts: hosts("a.org:81")}, {Path: "/a", Hosts: hosts("*.org:81"), Priority: 1}}, Shadow{0, 1})
+	f([]Rule{{Path: "/a", Hosts: hosts("a.org")}, {Path: "/a", Hosts: hosts("a.org:81"), Priority: 1}})
+	f([]Rule{{Path: "/a", Hosts: hosts("a.org:81")}, {Path: "/a", Hosts: hosts("a.org")}})
+
+	// Listeners and schemes.
+	in, out := []string{"in"}, []string{"in", "out"}
+	f([]Rule{{Path: "/a", Listeners: in}, {Path: "/a", Listeners: out, Priority: 1}}, Shadow{0, 1})
+	f([]Rule{{Path: "/a", Listeners: out}, {Path: "/a", Listeners: in, Priority: 1}})
+	f([]Rule{{Path: "/a"}, {Path: "/a", Listeners: in, Priority: 1}})
+	f([]Rule{{Path: "/a", Schemes: []string{"http"}}, {Path: "/a", Priority: 1}}, Shadow{0, 1})
+	f([]Rule{{Path: "/a", Schemes: []string{"http"}}, {Path: "/a", Schemes: []string{"https"}, Priority: 1}})
 
 	// HEAD, which a rule with GET leaves to others.
 	f([]Rule{

@@ -42,13 +42,18 @@ func FuzzHost(f *testing.F) {
 		if len(normal) > len(host) || bytes.ContainsAny(normal, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
 			t.Fatalf("NormalHost(%q) = %q", host, normal)
 		}
-		key, message := ruleHost(host)
-		if message != "" || key[0] == '.' {
+		rule, message := ruleHost(host)
+		if message != "" || rule.level() != hostExact {
 			return
 		}
-		for _, h := range []string{host, strings.ToUpper(host), host + ":8080"} {
-			if got := string(NormalHost(nil, []byte(h))); got != key {
-				t.Fatalf("NormalHost(%q) = %q, the rule says %q", h, got, key)
+		all := []string{host, strings.ToUpper(host)}
+		if rule.port == 0 {
+			all = append(all, host+":8080")
+		}
+		for _, h := range all {
+			got := string(NormalHost(nil, []byte(h)))
+			if port := PortOf([]byte(h), "http"); got != rule.name || rule.port != 0 && rule.port != port {
+				t.Fatalf("NormalHost(%q) = %q, port %d, the rule says %s", h, got, port, rule)
 			}
 		}
 	})

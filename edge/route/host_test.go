@@ -1,6 +1,7 @@
 package route
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -26,12 +27,34 @@ func TestNormalHost(t *testing.T) {
 	f("a..", "a.")
 }
 
-func TestRuleHost(t *testing.T) {
-	f := func(host, key, message string) {
+func TestPortOf(t *testing.T) {
+	f := func(authority, scheme string, want int) {
 		t.Helper()
-		gotKey, gotMessage := ruleHost(host)
+		if got := PortOf([]byte(authority), scheme); got != want {
+			t.Errorf("PortOf(%q, %s) = %d, want %d", authority, scheme, got, want)
+		}
+	}
+	f("", "http", 80)
+	f("a.org", "http", 80)
+	f("a.org", "https", 443)
+	f("a.org:8443", "https", 8443)
+	f("a.org:", "https", 443)
+	f("[::1]", "http", 80)
+	f("[::1]:81", "http", 81)
+	f("a.org:x1", "http", 0)
+	f("a.org:123456", "http", 80)
+}
+
+func TestRuleHost(t *testing.T) {
+	f := func(text, key, message string) {
+		t.Helper()
+		got, gotMessage := ruleHost(text)
+		gotKey := got.name
+		if got.port != 0 {
+			gotKey += ":" + strconv.Itoa(got.port)
+		}
 		if gotKey != key || !strings.Contains(gotMessage, message) || (message == "") != (gotMessage == "") {
-			t.Errorf("ruleHost(%q) = %q, %q; want %q, %q", host, gotKey, gotMessage, key, message)
+			t.Errorf("ruleHost(%q) = %q, %q; want %q, %q", text, gotKey, gotMessage, key, message)
 		}
 	}
 	f("API.example.com", "api.example.com", "")
@@ -43,8 +66,16 @@ func TestRuleHost(t *testing.T) {
 	f("*.*.org", "", "first label")
 	f("a.*.org", "", "first label")
 	f("*a.org", "", "first label")
-	f("a.org:80", "", "port")
-	f("[::1]:80", "", "IPv6")
+	f("A.org:80", "a.org:80", "")
+	f("[::1]:80", "[::1]:80", "")
+	f("*.a.org:8443", ".a.org:8443", "")
+	f("*:8443", ":8443", "")
+	f("a.org:", "", "no port from 1 to 65535")
+	f("a.org:0", "", "no port from 1 to 65535")
+	f("a.org:65536", "", "no port from 1 to 65535")
+	f("a.org:+1", "", "no port from 1 to 65535")
+	f(":80", "", "not a host name")
+	f("https://a", "", "no port from 1 to 65535")
 	f("[1.2.3.4]", "", "IPv6")
 	f("", "", "not a host name")
 	f("a..b", "", "not a host name")

@@ -65,9 +65,11 @@ func guarded(tb testing.TB) (*Table, *Key) {
 		Path:    "/v1/users/{id}",
 		Headers: []Predicate{{"X-Beta", "yes"}, {"X-Kind", "~[a-z]+"}, {"X-None", "!"}},
 		Query:   []Predicate{{"debug", "1"}, {"name", "~[a-z ]+"}},
+		Hosts:   []string{"*.example.org:8443"}, Listeners: []string{"public"}, Schemes: []string{"https"},
 	})
 	return table, &Key{
 		Method: []byte("GET"), Path: []byte("/v1/users/42"), RawQuery: []byte("name=some%20one&debug=1"),
+		Host: []byte("a.example.org"), Authority: []byte("a.example.org:8443"), Listener: "public", Scheme: "https",
 		Header: fields("x-beta: no", "X-Kind: abc", "X-Beta: yes"),
 	}
 }

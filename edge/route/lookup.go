@@ -9,11 +9,14 @@ import (
 
 // Key is what a lookup asks for. Lookup keeps Path in the Match and nothing else.
 type Key struct {
-	Method   []byte
-	Host     []byte         // as NormalHost writes it
-	Path     []byte         // as Canonical writes it
-	RawQuery []byte         // still encoded, without the question mark
-	Header   *header.Fields // nil: there are none
+	Method    []byte
+	Host      []byte         // as NormalHost writes it
+	Path      []byte         // as Canonical writes it
+	RawQuery  []byte         // still encoded, without the question mark
+	Header    *header.Fields // nil: there are none
+	Authority []byte         // the Host as received, with its port
+	Scheme    string         // "http" or "https"
+	Listener  string         // its name
 	// Hasty is set where others wait for the lookup: one that would take long is left Unsettled.
 	Hasty bool
 
@@ -56,6 +59,16 @@ func (m *Match) Param(name string) []byte {
 	return nil
 }
 
+// ParamBytes is Param for a name in bytes.
+func (m *Match) ParamBytes(name []byte) []byte {
+	for i, n := range m.names {
+		if n == string(name) {
+			return m.ParamAt(i)
+		}
+	}
+	return nil
+}
+
 // ParamAt returns the value of the path parameter number i, which is below Len.
 func (m *Match) ParamAt(i int) []byte {
 	s := m.spans[:len(m.names)][i]
@@ -71,6 +84,8 @@ type search struct {
 	key      *Key
 	match    *Match
 	method   uint64
+	listener uint64 // its bit; 0: no rule names it
+	port     int    // 0: no rule names one
 	allow    uint64 // methods of the rules that refused the method only
 	best     int32  // rank of the best rule so far
 	winner   int32
@@ -83,6 +98,10 @@ func (t *Table) Lookup(k *Key, m *Match) {
 	m.path, m.names, m.Allow = k.Path, nil, m.Allow[:0]
 	k.tested, k.unsettled = 0, false
 	s := search{table: t, key: k, match: m, method: t.methodBit(k.Method), best: none}
+	s.listener = t.listenerBit(k.Listener)
+	if t.ported {
+		s.port = PortOf(k.Authority, k.Scheme)
+	}
 	tiers := t.tiers
 	if len(k.Path) == 0 || k.Path[0] != '/' {
 		tiers = nil // not canonical: nothing takes it
@@ -114,6 +133,15 @@ func (t *Table) methodBit(method []byte) uint64 {
 	return 1 << otherMethod
 }
 
+func (t *Table) listenerBit(name string) uint64 {
+	for i := range t.listeners {
+		if t.listeners[i] == name {
+			return 1 << i
+		}
+	}
+	return 0
+}
+
 func (t *Table) appendMethods(dst []byte, set uint64) []byte {
 	for i, name := range t.methods {
 		if set&(1<<i) == 0 {
@@ -130,17 +158,27 @@ func (t *Table) appendMethods(dst []byte, set uint64) []byte {
 // tier tries the sites of the host in match order.
 func (s *search) tier(t *tier) bool {
 	host := s.key.Host
-	if s.site(t.exact[string(host)]) {
+	var ported *hosts // nil: no rule names the port
+	longest := t.longest
+	if s.port != 0 {
+		if ported = t.ports[s.port]; ported != nil {
+			longest = max(longest, ported.longest)
+		}
+	}
+	if ported != nil && s.site(ported.exact[string(host)]) || s.site(t.exact[string(host)]) {
 		return true
 	}
 	// The first byte is skipped, for "*" takes at least one. So is what is longer than any suffix:
 	// the work does not grow with the square of the host.
-	for i := max(1, len(host)-t.longest); i < len(host) && t.longest > 0; i++ {
-		if host[i] == '.' && s.site(t.wild[string(host[i:])]) {
+	for i := max(1, len(host)-longest); i < len(host) && longest > 0; i++ {
+		if host[i] != '.' {
+			continue
+		}
+		if ported != nil && s.site(ported.wild[string(host[i:])]) || s.site(t.wild[string(host[i:])]) {
 			return true
 		}
 	}
-	return s.site(t.any)
+	return ported != nil && s.site(ported.any) || s.site(t.any)
 }
 
 func (s *search) site(at *site) bool {
@@ -210,6 +248,9 @@ func (s *search) headTaken(at *slot) bool {
 }
 
 func (s *search) meets(r *rule) bool {
+	if r.listeners != 0 && r.listeners&s.listener == 0 || r.scheme != "" && r.scheme != s.key.Scheme {
+		return false
+	}
 	for i := range r.predicates {
 		if !r.predicates[i].holds(s.key, s.match.scratch[:]) {
 			return false

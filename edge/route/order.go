@@ -3,7 +3,6 @@ package route
 import (
 	"cmp"
 	"slices"
-	"strings"
 )
 
 // Order returns the rules in match order. Rules of one host stand together, hosts of one kind in
@@ -27,8 +26,8 @@ func (t *Table) Order() []int {
 
 // places returns for each rule the place of the first of its hosts among all hosts.
 func (t *Table) places() []int {
-	var hosts []string
-	first := map[string]int{}
+	var hosts []host
+	first := map[host]int{}
 	for i := range t.rules {
 		for _, h := range t.rules[i].hosts {
 			if _, ok := first[h]; !ok {
@@ -51,24 +50,12 @@ func (t *Table) places() []int {
 	return places
 }
 
-// compareHosts puts exact hosts first, then wildcards by length, then any host.
-func compareHosts(a, b string) int {
-	return cmp.Or(cmp.Compare(hostLevel(a), hostLevel(b)), wildLength(b)-wildLength(a))
-}
-
-func hostLevel(h string) int {
-	switch {
-	case h == "":
-		return 2
-	case strings.HasPrefix(h, "."):
-		return 1
+// compareHosts puts exact hosts first, then wildcards by length, then any host, and of two that are as
+// exact the one with a port.
+func compareHosts(a, b host) int {
+	c := cmp.Compare(a.level(), b.level())
+	if c == 0 && a.level() == hostWild {
+		c = cmp.Compare(len(b.name), len(a.name))
 	}
-	return 0
-}
-
-func wildLength(h string) int {
-	if hostLevel(h) == 1 {
-		return len(h)
-	}
-	return 0
+	return cmp.Or(c, cmp.Compare(min(b.port, 1), min(a.port, 1)))
 }

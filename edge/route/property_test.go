@@ -25,7 +25,10 @@ func (d *dice) rule() Rule {
 	r := Rule{
 		Hosts: pick(d, [][]string{
 			nil, nil, {"a.org"}, {"*.org"}, {"*.a.org"}, {"b.a.org", "*.org"}, {"a.org", "*.a.org"},
+			{"a.org:81"}, {"a.org", "*.org:81"}, {"*:81"}, {"*.org:80"},
 		}),
+		Listeners: pick(d, [][]string{nil, nil, nil, nil, {"in"}, {"out"}, {"in", "out"}}),
+		Schemes:   pick(d, [][]string{nil, nil, nil, nil, {"http"}, {"https"}}),
 		Methods: pick(d, [][]string{
 			nil, nil, nil, {"GET"}, {"HEAD"}, {"POST"}, {"GET", "PUT"}, {"GET", "HEAD"}, {"POST", "HEAD"},
 		}),
@@ -85,10 +88,13 @@ func (d *dice) request(rules []Rule) request {
 		method: pick(d, []string{"GET", "HEAD", "POST", "PUT", "BREW"}),
 		host: pick(d, []string{
 			"a.org", "a.org", "b.a.org", "b.a.org", "c.b.a.org", "org", "x.com", "", ".a.org",
+			"a.org:81", "b.a.org:81", "x.com:81", "a.org:443",
 		}),
-		path:   path,
-		query:  pick(d, []string{"", "q=a+b", "%71=a%20b", "q", "x=1&q=a%zz", "&&q=ab&q=c", "q=c&q=a+b"}),
-		header: pick(d, []headerMap{nil, {"X-A": "1"}, {"X-A": "3"}, {"X-A": "|1"}, {"X-A": "3|1"}, {"X-A": ""}}),
+		scheme:   pick(d, []string{"http", "https"}),
+		listener: pick(d, []string{"in", "out", "else"}),
+		path:     path,
+		query:    pick(d, []string{"", "q=a+b", "%71=a%20b", "q", "x=1&q=a%zz", "&&q=ab&q=c", "q=c&q=a+b"}),
+		header:   pick(d, []headerMap{nil, {"X-A": "1"}, {"X-A": "3"}, {"X-A": "|1"}, {"X-A": "3|1"}, {"X-A": ""}}),
 	}
 }
 
@@ -116,8 +122,8 @@ func (d *dice) table(t *testing.T) (*Table, []Rule) {
 
 func (q *request) key() *Key {
 	return &Key{
-		Method: []byte(q.method), Host: []byte(q.host), Path: []byte(q.path),
-		RawQuery: []byte(q.query), Header: q.header.fields(),
+		Method: []byte(q.method), Host: NormalHost(nil, []byte(q.host)), Authority: []byte(q.host), Path: []byte(q.path),
+		RawQuery: []byte(q.query), Header: q.header.fields(), Scheme: q.scheme, Listener: q.listener,
 	}
 }
 

@@ -54,7 +54,7 @@ func readmeRules(t *testing.T, block string) (rules []Rule) {
 		r := &rules[len(rules)-1]
 		into := map[string]any{
 			"name": &r.Name, "hosts": &r.Hosts, "methods": &r.Methods, "path": &r.Path, "prefix": &r.Prefix,
-			"priority": &r.Priority, "headers": &map[string]string{}, "query": &map[string]string{},
+			"priority": &r.Priority, "listeners": &r.Listeners, "schemes": &r.Schemes, "headers": &map[string]string{}, "query": &map[string]string{},
 		}[key]
 		if strings.HasPrefix(value, "{") {
 			value = strings.ReplaceAll(value, " = ", ": ")

@@ -14,8 +14,11 @@ type Rule struct {
 	// Name stands in messages only; empty: the rule's number stands there.
 	Name string
 	// Hosts are names, addresses ("[::1]" if IPv6) or wildcards such as "*.example.org", which
-	// take any number of labels but not example.org itself. Without a port. Empty: any host.
+	// take any number of labels but not example.org itself, each with a port or without: "a.org:8443",
+	// "*:8443" for any host. A Host without a port has that of the scheme. Empty: any host.
 	Hosts []string
+	// Listeners and Schemes ("http", "https") that requests come by; empty: any.
+	Listeners, Schemes []string
 	// Methods are any tokens, compared by case; empty: any. GET takes HEAD too, see Table.
 	Methods []string
 	// Path is an exact path or a pattern, Prefix a prefix that ends at a segment's border: "/v1"
@@ -30,7 +33,7 @@ type Rule struct {
 // RuleError is what is wrong with one rule.
 type RuleError struct {
 	Rule    int    // index of the rule
-	Key     string // of the configuration: "path", "prefix", "hosts", "methods", "headers", "query"
+	Key     string // of the configuration: "path", "prefix", "hosts", "methods", "listeners", "headers", "query"
 	Message string // without the key
 }
 
@@ -51,14 +54,16 @@ const (
 type rule struct {
 	rank       int32 // place in the natural order, hosts left aside; unique
 	methods    uint64
-	viaGet     bool // takes HEAD because of GET only
+	listeners  uint64 // bits of Table.listeners; 0: any
+	scheme     string // "": any
+	viaGet     bool   // takes HEAD because of GET only
 	predicates []predicate
 	names      []string // of the path's parameters
 
 	index    int
 	name     string
 	priority int
-	hosts    []string // as ruleHost returns them; "" for any host
+	hosts    []host
 	listed   []string // methods as given; nil: any
 	class    pathClass
 	path     string // canonical; of a pattern as given
@@ -67,9 +72,10 @@ type rule struct {
 
 // compiler turns rules into their compiled form and collects what is wrong with them.
 type compiler struct {
-	exprs   expressions
-	methods []string // the method of each bit
-	errors  []RuleError
+	exprs     expressions
+	methods   []string // the method of each bit
+	listeners []string // the listener of each bit
+	errors    []RuleError
 }
 
 func (c *compiler) fail(rule int, key, message string) {
@@ -83,6 +89,7 @@ func (c *compiler) rule(i int, in *Rule) rule {
 	}
 	c.hosts(&r, in.Hosts)
 	c.method(&r, in.Methods)
+	c.arrival(&r, in)
 	c.path(&r, in)
 	c.predicates(&r, "headers", in.Headers)
 	c.predicates(&r, "query", in.Query)
@@ -91,7 +98,7 @@ func (c *compiler) rule(i int, in *Rule) rule {
 
 func (c *compiler) hosts(r *rule, hosts []string) {
 	if len(hosts) == 0 {
-		r.hosts = []string{""}
+		r.hosts = []host{{}}
 	}
 	for _, h := range hosts {
 		key, message := ruleHost(h)
@@ -146,6 +153,28 @@ func (c *compiler) bit(method string) (bit uint64, ok bool) {
 	return 1 << i, true
 }
 
+// arrival compiles how a request has to come in.
+func (c *compiler) arrival(r *rule, in *Rule) {
+	if len(in.Schemes) > 0 && !slices.ContainsFunc(in.Schemes, func(s string) bool { return s != in.Schemes[0] }) {
+		r.scheme = in.Schemes[0]
+	}
+	for _, name := range in.Listeners {
+		i := slices.Index(c.listeners, name)
+		if i < 0 {
+			i = len(c.listeners)
+			c.listeners = append(c.listeners, name)
+		}
+		if i > maxListeners {
+			c.fail(r.index, "listeners", "more than "+strconv.Itoa(maxListeners)+" different listeners in all")
+			return
+		}
+		r.listeners |= 1 << i
+	}
+}
+
+// maxListeners bounds the listeners that routes name: each has a bit.
+const maxListeners = 63
+
 func (c *compiler) path(r *rule, in *Rule) {
 	switch {
 	case in.Path != "" && in.Prefix != "":
@@ -199,13 +228,16 @@ func (c *compiler) predicates(r *rule, key string, in []Predicate) {
 	})
 }
 
-// count is the number of predicates for the natural order: a list of methods counts as one, each
-// header and each query parameter as one.
+// count is the number of predicates for the natural order: methods, listeners and the scheme count as one
+// each, and so does each header and each query parameter.
 func (r *rule) count() int {
-	if r.listed == nil {
-		return len(r.predicates)
+	n := len(r.predicates)
+	for _, has := range [...]bool{r.listed != nil, r.listeners != 0, r.scheme != ""} {
+		if has {
+			n++
+		}
 	}
-	return len(r.predicates) + 1
+	return n
 }
 
 // compareRules is the natural order with hosts left aside.
@@ -241,6 +273,8 @@ func (r *rule) identity() string {
 	var b strings.Builder
 	b.WriteString(strconv.FormatUint(r.methods, 16))
 	b.WriteString(strconv.FormatBool(r.viaGet))
+	b.WriteString(strconv.FormatUint(r.listeners, 16))
+	b.WriteString(r.scheme)
 	b.WriteString(r.pattern.shape)
 	for i := range r.predicates {
 		b.WriteByte(' ')

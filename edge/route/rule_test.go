@@ -58,8 +58,8 @@ func TestRuleErrors(t *testing.T) {
 		`methods: "G T" is not a method`,
 		`methods: "" is not a method`,
 		`methods: "GET" is given twice`)
-	f(Rule{Prefix: "/", Hosts: []string{"a.org:80", "a.org", "A.org."}},
-		`hosts: "a.org:80" must not have a port`,
+	f(Rule{Prefix: "/", Hosts: []string{"a.org:0", "a.org", "A.org."}},
+		`hosts: "a.org:0" has no port from 1 to 65535 behind its colon`,
 		`hosts: "A.org." is given twice`)
 	f(Rule{
 		Prefix:  "/",

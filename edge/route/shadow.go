@@ -46,7 +46,10 @@ type shader struct {
 
 // shaderKey is how a rule that may shadow another one is found: its host takes the other's, and
 // the literal segments its path begins with are those that the other's begins with, or fewer.
-type shaderKey struct{ host, lead string }
+type shaderKey struct {
+	host host
+	lead string
+}
 
 func (sh *shader) add(r *rule) {
 	lead := r.lead()
@@ -76,27 +79,31 @@ func (r *rule) lead() string {
 
 // find returns a rule seen before r that takes all that r would; nil if there is none.
 func (sh *shader) find(r *rule) *rule {
-	lead, host := r.lead(), r.hosts[0]
+	lead, h := r.lead(), r.hosts[0]
 	for {
 		for at := len(lead); at >= 0; at = strings.LastIndexByte(lead[:at], '/') {
-			for _, by := range sh.seen[shaderKey{host, lead[:at]}] {
+			for _, by := range sh.seen[shaderKey{h, lead[:at]}] {
 				if sh.shadows(by, r) {
 					return by
 				}
 			}
 		}
-		if host == "" {
+		switch {
+		case h.port != 0: // the same without the port is wider
+			h.port = 0
+		case h.name == "":
 			return nil
+		default:
+			h = host{widerName(h.name), r.hosts[0].port}
 		}
-		host = widerHost(host)
 	}
 }
 
-// widerHost returns the next wildcard that takes a host: of a.b.org it is .b.org, then .org, then
+// widerName returns the next wildcard that takes a host: of a.b.org it is .b.org, then .org, then
 // that of any host.
-func widerHost(host string) string {
-	if i := strings.IndexByte(host[1:], '.'); i >= 0 {
-		return host[i+1:]
+func widerName(name string) string {
+	if i := strings.IndexByte(name[1:], '.'); i >= 0 {
+		return name[i+1:]
 	}
 	return ""
 }
@@ -128,8 +135,8 @@ func covers(by, r *rule) bool {
 
 func coversHosts(by, r *rule) bool {
 	for _, h := range r.hosts {
-		if !slices.ContainsFunc(by.hosts, func(b string) bool {
-			return b == h || by.priority > r.priority && hostTakes(b, h)
+		if !slices.ContainsFunc(by.hosts, func(b host) bool {
+			return b == h || by.priority > r.priority && b.takes(h)
 		}) {
 			return false
 		}
@@ -137,18 +144,11 @@ func coversHosts(by, r *rule) bool {
 	return true
 }
 
-// hostTakes reports whether the host of a rule takes host, which may be that of another rule.
-func hostTakes(rule, host string) bool {
-	switch hostLevel(rule) {
-	case 0:
-		return rule == host
-	case 1:
-		return len(host) > len(rule) && strings.HasSuffix(host, rule)
-	}
-	return true
-}
-
 func coversPredicates(by, r *rule) bool {
+	if by.scheme != "" && by.scheme != r.scheme ||
+		by.listeners != 0 && (r.listeners == 0 || r.listeners&^by.listeners != 0) {
+		return false
+	}
 	for i := range by.predicates {
 		p := &by.predicates[i]
 		if !slices.ContainsFunc(r.predicates, p.follows) {

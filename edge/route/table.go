@@ -12,10 +12,12 @@ import (
 // The rules are tried in this order, and the first whose conditions all hold wins:
 //
 //  1. higher Priority;
-//  2. exact host, then wildcard host (longest suffix first), then any host;
+//  2. exact host, then wildcard host (longest suffix first), then any host, of each the one with a port
+//     before the one without;
 //  3. exact path; then patterns, more literal bytes first, of two with as many the one without a
 //     catch-all and then the one with more expressions; then prefixes, the longest first;
-//  4. more predicates: a list of methods counts as one, each header and query parameter as one;
+//  4. more predicates: methods, listeners and schemes count as one each, and so does each header and
+//     query parameter;
 //  5. the order of the list.
 //
 // A rule that lists GET takes HEAD too, unless a rule with the same host, path and priority that
@@ -24,10 +26,19 @@ type Table struct {
 	rules   []rule
 	tiers   []tier
 	methods []string // of each bit
+
+	listeners []string // of each bit
+	ported    bool     // some rule names a port
 }
 
 // tier holds the rules of one priority; the tiers stand highest first.
 type tier struct {
+	hosts
+	ports map[int]*hosts // of the rules that name a port
+}
+
+// hosts holds the rules of a tier that name no port, or one port.
+type hosts struct {
 	exact   map[string]*site
 	wild    map[string]*site // by suffix, with its leading dot
 	longest int              // length of the longest suffix
@@ -56,7 +67,7 @@ func NewTable(rules []Rule) (*Table, []RuleError) {
 	for i := range rules {
 		t.rules[i] = c.rule(i, &rules[i])
 	}
-	t.methods = c.methods
+	t.methods, t.listeners = c.methods, c.listeners
 	b := builder{table: t, broken: make([]bool, len(rules)), edges: map[edgeKey]*edge{}}
 	for _, e := range c.errors {
 		b.broken[e.Rule] = true

@@ -20,7 +20,7 @@ func mustTable(t testing.TB, rules ...Rule) *Table {
 func get(table *Table, method, target string, h headerMap) (m Match) {
 	target, query, _ := strings.Cut(target, "?")
 	at := strings.IndexByte(target, '/')
-	table.Lookup((&request{method, target[:at], target[at:], query, h}).key(), &m)
+	table.Lookup((&request{method, target[:at], target[at:], query, h, "http", "in"}).key(), &m)
 	return m
 }
 

@@ -37,8 +37,18 @@ func (h headerMap) fields() *header.Fields {
 }
 
 type request struct {
-	method, host, path, query string
+	method, host, path, query string // host with its port
 	header                    headerMap
+	scheme, listener          string
+}
+
+// name and port of the host; the port is that of the scheme where there is none.
+func (q *request) split() (name, port string) {
+	name, port, ok := strings.Cut(q.host, ":")
+	if !ok {
+		port = map[string]string{"": "80", "http": "80", "https": "443"}[q.scheme]
+	}
+	return name, port
 }
 
 type twinResult struct {
@@ -103,20 +113,29 @@ func twinHits(rules []Rule, i int, q request) (hits []twinHit) {
 	}
 	for _, h := range hosts {
 		level, length := 0, 0
-		suffix, wild := strings.CutPrefix(h, "*")
+		name, port := q.split()
+		rule, only, ported := strings.Cut(h, ":")
+		if ported && only != port {
+			continue
+		}
+		suffix, wild := strings.CutPrefix(rule, "*")
 		switch {
-		case h == "":
+		case rule == "" || rule == "*":
 			level = 2
 		case wild:
 			level, length = 1, len(suffix)
-			if len(q.host) <= length || !strings.HasSuffix(q.host, suffix) {
+			if len(name) <= length || !strings.HasSuffix(name, suffix) {
 				continue
 			}
-		case h != q.host:
+		case rule != name:
 			continue
 		}
+		open := 1
+		if ported {
+			open = 0
+		}
 		for _, p := range twinPath(r, q.path) {
-			key := []int{-r.Priority, level, -length}
+			key := []int{-r.Priority, level, -length, open}
 			key = append(key, p.key...)
 			key = append(key, -twinCount(r), i)
 			same := fmt.Sprint(r.Priority, h, p.same)
@@ -126,7 +145,9 @@ func twinHits(rules []Rule, i int, q request) (hits []twinHit) {
 	return hits
 }
 
-func twinCount(r *Rule) int { return min(len(r.Methods), 1) + len(r.Headers) + len(r.Query) }
+func twinCount(r *Rule) int {
+	return min(len(r.Methods), 1) + len(r.Headers) + len(r.Query) + len(r.Schemes) + min(len(r.Listeners), 1)
+}
 
 // twinPath returns the ways a rule's path fits: none, one, or more for an optional parameter.
 func twinPath(r *Rule, path string) (hits []twinHit) {
@@ -213,6 +234,10 @@ func twinPattern(pattern, path string) (map[string]string, bool) {
 }
 
 func twinPredicates(r *Rule, q request) bool {
+	if len(r.Schemes) > 0 && !slices.Contains(r.Schemes, q.scheme) ||
+		len(r.Listeners) > 0 && !slices.Contains(r.Listeners, q.listener) {
+		return false
+	}
 	for _, p := range r.Headers {
 		lines := slices.DeleteFunc(q.header.lines(p.Name), func(v string) bool { return v == "" })
 		if !twinPredicate(p.Value, lines) {

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/lanes"
 )
 
 // cookieID is the value of a cookie made for a client that had none. Its hash has chosen the pool, so it will
@@ -29,18 +30,22 @@ func newCookieID() *cookieID {
 
 // setCookie gives a new cookie to the client.
 type setCookie struct {
-	slots slots
-	name  []byte
+	up        *splitter
+	conflicts *lanes.Counter
 }
 
 // Run implements edge.Filter. The answer to a failure carries no cookie: nobody is tied to a pool that is
-// down.
+// down. An application's own cookie of the name is never replaced.
 func (c *setCookie) Run(x *edge.Exchange) edge.Verdict {
-	id, ok := x.Slot[c.slots.cookie].(*cookieID)
-	if !ok || x.Local {
+	id, ok := x.Slot[c.up.slot].(*cookieID)
+	if !ok || x.Local && c.up.arm(x).pool != nil {
 		return edge.Next
 	}
-	id.line = append(append(id.line[:0], c.name...), '=')
+	if x.SetsCookie(c.up.name) {
+		c.conflicts.Inc(x.Lane)
+		return edge.Next
+	}
+	id.line = append(append(id.line[:0], c.up.name...), '=')
 	id.line = append(append(id.line, id.text[:]...), "; Path=/; HttpOnly; SameSite=Lax"...)
 	if x.Scheme == "https" {
 		id.line = append(id.line, "; Secure"...)
@@ -50,12 +55,12 @@ func (c *setCookie) Run(x *edge.Exchange) edge.Verdict {
 }
 
 // forget gives the memory of a new cookie back when the exchange has ended.
-type forget struct{ slots slots }
+type forget struct{ slot int }
 
 // Run implements edge.Filter.
 func (f *forget) Run(x *edge.Exchange) edge.Verdict {
-	if id, ok := x.Slot[f.slots.cookie].(*cookieID); ok {
-		x.Slot[f.slots.cookie] = nil
+	if id, ok := x.Slot[f.slot].(*cookieID); ok {
+		x.Slot[f.slot] = nil
 		cookieIDs.Put(id)
 	}
 	return edge.Next

@@ -3,6 +3,7 @@ package split
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/cookie"
 	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
@@ -25,22 +27,25 @@ type keys struct {
 }
 
 type armKeys struct {
-	Pool   string `toml:"pool" required:"true"`
+	Pool   string `toml:"pool"` // or a redirect, which is another feature's
 	Weight int    `toml:"weight" default:"1" min:"0" max:"1000000"`
 
 	Table *config.Table `toml:"-"`
 }
 
+// hasOwn reports whether the entry has keys of other features.
+func (a armKeys) hasOwn() bool { return a.Table.Has("redirect") || a.Table.Has("headers_policy") }
+
 // maxArms: an arm's number is kept in one byte.
 const maxArms = 256
 
 func build(h *edge.Host) *edge.Instance {
-	// Routes share the slots: an exchange has one route.
-	s := slots{arm: h.Slot(), cookie: h.Slot()}
-	return &edge.Instance{Route: func(r *edge.RouteSetup) { setUp(h, r, s) }}
+	// Routes share the slot: an exchange has one route.
+	slot := h.Slot()
+	return &edge.Instance{Route: func(r *edge.RouteSetup) { setUp(h, r, slot) }}
 }
 
-func setUp(h *edge.Host, r *edge.RouteSetup, s slots) {
+func setUp(h *edge.Host, r *edge.RouteSetup, slot int) {
 	if r.Unrouted {
 		return
 	}
@@ -53,15 +58,23 @@ func setUp(h *edge.Host, r *edge.RouteSetup, s slots) {
 		return
 	}
 	r.Answers("split")
-	up := &splitter{slots: s, seed: xxh3.HashString(r.Name), arms: k.arms(h, r)}
+	up := &splitter{slot: slot, seed: xxh3.HashString(r.Name), arms: k.arms(h, r)}
 	k.sticky(up)
 	if k.Sticky != "" {
 		r.Note("sticky", k.Sticky)
 	}
 	r.Plan.Upstream = up
+	if slices.ContainsFunc(k.Split, armKeys.hasOwn) {
+		r.Add(edge.Access, &choose{up})
+	}
 	if up.by == byCookie {
-		r.Add(edge.Respond, &setCookie{s, up.name})
-		r.Add(edge.Log, &forget{s})
+		if cookie.IsLikely(string(up.name)) {
+			k.Table.Warnf("sticky", "%s is what applications call their session: one that sets it itself keeps it, "+
+				"and its clients are not held to a pool", up.name)
+		}
+		r.Add(edge.Respond, &setCookie{up, h.Metrics.Counter("penstock_split_cookie_conflicts_total",
+			"Answers that set the cookie of a split themselves: the client got theirs.", "route", r.Name)})
+		r.Add(edge.Log, &forget{slot})
 	}
 }
 
@@ -78,15 +91,27 @@ func (k *keys) arms(h *edge.Host, r *edge.RouteSetup) []arm {
 	arms, sum := make([]arm, 0, len(k.Split)), 0
 	for i := range k.Split {
 		a := &k.Split[i]
-		if a.Pool == "" {
-			continue // reported as missing
+		var pool edge.Upstream // nil: a redirect
+		switch redirects := a.Table.Has("redirect"); {
+		case redirects && a.Table.Has("pool"):
+			a.Table.Errorf("redirect", "an entry has either a pool or a redirect")
+		case redirects:
+			r.Note("split", "redirect "+share(a.Weight, total))
+		case a.Pool == "":
+			if !a.Table.Has("pool") {
+				a.Table.Errorf("pool", "is required, or a redirect")
+			} else {
+				h.Upstream(a.Table, "pool", a.Pool)
+			}
+			continue
+		default:
+			if seen[a.Pool] {
+				a.Table.Errorf("pool", "%q is in this split already", a.Pool)
+			}
+			seen[a.Pool] = true
+			pool = h.Upstream(a.Table, "pool", a.Pool)
+			r.Note("split", a.Pool+" "+share(a.Weight, total))
 		}
-		if seen[a.Pool] {
-			a.Table.Errorf("pool", "%q is in this split already", a.Pool)
-		}
-		seen[a.Pool] = true
-		pool := h.Upstream(a.Table, "pool", a.Pool)
-		r.Note("split", a.Pool+" "+share(a.Weight, total))
 		if a.Weight == 0 {
 			continue
 		}
@@ -95,7 +120,7 @@ func (k *keys) arms(h *edge.Host, r *edge.RouteSetup) []arm {
 		if sum < total {
 			end = threshold(sum, total)
 		}
-		arms = append(arms, arm{pool, end})
+		arms = append(arms, arm{pool, end, i + 1})
 	}
 	return arms
 }

@@ -11,7 +11,7 @@ import (
 
 // splitter is the upstream of a route: one pool among several.
 type splitter struct {
-	slots slots
+	slot  int // of the *cookieID, when the client gets one with the answer
 	arms  []arm
 	by    by
 	field string // by header: its name
@@ -19,19 +19,11 @@ type splitter struct {
 	seed  uint64 // of the hash, from the route's name: routes do not share their unlucky clients
 }
 
-// slots are the places in Exchange.Slot.
-type slots struct {
-	arm    int // armNumber, once it is chosen
-	cookie int // *cookieID, when the client gets one with the answer
-}
-
-// armNumber has one byte: such values become interfaces without an allocation.
-type armNumber uint8
-
 // arm is one pool and its share of the hashes: from the end of the arm before it up to its own.
 type arm struct {
-	pool edge.Upstream
-	end  uint64 // first hash behind the share; the last arm takes all that are left
+	pool  edge.Upstream // nil: another feature answers
+	end   uint64        // first hash behind the share; the last arm takes all that are left
+	entry int           // in the file, from 1: Exchange.Arm
 }
 
 // threshold returns the first hash behind the first part/whole of all 64-bit hashes; part is below whole.
@@ -52,20 +44,40 @@ const (
 
 // Pick implements edge.Upstream. All attempts of one exchange go to the same pool.
 func (s *splitter) Pick(x *edge.Exchange) (edge.Peer, *edge.Fault) {
-	n, chosen := x.Slot[s.slots.arm].(armNumber)
-	if !chosen {
-		n = s.armOf(s.hash(x))
-		x.Slot[s.slots.arm] = n
+	if x.Arm == 0 {
+		s.choose(x)
 	}
-	return s.arms[n].pool.Pick(x)
+	return s.arm(x).pool.Pick(x)
 }
 
-func (s *splitter) armOf(hash uint64) armNumber {
+// choose decides which arm takes x.
+func (s *splitter) choose(x *edge.Exchange) { x.Arm = s.arms[s.armOf(s.hash(x))].entry }
+
+// arm returns the arm that takes x.
+func (s *splitter) arm(x *edge.Exchange) *arm {
+	for i := range s.arms {
+		if s.arms[i].entry == x.Arm {
+			return &s.arms[i]
+		}
+	}
+	panic("BUG: an exchange without an arm of its split")
+}
+
+// choose decides early, for those who look at Exchange.Arm before an upstream is asked.
+type choose struct{ up *splitter }
+
+// Run implements edge.Filter.
+func (c *choose) Run(x *edge.Exchange) edge.Verdict {
+	c.up.choose(x)
+	return edge.Next
+}
+
+func (s *splitter) armOf(hash uint64) int {
 	n := 0
 	for n < len(s.arms)-1 && hash >= s.arms[n].end {
 		n++
 	}
-	return armNumber(n)
+	return n
 }
 
 // hash returns what decides about x: always the same for the same client, or random.
@@ -83,7 +95,7 @@ func (s *splitter) hash(x *edge.Exchange) uint64 {
 		v := x.AppendCookie(room[:0], s.name)
 		if len(v) == 0 {
 			id := newCookieID()
-			x.Slot[s.slots.cookie] = id
+			x.Slot[s.slot] = id
 			v = id.text[:]
 		}
 		return xxh3.HashSeed(v, s.seed)

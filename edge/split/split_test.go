@@ -155,7 +155,7 @@ func TestCookie(t *testing.T) {
 		line := lines[len(lines)-1]
 		log.Run(x)
 		log.Run(x) // the memory is given back once
-		if x.Slot[respond.(*setCookie).slots.cookie] != nil {
+		if x.Slot[respond.(*setCookie).up.slot] != nil {
 			t.Error("the exchange still holds what it gave back")
 		}
 		if want == "" {
@@ -209,7 +209,7 @@ func TestMove(t *testing.T) {
 		// A slow twin of threshold: the share of the hash in floating point.
 		share := float64(hash) / math.MaxUint64
 		if border := float64(from) / float64(whole); math.Abs(share-border) > 1e-9 {
-			if want := armNumber(0); (share < border) != (before.armOf(hash) == want) {
+			if want := 0; (share < border) != (before.armOf(hash) == want) {
 				t.Fatalf("hash %x of %d/%d is in arm %d", hash, from, whole, before.armOf(hash))
 			}
 		}

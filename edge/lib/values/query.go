@@ -45,6 +45,17 @@ func AppendParam(dst, query, name []byte) []byte {
 	return dst
 }
 
+// AppendFirstParam appends the first value of a query's parameter that is not empty, decoded. It appends nothing
+// when there is none.
+func AppendFirstParam(dst, query, name []byte) []byte {
+	for v, rest, ok := NextParam(query, name); ok; v, rest, ok = NextParam(rest, name) {
+		if len(v) > 0 {
+			return appendDecoded(dst, v)
+		}
+	}
+	return dst
+}
+
 func appendDecoded(dst, encoded []byte) []byte {
 	for len(encoded) > 0 {
 		c, n := decodeByte(encoded)

@@ -74,6 +74,7 @@ type Facts struct {
 	Upgrade    []byte // protocol the client asks to switch to; nil for an ordinary request
 	Minor      int    // HTTP/1.Minor, as the client spoke
 	TETrailers bool   // the client said TE: trailers
+	NoTrailers bool   // the client said TE, and no trailers in it
 
 	Peer     netip.Addr // other end of the socket, or what a trusted PROXY header said
 	Client   netip.Addr // who asks: Peer, or beyond the trusted proxies

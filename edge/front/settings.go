@@ -15,6 +15,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/ip"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
+	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
 // compile turns a [[listener]] into settings; what is wrong is recorded on its table.
@@ -33,12 +34,20 @@ func compile(h *edge.Host, conf *config.Listener) *settings {
 		ratePerIP:     conf.MaxConnectionRatePerIP,
 		proxyProtocol: conf.ProxyProtocol,
 		trusted:       ip.NewSet(h.Config.Server.TrustedProxies),
+		underscores:   underscores[conf.UnderscoreFields],
 	}
+	const help = "Fields of requests that were left out for their names: with an underscore, or like one of the gateway's."
+	set.underscored = h.Metrics.Counter("penstock_fields_dropped_total", help, "listener", conf.Name, "reason", "underscore")
+	set.alike = h.Metrics.Counter("penstock_fields_dropped_total", help, "listener", conf.Name, "reason", "look_alike")
 	if len(conf.Certificates) > 0 {
 		set.certificates = loadCertificates(conf)
 		set.tls = tlsConfig(conf.TLSMinVersion, set.certificates)
 	}
 	return set
+}
+
+var underscores = map[string]wire.Underscores{
+	"drop": wire.DropUnderscores, "pass": wire.PassUnderscores, "refuse": wire.RefuseUnderscores,
 }
 
 // use makes set the listener's settings from the next request on.

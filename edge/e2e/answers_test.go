@@ -314,7 +314,9 @@ func TestGoodAnswers(t *testing.T) {
 	trailed := head("HTTP/1.1 200 OK", "Trailer: X-Sum", "Transfer-Encoding: chunked") + "2\r\nok\r\n0\r\nX-Sum: 5\r\nX_Odd: 1\r\n\r\n"
 	f("RFC 9110 6.5.1: trailers for who takes them", lines("GET /x HTTP/1.1", "Connection: TE", "TE: trailers"), trailed,
 		told("200 OK", "", dated+"Transfer-Encoding: chunked\r\n")+"2\r\nok\r\n0\r\nX-Sum: 5\r\n\r\n", true)
-	f("RFC 9110 6.5.1: and for nobody else", get, trailed, coded, true)
+	f("RFC 9112 7.1.2: and for who says nothing", get, trailed,
+		told("200 OK", "", dated+"Transfer-Encoding: chunked\r\n")+"2\r\nok\r\n0\r\nX-Sum: 5\r\n\r\n", true)
+	f("RFC 9110 10.1.4: not for who takes none", lines("GET /x HTTP/1.1", "TE: gzip"), trailed, coded, true)
 }
 
 // TestOldClients: HTTP/1.0 knows no chunks, and needs keep-alive confirmed (RFC 9112 9.3, 7.1).

@@ -123,20 +123,7 @@ func (o *omitter) omits(name []byte) bool {
 	if as, ok := o.folded[string(folded)]; ok {
 		return as != string(low)
 	}
-	return !plainName(name)
-}
-
-// plainName reports whether a name has letters, digits and hyphens only. Others cannot be told from such
-// a one by targets that put fields into variables.
-func plainName(name []byte) bool {
-	for _, c := range name {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
+	return !header.IsPlain(name) // a target may take it for a plain one
 }
 
 // strip takes out of a request all lines that a fetch does not send on.

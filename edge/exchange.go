@@ -75,6 +75,7 @@ type Facts struct {
 	Minor      int    // HTTP/1.Minor, as the client spoke
 	TETrailers bool   // the client said TE: trailers
 	Expects    bool   // the client may wait for a 100 before it sends In
+	NoTrailers bool   // the client said TE, and no trailers in it
 
 	Peer     netip.Addr // other end of the socket, or what a trusted PROXY header said
 	Client   netip.Addr // who asks: Peer, or beyond the trusted proxies

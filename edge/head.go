@@ -10,13 +10,28 @@ import (
 
 // TakeRequest makes what m says the head of the request, and of the method, the host and what is kept of the
 // line; clean is the block that came with it. Path, which has to be checked, is the caller's.
-func (x *Exchange) TakeRequest(m *wire.Request, clean []byte) {
+//
+// Fields that could be taken for one that the gateway sets are left out; it returns how many these were.
+func (x *Exchange) TakeRequest(m *wire.Request, clean []byte) (alike int) {
 	x.Req.Take(clean[m.Fields:len(clean)-len("\r\n")], nil)
 	x.SetMethod(m.Method)
 	x.Authority = append(x.Authority[:0], m.Host...)
 	x.KeepRaw(m.Query, m.HasQuery, m.Cookie, m.Upgrade)
-	x.Minor, x.TETrailers, x.NoClaims, x.HeadBytes = m.Minor, m.TETrailers, !m.Claims, m.Len
+	x.TETrailers, x.NoTrailers = m.TETrailers, m.NoTrailers
+	x.Minor, x.NoClaims, x.HeadBytes = m.Minor, !m.Claims, m.Len
+	if m.Odd {
+		alike = x.Req.DelFunc(isLookAlike)
+	}
+	return alike
 }
+
+// own are the fields that the gateway sets or believes, and those that frame and route a message.
+var own = header.NewNames("X-Forwarded-*", "Forwarded", "X-Real-Ip", "Via", "X-Request-Id", "X-Request-Timeout",
+	"Grpc-Timeout", "X-Penstock-*", "Host", "Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "Te",
+	"Trailer", "Expect", "Content-Type", "Authorization", "Cookie")
+
+// isLookAlike reports whether a name could be taken for one of own without being it.
+func isLookAlike(name []byte) bool { return !header.IsPlain(name) && own.Cover(name) }
 
 // SetMethod copies m as the method.
 func (x *Exchange) SetMethod(m []byte) {

@@ -35,9 +35,10 @@ import (
 
 const root = "../.."
 
-// check builds text as a configuration.
+// check builds text as a configuration, with its logs in a folder that is there.
 func check(t *testing.T, name, text string) {
 	t.Helper()
+	text = strings.ReplaceAll(text, "/var/log/penstock", t.TempDir())
 	b, err := live.Check(name, []byte(text), dryFeatures())
 	if err != nil {
 		t.Errorf("%s", err)

@@ -72,6 +72,9 @@ type Listener struct {
 	MinReceiveRate ByteRate `toml:"min_receive_rate" default:"240B/s"`
 	MinSendRate    ByteRate `toml:"min_send_rate" default:"240B/s"`
 
+	// UnderscoreFields is what becomes of fields with "_" in their names, which targets may take for "-".
+	UnderscoreFields string `toml:"underscore_fields" default:"drop" enum:"drop|pass|refuse"`
+
 	MaxHeaderBytes      Size `toml:"max_header_bytes" default:"16KiB" min:"1KiB" max:"1MiB"`
 	MaxBodyBytes        Size `toml:"max_body_bytes" default:"64MiB"` // a route may lower or raise it
 	MaxConnections      int  `toml:"max_connections" default:"100000" min:"1" max:"10000000"`

@@ -326,7 +326,9 @@ func TestGoodAnswers(t *testing.T) {
 		"Content-Type: b\r\nContent-Length: 3\r\nSet-Cookie: c\r\n\r\n"
 	f("RFC 9112 7.1.2: trailers that belong in the head", lines("GET /x HTTP/1.1", "Connection: TE", "TE: trailers"), belongs,
 		told("200 OK", "", dated+"Transfer-Encoding: chunked\r\n")+"2\r\nok\r\n0\r\nX-Sum: 5\r\n\r\n", true)
-	f("RFC 9110 6.5.1: and for nobody else", get, trailed, coded, true)
+	f("RFC 9112 7.1.2: and for who says nothing", get, trailed,
+		told("200 OK", "", dated+"Transfer-Encoding: chunked\r\n")+"2\r\nok\r\n0\r\nX-Sum: 5\r\n\r\n", true)
+	f("RFC 9110 10.1.4: not for who takes none", lines("GET /x HTTP/1.1", "TE: gzip"), trailed, coded, true)
 
 	// Chunks that old devices write.
 	chunks := func(s string) string { return head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked") + s }

@@ -329,10 +329,10 @@ func TestForwardedHeads(t *testing.T) {
 		slices.Concat([]string{get, "Host: example.com", "X-Request-Id: *"}, tells("example.com")[:4])...)
 	f("names with _", lines(get, "X_Forwarded_For: 6.6.6.6", "A_b: c"), "", plain...)
 	f("RFC 9110 5.3: order of repeated fields", lines(get, "b: 1", "A: 2", "B: \t3 ", "a: ", "Cookie: x=\"1\"; y", "cookie: z=2"), "",
-		told(get, "Host: example.com", "B: 1", "A: 2", "B: 3", "A: ", "Cookie: x=\"1\"; y", "Cookie: z=2")...)
+		told(get, "Host: example.com", "b: 1", "A: 2", "B: \t3 ", "a: ", "Cookie: x=\"1\"; y", "cookie: z=2")...)
 	f("RFC 9110 5.5: bytes above ASCII", lines(get, "A: \xe4\xff"), "", told(get, "Host: example.com", "A: \xe4\xff")...)
-	f("fields that fasthttp keeps apart", lines(get, "Content-Type: a/b", "User-Agent: c", "Authorization: Bearer d"), "",
-		told(get, "User-Agent: c", "Host: example.com", "Content-Type: a/b", "Authorization: Bearer d")...)
+	f("order of fields", lines(get, "Content-Type: a/b", "User-Agent: c", "Authorization: Bearer d"), "",
+		told(get, "Host: example.com", "Content-Type: a/b", "User-Agent: c", "Authorization: Bearer d")...)
 	long := "X-Long: " + strings.Repeat("x", 15<<10)
 	f("a head near the limit", lines(get, long), "", told(get, "Host: example.com", long)...)
 	f("RFC 9110 16.1.1: another method", lines("M-SEARCH /x HTTP/1.1"), "", told("M-SEARCH /x HTTP/1.1", "Host: example.com")...)

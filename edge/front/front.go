@@ -207,6 +207,7 @@ func (p *part) takeOver() (gone []*Listener) {
 			l = f.listeners[addr]
 		}
 		l.use(p.set[i])
+		go p.set[i].tellDropped(f.watching)
 		if c := p.set[i].certificates; c != nil {
 			go c.watch(f.watching)
 		}

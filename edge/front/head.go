@@ -93,6 +93,7 @@ var foreignScheme = &edge.Fault{Status: 400, Side: edge.SideClient, Code: "bad_r
 func (c *conn) parse(w *work, n int, set *settings) *edge.Fault {
 	x, m := &w.x, &w.m
 	var v *wire.Violation
+	m.Underscores = set.underscores
 	w.clean, v = wire.ScanRequest(w.clean[:0], c.br.Buffered()[:n], m)
 	if v != nil {
 		return refused(x, v)
@@ -109,7 +110,12 @@ func (c *conn) parse(w *work, n int, set *settings) *edge.Fault {
 	} else if x.Path, bad = route.Canonical(x.Path[:0], m.Path); bad != nil {
 		return x.Refuse(400, edge.SideClient, "bad_request", bad.Reason)
 	}
-	x.TakeRequest(m, w.clean)
+	if alike := x.TakeRequest(m, w.clean); alike > 0 {
+		set.alike.Add(c.lane, uint64(alike))
+	}
+	if m.Dropped > 0 {
+		set.underscored.Add(c.lane, uint64(m.Dropped))
+	}
 	x.Host = route.NormalHost(x.Host[:0], m.Host)
 	x.Close, x.InMax = m.Close, set.maxBody
 	w.frame(m)

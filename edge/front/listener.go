@@ -16,6 +16,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/ip"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
+	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
 // settings are what a reload may change of a listener; a connection takes them up with its next request.
@@ -34,7 +35,10 @@ type settings struct {
 	proxyProtocol bool
 	mergeSlashes  bool
 	trusted       *ip.Set
-	certificates  *certificates // nil: plain
+	underscores   wire.Underscores
+	underscored   *lanes.Counter // fields dropped for an underscore
+	alike         *lanes.Counter // and for being like one of the gateway's
+	certificates  *certificates  // nil: plain
 	tls           *tls.Config
 }
 

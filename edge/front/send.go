@@ -455,9 +455,10 @@ func appendChunk(dst, data []byte) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// trailer returns the trailer lines of the answer if the client may get them (RFC 9110 6.5.1).
+// trailer returns the trailer lines of the answer unless the client has said that it does not take them: who
+// reads chunks can skip them at least (RFC 9112 7.1.2).
 func trailer(x *edge.Exchange) []byte {
-	if t, ok := x.Out.(edge.Trailered); ok && x.TETrailers {
+	if t, ok := x.Out.(edge.Trailered); ok && !x.NoTrailers {
 		return t.Trailer()
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/ip"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
+	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
 // compile turns a [[listener]] into settings; what is wrong is recorded on its table.
@@ -35,7 +36,11 @@ func compile(h *edge.Host, conf *config.Listener) *settings {
 		proxyProtocol: conf.ProxyProtocol,
 		mergeSlashes:  h.Config.Server.MergeSlashes,
 		trusted:       ip.NewSet(h.Config.Server.TrustedProxies),
+		underscores:   underscores[conf.UnderscoreFields],
 	}
+	const help = "Fields of requests that were left out for their names: with an underscore, or like one of the gateway's."
+	set.underscored = h.Metrics.Counter("penstock_fields_dropped_total", help, "listener", conf.Name, "reason", "underscore")
+	set.alike = h.Metrics.Counter("penstock_fields_dropped_total", help, "listener", conf.Name, "reason", "look_alike")
 	if len(conf.Certificates) > 0 {
 		set.certificates = loadCertificates(conf)
 		reloads := func(result string) *lanes.Counter {
@@ -46,6 +51,10 @@ func compile(h *edge.Host, conf *config.Listener) *settings {
 		set.tls = tlsConfig(conf.TLSMinVersion, set.certificates)
 	}
 	return set
+}
+
+var underscores = map[string]wire.Underscores{
+	"drop": wire.DropUnderscores, "pass": wire.PassUnderscores, "refuse": wire.RefuseUnderscores,
 }
 
 // use makes set the listener's settings from the next request on.

@@ -22,7 +22,7 @@ func TestIsToken(t *testing.T) {
 	}
 }
 
-func TestNames(t *testing.T) {
+func TestSameName(t *testing.T) {
 	for i := range tchar {
 		for j := range tchar {
 			a, b := tchar[i:i+1], tchar[j:j+1]

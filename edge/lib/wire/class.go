@@ -16,11 +16,11 @@ const (
 // class maps a byte to its classes; written once, before main.
 var class = makeClasses()
 
-// hasUnderscore marks "_" in lower: no token byte has its top bit set.
-const hasUnderscore = 0x80
+// isOdd marks in lower what is no letter, digit or "-": no token byte has its top bit set.
+const isOdd = 0x80
 
 // lower maps a token byte (RFC 9110 section 5.6.2) to its lower case and every other byte to 0.
-// "_" carries hasUnderscore too. Written once, before main.
+// What is no letter, digit or "-" carries isOdd too. Written once, before main.
 var lower = makeLower()
 
 const tokenMarks = "!#$%&'*+-.^_`|~" // tchar that is neither letter nor digit
@@ -72,10 +72,10 @@ func makeLower() (t [256]uint8) {
 		switch {
 		case isLetter(c):
 			t[i] = c | 0x20
-		case c == '_':
-			t[i] = c | hasUnderscore
-		case isDigit(c) || isMark(c):
+		case isDigit(c) || c == '-':
 			t[i] = c
+		case isMark(c):
+			t[i] = c | isOdd
 		}
 	}
 	return t

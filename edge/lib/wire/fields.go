@@ -28,7 +28,8 @@ const longestName = 32
 type field struct {
 	start, nameEnd, valueStart, valueEnd, next int
 
-	underscore bool // the name holds a "_"
+	odd        bool // the name has a byte that is no letter, digit or "-"
+	underscore bool // it has a "_"
 	maybeKnown bool // the name has the first byte and the length of a known one; else it is kindOther
 }
 
@@ -49,7 +50,8 @@ func (f *field) scan(src []byte, at int) fault {
 	if at == f.start || at == len(src) || src[at] != ':' {
 		return nameFault(src, f.start, at)
 	}
-	f.underscore = seen&hasUnderscore != 0
+	f.odd = seen&isOdd != 0
+	f.underscore = f.odd && bytes.IndexByte(src[f.start:at], '_') >= 0
 	f.maybeKnown = knownLengths[lower[src[f.start]]]>>min(at-f.start, 31)&1 != 0
 	f.nameEnd = at
 	at++
@@ -186,11 +188,14 @@ func decides(low []byte) bool {
 	return bytes.HasPrefix(low, []byte(claimPrefix))
 }
 
-// lowerInto returns the first bytes of the token name in lower case, as many as buf takes.
+// lowerInto returns the first bytes of the token name in lower case, as many as buf takes, with "-" for what is
+// no letter or digit.
 func lowerInto(buf *[longestName]byte, name []byte) []byte {
 	low := buf[:min(len(name), longestName)]
 	for i := range low {
-		low[i] = lower[name[i]] &^ hasUnderscore
+		if low[i] = lower[name[i]]; low[i]&isOdd != 0 {
+			low[i] = '-' // what targets may take it for
+		}
 	}
 	return low
 }

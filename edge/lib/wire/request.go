@@ -25,7 +25,8 @@ type Request struct {
 	Close      bool   // the connection ends after this exchange: "close", or HTTP/1.0 without keep-alive
 	KeepAlive  bool   // HTTP/1.0 that asks for keep-alive, and so needs it confirmed
 	Expect100  bool   // the client may wait for 100 (Continue) before it sends the body
-	TETrailers bool   // "TE: trailers", named by Connection: trailers may be passed on
+	TETrailers bool   // "TE: trailers": trailers may be passed on, and targets are told so
+	NoTrailers bool   // there is a TE, and it does not have trailers
 	Upgrade    []byte // Upgrade, when Connection names it, in HTTP/1.1, and it has no h2c; else nil
 	Trailer    []byte // first Trailer line: names announced, not checked beyond field syntax; nil: none
 	Cookie     []byte // values of Cookie, joined by "; " where there are several; nil: none, or all empty
@@ -34,9 +35,24 @@ type Request struct {
 
 	Len int // bytes of the head, its empty line included
 
+	// Underscores is what becomes of fields with "_" in their names. The caller sets it; scans leave it.
+	Underscores Underscores
+	Dropped     int  // fields left out for that
+	Odd         bool // a name that stays has a byte that is no letter, digit or "-"
+
 	joined []byte // room for several Cookie lines
 	target []byte // room for a path that the target leaves out
 }
+
+// Underscores says what becomes of fields with "_" in their names, which targets of the CGI kind take for "-".
+type Underscores uint8
+
+// The ways.
+const (
+	DropUnderscores Underscores = iota
+	PassUnderscores
+	RefuseUnderscores
+)
 
 const maxMethod = 64 // bytes of the longest method accepted
 
@@ -50,7 +66,7 @@ const maxMethod = 64 // bytes of the longest method accepted
 // Host is malformed. When v is not nil, the head is refused, the connection must be closed after the
 // answer, clean is dst and m says nothing.
 func ScanRequest(dst, src []byte, m *Request) (clean []byte, v *Violation) {
-	*m = Request{joined: m.joined[:0], target: m.target[:0]}
+	*m = Request{joined: m.joined[:0], target: m.target[:0], Underscores: m.Underscores}
 	at, bad := m.takeLine(src)
 	if bad != faultNone {
 		return dst, &requestFaults[bad]
@@ -161,12 +177,15 @@ func (m *Request) takeFields(dst, src []byte, at int, s *section) (out []byte, b
 		if bad = s.f.scan(src, at); bad != faultNone {
 			return dst, bad
 		}
-		drop := s.f.underscore
-		if s.f.maybeKnown {
+		drop := false
+		if s.f.odd {
+			drop, bad = m.takeOdd(&s.f)
+		}
+		if s.f.maybeKnown && !drop && bad == faultNone {
 			drop, bad = m.takeField(src, s)
-			if bad != faultNone {
-				return dst, bad
-			}
+		}
+		if bad != faultNone {
+			return dst, bad
 		}
 		if drop {
 			dst = append(dst, src[keep:at]...)
@@ -176,14 +195,29 @@ func (m *Request) takeFields(dst, src []byte, at int, s *section) (out []byte, b
 	}
 }
 
+// takeOdd decides about a field whose name has other bytes than letters, digits and "-".
+func (m *Request) takeOdd(f *field) (drop bool, bad fault) {
+	if f.underscore {
+		switch m.Underscores {
+		case RefuseUnderscores:
+			return false, faultUnderscore
+		case DropUnderscores:
+			m.Dropped++
+			return true, faultNone
+		}
+	}
+	m.Odd = true
+	return false, faultNone
+}
+
 func (m *Request) takeField(src []byte, s *section) (drop bool, bad fault) {
 	k := classify(s.f.name(src))
 	switch k {
 	case kindOther, kindDate:
-		return s.f.underscore, faultNone
+		return false, faultNone
 	case kindClaim:
 		m.Claims = true
-		return s.f.underscore, faultNone
+		return false, faultNone
 	case kindHost:
 		return m.Form == AbsoluteForm, m.takeHost(src, s)
 	case kindExpect:
@@ -246,7 +280,7 @@ func (m *Request) settle(s *section) (bad fault) {
 	m.KeepAlive = m.Minor == 0 && s.keepAlive && !s.closing
 	m.Close = s.closing || m.Minor == 0 && !m.KeepAlive
 	m.Expect100 = m.Expect100 && m.Minor == 1 // RFC 9110 section 10.1.1
-	m.TETrailers = s.trailersOK && s.hasTE
+	m.TETrailers, m.NoTrailers = s.trailersOK, s.hasTE && !s.trailersOK
 	m.Trailer = s.trailer
 	m.Upgrade, bad = s.upgradeTo(m.Minor)
 	return bad

@@ -33,7 +33,7 @@ type section struct {
 	closing    bool // Connection has close
 	keepAlive  bool // Connection has keep-alive
 	upgrading  bool // Connection has upgrade
-	hasTE      bool // Connection has te
+	hasTE      bool // TE was seen
 	trailersOK bool // TE has trailers
 	hosted     bool // Host was seen
 	upgrade    []byte
@@ -61,7 +61,7 @@ func (s *section) common(src []byte, k kind) (drop bool, bad fault) {
 		s.upgrade = v
 		return true, faultNone
 	case kindTE:
-		s.trailersOK = s.trailersOK || hasMember(v, "trailers")
+		s.hasTE, s.trailersOK = true, s.trailersOK || takesTrailers(v)
 		return true, faultNone
 	case kindTrailer:
 		if s.trailer == nil {
@@ -155,8 +155,7 @@ func (s *section) takeOption(src []byte, option span) fault {
 	case "upgrade":
 		s.upgrading = true
 		return faultNone
-	case "te":
-		s.hasTE = true
+	case "te": // which belongs to this hop, whether it is named or not
 		return faultNone
 	}
 	if guarded(low) {
@@ -237,6 +236,34 @@ func hasMember(v []byte, word string) bool {
 		}
 	}
 	return false
+}
+
+// takesTrailers reports whether a TE has the member trailers, with a weight that is not 0 if it has one (RFC
+// 9110 section 10.1.4).
+func takesTrailers(te []byte) bool {
+	for len(te) > 0 {
+		member := te
+		if i := bytes.IndexByte(te, ','); i >= 0 {
+			member, te = te[:i], te[i+1:]
+		} else {
+			te = nil
+		}
+		name, weight, _ := bytes.Cut(member, semicolon)
+		if equalFold(trim(name), "trailers") && !isZero(trim(weight)) {
+			return true
+		}
+	}
+	return false
+}
+
+var semicolon = []byte(";") // never written
+
+// isZero reports whether weight is "q=0" (RFC 9110 section 12.4.2).
+func isZero(weight []byte) bool {
+	if len(weight) < 3 || weight[0]|0x20 != 'q' || weight[1] != '=' || weight[2] != '0' {
+		return false
+	}
+	return len(bytes.Trim(weight[3:], ".0")) == 0
 }
 
 func appendLength(dst []byte, n int64) []byte {

@@ -14,6 +14,7 @@ var (
 	twinLine    = regexp.MustCompile(`^([!#$%&'*+\-.^_|~0-9A-Za-z` + "`" + `]{1,64}) ([^ ]+) HTTP/1\.([0-9])$`)
 	twinStatus  = regexp.MustCompile(`^HTTP/1\.([0-9]) ([1-5][0-9][0-9])( (.*))?$`)
 	twinField   = regexp.MustCompile(`^([!#$%&'*+\-.^_|~0-9A-Za-z` + "`" + `]+):(.*)$`)
+	twinZero    = regexp.MustCompile(`^[qQ]=0[.0]*$`)
 	twinURL     = regexp.MustCompile(`^(?i:(https?))://([^/?#]*)(.*)$`)
 	twinLength  = regexp.MustCompile(`^[0-9]{1,18}$`)
 	twinToken   = regexp.MustCompile(`^[!#$%&'*+\-.^_|~0-9A-Za-z` + "`" + `]+$`)
@@ -182,7 +183,13 @@ func twinRequest(src string) (clean, meaning string, ok bool) {
 	}
 	m.ContentLength, m.Chunked = length, chunked
 	m.Close, m.KeepAlive = h.closes(line[3])
-	m.TETrailers = foldContains(h.list("connection"), "te") && foldContains(h.list("te"), "trailers")
+	for _, member := range h.list("te") {
+		name, weight, _ := strings.Cut(member, ";")
+		if strings.EqualFold(strings.Trim(name, " \t"), "trailers") && !twinZero.MatchString(strings.Trim(weight, " \t")) {
+			m.TETrailers = true
+		}
+	}
+	m.NoTrailers = len(h.values("te")) > 0 && !m.TETrailers
 	m.Upgrade, m.Trailer = first(up), first(h.values("trailer")...)
 	if cookies := slices.DeleteFunc(h.values("cookie"), func(v string) bool { return v == "" }); len(cookies) > 0 {
 		m.Cookie = []byte(strings.Join(cookies, "; "))

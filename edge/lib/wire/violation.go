@@ -68,6 +68,7 @@ const (
 	faultTrailerSize
 	faultHeadSize
 	faultTargetSize
+	faultUnderscore
 	faultCount
 )
 
@@ -156,6 +157,8 @@ var requestFaults = [faultCount]Violation{
 	// RFC 9110 section 6.5.1.
 	faultTrailer:     {Status: 400, Code: badRequest, Detail: "field is forbidden in trailers"},
 	faultTrailerSize: {Status: 431, Code: headTooLarge, Detail: "trailer section is too large"},
+	// RFC 3875 section 4.1.18: targets of the CGI kind take "_" for "-".
+	faultUnderscore: {Status: 400, Code: badRequest, Detail: "field name has an underscore"},
 	// RFC 6585 section 5 and RFC 9110 section 15.5.15.
 	faultHeadSize:   {Status: 431, Code: headTooLarge, Detail: "message head is too large"},
 	faultTargetSize: {Status: 414, Code: uriTooLong, Detail: "request target is too long"},

@@ -1,0 +1,29 @@
+package front
+
+import (
+	"log/slog"
+	"time"
+)
+
+// tellDropped says in the log that fields were dropped, once a minute at most, until done is closed. The first
+// ones are told at once: somebody may be looking for them.
+func (s *settings) tellDropped(done <-chan struct{}) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var told time.Time
+	before := [2]uint64{s.underscored.Sum(), s.alike.Sum()}
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+		}
+		now := [2]uint64{s.underscored.Sum(), s.alike.Sum()}
+		if now == before || time.Since(told) < time.Minute {
+			continue
+		}
+		slog.Warn("fields of requests were dropped for their names; underscore_fields and the names of fields tell why",
+			"listener", s.name, "underscore", now[0]-before[0], "look_alike", now[1]-before[1])
+		before, told = now, time.Now()
+	}
+}

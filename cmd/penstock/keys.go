@@ -55,14 +55,17 @@ type keyLine struct {
 func allKeys() []keyLine {
 	conf, meanings := knownKeys(), meaningsOf(configs.Full)
 	var all []keyLine
-	seen := map[[2]string]bool{}
+	seen := map[[2]string]int{} // places in all, from 1
 	for _, k := range conf {
 		k.Section = general(k.Section)
 		id := [2]string{k.Section, k.Name}
-		if k.Section == "" || seen[id] {
+		if at := seen[id]; at > 0 && all[at-1].Type == "" {
+			all[at-1].Type = k.Type // this example has the key
+		}
+		if k.Section == "" || seen[id] > 0 {
 			continue // the sections themselves; the same in another example
 		}
-		seen[id] = true
+		seen[id] = len(all) + 1
 		m := meanings[id]
 		switch {
 		case k.Required:

@@ -17,7 +17,7 @@ CONFIG      ?= configs/minimal.toml
 VERSUS      ?=
 CAPACITY    ?=
 TESTFLAGS   ?=
-SOAK        ?= Reload|Handover|Memory|Slow|TLS|Drain|DNSOutage|RateIs|EachKey|Flood|CacheTokens
+SOAK        ?= Reload|Handover|RestartScript|SecondSignal|NobodyReads|Memory|Slow|TLS|Drain|DNSOutage|RateIs|EachKey|Flood|CacheTokens
 SOAK_RACE   ?= Aborted
 export GO BENCH BENCH_COUNT BENCH_TIME BENCH_CPU
 

@@ -37,8 +37,9 @@ type Instance struct {
 	// Unready says why the process should not get requests yet, such as that nobody is known whom they could be
 	// passed on to; "": it may. It is asked from the start of the process until nothing speaks against it.
 	Unready func() string
-	// Save writes at once what is counted and not written yet: the process ends without waiting for requests. It is
-	// called beside others, perhaps twice, while requests may still be served; who takes long is not waited for.
+	// Save writes at once what is counted and not written yet: the process ends without waiting for
+	// requests. It is called beside others, perhaps twice, while requests may still be served; who takes
+	// long is not waited for.
 	Save func()
 	// Close ends what New and Start began; instances are closed in reverse order.
 	Close func()

@@ -11,11 +11,12 @@ type Memory struct {
 	over  bool // that was recorded
 }
 
-// OwnMemory is what the process needs besides caches and tables, in bytes: its code, stacks and some connections.
+// OwnMemory is what the process needs besides caches and tables, in bytes: its code, stacks and some
+// connections.
 const OwnMemory = 24 << 20
 
-// Takes reports whether the process can have so many bytes for what the key of t asks for, beside what it takes
-// already. Where it cannot, that is recorded, with the numbers.
+// Takes reports whether the process can have so many bytes for what the key of t asks for, beside what it
+// takes already. Where it cannot, that is recorded, with the numbers.
 func (h *Host) Takes(t *config.Table, key string, bytes int64) bool {
 	m := &h.Memory
 	m.taken += bytes
@@ -26,7 +27,7 @@ func (h *Host) Takes(t *config.Table, key string, bytes int64) bool {
 		return false // one mistake
 	}
 	m.over = true
-	t.Errorf(key, "caches and tables take %s up to here, and the process some %s more: there is not enough memory, "+
-		"which is %s by %s", config.Size(m.taken), config.Size(OwnMemory), config.Size(m.Bytes), m.Where)
+	t.Errorf(key, "caches and tables take %s up to here, and the process some %s more: there is not enough "+
+		"memory, which is %s by %s", config.Size(m.taken), config.Size(OwnMemory), config.Size(m.Bytes), m.Where)
 	return false
 }

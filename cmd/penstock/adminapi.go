@@ -25,7 +25,8 @@ type adminAPI struct {
 	gone   bool         // another process has the address now
 }
 
-// open takes address; nil and no error when that was done before. shared: a process that shares it too may have it.
+// open takes address; nil and no error when that was done before. shared: a process that shares it too
+// may have it.
 func (a *adminAPI) open(address string, shared bool) (*admin.Place, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -52,8 +53,8 @@ func (a *adminAPI) user(address string) string {
 	return "another process: find it with `ss -ltnp`, or give [admin] another address"
 }
 
-// use serves at p, if there is one, and leaves the socket before. Where another process serves, takeOver does so
-// later. The first call's options stay.
+// use serves at p, if there is one, and leaves the socket before. Where another process serves, takeOver
+// does so later. The first call's options stay.
 func (a *adminAPI) use(address string, p *admin.Place, o admin.Options) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

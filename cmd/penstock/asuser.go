@@ -15,8 +15,8 @@ import (
 // stranger is a user that owns nothing: the first of those that systemd lends to a service with DynamicUser=.
 const stranger = 61184
 
-// unreadable says what of a good file a user could not read, a line each. root reads everything, so that a check by
-// root alone proves little: the check is made once more by that user.
+// unreadable says what of a good file a user could not read, a line each. root reads everything, so that
+// a check by root alone proves little: the check is made once more by that user.
 func unreadable(file, name string) (lines []string) {
 	if os.Geteuid() != 0 {
 		return nil
@@ -30,10 +30,11 @@ func unreadable(file, name string) (lines []string) {
 	}
 	copies := os.Getenv(credentialsVariable)
 	for _, e := range errs {
-		if !strings.Contains(e.Error(), "permission denied") || copies != "" && strings.Contains(e.Error(), copies) {
+		text := e.Error()
+		if !strings.Contains(text, "permission denied") || copies != "" && strings.Contains(text, copies) {
 			continue // not about reading; or a credential, of which the service gets a copy
 		}
-		lines = append(lines, "the user "+name+" cannot do what root can: "+e.Error())
+		lines = append(lines, "the user "+name+" cannot do what root can: "+text)
 	}
 	return lines
 }
@@ -66,8 +67,10 @@ const credentialsVariable = "CREDENTIALS_DIRECTORY"
 
 // hintCredentials is printed below mistakes that come from checking outside the service.
 func hintCredentials(errs config.Errors) string {
-	if os.Getenv(credentialsVariable) != "" || !strings.Contains(errs.Error(), credentialsVariable+" is not set") {
+	unset := strings.Contains(errs.Error(), credentialsVariable+" is not set")
+	if os.Getenv(credentialsVariable) != "" || !unset {
 		return ""
 	}
-	return "systemd sets " + credentialsVariable + " for the service: here --credentials DIR names a folder instead\n"
+	return "systemd sets " + credentialsVariable + " for the service: " +
+		"here --credentials DIR names a folder instead\n"
 }

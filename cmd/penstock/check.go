@@ -16,8 +16,8 @@ type checkCmd struct {
 	File string `arg:"" help:"The configuration." placeholder:"FILE"`
 	JSON bool   `name:"json" help:"Print the mistakes as a JSON array on standard output."`
 	// Credentials is the folder that stands for the one systemd makes of LoadCredential=.
-	Credentials string `help:"Folder with the files of the unit's LoadCredential=, by their names." placeholder:"DIR"`
-	User        string `help:"Called by root, say too what this user could not read." default:"penstock" placeholder:"NAME"`
+	Credentials string `help:"Folder with the unit's credentials." placeholder:"DIR"`
+	User        string `help:"Tell root what it could not read." default:"penstock" placeholder:"NAME"`
 }
 
 // Help implements kong.HelpProvider.

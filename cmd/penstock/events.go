@@ -14,8 +14,9 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 )
 
-// events are the lines that the process writes to standard error: they wait in memory until they are taken, so
-// that a reader who does not read stops nobody. It is an io.Writer, each call one record or several lines.
+// events are the lines that the process writes to standard error: they wait in memory until they are
+// taken, so that a reader who does not read stops nobody. It is an io.Writer, each call one record or
+// several lines.
 type events struct {
 	sink    *logline.Sink
 	journal bool // each line begins with its priority
@@ -30,7 +31,8 @@ const (
 func newEvents(w io.Writer) (*events, error) {
 	open, journal := logline.Stream(w), false
 	if w == io.Writer(os.Stderr) {
-		open, journal = logline.Standard(syscall.Stderr, "stderr"), isJournal(os.Stderr, os.Getenv("JOURNAL_STREAM"))
+		open = logline.Standard(syscall.Stderr, "stderr")
+		journal = isJournal(os.Stderr, os.Getenv("JOURNAL_STREAM"))
 	}
 	s, err := logline.NewSink(open, eventsBacklog)
 	if err != nil {
@@ -64,7 +66,8 @@ func (e *events) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// priority is what sd-daemon(3) has a line begin with. A line without a level is about a file that is not taken.
+// priority is what sd-daemon(3) has a line begin with. A line without a level is about a file that is not
+// taken.
 func priority(line []byte) string {
 	const key = `"level":"`
 	head := line[:min(len(line), 100)] // time and level come first

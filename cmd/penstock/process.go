@@ -106,7 +106,8 @@ func (p *process) build(h *edge.Host) *edge.Instance {
 			p.files.share(budget, conf)
 			p.admin.use(conf.Admin.Address, place, admin.Options{
 				Registry: p.registry, Current: &p.current, Status: p.live.Status, Handlers: p.live.Handlers,
-				Reload: p.reload, Drain: p.askDrain, HandOver: p.admin.handOver, Unready: p.unready, Hosts: api.Hosts, Log: p.log,
+				Reload: p.reload, Drain: p.askDrain, HandOver: p.admin.handOver, Unready: p.unready,
+				Hosts: api.Hosts, Log: p.log,
 				Connections: budget.Spare() / 2,
 			})
 		},

@@ -21,7 +21,8 @@ type runCmd struct {
 func (runCmd) Help() string {
 	return `SIGHUP reloads the configuration and reopens log files. SIGTERM and SIGINT let requests end
 within [server] drain_timeout, then end the process with status 0; a second one ends it within
-a second: what is counted is written, requests are cut. A configuration with mistakes, or an address that is taken, ends it with status 1.
+a second: what is counted is written, requests are cut. A configuration with mistakes, or an
+address that is taken, ends it with status 1.
 
 Example: the demo, with its gateway on 127.0.0.1:8080
 
@@ -119,8 +120,8 @@ func (p *process) end(signals <-chan os.Signal) error {
 	}
 }
 
-// linger goes on accepting for a while: those who ask /readyz learn meanwhile that they should go elsewhere. It
-// returns false when the process is ended before.
+// linger goes on accepting for a while: those who ask /readyz learn meanwhile that they should go
+// elsewhere. It returns false when the process is ended before.
 func (p *process) linger(delay time.Duration) bool {
 	if delay == 0 {
 		return true

@@ -110,7 +110,8 @@ func (p *process) warnIdleSockets() {
 	}
 }
 
-// watchdog tells the service manager twice an interval that connections are looked after, as long as they are.
+// watchdog tells the service manager twice an interval that connections are looked after, as long as they
+// are.
 func (p *process) watchdog() {
 	interval, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
@@ -135,9 +136,9 @@ func (p *process) watchdog() {
 	}
 }
 
-// selfCheck reports whether requests would be looked after: every loop turns, and no lock on their way is kept. It
-// asks from within, past limits, logs and counters, and needs no descriptor: a gateway that has none left serves
-// the connections it has. While draining the process is alive as long as it drains.
+// selfCheck reports whether requests would be looked after: every loop turns, and no lock on their way is
+// kept. It asks from within, past limits, logs and counters, and needs no descriptor: a gateway that has
+// none left serves the connections it has. While draining the process is alive as long as it drains.
 func (p *process) selfCheck(timeout time.Duration) error {
 	if p.draining.Load() {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/statefile"
 )
 
-// The unit's RuntimeDirectory= has a file with the admin address of the process that serves: the configuration may
-// name another one by now, or be broken.
+// The unit's RuntimeDirectory= has a file with the admin address of the process that serves: the
+// configuration may name another one by now, or be broken.
 const addressFile = "admin-address"
 
 // runtimeFolder is the RuntimeDirectory= of the unit that this process belongs to; empty: it belongs to none.
@@ -40,7 +40,9 @@ func published() string {
 }
 
 var adminAddress = regexp.MustCompile(
-	`(?m)^[ \t]*\[admin\][ \t]*(?:#.*)?\r?\n(?:[ \t]*(?:[^\[ \t\r\n].*)?\r?\n)*?[ \t]*address[ \t]*=[ \t]*["']([^"'\r\n]+)["']`)
+	`(?m)^[ \t]*\[admin\][ \t]*(?:#.*)?\r?\n` + // the table
+		`(?:[ \t]*(?:[^\[ \t\r\n].*)?\r?\n)*?` + // its other keys
+		`[ \t]*address[ \t]*=[ \t]*["']([^"'\r\n]+)["']`)
 
 // addressIn looks for the admin address in a file that cannot be read as a whole; empty: it is not there.
 func addressIn(text []byte) string {

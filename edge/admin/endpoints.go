@@ -37,10 +37,7 @@ func (s *Server) endpoints() []edge.AdminHandler {
 		list = append(list, edge.AdminHandler{Method: post, Path: "/reload", Handle: s.reloadNow})
 	}
 	if s.o.HandOver != nil {
-		list = append(list, edge.AdminHandler{Method: post, Path: "/handover", Handle: func(ctx *fasthttp.RequestCtx) {
-			s.o.HandOver()
-			plain(ctx, fasthttp.StatusOK, "handed over")
-		}})
+		list = append(list, edge.AdminHandler{Method: post, Path: "/handover", Handle: s.handOver})
 	}
 	if s.o.Drain != nil {
 		list = append(list, edge.AdminHandler{Method: post, Path: "/drain", Handle: s.drainNow})
@@ -166,6 +163,11 @@ func refused(ctx *fasthttp.RequestCtx, err error) {
 func wantsJSON(ctx *fasthttp.RequestCtx) bool {
 	return string(ctx.QueryArgs().Peek("format")) == "json" ||
 		bytes.Contains(ctx.Request.Header.Peek("Accept"), []byte("application/json"))
+}
+
+func (s *Server) handOver(ctx *fasthttp.RequestCtx) {
+	s.o.HandOver()
+	plain(ctx, fasthttp.StatusOK, "handed over")
 }
 
 func (s *Server) drainNow(ctx *fasthttp.RequestCtx) {

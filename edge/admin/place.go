@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Place is an address that is taken and not listened on yet. A shared one may be that of another process, which
-// serves there until Take.
+// Place is an address that is taken and not listened on yet. A shared one may be that of another process,
+// which serves there until Take.
 type Place struct {
 	address string
 	l       net.Listener // listens already; nil: file is bound, and does not
@@ -23,8 +23,8 @@ type Place struct {
 	hidden  string // where l listens until Take; empty: at address
 }
 
-// Reserve takes an address in one of the forms of Listen. With shared set it succeeds too when a process has the
-// address that shares it likewise.
+// Reserve takes an address in one of the forms of Listen. With shared set it succeeds too when a process
+// has the address that shares it likewise.
 func Reserve(address string, shared bool) (*Place, error) {
 	p := &Place{address: address}
 	var err error
@@ -106,8 +106,8 @@ func (p *Place) dial() net.Conn {
 // patience is how long another process may take to hand an address over.
 const patience = 2 * time.Second
 
-// Take listens at the address, and has a process that served there leave it. There is no moment at which nobody
-// accepts.
+// Take listens at the address, and has a process that served there leave it. There is no moment at which
+// nobody accepts.
 func (p *Place) Take() (net.Listener, error) {
 	old := p.dial() // before anybody else listens there
 	if old != nil {

@@ -88,7 +88,7 @@ func TestLoadCore(t *testing.T) {
 		Name: "public", Address: ":8443", ReusePort: true, ProxyProtocol: true,
 		HeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MinReceiveRate: 1024,
 		MaxHeaderBytes: 32 << 10, MaxBodyBytes: 1e9, MaxConnections: 1000, MaxConnectionsPerIP: 20,
-		TLSMinVersion: "1.3",
+		TLSMinVersion: "1.3", UnderscoreFields: "drop",
 	})
 	l = c.Listeners[1]
 	f(len(l.Certificates), 1)
@@ -96,7 +96,7 @@ func TestLoadCore(t *testing.T) {
 	f(l, Listener{
 		Name: "[::1]:8080", Address: "[::1]:8080", HeaderTimeout: 10 * time.Second,
 		IdleTimeout: 75 * time.Second, MinReceiveRate: 240, MinSendRate: 240, MaxHeaderBytes: 16 << 10,
-		MaxBodyBytes: 64 << 20, MaxConnections: 100000, TLSMinVersion: "1.2",
+		MaxBodyBytes: 64 << 20, MaxConnections: 100000, TLSMinVersion: "1.2", UnderscoreFields: "drop",
 	})
 	r := c.Routes[0]
 	f(r.Table.Path(), "route[1]")

@@ -18,7 +18,8 @@ type Config struct {
 
 // Server is [server].
 type Server struct {
-	// DrainDelay is how long listeners go on accepting after the process was told to end, while /readyz says 503.
+	// DrainDelay is how long listeners go on accepting after the process was told to end, while /readyz
+	// says 503.
 	DrainDelay time.Duration `toml:"drain_delay" default:"0s" max:"1h"`
 	// How long requests may go on after the process was told to end.
 	DrainTimeout time.Duration `toml:"drain_timeout" default:"30s" max:"24h"`

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Turn reports whether connections are being looked after: each loop goes round, and nobody keeps the locks of the
-// listeners. It takes no descriptor, and nobody hears of it.
+// Turn reports whether connections are being looked after: each loop goes round, and nobody keeps the
+// locks of the listeners. It takes no descriptor, and nobody hears of it.
 func (f *Front) Turn(within time.Duration) error {
 	f.mu.Lock()
 	loops := f.loops
@@ -21,8 +21,8 @@ func (f *Front) Turn(within time.Duration) error {
 	return loops.Turn(within)
 }
 
-// Cut stops accepting everywhere and ends all connections now. It waits for a while at most until the requests on
-// them have ended, which the log then tells of.
+// Cut stops accepting everywhere and ends all connections now. It waits for a while at most until the
+// requests on them have ended, which the log then tells of.
 func (f *Front) Cut(within time.Duration) {
 	f.mu.Lock()
 	all := slices.Clone(f.leaving)

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Save has the features of all generations write what they count, all at once. It returns when they have, or when
-// ctx is done. The process is to end after that, whatever is still served.
+// Save has the features of all generations write what they count, all at once. It returns when they have,
+// or when ctx is done. The process is to end after that, whatever is still served.
 func (l *Live) Save(ctx context.Context) {
 	l.mu.Lock()
 	alive := slices.Clone(l.alive)

@@ -71,8 +71,8 @@ func newGauge(from source) *gauge {
 	return &gauge{from: from, quit: make(chan struct{}), conf: &Config{}, without: math.MaxInt64}
 }
 
-// every is how often the gauge looks; at memory alone it looks more often from nearly of memory_percent on: the
-// kernel does not wait, and a small control group is filled in a blink.
+// every is how often the gauge looks; at memory alone it looks more often from nearly of memory_percent
+// on: the kernel does not wait, and a small control group is filled in a blink.
 const (
 	every  = 250 * time.Millisecond
 	hurry  = 20 * time.Millisecond

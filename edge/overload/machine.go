@@ -58,8 +58,8 @@ func (m machine) group() (least bound, ok bool) {
 // noLimit is less than what version 1 has in place of "max".
 const noLimit = 1 << 60
 
-// collector returns the limit that the garbage collector keeps to in a control group with a limit: the rest is
-// for what is not Go's. math.MaxInt64: none.
+// collector returns the limit that the garbage collector keeps to in a control group with a limit: the
+// rest is for what is not Go's. math.MaxInt64: none.
 func (m machine) collector() int64 {
 	if b, ok := m.group(); ok {
 		return int64(float64(b.bytes) * softPart)

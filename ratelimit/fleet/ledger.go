@@ -139,8 +139,8 @@ func (w *Ledger) Start() {
 	})
 }
 
-// Close tells the server what it does not know yet, if it answers, and ends what Start began. Calling it again
-// only waits for that.
+// Close tells the server what it does not know yet, if it answers, and ends what Start began. Calling it
+// again only waits for that.
 func (w *Ledger) Close() {
 	w.closing.Do(func() {
 		w.link.watch(w, false)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// losses tell somebody of the lines that a sink has dropped: soon after the first, then once a minute as long as
-// there are more.
+// losses tell somebody of the lines that a sink has dropped: soon after the first, then once a minute as
+// long as there are more.
 type losses struct {
 	tell  atomic.Pointer[func(lines uint64, cause error)] // nil: nobody wants to know
 	armed atomic.Bool                                     // a timer will call tellLost
@@ -22,9 +22,10 @@ const (
 	tellAgain = time.Minute
 )
 
-// OnLoss has f called when lines have been dropped, once a minute at most and when the sink is closed, with how
-// many were since the call before. cause is the latest error, nil when there was none since then: the lines came
-// faster than they are taken. One call is made at a time; it is not made by those who call Write.
+// OnLoss has f called when lines have been dropped, once a minute at most and when the sink is closed,
+// with how many were since the call before. cause is the latest error, nil when there was none since
+// then: the lines came faster than they are taken. One call is made at a time; it is not made by those
+// who call Write.
 func (s *Sink) OnLoss(f func(lines uint64, cause error)) { s.losses.tell.Store(&f) }
 
 // lose counts lines that are lost.

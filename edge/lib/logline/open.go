@@ -25,9 +25,9 @@ type stream struct{ io.Writer }
 
 func (stream) Close() error { return nil }
 
-// Standard returns an open function for NewSink that gives descriptor 1 or 2 of the process under another number:
-// a broken pipe behind these two would kill the process with SIGPIPE (see os/signal), and a lost reader of the log
-// must cost lines only.
+// Standard returns an open function for NewSink that gives descriptor 1 or 2 of the process under another
+// number: a broken pipe behind these two would kill the process with SIGPIPE (see os/signal), and a lost
+// reader of the log must cost lines only.
 func Standard(fd int, name string) func() (io.WriteCloser, error) {
 	return func() (io.WriteCloser, error) {
 		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)

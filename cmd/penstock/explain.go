@@ -108,7 +108,7 @@ func explain(c *console, b *live.Built, x, supposed *edge.Exchange) error {
 	x.Slot = make([]any, b.Slots)
 	x.Plan = b.Nowhere
 	if runAll(b.Early, x); x.Local {
-		c.printf("redirect   %d to %s\n", x.Status(), x.Resp().Peek("Location"))
+		c.printf("redirect   %d to %s\n", x.Status(), x.Resp.Get("Location"))
 		return nil
 	}
 	key := x.RouteKey()

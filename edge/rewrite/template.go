@@ -50,7 +50,7 @@ func check(skeleton string) string {
 // scratch is room for a path or a host being made.
 type scratch struct{ made, canonical []byte }
 
-var scratches = sync.Pool{New: func() any { return new(scratch) }}
+var scratches = sync.Pool{New: func() any { return &scratch{canonical: make([]byte, 0, 256)} }}
 
 var badParameters = &edge.Fault{Status: 400, Side: edge.SideClient, Code: "bad_request",
 	Detail: "Parts of the path make up another path that is not allowed."}

@@ -75,7 +75,8 @@ type guards struct {
 func (g *guards) any() bool { return g.breaker != nil || g.limiter != nil || g.throttle != nil }
 
 func newShared(name string) *shared {
-	s := &shared{name: name, files: &descriptors.Budget{}, requests: lanes.NewCounter(), dropped: lanes.NewCounter(),
+	s := &shared{name: name, files: &descriptors.Budget{},
+		requests: lanes.NewCounter(), dropped: lanes.NewCounter(),
 		targets: map[string]*Target{}, found: map[string][]discovery.Endpoint{}, keptAt: map[string]time.Time{},
 		orders: map[string]*order{}}
 	s.all = guards{breaker.New(&breaker.Config{}, s.breakerChanged), limit.New(&limit.Config{}),

@@ -105,3 +105,25 @@ func TestPlainOnTLS(t *testing.T) {
 		}
 	}
 }
+
+// TestHostBesideName: all names of a listener have the same settings of TLS, so a connection that was made for one
+// serves the others.
+func TestHostBesideName(t *testing.T) {
+	t.Parallel()
+	dir, ca := t.TempDir(), newAuthority(t, "test authority")
+	ca.write(dir, "one", ca.issue(false, "one.example"))
+	ca.write(dir, "two", ca.issue(false, "two.example"))
+	g := start(t, secure(secureListener(dir, "one", "two"), httpOrigin(t, pathOrigin)))
+	nc, _, err := handshake(g.addr, &tls.Config{ServerName: "one.example", RootCAs: ca.pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	c := newRawClient(t, nc)
+	for _, host := range []string{"one.example", "two.example", "two.example:443", "three.example", "127.0.0.1"} {
+		c.send("GET /x HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
+		if a := c.answer("GET"); a.StatusCode != 200 {
+			t.Errorf("%s: %d %q", host, a.StatusCode, a.body)
+		}
+	}
+}

@@ -103,7 +103,9 @@ func TestFewDescriptors(t *testing.T) {
 	for i := range targets {
 		targets[i] = `"` + httpOrigin(t, pathOrigin) + `"`
 	}
-	g := startWith(t, 100, strings.Replace(simple("x", judges), `"x"`, strings.Join(targets, ", "), 1))
+	g := startWith(t, 100, strings.Replace(simple("x", judges), `targets = ["x"]`,
+		"response_timeout = \"60s\"\nwait_timeout = \"60s\"\nconnect_timeout = \"60s\"\n"+
+			"targets = ["+strings.Join(targets, ", ")+"]", 1))
 	var all sync.WaitGroup
 	for range 200 {
 		all.Go(func() {

@@ -173,8 +173,8 @@ func tellFailed(x *Exchange, f *Fault) {
 	if x.Cause != nil {
 		cause = x.Cause.Error()
 	}
-	log.Debug("an attempt has failed", "request_id", string(x.RequestID), "route", x.Plan.Name, "pool", x.PoolName,
-		"target", x.TargetName, "attempt", x.Attempts, "code", f.Code, "cause", cause)
+	log.Debug("an attempt has failed", "request_id", string(x.RequestID), "route", x.Plan.Name,
+		"pool", x.PoolName, "target", x.TargetName, "attempt", x.Attempts, "code", f.Code, "cause", cause)
 }
 
 // replaced tells that another attempt follows f whatever the upstream's policy: a reused connection died

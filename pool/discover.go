@@ -158,7 +158,8 @@ func (p *Pool) specs(eps []discovery.Endpoint) []targetSpec {
 	return all
 }
 
-// isOwn reports whether an address that a target's name has led to is the gateway's own, which it then counts.
+// isOwn reports whether an address that a target's name has led to is the gateway's own, which it
+// then counts.
 func (s *shared) isOwn(addr netip.Addr, port uint16) bool {
 	what := s.own.Load().FindAddr(addr, port)
 	if what != "" {
@@ -167,7 +168,8 @@ func (s *shared) isOwn(addr netip.Addr, port uint16) bool {
 	return what != ""
 }
 
-// leftOut counts and tells of an address that a discovery or a name server gave and that is the gateway's own.
+// leftOut counts and tells of an address that a discovery or a name server gave and that is the
+// gateway's own.
 func (s *shared) leftOut(address, what string) {
 	s.ownFound.Add(1)
 	now := time.Now()
@@ -175,7 +177,8 @@ func (s *shared) leftOut(address, what string) {
 		return
 	}
 	s.ownTold.Store(address, now)
-	slog.Warn("a target is left out: it is an address of this gateway", "pool", s.name, "target", address, "is", what)
+	slog.Warn("a target is left out: it is an address of this gateway", "pool", s.name,
+		"target", address, "is", what)
 }
 
 // again returns a copy of m for another set: its index there is another one.

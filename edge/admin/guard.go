@@ -30,7 +30,7 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx) string {
 	case !readOnly(ctx) && (len(h.Peek("Origin")) > 0 || len(h.Peek("Sec-Fetch-Site")) > 0):
 		return "calls that change something are not taken from browsers"
 	case readOnly(ctx) && costs(ctx.Path()) && from == unknownSite:
-		return "a profile costs time: a browser gets it by a link of /debug/pprof/, others without a browser's fields"
+		return "a profile costs time: a browser gets it by a link of /debug/pprof/, others without its fields"
 	}
 	if ctx.LocalAddr().Network() == "unix" {
 		return "" // no browser can get there
@@ -64,14 +64,16 @@ type caller uint8
 const (
 	noBrowser   caller = iota // curl, a scraper of metrics
 	sameSite                  // a page of this API
-	unknownSite               // a browser that does not say: an address was typed, or a page of another site hides
+	unknownSite               // a browser that does not say: somebody typed, or another site hides
 	crossSite
 )
 
-// callerOf tells from where a call comes. Sec-Fetch-Site is sent to addresses of this machine and over TLS only,
+// callerOf tells from where a call comes. Sec-Fetch-Site is sent to addresses of this machine and
+// over TLS only,
 // Origin with what changes something, Referer unless the page forbids it.
 func callerOf(h *fasthttp.RequestHeader) caller {
-	fetch, origin, referer := string(h.Peek("Sec-Fetch-Site")), string(h.Peek("Origin")), string(h.Peek("Referer"))
+	fetch, origin := string(h.Peek("Sec-Fetch-Site")), string(h.Peek("Origin"))
+	referer := string(h.Peek("Referer"))
 	host := strings.ToLower(string(h.Host()))
 	switch {
 	case fetch == "cross-site", fetch == "same-site": // another port of this machine is the same site

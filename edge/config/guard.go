@@ -23,7 +23,8 @@ func (f *File) giveUp(p *caught.Panic) {
 	if n == nil {
 		n = &node{}
 	}
-	f.report(n.at, n.path(), "", fmt.Sprintf("this section makes the gateway fail, which is a mistake of its own: %s", p))
+	const msg = "this section makes the gateway fail, which is a mistake of its own: %s"
+	f.report(n.at, n.path(), "", fmt.Sprintf(msg, p))
 	f.broken = true
 }
 

@@ -19,7 +19,9 @@ const (
 // password, are noted too, for messages that show only one.
 func (f *File) hide(text, written string) {
 	f.note(text, written)
-	parts := strings.FieldsFunc(text, func(c rune) bool { return strings.ContainsRune(" \t\r\n:/@,;?&=#\"'", c) })
+	parts := strings.FieldsFunc(text, func(c rune) bool {
+		return strings.ContainsRune(" \t\r\n:/@,;?&=#\"'", c)
+	})
 	for _, part := range parts {
 		if len(part) >= leastPart {
 			f.note(part, written)

@@ -6,7 +6,8 @@ import (
 )
 
 var (
-	bareValue   = regexp.MustCompile(`^\s*(?:[^=#"']*[{,]\s*)?([A-Za-z0-9_-]+)\s*=\s*([A-Za-z0-9_/:.*-][^\s"'\[{,#}\]]*)`)
+	bareValue = regexp.MustCompile(`^\s*(?:[^=#"']*[{,]\s*)?([A-Za-z0-9_-]+)\s*=\s*` +
+		`([A-Za-z0-9_/:.*-][^\s"'\[{,#}\]]*)`)
 	definedOnce = regexp.MustCompile(`^Key '(.*)' has already been defined$`)
 )
 
@@ -68,7 +69,8 @@ func (r *Route) checkHosts() {
 			continue
 		}
 		name, _, _ := strings.Cut(rest, "/")
-		r.Table.Mistake("hosts", host, name, "a host is a name without a scheme, such as "+scheme+"://, is "+shorten(host))
+		r.Table.Mistake("hosts", host, name,
+			"a host is a name without a scheme, such as "+scheme+"://, is "+shorten(host))
 	}
 	r.Hosts = hosts
 }

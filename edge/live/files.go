@@ -12,7 +12,8 @@ import (
 // named are the keys whose value is a file that the gateway reads, by what the file is called in a line about
 // it. Files that it writes change by themselves.
 var named = map[string]string{
-	"cert": "certificate", "key": "certificate key", "ca": "authorities", "crl": "revocations", "file": "targets",
+	"cert": "certificate", "key": "certificate key", "ca": "authorities", "crl": "revocations",
+	"file":       "targets",
 	"token_file": "file", "ca_file": "authorities", "warm": "file",
 }
 

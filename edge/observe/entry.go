@@ -48,8 +48,8 @@ const (
 // fieldNames are the names of fields in templates and in JSON.
 var fieldNames = [fieldCount]string{
 	"time", "time_clf", "request_id", "client", "peer", "listener", "tls", "method", "scheme", "host", "path",
-	"query", "protocol", "request", "status", "code", "cause", "route", "pool", "target", "attempts", "request_bytes",
-	"response_bytes", "user_agent", "referer", "seconds",
+	"query", "protocol", "request", "status", "code", "cause", "route", "pool", "target", "attempts",
+	"request_bytes", "response_bytes", "user_agent", "referer", "seconds",
 	"seconds_head", "seconds_policy", "seconds_connect", "seconds_wait", "seconds_body",
 }
 
@@ -143,7 +143,8 @@ func (e *entry) text(f field) []byte {
 	panic("BUG: a field of the access log has no value")
 }
 
-// cause returns the error of the attempt that failed last, "" when none did. It may name addresses: answers never
+// cause returns the error of the attempt that failed last, "" when none did. It may name
+// addresses: answers never
 // have it.
 func (e *entry) cause() []byte {
 	if e.x.Cause == nil {

@@ -53,7 +53,8 @@ func newRecorder(o *observer, route string) *recorder {
 // foretold are the faults whose series every route has from the start, so that the first of them is a change
 // from 0. A file with very many routes gets its series when they count something.
 var foretold = []*edge.Fault{
-	edge.UpstreamConnect, edge.UpstreamConnectTimeout, edge.UpstreamTLS, edge.UpstreamReset, edge.UpstreamTimeout,
+	edge.UpstreamConnect, edge.UpstreamConnectTimeout, edge.UpstreamTLS, edge.UpstreamReset,
+	edge.UpstreamTimeout,
 	edge.UpstreamProtocol, edge.UpstreamTruncated, edge.NoUpstream, edge.PoolBusy, edge.PoolWait,
 	edge.NoRoute, edge.MethodNotAllowed, edge.BodyTooLarge, edge.ClientGone, edge.Internal,
 }

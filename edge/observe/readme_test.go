@@ -27,7 +27,7 @@ func TestExample(t *testing.T) {
 	}
 	c.Log.Table.Decode(&section)
 	got := section.Access
-	if !validOutput(&got) || compile(&got) == nil || got.Output != "/var/log/penstock/access.log" {
+	if !validOutput(&got) || compile(&got) == nil || got.Output != "/var/log/penstock-access.log" {
 		t.Errorf("got %+v", got)
 	}
 	for _, e := range c.File.Finish() {

@@ -135,7 +135,8 @@ func (w *fileWatch) wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// CheckFile says what running would: that the file with the targets is not there, which may change, or what is
+// CheckFile says what running would: that the file with the targets is not there, which may
+// change, or what is
 // wrong in it.
 func (c *Config) CheckFile(t *config.Table) {
 	if t == nil || !filepath.IsAbs(c.File) {

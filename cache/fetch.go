@@ -447,8 +447,8 @@ func (c *cache) putUp(sign *entry) {
 // signFor is how long it is remembered which fields a URL's answers depend on.
 const signFor = 7 * 24 * time.Hour
 
-// pieceSize is how much of a body is read at once; the first read of one whose length is not known has room for
-// firstPiece, and each further one for twice as much.
+// pieceSize is how much of a body is read at once; the first read of one whose length is not known has room
+// for firstPiece, and each further one for twice as much.
 const (
 	pieceSize  = 32 << 10
 	firstPiece = 4 << 10

@@ -79,9 +79,9 @@ func dial(x *edge.Exchange, t *Target, conf *Config) (*conn, *edge.Fault) {
 	return c, nil
 }
 
-// connect is the dialling of a socket. When the gateway is short of descriptors or memory, idle connections to
-// the pool's targets are closed, and it is tried again for a little while: those that others need for a moment
-// come back.
+// connect is the dialling of a socket. When the gateway is short of descriptors or memory, idle connections
+// to the pool's targets are closed, and it is tried again for a little while: those that others need for a
+// moment come back.
 func (t *Target) connect(ctx context.Context, until time.Time) (net.Conn, error) {
 	for pause := shortPause; ; pause *= 2 {
 		nc, err := t.name.dial(ctx, until)

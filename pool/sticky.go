@@ -36,8 +36,8 @@ func (s *Sticky) check() {
 		s.Table.Errorf("cookie", "%q is not the name of a cookie", s.Cookie)
 	}
 	if cookie.IsLikely(s.Cookie) {
-		s.Table.Warnf("cookie", "%s is what applications call their session: one that sets it itself keeps it, and its "+
-			"clients stick to no target", s.Cookie)
+		s.Table.Warnf("cookie", "%s is what applications call their session: one that sets it itself keeps it, "+
+			"and its clients stick to no target", s.Cookie)
 	}
 	_, why := header.Given("Set-Cookie", s.Path)
 	if why != "" || strings.Contains(s.Path, ";") || !strings.HasPrefix(s.Path, "/") {

@@ -76,8 +76,8 @@ func takeNote(b []byte) (note, rest []byte, ok bool) {
 	return b[:n], b[n:], true
 }
 
-// load reads the journal of a folder, and begins a new one with what is needed of it. When there is no room for
-// that it goes on with the one that is there, and returns why.
+// load reads the journal of a folder, and begins a new one with what is needed of it. When there is no room
+// for that it goes on with the one that is there, and returns why.
 func (j *Journal) load(dir string) error {
 	j.path = filepath.Join(dir, journalName)
 	b, err := os.ReadFile(j.path)

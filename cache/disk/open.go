@@ -239,7 +239,7 @@ func (t *Tier) load() error {
 // full says that there was no room to begin with.
 func (t *Tier) full(err error) {
 	t.Errors.Add(1)
-	t.log.Warn("the disk of the cache is full: what is there is served, and little can be added until there is room",
+	t.log.Warn("the disk of the cache is full: what is there is served, little can be added until there is room",
 		"folder", t.opt.Dir, "error", err)
 }
 

@@ -56,7 +56,8 @@ func texts(words []word) string {
 func bashCompletion(commands []word, flags map[string][]word) string {
 	var b strings.Builder
 	b.WriteString("# bash completion of penstock\n_penstock() {\n\tlocal word=${COMP_WORDS[COMP_CWORD]}\n")
-	fmt.Fprintf(&b, "\tif [ \"$COMP_CWORD\" = 1 ]; then\n\t\tCOMPREPLY=($(compgen -W '%s --help --version' -- \"$word\"))\n"+
+	fmt.Fprintf(&b, "\tif [ \"$COMP_CWORD\" = 1 ]; then\n"+
+		"\t\tCOMPREPLY=($(compgen -W '%s --help --version' -- \"$word\"))\n"+
 		"\t\treturn\n\tfi\n\tlocal flags=\n\tcase ${COMP_WORDS[1]} in\n", texts(commands))
 	for _, c := range commands {
 		fmt.Fprintf(&b, "\t%s) flags='%s' ;;\n", c.text, texts(flags[c.text]))
@@ -71,7 +72,8 @@ func zshCompletion(commands []word, flags map[string][]word) string {
 		return "'" + strings.ReplaceAll(w.text+":"+strings.ReplaceAll(w.help, ":", " -"), "'", "'\\''") + "'"
 	}
 	var b strings.Builder
-	b.WriteString("#compdef penstock\n_penstock() {\n\tlocal -a words_of\n\tif (( CURRENT == 2 )); then\n\t\twords_of=(\n")
+	b.WriteString("#compdef penstock\n_penstock() {\n\tlocal -a words_of\n" +
+		"\tif (( CURRENT == 2 )); then\n\t\twords_of=(\n")
 	for _, c := range commands {
 		b.WriteString("\t\t\t" + quote(c) + "\n")
 	}
@@ -83,7 +85,8 @@ func zshCompletion(commands []word, flags map[string][]word) string {
 		}
 		b.WriteString("\t\t) ;;\n")
 	}
-	b.WriteString("\tesac\n\t[[ $PREFIX = -* ]] && _describe flag words_of || _files\n}\ncompdef _penstock penstock\n")
+	b.WriteString("\tesac\n\t[[ $PREFIX = -* ]] && _describe flag words_of || _files\n}\n" +
+		"compdef _penstock penstock\n")
 	return b.String()
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 type keysCmd struct {
-	Section string `arg:"" optional:"" help:"Only the sections whose name begins so, as pool or route." placeholder:"SECTION"`
+	Section string `arg:"" optional:"" help:"Only sections whose name begins so, as pool." placeholder:"SECTION"`
 }
 
 // Help implements kong.HelpProvider.
@@ -83,14 +83,14 @@ func allKeys() []keyLine {
 	return all
 }
 
-// knownKeys builds the full configuration: those who read its sections then know their keys. Some of its files
-// are not there on most machines, which is no matter.
+// knownKeys builds the full configuration: those who read its sections then know their keys. Some of its
+// files are not there on most machines, which is no matter.
 func knownKeys() []config.Key {
 	return live.Known("full.toml", []byte(configs.Full), dryFeatures())
 }
 
 var (
-	names   = regexp.MustCompile(`^(pool|rate_limit|cache|headers|auth|consumer|plan|access|cors|transform)\.[a-z0-9_-]+`)
+	names   = regexp.MustCompile(`^(pool|rate_limit|cache|headers)\.[a-z0-9_-]+`)
 	keyText = regexp.MustCompile(`^#?([a-z][a-z0-9_]*) = .*?(?: +# (.*))?$`)
 	section = regexp.MustCompile(`^#?\[\[?([^\]]+)\]`)
 )

@@ -15,8 +15,8 @@ func readOnly(ctx *fasthttp.RequestCtx) bool { return ctx.IsGet() || ctx.IsHead(
 
 // refuse returns why a call is not allowed, "" when it is. Where there is no password, what is kept out is a
 // browser that runs somebody else's page, and a client of the gateway that has found a way through it. Such a
-// page can send a call here by address, which browsers tell of, or by a name of its own that suddenly resolves
-// to this machine, which the check of Host stops.
+// page can send a call here by address, which browsers tell of, or by a name of its own that suddenly
+// resolves to this machine, which the check of Host stops.
 func (s *Server) refuse(ctx *fasthttp.RequestCtx) string {
 	h := &ctx.Request.Header
 	if field := proxied(h); field != "" {

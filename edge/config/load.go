@@ -172,7 +172,8 @@ func (r *Route) checkMethod(method string) {
 	}
 }
 
-var commonMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"}
+var commonMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT",
+	"QUERY"}
 
 // taken are the tables that have given themselves a name.
 type taken map[string]*Table

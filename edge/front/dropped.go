@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// tellDropped says in the log that fields were dropped, once a minute at most, until done is closed. The first
-// ones are told at once: somebody may be looking for them.
+// tellDropped says in the log that fields were dropped, once a minute at most, until done is closed. The
+// first ones are told at once: somebody may be looking for them.
 func (s *settings) tellDropped(done <-chan struct{}) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -22,7 +22,7 @@ func (s *settings) tellDropped(done <-chan struct{}) {
 		if now == before || time.Since(told) < time.Minute {
 			continue
 		}
-		slog.Warn("fields of requests were dropped for their names; underscore_fields and the names of fields tell why",
+		slog.Warn("fields of requests were dropped for their names, see underscore_fields",
 			"listener", s.name, "underscore", now[0]-before[0], "look_alike", now[1]-before[1])
 		before, told = now, time.Now()
 	}

@@ -45,8 +45,8 @@ const descriptorHint = "raise LimitNOFILE, or lower max_connections"
 // idle ones takes longer the more there are.
 const partAtOnce = 64
 
-// partAfter is how long a connection must have been idle, in milliseconds: a request is often on its way on one
-// that has just been made.
+// partAfter is how long a connection must have been idle, in milliseconds: a request is often on its way on
+// one that has just been made.
 const partAfter = 100
 
 // part has the n connections closed that have been idle for longest.
@@ -104,8 +104,8 @@ func (c *conn) part() {
 	f.parted.Inc(c.lane)
 }
 
-// busy notes that a request has begun. One that comes while the connection is to be closed is answered all the
-// same.
+// busy notes that a request has begun. One that comes while the connection is to be closed is answered all
+// the same.
 func (c *conn) busy() {
 	if c.state.Swap(stateBusy) == stateParting {
 		c.l.front.parting.Add(-1)

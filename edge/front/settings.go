@@ -38,9 +38,9 @@ func compile(h *edge.Host, conf *config.Listener) *settings {
 		trusted:       ip.NewSet(h.Config.Server.TrustedProxies),
 		underscores:   underscores[conf.UnderscoreFields],
 	}
-	const help = "Fields of requests that were left out for their names: with an underscore, or like one of the gateway's."
-	set.underscored = h.Metrics.Counter("penstock_fields_dropped_total", help, "listener", conf.Name, "reason", "underscore")
-	set.alike = h.Metrics.Counter("penstock_fields_dropped_total", help, "listener", conf.Name, "reason", "look_alike")
+	dropped := h.Metrics.Counters("penstock_fields_dropped_total", "Fields of requests that were left out for their names: "+
+		"with an underscore, or like one of the gateway's.", "listener", "reason")
+	set.underscored, set.alike = dropped.With(conf.Name, "underscore"), dropped.With(conf.Name, "look_alike")
 	if len(conf.Certificates) > 0 {
 		set.certificates = loadCertificates(conf)
 		reloads := func(result string) *lanes.Counter {

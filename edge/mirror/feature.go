@@ -96,7 +96,8 @@ func (ms *mirrors) compile(route string, k *mirrorKeys) *mirror {
 	}
 	for i, name := range outcomeNames {
 		m.outcomes[i] = ms.h.Metrics.Counter("penstock_mirror_requests_total",
-			"Requests chosen to be mirrored, by what became of the copy.", "route", route, "pool", k.Pool, "outcome", name)
+			"Requests chosen to be mirrored, by what became of the copy.",
+			"route", route, "pool", k.Pool, "outcome", name)
 	}
 	return m
 }

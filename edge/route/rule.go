@@ -155,7 +155,8 @@ func (c *compiler) bit(method string) (bit uint64, ok bool) {
 
 // arrival compiles how a request has to come in.
 func (c *compiler) arrival(r *rule, in *Rule) {
-	if len(in.Schemes) > 0 && !slices.ContainsFunc(in.Schemes, func(s string) bool { return s != in.Schemes[0] }) {
+	other := func(s string) bool { return s != in.Schemes[0] }
+	if len(in.Schemes) > 0 && !slices.ContainsFunc(in.Schemes, other) {
 		r.scheme = in.Schemes[0]
 	}
 	for _, name := range in.Listeners {

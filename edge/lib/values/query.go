@@ -45,8 +45,8 @@ func AppendParam(dst, query, name []byte) []byte {
 	return dst
 }
 
-// AppendFirstParam appends the first value of a query's parameter that is not empty, decoded. It appends nothing
-// when there is none.
+// AppendFirstParam appends the first value of a query's parameter that is not empty, decoded. It appends
+// nothing when there is none.
 func AppendFirstParam(dst, query, name []byte) []byte {
 	for v, rest, ok := NextParam(query, name); ok; v, rest, ok = NextParam(rest, name) {
 		if len(v) > 0 {

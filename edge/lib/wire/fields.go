@@ -188,8 +188,8 @@ func decides(low []byte) bool {
 	return bytes.HasPrefix(low, []byte(claimPrefix))
 }
 
-// lowerInto returns the first bytes of the token name in lower case, as many as buf takes, with "-" for what is
-// no letter or digit.
+// lowerInto returns the first bytes of the token name in lower case, as many as buf takes, with "-" for what
+// is no letter or digit.
 func lowerInto(buf *[longestName]byte, name []byte) []byte {
 	low := buf[:min(len(name), longestName)]
 	for i := range low {

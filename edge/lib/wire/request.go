@@ -44,7 +44,8 @@ type Request struct {
 	target []byte // room for a path that the target leaves out
 }
 
-// Underscores says what becomes of fields with "_" in their names, which targets of the CGI kind take for "-".
+// Underscores says what becomes of fields with "_" in their names, which targets of the CGI kind take for
+// "-".
 type Underscores uint8
 
 // The ways.

@@ -27,7 +27,8 @@ func (x *Exchange) TakeRequest(m *wire.Request, clean []byte) (alike int) {
 
 // own are the fields that the gateway sets or believes, and those that frame and route a message.
 var own = header.NewNames("X-Forwarded-*", "Forwarded", "X-Real-Ip", "Via", "X-Request-Id",
-	"X-Request-Timeout", "Grpc-Timeout", "X-Penstock-*", "Host", "Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "Te",
+	"X-Request-Timeout",
+	"Grpc-Timeout", "X-Penstock-*", "Host", "Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "Te",
 	"Trailer", "Expect", "Content-Type", "Authorization", "Cookie")
 
 // isLookAlike reports whether a name could be taken for one of own without being it.

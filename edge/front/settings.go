@@ -38,8 +38,9 @@ func compile(h *edge.Host, conf *config.Listener) *settings {
 		trusted:       ip.NewSet(h.Config.Server.TrustedProxies),
 		underscores:   underscores[conf.UnderscoreFields],
 	}
-	dropped := h.Metrics.Counters("penstock_fields_dropped_total", "Fields of requests that were left out for their names: "+
-		"with an underscore, or like one of the gateway's.", "listener", "reason")
+	dropped := h.Metrics.Counters("penstock_fields_dropped_total",
+		"Fields of requests that were left out for their names: "+
+			"with an underscore, or like one of the gateway's.", "listener", "reason")
 	set.underscored, set.alike = dropped.With(conf.Name, "underscore"), dropped.With(conf.Name, "look_alike")
 	if len(conf.Certificates) > 0 {
 		set.certificates = loadCertificates(conf)

@@ -11,7 +11,7 @@ var likely = map[string]bool{
 	"ci_session": true, "cfid": true, "cftoken": true, "rack.session": true, "beaker.session.id": true,
 	"symfony": true, "play_session": true, "csrftoken": true, "csrf_token": true, "_csrf": true,
 	"xsrf-token": true,
-	"token": true, "access_token": true, "refresh_token": true, "id_token": true, "jwt": true, "auth": true,
+	"token":      true, "access_token": true, "refresh_token": true, "id_token": true, "jwt": true, "auth": true,
 	"authorization": true, "auth_token": true, "user": true, "user_id": true, "userid": true, "uid": true,
 	"login": true, "remember_me": true, "remember_token": true, "remember_user_token": true, "cart": true,
 	"lang": true, "locale": true,

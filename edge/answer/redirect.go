@@ -119,7 +119,8 @@ func (k *redirectKeys) compile(path, prefix string) *redirect {
 		return nil // reported by whoever compiles the routes
 	}
 	r := &redirect{status: k.Status}
-	key, message := "to", ""
+	key := "to"
+	var message string
 	switch {
 	case !k.Table.Has("to"):
 		if !k.Table.Has("scheme") && !k.Table.Has("host") && !k.Table.Has("port") {

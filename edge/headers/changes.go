@@ -66,7 +66,7 @@ func (c *Changes) compile(request bool) *changes {
 }
 
 // put compiles the fields that are set or added, in the order of the file.
-func (out *changes) put(t *config.Table, values map[string]string, request, set bool) {
+func (c *changes) put(t *config.Table, values map[string]string, request, set bool) {
 	if t == nil {
 		return
 	}
@@ -90,10 +90,10 @@ func (out *changes) put(t *config.Table, values map[string]string, request, set 
 		}
 		value.Vars(func(v *template.Var) {
 			if v.Kind == edge.VarParam {
-				out.params = append(out.params, string(v.Name))
+				c.params = append(c.params, string(v.Name))
 			}
 		})
-		out.fields = append(out.fields, field{name, value, set, !request && isHSTS(name)})
+		c.fields = append(c.fields, field{name, value, set, !request && isHSTS(name)})
 	}
 }
 

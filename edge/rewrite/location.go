@@ -141,7 +141,7 @@ func appendURL(dst []byte, x *edge.Exchange, ref, public, private []byte) []byte
 // cutAuthority parts an absolute or network-path reference (RFC 3986 section 4.2) from its path; origin
 // is empty for all others.
 func cutAuthority(ref []byte) (origin, path []byte) {
-	at := 0
+	var at int
 	switch {
 	case hasPrefixFold(ref, "http://"):
 		at = len("http://")

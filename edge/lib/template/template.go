@@ -80,12 +80,13 @@ func Parse(text string, place Place, names Names) (t Template, message string) {
 			literal = nil
 		}
 	}
-	for n := 0; len(text) > 0; text = text[n:] {
-		var lit, name string
-		lit, name, n = next(text)
+	for len(text) > 0 {
+		lit, name, n := next(text)
+		before := text
+		text = text[n:]
 		if name == "" {
-			if place >= Host && (text[0] == '{' || text[0] == '}') {
-				return Template{}, stray(text)
+			if place >= Host && (before[0] == '{' || before[0] == '}') {
+				return Template{}, stray(before)
 			}
 			literal = append(literal, lit...)
 			continue

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"maps"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,6 +24,24 @@ var Feature = edge.Feature{Name: "pools", New: build}
 type pools struct {
 	list  []*Pool
 	first bool // of the process: nothing is served yet
+	files *descriptors.Budget
+}
+
+// connections returns how many connections there may be to all targets; 0: that is not known, since some are
+// found by name.
+func (ps *pools) connections() (n int) {
+	for _, p := range ps.list {
+		for _, t := range p.conf.targets {
+			if _, err := netip.ParseAddrPort(t.address); err != nil && !strings.HasPrefix(t.address, "unix:") {
+				return 0
+			}
+			n += p.conf.MaxConnections
+		}
+		if p.conf.source != nil {
+			return 0
+		}
+	}
+	return n
 }
 
 func build(h *edge.Host) *edge.Instance {
@@ -44,6 +63,7 @@ func build(h *edge.Host) *edge.Instance {
 	}
 	ps.linkFallbacks(h)
 	ps.admin(h)
+	ps.files, _ = edge.Keep(h.State, descriptors.Key, descriptors.New, nil) // New does not fail
 	return &edge.Instance{
 		Route:   func(r *edge.RouteSetup) { ps.route(h, r) },
 		Open:    ps.open,
@@ -261,6 +281,7 @@ func (ps *pools) start() {
 // open waits for the first answer of discoveries that have none yet, though not for ever: the gateway
 // should not refuse the requests of its first milliseconds.
 func (ps *pools) open() {
+	ps.files.Want(ps.connections())
 	wait := findWait
 	if ps.first {
 		wait = startWait

@@ -55,7 +55,7 @@ func TestCommandsForPeople(t *testing.T) {
 	defer resp.Body.Close()
 	b, _ := io.ReadAll(resp.Body) // a cut answer shows in the comparison
 	text := string(b)
-	for _, series := range []string{`penstock_rejections_total{code="upstream_connect",route="route-1"} 0`,
+	for _, series := range []string{`penstock_rejections_total{code="upstream_connect",route="all"} 0`,
 		`penstock_reloads_total{result="error"} 0`, `penstock_pool_own_targets_total{pool="app"} 0`,
 		`penstock_discovery_errors_total{pool="app"} 0`} {
 		if !strings.Contains(text, series+"\n") {

@@ -27,7 +27,7 @@ func idleConns(t *testing.T) int {
 	if raceEnabled {
 		most = 1_500
 	}
-	return int(min(most, files.Cur-min(files.Cur/2, 2_000)))
+	return int(min(most, files.Cur-min(files.Cur/2, 2_500)))
 }
 
 // inParallel calls f with the numbers below n, from as many goroutines as there are processors.

@@ -32,7 +32,7 @@ targets = ["127.0.0.1:1"]
 rate = "1/h"
 burst = 1
 [headers.app]
-request = { remove = ["X-Debug", "x-int-*"], rename = { X-A = "X-B" }, set = { X-Edge = "{host} {params.id} {query.q}", X-None = "{headers.x-none}", X-Two = "new" }, add = { X-More = "{client}" } }
+request = { remove = ["X-Debug", "x-int-*"], rename = { X-A = "X-B" }, set = { X-Edge = "{host} {params.id} {query.q}", X-None = "{headers.x-missing}", X-Two = "new" }, add = { X-More = "{client}" } }
 response = { remove = ["Server", "X-Internal-*"], rename = { X-Old = "X-New" }, set = { X-Edge = "{path} {query.q}" }, add = { Via = "1.1 more" } }
 [[route]]
 path = "/app/{id}"
@@ -129,7 +129,7 @@ func TestMapLocation(t *testing.T) {
 	app := record(t, func(r *recorded, _ net.Conn) string {
 		_, q, _ := strings.Cut(r.path(), "?")
 		name, value, _ := strings.Cut(q, "=")
-		value = strings.NewReplacer("~", " ", "TARGET", addr).Replace(value)
+		value = strings.NewReplacer("~", " ", "!", "#", "TARGET", addr).Replace(value)
 		return okWith(map[string]string{"l": "LOCATION: ", "c": "Content-Location: ", "s": "Set-Cookie: "}[name] + value + "\r\n")
 	})
 	addr = app.addr
@@ -162,7 +162,7 @@ pool = "app"
 	f := func(path, sent, want string) {
 		t.Helper()
 		k := dialRaw(t, g.addr)
-		k.send("GET " + path + "?" + strings.ReplaceAll(sent, " ", "~") + " HTTP/1.1\r\nHost: pub.example\r\nX-Forwarded-Prefix: /evil\r\n\r\n")
+		k.send("GET " + path + "?" + strings.NewReplacer(" ", "~", "#", "!").Replace(sent) + " HTTP/1.1\r\nHost: pub.example\r\nX-Forwarded-Prefix: /evil\r\n\r\n")
 		a := k.answer("GET")
 		got := a.Header.Get("Location") + a.Header.Get("Content-Location") + a.Header.Get("Set-Cookie")
 		if got != want {
@@ -356,7 +356,7 @@ sticky = "cookie:SID"
 	if strings.Count(said, "SID is what applications call their session") != 2 {
 		t.Errorf("check says\n%s", said)
 	}
-	if said = warned(t, strings.NewReplacer("{{addr}}", ":8080", "SID", "seat").Replace(conf)); strings.Contains(said, "warning") {
+	if said = warned(t, strings.NewReplacer("{{addr}}", ":8080", "SID", "seat").Replace(conf)); strings.Contains(said, "call their session") {
 		t.Errorf("check says\n%s", said)
 	}
 }

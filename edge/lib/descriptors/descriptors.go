@@ -20,6 +20,7 @@ type Budget struct {
 	Targets Share // connections to targets, the idle ones with them
 
 	limit, spare atomic.Int64 // 0: not known
+	targets      atomic.Int64 // as Want says; 0: not known
 }
 
 // Key is where the process's Budget is kept from generation to generation (edge.Keep).
@@ -47,11 +48,19 @@ func (b *Budget) Fill(limit, listeners int) {
 	pipes := max(free/32, 1)
 	rest := max(free-spare-2*pipes, 2)
 	splice.Bound(pipes)
-	b.Clients.most.Store(rest / 2)
-	b.Targets.most.Store(rest - rest/2)
+	targets := rest - rest/2
+	if n := b.targets.Load(); n > 0 {
+		targets = min(targets, n)
+	}
+	b.Clients.most.Store(rest - targets)
+	b.Targets.most.Store(targets)
 	b.spare.Store(spare)
 	b.limit.Store(int64(limit))
 }
+
+// Want says how many connections to targets there may be at most; 0: that is not known, and half of what there
+// is is theirs. It holds from the next Fill on.
+func (b *Budget) Want(n int) { b.targets.Store(int64(n)) }
 
 // Limit returns how many descriptors the process may have; 0: that is not known.
 func (b *Budget) Limit() int { return int(b.limit.Load()) }

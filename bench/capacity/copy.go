@@ -73,6 +73,7 @@ func (f *File) Copy(s Spec) (*Copy, error) {
 		leaveOut(doc, route, s.Without)
 	}
 	c.listeners(doc, s)
+	c.arrival(routes)
 	c.pools(doc, s)
 	c.limits(doc)
 	within(doc, "admin")["address"] = s.Admin
@@ -114,7 +115,7 @@ func (c *Copy) listeners(doc table, s Spec) {
 	}
 	plain, secure = maps.Clone(plain), maps.Clone(secure)
 	for _, l := range []table{plain, secure} {
-		for _, key := range []string{"name", "certificate", "reuse_port"} {
+		for _, key := range []string{"name", "certificate", "reuse_port", "redirect_https"} {
 			delete(l, key)
 		}
 		if l["proxy_protocol"] == true {
@@ -132,6 +133,18 @@ func (c *Copy) listeners(doc table, s Spec) {
 	plain["address"], secure["address"] = s.Addr, s.Secure
 	secure["certificate"] = []table{{"cert": s.Cert + ".crt", "key": s.Cert + ".key"}}
 	doc["listener"] = []table{plain, secure}
+}
+
+// arrival has all routes take what comes, whatever listener and scheme it comes by.
+func (c *Copy) arrival(routes []table) {
+	for _, r := range routes {
+		for _, key := range []string{"listeners", "schemes"} {
+			if r[key] != nil {
+				delete(r, key)
+				c.note("routes take requests of all listeners and schemes")
+			}
+		}
+	}
 }
 
 // pools sends everything to the origin.

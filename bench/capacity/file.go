@@ -88,8 +88,8 @@ func routeName(route table, i int) string {
 }
 
 // plainKeys are those of a route that are no policy: where it is found, and who answers.
-var plainKeys = []string{"name", "hosts", "methods", "path", "prefix", "priority", "pool", "redirect",
-	"respond"}
+var plainKeys = []string{"name", "hosts", "listeners", "schemes", "methods", "path", "prefix",
+	"priority", "pool", "redirect", "respond"}
 
 // Chain is what requests of some routes pass through.
 type Chain struct {

@@ -58,8 +58,8 @@ func (b *Budget) Fill(limit, listeners int) {
 	b.limit.Store(int64(limit))
 }
 
-// Want says how many connections to targets there may be at most; 0: that is not known, and half of what there
-// is is theirs. It holds from the next Fill on.
+// Want says how many connections to targets there may be at most; 0: that is not known, and half of all there
+// are is theirs. It holds from the next Fill on.
 func (b *Budget) Want(n int) { b.targets.Store(int64(n)) }
 
 // Limit returns how many descriptors the process may have; 0: that is not known.

@@ -98,7 +98,10 @@ examples: build ## check every configuration in configs/
 deps: ## install the Debian packages the tests use (root, or sudo that asks no password)
 	@.ci/deps
 
-.PHONY: check fmt vet lint tidy modules
+metrics: ## write docs/metrics.md, the page of all metrics, anew
+	$(GO) run ./cmd/tidy -metrics > docs/metrics.tmp && mv docs/metrics.tmp docs/metrics.md
+
+.PHONY: check fmt vet lint tidy modules metrics
 check: fmt vet lint tidy modules ## everything that is not a test: format, vet, linters, house rules, go.mod
 
 fmt: ## gofmt -s has nothing to say

@@ -4,6 +4,9 @@
 // was written on.
 //
 //	go run ./cmd/tidy [folder]
+//	go run ./cmd/tidy -metrics [folder]
+//
+// With -metrics it prints the page of all metrics instead.
 //
 // It prints one finding a line, as FILE:LINE: MESSAGE, and exits 1 when there is one, 2 when the tree
 // cannot be read.
@@ -11,6 +14,7 @@ package main
 
 import (
 	"cmp"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -25,19 +29,21 @@ type finding struct {
 }
 
 func main() {
-	root := "."
-	if len(os.Args) > 1 {
-		root = os.Args[1]
-	}
-	os.Exit(run(root, os.Stdout, os.Stderr))
+	page := flag.Bool("metrics", false, "print the page of all metrics")
+	flag.Parse()
+	os.Exit(run(cmp.Or(flag.Arg(0), "."), *page, os.Stdout, os.Stderr))
 }
 
-// run checks the tree under root and returns the exit status.
-func run(root string, stdout, stderr io.Writer) int {
+// run checks the tree under root, or prints the page of its metrics, and returns the exit status.
+func run(root string, page bool, stdout, stderr io.Writer) int {
 	t, err := load(root)
 	if err != nil {
 		fmt.Fprintln(stderr, "tidy:", err)
 		return 2
+	}
+	if page {
+		fmt.Fprint(stdout, metricsText(t))
+		return 0
 	}
 	found := check(t)
 	for _, f := range found {
@@ -54,7 +60,7 @@ func check(t *tree) []finding {
 	var found []finding
 	for _, rule := range []func(*tree) []finding{
 		checkParse, checkTop, checkImports, checkEngines, checkSizes, checkNames,
-		checkDocs, checkCommands, checkWords, checkFeatures,
+		checkDocs, checkCommands, checkWords, checkFeatures, checkMetrics,
 	} {
 		found = append(found, rule(t)...)
 	}

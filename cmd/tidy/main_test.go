@@ -156,7 +156,7 @@ func put(t *testing.T, root, name, text string) {
 func expect(t *testing.T, root string, status int, want string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	got := run(root, &stdout, &stderr)
+	got := run(root, false, &stdout, &stderr)
 	if got != status || stdout.String() != want {
 		t.Errorf("status %d, want %d; printed\n%swant\n%s%s", got, status, &stdout, want, &stderr)
 	}

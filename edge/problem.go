@@ -35,8 +35,12 @@ func (x *Exchange) problem(f *Fault) {
 		var room [20]byte
 		x.Resp.SetBytes("Retry-After", strconv.AppendInt(room[:0], int64(f.RetryAfter), 10))
 	}
-	if f.Status == 405 && len(x.Match.Allow) > 0 {
+	switch {
+	case f.Status != 405:
+	case len(x.Match.Allow) > 0:
 		x.Resp.SetBytes("Allow", x.Match.Allow)
+	default: // TRACE, CONNECT: no route is asked
+		x.Resp.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 	}
 	x.Close = x.Close || f.Close
 }

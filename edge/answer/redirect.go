@@ -7,6 +7,7 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/template"
+	"github.com/penstock-edge/penstock/edge/lib/wire"
 	"github.com/penstock-edge/penstock/edge/route"
 )
 
@@ -94,7 +95,8 @@ func (r *redirect) appendOrigin(dst []byte, x *edge.Exchange) (_ []byte, ok bool
 		scheme = x.Scheme
 	}
 	dst = append(append(dst, scheme...), "://"...)
-	if dst, ok = r.host.Append(dst, x); !ok {
+	at := len(dst)
+	if dst, ok = r.host.Append(dst, x); !ok || !wire.IsHost(dst[at:]) {
 		return dst, false
 	}
 	port := r.port

@@ -95,7 +95,8 @@ func CheckServer(what, address string) error {
 		}
 		return nil
 	}
-	if right := urlTarget(address); right != "" {
+	right := urlTarget(address)
+	if address = withoutUser(address); right != "" {
 		return fmt.Errorf("%s %q %s", what, address, right)
 	}
 	host, port, err := net.SplitHostPort(address)

@@ -8,6 +8,7 @@ import (
 var (
 	bareValue = regexp.MustCompile(`^\s*(?:[^=#"']*[{,]\s*)?([A-Za-z0-9_-]+)\s*=\s*` +
 		`([A-Za-z0-9_/:.*-][^\s"'\[{,#}\]]*)`)
+	secretKey   = regexp.MustCompile(`(?i)pass|secret|token|seed|key|credential`)
 	definedOnce = regexp.MustCompile(`^Key '(.*)' has already been defined$`)
 )
 
@@ -20,6 +21,9 @@ func explain(body string, at int, msg string) string {
 		line := body[strings.LastIndexByte(body[:at], '\n')+1:]
 		line, _, _ = strings.Cut(line, "\n")
 		if m := bareValue.FindStringSubmatch(line); m != nil {
+			if secretKey.MatchString(m[1]) {
+				m[2] = "…"
+			}
 			return msg + ": a string stands in quotes, " + m[1] + ` = "` + m[2] + `"`
 		}
 	}
@@ -75,6 +79,9 @@ func (r *Route) checkHosts() {
 	r.Hosts = hosts
 }
 
+// withoutUser returns an address without the user and the password before it, which no message may show.
+func withoutUser(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }
+
 // urlTarget says how to write a target that is given as a URL; "": it is none.
 func urlTarget(address string) string {
 	scheme, rest, isURL := strings.Cut(address, "://")
@@ -82,6 +89,7 @@ func urlTarget(address string) string {
 		return ""
 	}
 	host, _, _ := strings.Cut(rest, "/")
+	host = withoutUser(host)
 	port, tls := ":80", ""
 	if scheme == "https" {
 		port, tls = ":443", " and, in [pool.NAME.tls], enabled = true"

@@ -18,6 +18,7 @@ func TestHints(t *testing.T) {
 	}
 	f(strings.Replace(start, `":8080"`, `:8080`, 1), `f:2:11: expected value but found ':' instead: a string stands in quotes, address = ":8080"`)
 	f(start+"[[route]]\npath = /api\n", `f:4:8: expected value but found '/' instead: a string stands in quotes, path = "/api"`)
+	f(start+"[redis]\npassword = s3cret\n", `f:4:12: expected value but found "s" instead: a string stands in quotes, password = "…"`)
 	f(start+"[pool.app]\n[[route]]\nprefix = \"/\"\n[pool.app]\n", `f:6:2: pool.app is already defined at line 3`)
 	f(start+"[[route]]\nprefix = \"/\"\nprefix = \"/b\"\n", `f:5:1: route.prefix is already defined at line 4`)
 	f(start+"[[route]]\npath = \"/api/*\"\n",
@@ -36,6 +37,8 @@ func TestTargetHints(t *testing.T) {
 			t.Errorf("%s gives %v, want %s", address, err, want)
 		}
 	}
+	f("redis://u:pw@h:1", `target "h:1" is host:port and no URL: write "h:1"`) // no message shows a password
+	f("u:pw@h", `target "h" is not host:port or unix:/path`)
 	f("https://host", `target "https://host" is host:port and no URL: write "host:443" and, in [pool.NAME.tls], enabled = true`)
 	f("http://host:81/x", `target "http://host:81/x" is host:port and no URL: write "host:81"`)
 }

@@ -53,7 +53,7 @@ path = "/plain/{id}"
 pool = "app"
 cache = "main"
 `)
-	const lines = "X-Debug: 1\r\nX-Int-B: 1\r\nX-A: a\r\nX-B: own\r\nX-Two: 1\r\nX-Two: 2\r\nX-None: mine\r\nX-More: 0\r\n"
+	const lines = "X.Debug: 1\r\nX.Edge: 1\r\nX.Int-C: 1\r\nX-Debug: 1\r\nX-Int-B: 1\r\nX-A: a\r\nX-B: own\r\nX-Two: 1\r\nX-Two: 2\r\nX-None: mine\r\nX-More: 0\r\n"
 	f := func(path string, status int, more string) *reply {
 		t.Helper()
 		k := dialRaw(t, g.addr)
@@ -98,7 +98,7 @@ cache = "main"
 			t.Errorf("%q is not once in\n%s", line, head)
 		}
 	}
-	for _, not := range []string{"X-Debug", "X-Int-B", "X-A:", "own", "X-None", "X-Two: 1", "\r\nX-Evil"} {
+	for _, not := range []string{"X.Debug", "X.Edge", "X.Int", "X-Debug", "X-Int-B", "X-A:", "own", "X-None", "X-Two: 1", "\r\nX-Evil"} {
 		if strings.Contains(head, not) {
 			t.Errorf("%q is in\n%s", not, head)
 		}
@@ -151,6 +151,15 @@ path = "/u/{id}/{rest:*}"
 rewrite = "/users/{id}/show/{rest}"
 pool = "app"
 [[route]]
+prefix = "/out/"
+rewrite = "/app/"
+pool = "app"
+[[route]]
+hosts = ["root.example"]
+prefix = "/"
+rewrite = "/app/"
+pool = "app"
+[[route]]
 prefix = "/off"
 strip_prefix = "/off"
 map_location = false
@@ -159,10 +168,11 @@ pool = "app"
 prefix = "/"
 pool = "app"
 `)
+	host := "pub.example"
 	f := func(path, sent, want string) {
 		t.Helper()
 		k := dialRaw(t, g.addr)
-		k.send("GET " + path + "?" + strings.NewReplacer(" ", "~", "#", "!").Replace(sent) + " HTTP/1.1\r\nHost: pub.example\r\nX-Forwarded-Prefix: /evil\r\n\r\n")
+		k.send("GET " + path + "?" + strings.NewReplacer(" ", "~", "#", "!").Replace(sent) + " HTTP/1.1\r\nHost: " + host + "\r\nX-Forwarded-Prefix: /evil\r\n\r\n")
 		a := k.answer("GET")
 		got := a.Header.Get("Location") + a.Header.Get("Content-Location") + a.Header.Get("Set-Cookie")
 		if got != want {
@@ -187,6 +197,13 @@ pool = "app"
 	f("/u/7/posts", "l=/users/7/show/photos", "/u/7/photos")
 	f("/u/7/posts", "l=/users/8/show/photos", "/users/8/show/photos")
 	f("/off/x", "l=/y", "/y")
+	f("/out/x", "l=http://TARGET//foe.example", "/foe.example") // what follows two slashes is a host
+	f("/out/x", `l=http://TARGET/\foe.example`, "/foe.example")
+	host = "root.example"
+	f("/x", `l=/app/\foe.example`, "/foe.example")
+	f("/x", "l=/app//foe.example", "/foe.example")
+	f("/x", "l=/app/y", "/y")
+	host = "pub.example"
 	f("/any", "l=http://TARGET/y", "http://"+addr+"/y")
 
 	app.mu.Lock()

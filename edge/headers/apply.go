@@ -56,6 +56,9 @@ var rooms = sync.Pool{New: func() any { return new([]byte) }}
 
 // apply changes the fields of the request or the answer of x.
 func (c *changes) apply(x *edge.Exchange, fields *header.Fields) {
+	if c.own != nil { // what targets of the CGI kind would take for one of them
+		fields.DelFunc(func(name []byte) bool { return !header.IsPlain(name) && c.own.Cover(name) })
+	}
 	for _, name := range c.remove {
 		fields.Del(name)
 	}

@@ -1,6 +1,7 @@
 package headers
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/penstock-edge/penstock/edge"
@@ -16,7 +17,8 @@ type changes struct {
 	rename   []renaming
 	fields   []field // set, then added
 
-	params []string // of the path that the templates use
+	own    *header.Names // all these: nobody else says them in another spelling; nil: nobody is asked
+	params []string      // of the path that the templates use
 }
 
 type renaming struct{ from, to string }
@@ -62,7 +64,25 @@ func (c *Changes) compile(request bool) *changes {
 	if len(out.remove)+len(out.prefixes)+len(out.rename)+len(out.fields) == 0 {
 		return nil
 	}
+	if request {
+		out.own = header.NewNames(out.names()...)
+	}
 	return out
+}
+
+// names returns what is changed; a * at the end of one stands for whatever follows.
+func (c *changes) names() []string {
+	names := slices.Clone(c.remove)
+	for _, p := range c.prefixes {
+		names = append(names, p+"*")
+	}
+	for _, r := range c.rename {
+		names = append(names, r.from, r.to)
+	}
+	for _, f := range c.fields {
+		names = append(names, f.name)
+	}
+	return slices.DeleteFunc(names, func(n string) bool { return !header.IsPlain([]byte(strings.TrimSuffix(n, "*"))) })
 }
 
 // put compiles the fields that are set or added, in the order of the file.

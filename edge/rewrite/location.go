@@ -99,13 +99,8 @@ func appendPath(dst, path, public, private []byte) []byte {
 		return append(dst, path...)
 	}
 	rest := path[len(private):]
-	if len(public) == 0 { // never two slashes: what follows would be a host
-		for len(rest) > 1 && rest[1] == '/' {
-			rest = rest[1:]
-		}
-		if len(rest) == 0 {
-			return append(dst, '/')
-		}
+	if len(public) == 0 && len(rest) == 0 {
+		return append(dst, '/')
 	}
 	return append(append(dst, public...), rest...)
 }
@@ -135,7 +130,22 @@ func appendURL(dst []byte, x *edge.Exchange, ref, public, private []byte) []byte
 	if end < 0 {
 		end = len(path)
 	}
-	return append(appendPath(dst, path[:end], public, private), path[end:]...)
+	start := len(dst)
+	dst = append(appendPath(dst, path[:end], public, private), path[end:]...)
+	if start > 0 && dst[start-1] != ' ' || bytes.Equal(dst[start:], ref) {
+		return dst // behind an authority, or as the target has it
+	}
+	return oneSlash(dst, start)
+}
+
+// oneSlash leaves one slash at the start of the path that stands at b[start:]: what follows two would be a host.
+// Browsers take a backslash for a slash, and leave tabs out.
+func oneSlash(b []byte, start int) []byte {
+	end := start + 1
+	for end < len(b) && (b[end] == '/' || b[end] == '\\' || b[end] == '\t') {
+		end++
+	}
+	return append(b[:start+1], b[end:]...)
 }
 
 // cutAuthority parts an absolute or network-path reference (RFC 3986 section 4.2) from its path; origin

@@ -8,6 +8,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/template"
+	"github.com/penstock-edge/penstock/edge/lib/wire"
 	"github.com/penstock-edge/penstock/edge/route"
 )
 
@@ -84,7 +85,7 @@ func (h *setHost) Run(x *edge.Exchange) edge.Verdict {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	var ok bool
-	if s.made, ok = h.host.Append(s.made[:0], x); !ok {
+	if s.made, ok = h.host.Append(s.made[:0], x); !ok || !wire.IsHost(s.made) {
 		x.Fault = edge.BadTemplate
 		return edge.Answered
 	}

@@ -128,8 +128,8 @@ func order(x, y bool) int {
 // cleanAddress returns host:port in the one form that it is told in.
 func cleanAddress(address string) (string, error) {
 	host, digits, err := net.SplitHostPort(address)
-	if err != nil {
-		return "", fmt.Errorf("%s is not host:port", quote(address))
+	if err != nil { // what stands before an @ may be a password
+		return "", fmt.Errorf("%s is not host:port", quote(address[strings.LastIndexByte(address, '@')+1:]))
 	}
 	port, err := strconv.ParseUint(digits, 10, 16)
 	if err != nil || port == 0 {

@@ -95,6 +95,9 @@ const (
 	longestPort = 5
 )
 
+// IsHost reports whether h could be the Host of a request.
+func IsHost(h []byte) bool { return validHost(h) }
+
 // validHost checks uri-host [ ":" port ] (RFC 9110 section 7.2), a little narrower than the grammar: a name
 // has no empty label but for one dot at its end, no percent escape, which would be a second spelling, and no
 // ",", which would make two of it where X-Forwarded-Host is read as a list; an IP literal is a plain IPv6

@@ -252,6 +252,9 @@ func (c *conn) wait(p []byte) (int, error) {
 		if now = clock.Now(); now < c.rdl {
 			c.rdl = 0 // the wait was ended from outside, perhaps for the exchange before
 		}
+		if c.unasked(now) {
+			continue
+		}
 		if now >= c.limit() {
 			return 0, edge.UpstreamTimeout
 		}
@@ -293,6 +296,8 @@ func (c *conn) limit() int64 {
 	switch {
 	case c.inBody:
 		limit = c.lastByte + int64(c.conf.StreamIdleTimeout)
+	case c.awaits:
+		limit = c.up.ended.Load() + int64(askWithin)
 	case !c.up.active.Load():
 		limit = max(c.up.ended.Load(), c.worked) + int64(c.conf.ResponseTimeout)
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
@@ -70,6 +71,7 @@ func (c *conn) hear(x *edge.Exchange) (edge.Progress, *edge.Fault) {
 // overdue tells why the answer is not to be waited for any longer, or sets how long it is.
 func (c *conn) overdue(x *edge.Exchange) *edge.Fault {
 	x.Loop.Watch(c.socket) // before the client is looked at: it may leave in between
+	c.unasked(c.now)
 	now, limit := c.now, c.limit()
 	gone := x.Times.Sent + int64(firstSlice)
 	switch {
@@ -158,6 +160,19 @@ func (c *conn) sendRequest(x *edge.Exchange, host string) {
 func (c *conn) sendBody(x *edge.Exchange) {
 	c.awaits, x.Uploading = false, true
 	c.up.start()
+}
+
+// askWithin is how long a target has to ask for a body by a 100; one that knows no such thing gets it then
+// (RFC 9110 section 10.1.1: a client need not wait for ever either).
+const askWithin = time.Second
+
+// unasked sends the body that the target has not asked for in time, and reports whether it did.
+func (c *conn) unasked(now int64) bool {
+	if !c.awaits || now < c.up.ended.Load()+int64(askWithin) {
+		return false
+	}
+	c.sendBody(c.x)
+	return true
 }
 
 // writeHead writes b. For a loop it does not wait: what the socket does not take becomes c.unsent.

@@ -82,7 +82,8 @@ func (c *changes) names() []string {
 	for _, f := range c.fields {
 		names = append(names, f.name)
 	}
-	return slices.DeleteFunc(names, func(n string) bool { return !header.IsPlain([]byte(strings.TrimSuffix(n, "*"))) })
+	odd := func(n string) bool { return !header.IsPlain([]byte(strings.TrimSuffix(n, "*"))) }
+	return slices.DeleteFunc(names, odd)
 }
 
 // put compiles the fields that are set or added, in the order of the file.

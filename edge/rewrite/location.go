@@ -138,8 +138,8 @@ func appendURL(dst []byte, x *edge.Exchange, ref, public, private []byte) []byte
 	return oneSlash(dst, start)
 }
 
-// oneSlash leaves one slash at the start of the path that stands at b[start:]: what follows two would be a host.
-// Browsers take a backslash for a slash, and leave tabs out.
+// oneSlash leaves one slash at the start of the path that stands at b[start:]: what follows two would be a
+// host. Browsers take a backslash for a slash, and leave tabs out.
 func oneSlash(b []byte, start int) []byte {
 	end := start + 1
 	for end < len(b) && (b[end] == '/' || b[end] == '\\' || b[end] == '\t') {

@@ -19,7 +19,8 @@ import (
 func runProfile(args []string) (err error) {
 	f := flag.NewFlagSet("profile", flag.ExitOnError)
 	ours := f.String("ours", "bin/penstock", "the gateway's program")
-	works := f.String("works", "plain-128,plain-10k,full-128,close-128,tls-128,cached-128,missed-10k", "what to do")
+	works := f.String("works",
+		"plain-128,plain-10k,full-128,close-128,tls-128,cached-128,missed-10k", "what to do")
 	seconds := f.Int("seconds", 10, "of each work")
 	out := f.String("out", "cmd/penstock/default.pgo", "where the profile goes")
 	_ = f.Parse(args)

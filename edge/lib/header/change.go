@@ -36,7 +36,10 @@ func (f *Fields) SetBytes(name string, value []byte) {
 func (f *Fields) Add(name, value string) { f.AddBytes(name, bytesOf(value)) }
 
 // AddBytes is Add with a value in bytes.
-func (f *Fields) AddBytes(name string, value []byte) { f.lines = appendLine(f.lines, name, value) }
+func (f *Fields) AddBytes(name string, value []byte) {
+	f.lines = appendLine(f.lines, name, value)
+	f.names |= bit(bytesOf(name))
+}
 
 // Del takes all lines of a field out.
 func (f *Fields) Del(name string) {
@@ -84,6 +87,7 @@ func (f *Fields) Rename(from, to string) {
 		kept = at + len(from)
 	}
 	f.lines, f.spare = append(b, f.lines[kept:]...), f.lines
+	f.names |= bit(bytesOf(to))
 }
 
 // AppendWith appends all lines to dst, and in them value as that of a field which stands once: the line keeps

@@ -19,17 +19,32 @@ import (
 type Fields struct {
 	lines []byte // fields, each with CRLF behind it
 	spare []byte // what lines was before the last change that wrote it anew; its memory is for the next one
+	names uint64 // bits of all names that are there, and of some that were: most that is asked for is not there
 }
 
 // Reset takes all lines out.
-func (f *Fields) Reset() { f.lines = f.lines[:0] }
+func (f *Fields) Reset() { f.lines, f.names = f.lines[:0], 0 }
 
 // Take makes the lines of both parts those of f. They are fields that have been checked, each with CRLF
 // behind it; f copies them.
-func (f *Fields) Take(lines, more []byte) { f.lines = append(append(f.lines[:0], lines...), more...) }
+func (f *Fields) Take(lines, more []byte) {
+	f.lines, f.names = append(append(f.lines[:0], lines...), more...), 0
+	for at := 0; at < len(f.lines); at += bytes.IndexByte(f.lines[at:], '\n') + 1 {
+		f.names |= bit(f.lines[at : at+bytes.IndexByte(f.lines[at:], ':')])
+	}
+}
+
+// bit returns the bit of a name, in any case of its letters; 0 of an empty one, which no line has.
+func bit(name []byte) uint64 {
+	n := len(name)
+	if n == 0 {
+		return 0
+	}
+	return 1 << ((uint(n) + 7*uint(name[0]|0x20) + 13*uint(name[n-1]|0x20)) % 64)
+}
 
 // CopyTo makes the lines of f those of g.
-func (f *Fields) CopyTo(g *Fields) { g.lines = append(g.lines[:0], f.lines...) }
+func (f *Fields) CopyTo(g *Fields) { g.lines, g.names = append(g.lines[:0], f.lines...), f.names }
 
 // Lines returns all lines, each with CRLF behind it. They are valid until the next change.
 func (f *Fields) Lines() []byte { return f.lines }
@@ -186,6 +201,9 @@ func (f *Fields) Each() iter.Seq2[[]byte, []byte] {
 
 // next returns where the first line of a field from at on begins and ends; end is 0 when there is none.
 func (f *Fields) next(name string, at int) (start, end int) {
+	if f.names&bit(bytesOf(name)) == 0 {
+		return 0, 0
+	}
 	for b := f.lines; at < len(b); at = end {
 		end = at + bytes.IndexByte(b[at:], '\n') + 1
 		if n := at + len(name); n < end && b[n] == ':' && sameName(b[at:n], name) {

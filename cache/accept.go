@@ -43,9 +43,24 @@ type preference struct {
 func appendPreferences(dst []byte, x *edge.Exchange, name []byte) []byte {
 	at := len(dst)
 	dst = x.Req.AppendList(dst, header.View(name))
+	if isNormal(dst[at:]) {
+		return dst
+	}
 	mid := len(dst)
 	dst = normalPreferences(dst, at)
 	return dst[:at+copy(dst[at:], dst[mid:])]
+}
+
+// isNormal reports whether a list is nothing, or one element that has its normal form.
+func isNormal(list []byte) bool {
+	for _, c := range list {
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '*', c == '/', c == '-', c == '+', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // normalPreferences appends the normal form of what dst has from at on.

@@ -91,3 +91,21 @@ func TestWeight(t *testing.T) {
 		}
 	}
 }
+
+// TestNormalAlready: what is taken for normal is what it would become.
+func TestNormalAlready(t *testing.T) {
+	for _, v := range []string{"", "*", "*/*", "en", "de-ch", "text/html", "application/problem+json", "iso-8859-1",
+		"application/vnd.x.y-1.0+json", "q", "0"} {
+		if !isNormal([]byte(v)) {
+			t.Errorf("%q is not taken for normal", v)
+		}
+		if got := string(normalPreferences([]byte(v), 0)[len(v):]); got != v {
+			t.Errorf("%q becomes %q", v, got)
+		}
+	}
+	for _, v := range []string{"EN", "en;q=1", "a,b", "a, b", "\"a\"", "en "} {
+		if isNormal([]byte(v)) {
+			t.Errorf("%q is taken for normal", v)
+		}
+	}
+}

@@ -78,8 +78,11 @@ const forwardedFor = "X-Forwarded-For"
 
 // replace makes a field one line, or none when the value is empty.
 func replace(y *edge.Exchange, name string, value []byte) {
-	if len(value) == 0 {
+	switch {
+	case len(value) == 0:
 		y.Req.Del(name)
+		return
+	case y.Req.Count(name) == 1 && bytes.Equal(y.Req.Get(name), value):
 		return
 	}
 	y.Req.SetBytes(name, value)

@@ -218,6 +218,9 @@ func TestReloadFindsTheAddress(t *testing.T) {
 
 // TestWatchdogWithoutDescriptors: the watchdog is fed without a descriptor, and nothing hears of its question.
 func TestWatchdogWithoutDescriptors(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector slows the gateway past the watchdog of this test")
+	}
 	t.Parallel()
 	m, env := listenNotify(t)
 	g := newGateway(t)

@@ -60,6 +60,9 @@ func TestPriorities(t *testing.T) {
 // TestMemoryFits: caches and tables that cannot fit are a mistake of check, of the start and of a reload, with the
 // numbers; the running generation stays.
 func TestMemoryFits(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector takes more memory than the limit of this test")
+	}
 	t.Parallel()
 	const limit = "[overload]\nmemory_limit = \"64MiB\"\n"
 	g := start(t, simple(httpOrigin(t, pathOrigin), "cache = \"a\"\n[cache.a]\nsize = \"32MiB\"\n"+limit))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -12,10 +13,17 @@ import (
 )
 
 // told collects what a sink says of its losses.
-type told struct{ lines []string }
+type told struct {
+	mu    sync.Mutex // over lines
+	lines []string
+}
 
 func (d *told) by(s *Sink) {
-	s.OnLoss(func(n uint64, cause error) { d.lines = append(d.lines, fmt.Sprint(n, " ", cause)) })
+	s.OnLoss(func(n uint64, cause error) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.lines = append(d.lines, fmt.Sprint(n, " ", cause))
+	})
 }
 
 // Losses are told soon, then once a minute, each once, and with their cause.
@@ -36,6 +44,8 @@ func TestLossesAreTold(t *testing.T) {
 			t.Helper()
 			time.Sleep(tellSoon)
 			synctest.Wait()
+			said.mu.Lock()
+			defer said.mu.Unlock()
 			if !slices.Equal(said.lines, want) {
 				t.Errorf("it has told %q, want %q", said.lines, want)
 			}

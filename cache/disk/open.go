@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// Probe makes the folder if it is not there, and says whether files can be written in it. A disk that is full
-// is no reason against it: what is there can be served, and room comes back.
+// Probe makes the folder if it is not there. It is an error when no files can be written in it, but for a
+// disk that is full: what is there can be served, and room comes back.
 func Probe(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -236,7 +236,7 @@ func (t *Tier) load() error {
 	return nil
 }
 
-// full says that there was no room to begin with.
+// full counts and logs that there was no room to begin with.
 func (t *Tier) full(err error) {
 	t.Errors.Add(1)
 	t.log.Warn("the disk of the cache is full: what is there is served, little can be added until there is room",

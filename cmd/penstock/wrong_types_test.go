@@ -150,7 +150,7 @@ func mistakes(t *testing.T, text string) config.Errors {
 	return errs
 }
 
-// wrongType tells that value is of another type than the one that the key has in the example.
+// wrongType reports whether value is of another type than the one that the key has in the example.
 func wrongType(right, value string) bool {
 	a, b := typeOf(right), typeOf(value)
 	if a == b || a == "string" && b == "list" || a == "list" && b == "string" || a == "integer" && b == "float" {

@@ -80,7 +80,7 @@ func build(name string, text []byte, features []edge.Feature, h *edge.Host) (*Bu
 	return b, nil
 }
 
-// step runs a step of building, unless one before has failed, and tells whether it was done.
+// step runs a step of building, unless one before has failed, and reports whether it was done.
 func (b *Built) step(what string, f func()) bool {
 	if b.Config.File.Failed() {
 		return false

@@ -84,7 +84,7 @@ func open() int {
 	return len(names) - 1 // dir itself
 }
 
-// Short reports whether err tells that the gateway, or its machine, has no descriptor or memory for another
+// Short reports whether err means that the gateway, or its machine, has no descriptor or memory for another
 // connection: it says nothing about the other side.
 func Short(err error) bool {
 	for _, e := range [...]syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {

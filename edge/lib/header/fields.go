@@ -3,6 +3,8 @@ package header
 import (
 	"bytes"
 	"iter"
+
+	"github.com/penstock-edge/penstock/edge/lib/values"
 )
 
 // Fields are the fields of a head as lines, in their order, each as its sender wrote it: the name in its
@@ -158,7 +160,7 @@ func (f *Fields) AppendKey(dst []byte, name string) []byte {
 	from := len(dst)
 	for at, end := f.next(name, 0); end > 0; at, end = f.next(name, end) {
 		v := f.value(at+len(name), end)
-		if len(v) == 0 || hasLine(dst[from:], v) {
+		if len(v) == 0 || values.HasLine(dst[from:], v) {
 			continue
 		}
 		if len(dst) > from {
@@ -167,22 +169,6 @@ func (f *Fields) AppendKey(dst []byte, name string) []byte {
 		dst = append(dst, v...)
 	}
 	return dst
-}
-
-// hasLine reports whether v is one of the lines of b.
-func hasLine(b, v []byte) bool {
-	for len(b) > 0 {
-		line := b
-		if i := bytes.IndexByte(b, '\n'); i >= 0 {
-			line, b = b[:i], b[i+1:]
-		} else {
-			b = nil
-		}
-		if bytes.Equal(line, v) {
-			return true
-		}
-	}
-	return false
 }
 
 // Each returns names and values of all lines, in their order.

@@ -55,7 +55,7 @@ func Cookie(cookie, name []byte) []byte {
 func AppendCookie(dst, cookie, name []byte) []byte {
 	at := len(dst)
 	for v, rest, ok := NextCookie(cookie, name); ok; v, rest, ok = NextCookie(rest, name) {
-		if len(v) == 0 || hasLine(dst[at:], v) {
+		if len(v) == 0 || HasLine(dst[at:], v) {
 			continue
 		}
 		if len(dst) > at {
@@ -66,8 +66,8 @@ func AppendCookie(dst, cookie, name []byte) []byte {
 	return dst
 }
 
-// hasLine reports whether v is one of the lines of b.
-func hasLine(b, v []byte) bool {
+// HasLine reports whether v is one of the lines of b.
+func HasLine(b, v []byte) bool {
 	for len(b) > 0 {
 		line := b
 		if i := bytes.IndexByte(b, '\n'); i >= 0 {

@@ -38,7 +38,7 @@ func AppendParam(dst, query, name []byte) []byte {
 			from++
 		}
 		dst = appendDecoded(dst, v)
-		if hasLine(dst[at:before], dst[from:]) {
+		if HasLine(dst[at:before], dst[from:]) {
 			dst = dst[:before]
 		}
 	}

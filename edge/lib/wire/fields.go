@@ -16,7 +16,6 @@ const (
 	kindTrailer
 	kindExpect
 	kindCookie
-	kindDate
 	kindHop   // belongs to one connection; never forwarded
 	kindClaim // tells of the client, or names the request; see Request.Claims
 )
@@ -98,7 +97,6 @@ var known = [...]struct {
 	{"trailer", kindTrailer},
 	{"expect", kindExpect},
 	{"cookie", kindCookie},
-	{"date", kindDate},
 	// RFC 9110 sections 7.6.1 and 11.7, RFC 9113 section 3.1; "close" is reserved.
 	{"keep-alive", kindHop},
 	{"close", kindHop},

@@ -214,7 +214,7 @@ func (m *Request) takeOdd(f *field) (drop bool, bad fault) {
 func (m *Request) takeField(src []byte, s *section) (drop bool, bad fault) {
 	k := classify(s.f.name(src))
 	switch k {
-	case kindOther, kindDate:
+	case kindOther:
 		return false, faultNone
 	case kindClaim:
 		m.Claims = true

@@ -19,9 +19,7 @@ type Response struct {
 	KeepAlive bool   // HTTP/1.0 that grants keep-alive
 	Upgrade   []byte // Upgrade, when Connection names it, in HTTP/1.1, and it has no h2c; else nil
 	Trailer   []byte // first Trailer line: names announced, not checked beyond field syntax; nil: none
-	HasDate   bool
-	Claims    bool // there is a Via, X-Request-Id, or another field that proxies add
-	Fields    int  // where the fields begin in the clean block
+	Fields    int    // where the fields begin in the clean block
 
 	Len int // bytes of the head, its empty line included
 }
@@ -136,13 +134,7 @@ func (m *Response) takeFields(dst, src []byte, at int, s *section, most int) ([]
 
 func (m *Response) takeField(src []byte, s *section, k kind) (drop bool, bad fault) {
 	switch k {
-	case kindOther, kindHost, kindExpect, kindCookie:
-		return false, faultNone
-	case kindDate:
-		m.HasDate = true
-		return false, faultNone
-	case kindClaim:
-		m.Claims = true
+	case kindOther, kindHost, kindExpect, kindCookie, kindClaim:
 		return false, faultNone
 	}
 	drop, bad = s.common(src, k)

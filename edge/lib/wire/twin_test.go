@@ -279,7 +279,7 @@ func twinResponse(src string) (clean, meaning string, ok bool) {
 	if without304 {
 		m.ContentLength = -1
 	}
-	m.Trailer, m.HasDate = first(h.values("trailer")...), len(h.values("date")) > 0
+	m.Trailer = first(h.values("trailer")...)
 	if up != "" {
 		m.Upgrade = []byte(up)
 	}

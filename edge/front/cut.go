@@ -35,6 +35,6 @@ func (f *Front) Cut(within time.Duration) {
 		l.cut()
 	}
 	for until := time.Now().Add(within); f.Connections() > 0 && time.Now().Before(until); {
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // the process ends: a signal from each connection is not worth its code
 	}
 }

@@ -62,7 +62,7 @@ const maxMethod = 64 // bytes of the longest method accepted
 // fields in their order, lines as received, then the empty line; Host comes first and is written anew where
 // an absolute target outweighs it. Left out are the hop-by-hop fields, what Connection names (but for
 // fields that steer routing, identity, caching or framing), Content-Length (who sends the block on writes
-// the framing), Expect, and names with "_", which CGI-like targets take for "-". The block says HTTP/1.1;
+// the framing), Expect, and names with "_" as Underscores says. The block says HTTP/1.1;
 // only for an HTTP/1.0 request without Host it says HTTP/1.0 and has no Host line, since HTTP/1.1 without
 // Host is malformed. When v is not nil, the head is refused, the connection must be closed after the
 // answer, clean is dst and m says nothing.

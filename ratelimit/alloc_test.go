@@ -37,7 +37,7 @@ func TestAllocations(t *testing.T) {
 		x.Client = netip.MustParseAddr("192.0.2.7")
 		request(x)
 		head := []byte("HTTP/1.1 200 OK\r\nDate: Thu, 26 Nov 2026 10:00:00 GMT\r\n" + fields + "\r\n")
-		came := &wire.Response{Status: status, Fields: len("HTTP/1.1 200 OK\r\n"), HasDate: true}
+		came := &wire.Response{Status: status, Fields: len("HTTP/1.1 200 OK\r\n")}
 		once := func() {
 			x.Times.Head = clock.Now()
 			x.Fault = nil

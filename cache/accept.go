@@ -33,8 +33,8 @@ const mostPreferences = 64
 
 // preference is an element of a list.
 type preference struct {
-	from, to int // in what it was appended to
-	weight   int // thousandths
+	from, to int32 // in what it was appended to
+	weight   int32 // thousandths
 }
 
 // appendPreferences appends a list of preferences: its lines joined, names in lower case, without white
@@ -65,7 +65,7 @@ func isNormal(list []byte) bool {
 
 // normalPreferences appends the normal form of what dst has from at on.
 func normalPreferences(dst []byte, at int) []byte {
-	var room [mostPreferences]preference
+	var room [12]preference // more would grow the stack of most requests
 	list := room[:0]
 	mid := len(dst)
 	for rest := dst[at:mid:mid]; len(rest) > 0; {
@@ -75,15 +75,15 @@ func normalPreferences(dst []byte, at int) []byte {
 		if !ended {
 			return append(dst[:mid], dst[at:mid]...) // in another place the quoted string would take in what follows
 		}
-		p := preference{from: len(dst)}
-		dst, p.weight = appendPreference(dst, one)
-		if p.to = len(dst); p.to == p.from {
+		from := len(dst)
+		weight := 0
+		if dst, weight = appendPreference(dst, one); len(dst) == from {
 			continue
 		}
 		if len(list) == mostPreferences {
 			return append(dst[:mid], dst[at:mid]...)
 		}
-		list = insert(list, p, dst)
+		list = insert(list, preference{int32(from), int32(len(dst)), int32(weight)}, dst)
 	}
 	end := len(dst)
 	for i, p := range list {
@@ -101,7 +101,7 @@ func insert(list []preference, p preference, text []byte) []preference {
 	i := len(list)
 	for ; i > 0; i-- {
 		before := list[i-1]
-		c := before.weight - p.weight
+		c := int(before.weight - p.weight)
 		if c == 0 {
 			c = bytes.Compare(text[p.from:p.to], text[before.from:before.to])
 		}
@@ -112,7 +112,7 @@ func insert(list []preference, p preference, text []byte) []preference {
 			break
 		}
 	}
-	return slices.Insert(list, i, p) // there is room
+	return slices.Insert(list, i, p)
 }
 
 // appendPreference appends an element in normal form and returns its weight.

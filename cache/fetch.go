@@ -37,6 +37,9 @@ type fetching struct {
 	k            key    // of text, and of old
 	reader       *body  // of who leads
 	opened       bool
+	buf          []byte // room for the next piece of the body
+	room         int    // how large the next buf is
+	got          int64  // bytes of the body
 	refreshes    bool  // nobody waits for it but the cache
 	asked        int64 // milliseconds since 1970
 	purges       int64 // the number of the latest purge then
@@ -374,16 +377,17 @@ func (t *fetching) take() outcome {
 		f.size = 0
 	}
 	t.open(false)
-	if w, ok := y.Out.(edge.Whole); ok {
-		if _, ok = w.Whole(); ok {
-			t.stored = t.collect(k)
-			return fetched
-		}
+	t.room = firstPiece
+	if f.size >= 0 {
+		t.room = int(min(f.size+1, pieceSize)) // one more, that the end is seen at once
 	}
-	if y.Out == nil {
-		t.stored = t.collect(k)
-	} else {
-		go t.collect(k)
+	whole := y.Out == nil
+	if w, ok := y.Out.(edge.Whole); ok {
+		_, whole = w.Whole()
+	}
+	var done bool
+	if t.stored, done = t.collect(k, whole); !done {
+		go t.collect(k, true)
 	}
 	return fetched
 }
@@ -457,48 +461,27 @@ const (
 // leastRoom is how little room is not worth another read, unless what is left of the body fits into it.
 const leastRoom = 2 << 10
 
-// collect reads the body for the readers of the flight, and stores it when all of it is there. It reports
-// whether it is stored.
-func (t *fetching) collect(k key) (stored bool) {
+// collect reads the body for the readers of the flight, and stores it when all of it is there. Without wait it
+// reads what has come together with the head, so that who leads sends that in one write with it.
+func (t *fetching) collect(k key, wait bool) (stored, done bool) {
 	var panicked *edge.Fault
 	defer func() {
 		if panicked != nil {
 			t.end(panicked)
+			done = true
 		}
 	}()
 	defer edge.Contain(&panicked)
 	f, y := t.flight, t.y
-	room := firstPiece
-	if f.size >= 0 {
-		room = int(min(f.size+1, pieceSize)) // one more, that the end is seen at once
-	}
-	got := int64(0)
-	for buf := []byte(nil); y.Out != nil; {
-		if len(buf) < leastRoom && (len(buf) == 0 || f.size < 0 || f.size-got >= int64(len(buf))) {
-			buf = make([]byte, room)
-			if f.size < 0 {
-				room = min(2*room, pieceSize)
-			}
+	for y.Out != nil {
+		if !wait && !t.atHand() {
+			return false, false
 		}
-		n, err := y.Out.Read(buf)
-		if got <= f.most && got+int64(n) > f.most {
-			t.outgrown(k)
-		}
-		if n > 0 && !f.add(buf[:n:n]) {
-			t.end(edge.ClientGone) // too large to be stored, and nobody reads it
-			return false
-		}
-		buf, got = buf[n:], got+int64(n)
-		if err == io.EOF {
+		if more, err := t.read(k); err != nil {
+			t.end(err)
+			return false, true
+		} else if !more {
 			break
-		}
-		if err != nil {
-			var fault *edge.Fault
-			if !errors.As(err, &fault) {
-				fault = edge.UpstreamTruncated
-			}
-			t.end(fault)
-			return false
 		}
 	}
 	var kept *store.Object
@@ -511,7 +494,41 @@ func (t *fetching) collect(k key) (stored bool) {
 	t.c.flights.land(t.landed, f)
 	f.end(nil, kept)
 	t.y.Finish(nil)
-	return kept != nil
+	return kept != nil, true
+}
+
+// atHand reports whether neither reading on nor keeping what comes can block.
+func (t *fetching) atHand() bool {
+	r, ok := t.y.Out.(interface{ Ready() bool })
+	return ok && r.Ready() && (t.flight.size >= 0 || t.got+int64(t.room) <= t.flight.most)
+}
+
+// read reads a piece of the body; more tells that it was not the last.
+func (t *fetching) read(k key) (more bool, fault *edge.Fault) {
+	f := t.flight
+	if n := len(t.buf); n < leastRoom && (n == 0 || f.size < 0 || f.size-t.got >= int64(n)) {
+		t.buf = make([]byte, t.room)
+		if f.size < 0 {
+			t.room = min(2*t.room, pieceSize)
+		}
+	}
+	n, err := t.y.Out.Read(t.buf)
+	if t.got <= f.most && t.got+int64(n) > f.most {
+		t.outgrown(k)
+	}
+	if n > 0 && !f.add(t.buf[:n:n]) {
+		return false, edge.ClientGone // too large to be stored, and nobody reads it
+	}
+	t.buf, t.got = t.buf[n:], t.got+int64(n)
+	switch {
+	case err == nil:
+		return true, nil
+	case err == io.EOF:
+		return false, nil
+	case !errors.As(err, &fault):
+		fault = edge.UpstreamTruncated
+	}
+	return false, fault
 }
 
 // outgrown remembers that what is being fetched is too large to be stored: nobody has to wait for the next

@@ -46,9 +46,6 @@ func (w *work) Send(x *edge.Exchange) *edge.Fault {
 		}
 	}
 	if p, ok := x.Out.(edge.Pieced); ok {
-		if err := c.write(w.out); err != nil {
-			return c.sent(x, err, nil)
-		}
 		return w.sendPieces(x, p, framing == untilClose)
 	}
 	return w.sendStream(x, framing == untilClose)
@@ -160,7 +157,7 @@ func (w *work) sendRest(x *edge.Exchange) *edge.Fault {
 	if w.more == nil {
 		return nil
 	}
-	return w.sendPieces(x, w.more, false)
+	return w.sendOtherPieces(x, w.more, false)
 }
 
 type framing uint8
@@ -298,26 +295,55 @@ func (w *work) sendStream(x *edge.Exchange, cutByReset bool) *edge.Fault {
 			}
 		}
 		if err != nil {
-			c.reset = c.reset || (cutByReset && !errors.Is(err, io.EOF))
-			return c.sent(x, nil, err)
+			return w.cut(x, nil, err, cutByReset)
 		}
 		buf = w.out[:0]
 	}
 }
 
-// sendPieces sends a body that is in memory; the head has been sent.
+// sendPieces sends the head in w.out and a body that is in memory. What is there of it goes with the head.
 func (w *work) sendPieces(x *edge.Exchange, body edge.Pieced, cutByReset bool) *edge.Fault {
+	c := w.c
+	first, err := w.piece(x, body, false)
+	if err != nil && !errors.Is(err, edge.ErrWait) {
+		return w.cut(x, c.write(w.out), err, cutByReset)
+	}
+	if c.plain() {
+		_, err = w.tryWrite(w.out, first)
+	} else {
+		w.rest, err = [2][]byte{w.out, first}, nil
+	}
+	for _, b := range w.rest {
+		if err == nil && len(b) > 0 {
+			err = c.write(b)
+		}
+	}
+	w.rest = [2][]byte{}
+	if err != nil {
+		return c.sent(x, err, nil)
+	}
+	return w.sendOtherPieces(x, body, cutByReset)
+}
+
+// sendOtherPieces sends what is left of a body that is in memory.
+func (w *work) sendOtherPieces(x *edge.Exchange, body edge.Pieced, cutByReset bool) *edge.Fault {
 	c := w.c
 	for {
 		b, err := w.piece(x, body, true)
 		if err != nil {
-			c.reset = c.reset || (cutByReset && !errors.Is(err, io.EOF))
-			return c.sent(x, nil, err)
+			return w.cut(x, nil, err, cutByReset)
 		}
 		if err := c.write(b); err != nil {
 			return c.sent(x, err, nil)
 		}
 	}
+}
+
+// cut ends an answer whose body has ended, or broken off. One that lasts until the connection closes is then
+// cut by a reset.
+func (w *work) cut(x *edge.Exchange, werr, berr error, byReset bool) *edge.Fault {
+	w.c.reset = w.c.reset || (byReset && !errors.Is(berr, io.EOF))
+	return w.c.sent(x, werr, berr)
 }
 
 // room returns where the next piece of a body goes: behind what buf holds already.

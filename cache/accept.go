@@ -76,7 +76,7 @@ func normalPreferences(dst []byte, at int) []byte {
 			return append(dst[:mid], dst[at:mid]...) // in another place the quoted string would take in what follows
 		}
 		from := len(dst)
-		weight := 0
+		var weight int
 		if dst, weight = appendPreference(dst, one); len(dst) == from {
 			continue
 		}

@@ -40,9 +40,9 @@ type fetching struct {
 	buf          []byte // room for the next piece of the body
 	room         int    // how large the next buf is
 	got          int64  // bytes of the body
-	refreshes    bool  // nobody waits for it but the cache
-	asked        int64 // milliseconds since 1970
-	purges       int64 // the number of the latest purge then
+	refreshes    bool   // nobody waits for it but the cache
+	asked        int64  // milliseconds since 1970
+	purges       int64  // the number of the latest purge then
 }
 
 // serveFlight makes what a fetch brings the answer, with the head that e has.

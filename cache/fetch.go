@@ -461,8 +461,8 @@ const (
 // leastRoom is how little room is not worth another read, unless what is left of the body fits into it.
 const leastRoom = 2 << 10
 
-// collect reads the body for the readers of the flight, and stores it when all of it is there. Without wait it
-// reads what has come together with the head, so that who leads sends that in one write with it.
+// collect reads the body for the readers of the flight, and stores it when all of it is there. Without wait
+// it reads what has come together with the head, so that who leads sends that in one write with it.
 func (t *fetching) collect(k key, wait bool) (stored, done bool) {
 	var panicked *edge.Fault
 	defer func() {

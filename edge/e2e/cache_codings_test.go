@@ -24,7 +24,7 @@ func encoding(vary bool, codings ...string) http.HandlerFunc {
 		}
 		body := page
 		for _, c := range codings {
-			if strings.Contains(r.Header.Get("Accept-Encoding"), c) {
+			if accepts(r.Header.Get("Accept-Encoding"), c) {
 				w.Header().Set("Content-Encoding", c)
 				body = encode[c](nil, page)
 				break
@@ -32,6 +32,16 @@ func encoding(vary bool, codings ...string) http.HandlerFunc {
 		}
 		_, _ = w.Write(body) // the gateway may have gone
 	}
+}
+
+// accepts reports whether a list has a coding, and not with a weight of 0: requests pass the cache as they came.
+func accepts(list, coding string) bool {
+	for one := range strings.SplitSeq(list, ", ") {
+		if name, weight, _ := strings.Cut(one, ";"); name == coding && weight != "q=0" {
+			return true
+		}
+	}
+	return false
 }
 
 // decoded returns the body of an answer without its coding, and that.

@@ -80,8 +80,9 @@ pgo: ## renew the profile that the compiler optimises by, from the works of the 
 
 # Minutes, not seconds: a minute of reloads and restarts under load, 8 GiB each way, attacks at full length.
 # At last, under the race detector, 600,000 requests that are broken off, each client with a token of its own:
-# that alone takes the better part of an hour.
+# that alone takes the better part of an hour. The units run in a container that systemd-nspawn boots.
 soak: ## the long runs of the black-box tests, with their figures
+	PENSTOCK_BOOT=1 $(GO) test -count=1 -timeout 40m -v ./edge/e2e/boot
 	PENSTOCK_LOAD_SECONDS=60 PENSTOCK_BIG_BYTES=8589934592 PENSTOCK_TESTSSL=all \
 		$(GO) test -count=1 -timeout 40m -v -run '$(SOAK)' ./edge/e2e
 	PENSTOCK_LOAD_SECONDS=60 CGO_ENABLED=1 \

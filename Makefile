@@ -9,6 +9,7 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 COMMIT      ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS     := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 FUZZTIME    ?= 10s
+FUZZTOTAL   ?=
 BENCH       ?= .
 BENCH_COUNT ?= 6
 BENCH_TIME  ?= 100ms
@@ -16,6 +17,7 @@ BENCH_CPU   ?= 2
 CONFIG      ?= configs/minimal.toml
 VERSUS      ?=
 CAPACITY    ?=
+TEST        ?= $(GO) test
 TESTFLAGS   ?=
 SOAK        ?= Reload|Handover|RestartScript|SecondSignal|NobodyReads|Memory|Slow|TLS|Drain|DNSOutage|RateIs|EachKey|Flood|CacheTokens
 SOAK_RACE   ?= Aborted
@@ -38,17 +40,19 @@ build: ## build bin/penstock
 .PHONY: e2e-bench peers versus capacity pgo
 test: ## all tests; brings the Debian packages they need where it may
 	@.ci/deps --soft
-	$(GO) test -shuffle=on -timeout 60m $(TESTFLAGS) ./...
+	$(TEST) -pgo=off -shuffle=on -timeout=60m $(TESTFLAGS) ./...
 
-race: ## all tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 120m $(TESTFLAGS) ./...
+# Not those packages that have nothing to race with; in edge/e2e not the files with the constraint !race, whose tests
+# ask one request after the other.
+race: ## tests under the race detector of what runs at once (needs a C compiler)
+	CGO_ENABLED=1 $(TEST) -race -pgo=off -shuffle=on -timeout=120m $(TESTFLAGS) $$(.ci/concurrent)
 
 # Without -race: the detector allocates.
 alloc: ## the tests that count allocations
-	$(GO) test -count=1 -run Alloc $(TESTFLAGS) ./...
+	$(GO) test -count=1 -run Alloc $(TESTFLAGS) $$(git grep -lE 'func Test\w*Alloc' -- '*_test.go' | xargs dirname | sort -u | sed 's,^,./,')
 
-fuzz-short: ## every fuzz target for FUZZTIME each
-	@GO='$(GO)' FUZZTIME='$(FUZZTIME)' .ci/fuzz
+fuzz-short: ## every fuzz target for FUZZTIME each; with FUZZTOTAL=60 some of them, in 60 seconds
+	@GO='$(GO)' FUZZTIME='$(FUZZTIME)' FUZZTOTAL='$(FUZZTOTAL)' .ci/fuzz
 
 # Not those of bench/, which measure whole programs. Some minutes; a part of them: make bench BENCH=Lookup.
 bench: ## micro benchmarks into bench/results/micro.txt, in the form benchstat reads

@@ -49,7 +49,7 @@ race: ## tests under the race detector of what runs at once (needs a C compiler)
 
 # Without -race: the detector allocates.
 alloc: ## the tests that count allocations
-	$(GO) test -count=1 -run Alloc $(TESTFLAGS) $$(git grep -lE 'func Test\w*Alloc' -- '*_test.go' | xargs dirname | sort -u | sed 's,^,./,')
+	$(GO) test -count=1 -run Alloc $(TESTFLAGS) $$(grep -rlE --include='*_test.go' 'func Test\w*Alloc' . | xargs dirname | sort -u)
 
 fuzz-short: ## every fuzz target for FUZZTIME each; with FUZZTOTAL=60 some of them, in 60 seconds
 	@GO='$(GO)' FUZZTIME='$(FUZZTIME)' FUZZTOTAL='$(FUZZTOTAL)' .ci/fuzz
@@ -87,9 +87,9 @@ pgo: ## renew the profile that the compiler optimises by, from the works of the 
 # that alone takes the better part of an hour.
 soak: ## the long runs of the black-box tests, with their figures
 	PENSTOCK_LOAD_SECONDS=60 PENSTOCK_BIG_BYTES=8589934592 PENSTOCK_TESTSSL=all \
-		$(GO) test -count=1 -timeout 40m -v -run '$(SOAK)' ./edge/e2e
+		$(GO) test -count=1 -timeout 40m -v -run '$(SOAK)' ./edge/e2e/...
 	PENSTOCK_LOAD_SECONDS=60 CGO_ENABLED=1 \
-		$(GO) test -race -count=1 -timeout 120m -v -run '$(SOAK_RACE)' ./edge/e2e
+		$(GO) test -race -count=1 -timeout 120m -v -run '$(SOAK_RACE)' ./edge/e2e/...
 
 # Some ten minutes: each answer of the cache is compared with what slow models of it say.
 twin: ## the cache against its models, one client and several at once, at length

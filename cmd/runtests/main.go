@@ -1,11 +1,12 @@
-// Command runtests runs go test for .ci/run: it prints one line for each package and the output of what failed, and
-// runs a black-box test that failed again, alone, once.
+// Command runtests runs go test for .ci/run: it prints one line for each package and the output of what
+// failed, and runs a black-box test that failed again, alone, once.
 //
 //	go run ./cmd/runtests [-flaky FOLDER] -- FLAGS PACKAGES
 //
-// Flags are those of go test, each one word (-timeout=60m). A test that passes the second time goes into FOLDER as a
-// file with both outputs; the third file there fails the run. Only tests of edge/e2e run again, and none of a package
-// in which there was a data race, a leak, a panic, or a failure that belongs to no test.
+// Flags are those of go test, each one word (-timeout=60m). A test that passes the second time goes into
+// FOLDER as a file with both outputs; the third file there fails the run. Only tests of edge/e2e run again,
+// and none of a package in which there was a data race, a leak, a panic, or a failure that belongs to no
+// test.
 package main
 
 import (
@@ -49,7 +50,8 @@ func runGo(args []string, read func(io.Reader)) error {
 	return cmd.Wait()
 }
 
-// run runs the tests that args name and returns nil when all of them pass, at most maxFlaky of them the second time.
+// run runs the tests that args name and returns nil when all of them pass, at most maxFlaky of them the
+// second time.
 func run(test goTest, args []string, folder string, w io.Writer) error {
 	results := newResults(w)
 	err := test(args, results.read)

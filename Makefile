@@ -112,7 +112,7 @@ fmt: ## gofmt -s has nothing to say
 	@out=$$(gofmt -s -l .); [ -z "$$out" ] || { echo "gofmt -s would change:"; echo "$$out"; exit 1; }
 
 vet: ## go vet
-	$(GO) vet ./...
+	$(GO) vet -pgo=off ./...
 
 lint: ## golangci-lint at its pinned version, or staticcheck at its own where that cannot be had
 	@GO='$(GO)' .ci/lint

@@ -188,3 +188,6 @@ func TestNginx(t *testing.T) {
 		t.Errorf("%v in flight", n)
 	}
 }
+
+// keepHost passes the client's Host on, so that the whole head can be compared.
+const keepHost = "preserve_host = true\n"

@@ -1,3 +1,5 @@
+//go:build !race
+
 package hop
 
 import (
@@ -8,10 +10,6 @@ import (
 
 	"github.com/penstock-edge/penstock/edge/e2e"
 )
-
-// smuggled is what an attacker puts behind a head that must be refused: if it is ever taken for a request of
-// its own, the origin sees it.
-const smuggled = "GET /smuggled HTTP/1.1\r\nHost: example.com\r\n\r\n"
 
 // refusedHead is a head that must never reach a target.
 type refusedHead struct {
@@ -181,9 +179,6 @@ func numbered(n int) string {
 	}
 	return b.String()
 }
-
-// keepHost passes the client's Host on, so that the whole head can be compared.
-const keepHost = "preserve_host = true\n"
 
 // TestRefusedHeads: each head is answered with the right status and code, the connection is closed, nothing
 // behind it is served, and nothing of it reaches the origin.

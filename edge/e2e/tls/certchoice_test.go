@@ -1,7 +1,12 @@
 package tls
 
 import (
+	"bufio"
 	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -128,4 +133,19 @@ func TestHostBesideName(t *testing.T) {
 			t.Errorf("%s: %d %q", host, a.StatusCode, a.Body)
 		}
 	}
+}
+
+// get makes one request on c, whose connection stays, and returns status and body.
+func get(t testing.TB, c net.Conn, path string) (int, string) {
+	t.Helper()
+	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: example.com\r\n\r\n", path)
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
 }

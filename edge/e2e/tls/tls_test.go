@@ -1,14 +1,14 @@
+//go:build !race
+
 package tls
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,21 +20,6 @@ import (
 
 	"github.com/penstock-edge/penstock/edge/e2e"
 )
-
-// get makes one request on c, whose connection stays, and returns status and body.
-func get(t testing.TB, c net.Conn, path string) (int, string) {
-	t.Helper()
-	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: example.com\r\n\r\n", path)
-	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(b)
-}
 
 // TestTLSNames: a certificate is picked by the name asked for, and by what the client can verify.
 func TestTLSNames(t *testing.T) {

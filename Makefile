@@ -19,7 +19,7 @@ VERSUS      ?=
 CAPACITY    ?=
 TEST        ?= $(GO) test
 TESTFLAGS   ?=
-SOAK        ?= Reload|Handover|RestartScript|SecondSignal|NobodyReads|Memory|Slow|TLS|Drain|DNSOutage|RateIs|EachKey|Flood|CacheTokens
+SOAK        ?= Reload|Handover|RestartScript|SecondSignal|NobodyReads|Memory|Slow|TLS|Drain|DNSOutage|RateIs|EachKey|Flood|CacheTokens|IdleConnections|OneOfFour|TotalOutage|Hedging|Overload$$|Fleet
 SOAK_RACE   ?= Aborted
 export GO BENCH BENCH_COUNT BENCH_TIME BENCH_CPU
 

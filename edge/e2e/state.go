@@ -110,7 +110,7 @@ func (g *Gateway) Readiness() (int, string) {
 }
 
 // memory is what a process uses.
-type memory struct{ Rss, Peak int64 }
+type memory struct{ RSS, Peak int64 }
 
 // MemoryOf returns what a process uses.
 func MemoryOf(t testing.TB, pid int) (m memory) {
@@ -122,7 +122,7 @@ func MemoryOf(t testing.TB, pid int) (m memory) {
 	for line := range strings.Lines(string(text)) {
 		var kb int64
 		if _, err := fmt.Sscanf(line, "VmRSS: %d kB", &kb); err == nil {
-			m.Rss = kb << 10
+			m.RSS = kb << 10
 		}
 		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kb); err == nil {
 			m.Peak = kb << 10

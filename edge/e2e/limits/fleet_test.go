@@ -117,10 +117,7 @@ func TestFleetWithoutServer(t *testing.T) {
 				nodes := startFleet(t, 3, e2e.SharedBy(e2e.Record(t, nil).Addr, redis.Addr,
 					"rate = \"300/s\"\nburst = 60\nfleet = \""+mode+"\"\n"))
 				gone := loadSeconds(2)
-				said := make([]int, len(nodes)) // before: a server that is slow to begin with is told of as well
-				for i, g := range nodes {
-					said[i] = len(g.Log.String())
-				}
+				_, long := e2e.Soak(t, 0)
 				shots, took := flood(t, nodes, 900, func() {
 					time.Sleep(time.Second)
 					stop[0](redis)
@@ -137,24 +134,35 @@ func TestFleetWithoutServer(t *testing.T) {
 					time.Sleep(time.Second)
 				})
 				n := tally(t, shots)
+				// A busy machine may make the server too slow besides: each loss is told of, and each return.
+				losses := 0.0
+				for _, g := range nodes {
+					e2e.Eventually(t, "a line for each change", func() bool {
+						lost := g.Metric("penstock_redis_losses_total")
+						l := g.Log.String()
+						return lost >= 1 && strings.Count(l, "redis does not answer") == int(lost) &&
+							strings.Count(l, "redis answers") == int(lost)
+					})
+					losses += g.Metric("penstock_redis_losses_total")
+				}
 				slowest := time.Duration(0)
 				for _, s := range shots {
 					slowest = max(slowest, s.Took)
 				}
-				// The server's burst, and that of the parts while it is gone.
-				most := 300*took.Seconds() + 2*60 + 3*15
+				// The server's burst, and that of the parts and their leases each time it is gone.
+				most := 300*took.Seconds() + 60 + losses*(60/3+15)
+				least := 300 * (took.Seconds() - 1) / 2
+				if long {
+					least *= 2 * 0.9
+				}
 				t.Logf("%d requests in %.1f s, of them %v without a server: %v; at most %.0f may be admitted; slowest answer %v",
 					len(shots), took.Seconds(), gone, n, most, slowest)
-				if len(n) != 2 || float64(n[200]) > most || float64(n[200]) < 300*(took.Seconds()-1)*0.9 {
+				if len(n) != 2 || float64(n[200]) > most || float64(n[200]) < least {
 					t.Errorf("%v", n)
 				}
-				for i, g := range nodes {
+				for _, g := range nodes {
 					if g.Metric(`penstock_rate_limit_fallbacks_total{limit="main"}`) == 0 {
 						t.Error("no request was decided without the server")
-					}
-					if l := g.Log.String()[said[i]:]; strings.Count(l, "redis does not answer") != 1 ||
-						strings.Count(l, "redis answers") != 1 {
-						t.Errorf("not one line for each change:\n%s", l)
 					}
 				}
 			})

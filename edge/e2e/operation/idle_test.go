@@ -16,18 +16,17 @@ import (
 	"github.com/penstock-edge/penstock/edge/e2e"
 )
 
-// idleConns is how many connections TestIdleConnections holds: what the limit of open files leaves room for,
-// beside those to the target, in the gateway's process and in the test's, which is the origin too; fewer
-// under the race detector, whose handshakes take long.
+// idleConns is how many connections TestIdleConnections holds: in long runs, what the limit of open files leaves
+// room for, beside those to the target, in the gateway's process and in the test's, which is the origin too.
 func idleConns(t *testing.T) int {
 	t.Helper()
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
 		t.Fatal(err)
 	}
-	most := uint64(18_000)
-	if e2e.RaceEnabled {
-		most = 1_500
+	most := uint64(1_500)
+	if _, long := e2e.Soak(t, 0); long {
+		most = 18_000
 	}
 	return int(min(most, files.Cur-min(files.Cur/2, 2_500)))
 }
@@ -46,9 +45,8 @@ func inParallel(n int, f func(i int)) {
 	wg.Wait()
 }
 
-// TestIdleConnections: as many idle connections as the limit of open files allows, half of them under TLS,
-// cost no goroutine; used again at once, all of them are answered. Not parallel: it takes all descriptors
-// there are.
+// TestIdleConnections: idle connections, half of them under TLS, cost no goroutine; used again at once, all of
+// them are answered. Not parallel: it may take all descriptors there are.
 func TestIdleConnections(t *testing.T) {
 	n := idleConns(t)
 	dir, ca := t.TempDir(), e2e.NewAuthority(t, "test authority")

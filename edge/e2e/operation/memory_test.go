@@ -143,9 +143,9 @@ func TestMemoryOfTransfers(t *testing.T) {
 			t.Errorf("%s: %s was sent, %s has arrived", what, sent, got)
 		}
 		after := e2e.MemoryOf(t, pid)
-		grown := after.Peak - before.Rss
+		grown := after.Peak - before.RSS
 		t.Logf("%s: %s in %v, SHA-256 %.16s… at both ends, RSS %s, peak %s: %s over idle", what, e2e.MiB(n),
-			took.Round(time.Millisecond), got, e2e.MiB(before.Rss), e2e.MiB(after.Peak), e2e.MiB(grown))
+			took.Round(time.Millisecond), got, e2e.MiB(before.RSS), e2e.MiB(after.Peak), e2e.MiB(grown))
 		if grown > maxGrowth && !e2e.RaceEnabled { // the race detector has memory of its own
 			t.Errorf("%s: memory has grown by %s, want less than %s", what, e2e.MiB(grown), e2e.MiB(maxGrowth))
 		}
@@ -227,8 +227,8 @@ func TestMemoryOfSlowClients(t *testing.T) {
 		return g.Metric("penstock_connections{") == float64(n)
 	})
 	after := e2e.MemoryOf(t, g.Cmd.Process.Pid)
-	grown := after.Rss - before.Rss
-	t.Logf("%d slow uploads: RSS %s, then %s: %d bytes each", n, e2e.MiB(before.Rss), e2e.MiB(after.Rss), grown/int64(n))
+	grown := after.RSS - before.RSS
+	t.Logf("%d slow uploads: RSS %s, then %s: %d bytes each", n, e2e.MiB(before.RSS), e2e.MiB(after.RSS), grown/int64(n))
 	// 32 KiB to upload with, a head on each side, two stacks.
 	if grown > int64(n)*128<<10 && !e2e.RaceEnabled {
 		t.Errorf("%d slow clients cost %s", n, e2e.MiB(grown))

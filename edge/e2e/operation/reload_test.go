@@ -122,8 +122,8 @@ func TestReloadUnderLoad(t *testing.T) {
 	t.Logf("%d reloads taken, %d refused; %d messages, %d events; generations alive %v with both streams open",
 		reloads, refused, talking.N.Load(), listening.N.Load(), pinned)
 	t.Logf("goroutines idle %v, afterwards %v; RSS under load %s, afterwards %s, peak %s", idle,
-		g.Metric("go_goroutines"), e2e.MiB(before.Rss), e2e.MiB(after.Rss), e2e.MiB(after.Peak))
-	if grown := after.Rss - before.Rss; grown > 32<<20 && !e2e.RaceEnabled {
+		g.Metric("go_goroutines"), e2e.MiB(before.RSS), e2e.MiB(after.RSS), e2e.MiB(after.Peak))
+	if grown := after.RSS - before.RSS; grown > 32<<20 && !e2e.RaceEnabled {
 		t.Errorf("RSS has grown by %s", e2e.MiB(grown))
 	}
 }

@@ -123,7 +123,7 @@ health = { path = "/healthz", interval = "200ms" }
 prefix = "/"
 pool = "app"
 `)
-	s := e2e.Pour(t, g.Addr, chaosRate()/4, 100)
+	s := e2e.Pour(t, g.Addr, 200, 100)
 	long := dnsOutage(t)
 	began := s.Since()
 	ways := []string{"silence", "SERVFAIL", "NXDOMAIN", "empty"}

@@ -63,20 +63,50 @@ func quote(origins ...*target) string {
 	return strings.Join(list, ", ")
 }
 
-// chaosRate is how many requests a second the tests make of a gateway with a broken target.
-func chaosRate() float64 {
-	if e2e.RaceEnabled {
-		return 300
-	}
-	return 2000
-}
+// patient is robust with time for targets that share their processors with everybody else: in ordinary runs what
+// is broken must show, and nothing else.
+var patient = strings.NewReplacer(`connect_timeout = "250ms"`, `connect_timeout = "2s"`,
+	`timeout = "300ms"`, `timeout = "2s"`).Replace(robust)
 
 // survives pours requests on a gateway with four targets, breaks the second one, reloads all the while, and looks
 // at what the clients notice.
 func survives(t *testing.T, origins []*target, breaks func()) {
 	t.Helper()
+	if _, long := e2e.Soak(t, 0); long {
+		survivesMeasured(t, origins, breaks)
+		return
+	}
+	g := e2e.Start(t, fmt.Sprintf(patient, quote(origins...)))
+	s := e2e.Pour(t, g.Addr, 100, 100)
+	e2e.Eventually(t, "all targets are used", func() bool {
+		for _, target := range g.TargetsOf("app") {
+			if target["ewma_seconds"] == 0.0 {
+				return false
+			}
+		}
+		return true
+	})
+	broken := s.Since()
+	breaks()
+	reloads := 0
+	e2e.Eventually(t, "the broken one is out, under 30 reloads", func() bool {
+		if status, text := g.Reload(); status != 200 {
+			t.Fatalf("reload: %d %s", status, text)
+		}
+		reloads++
+		return g.TargetsOf("app")[origins[1].addr]["state"] != "healthy" && reloads >= 30
+	})
+	status, samples := g.Status(), s.Stop()
+	if during := storm.Between(samples, broken, time.Hour); during.Bad*100 > during.N {
+		t.Errorf("clients saw errors: %v\n%v", during, status)
+	}
+}
+
+// survivesMeasured is survives with figures, at a rate and with times that want the machine for themselves.
+func survivesMeasured(t *testing.T, origins []*target, breaks func()) {
+	t.Helper()
 	g := e2e.Start(t, fmt.Sprintf(robust, quote(origins...)))
-	s := e2e.Pour(t, g.Addr, chaosRate(), 400)
+	s := e2e.Pour(t, g.Addr, 2000, 400)
 	s.Wait(3 * time.Second)
 	broken := s.Since()
 	breaks()
@@ -101,7 +131,6 @@ func survives(t *testing.T, origins []*target, breaks func()) {
 	if during.Bad*1000 > during.N {
 		t.Errorf("clients saw %d errors in %d requests, want 0.1 %% at most\n%v", during.Bad, during.N, status)
 	}
-	// Not a measurement, which a busy machine would spoil, but the fault is worth 300 ms and more.
 	if after.P99 > before.P99+150*time.Millisecond {
 		t.Errorf("p99 is %v three seconds after the fault, and was %v\n%v", after.P99, before.P99, status)
 	}
@@ -224,7 +253,10 @@ func TestTotalOutage(t *testing.T) {
 	out := storm.Between(s.Stop(), 0, time.Hour)
 	t.Logf("all targets dead: %v", out)
 	// A few try the breaker, and say what they found: 502.
-	if out.Statuses["503"]+out.Statuses["502"] != out.N || out.Statuses["502"] > out.N/20 || out.P50 > 5*time.Millisecond {
+	if out.Statuses["503"]+out.Statuses["502"] != out.N || out.Statuses["502"] > out.N/20 {
+		t.Errorf("%v, want 503", out)
+	}
+	if _, long := e2e.Soak(t, 0); long && out.P50 > 5*time.Millisecond {
 		t.Errorf("%v, want 503 within 5 ms", out)
 	}
 	s = e2e.Pour(t, g.Addr, 200, 50)
@@ -322,9 +354,15 @@ func TestPostAtMostOnce(t *testing.T) {
 }
 
 // TestHedging compares a pool where some answers are slow with and without hedging: how many of its clients have
-// to wait for the slow ones, which does not depend on how many there are, as a percentile of few requests does.
+// to wait for the slow ones, which does not depend on how many there are, as a percentile of few requests does. An
+// ordinary run, on a busy machine, shows only that there are hedges and that they do no harm.
 func TestHedging(t *testing.T) {
 	const slow = 300 * time.Millisecond
+	rate, took := 100.0, 3*time.Second
+	_, long := e2e.Soak(t, 0)
+	if long {
+		rate, took = 400, 8*time.Second
+	}
 	run := func(hedge string) (figures storm.Figures, waited int, more float64) {
 		origins := []*target{newTarget(t), newTarget(t), newTarget(t)}
 		for _, o := range origins {
@@ -341,8 +379,8 @@ targets = [`+quote(origins...)+`]
 prefix = "/"
 pool = "app"
 `)
-		s := e2e.Pour(t, g.Addr, chaosRate()/5, 200)
-		s.Wait(8 * time.Second)
+		s := e2e.Pour(t, g.Addr, rate, 200)
+		s.Wait(took)
 		from := time.Second
 		samples := s.Stop()
 		attempts := int64(0)
@@ -361,20 +399,24 @@ pool = "app"
 	t.Logf("without: %v", without)
 	t.Logf("with:    %v; %.2f %% more requests", with, more)
 	t.Logf("p99 is %.1f times shorter", float64(without.P99)/float64(with.P99))
+	if more <= 0 || with.Bad+without.Bad > 0 {
+		t.Errorf("hedging made %.2f %% more requests; %d and %d bad answers", more, without.Bad, with.Bad)
+	}
+	if !long {
+		return
+	}
 	if before == 0 || after > max(1, before*with.N/without.N/5) { // one may meet two slow ones
 		t.Errorf("%d of %d waited for the slow ones with hedging, %d of %d without: at most a fifth was wanted", after, with.N,
 			before, without.N)
 	}
-	if more > 5 || more <= 0 {
-		t.Errorf("hedging made %.2f %% more requests, want more than none and at most 5 %%", more)
-	}
-	if with.Bad+without.Bad > 0 {
-		t.Errorf("%d and %d bad answers", without.Bad, with.Bad)
+	if more > 5 {
+		t.Errorf("hedging made %.2f %% more requests, want at most 5 %%", more)
 	}
 }
 
 // TestOverload offers a pool five times what it can serve, with clients that give up after a second. Without a
-// limit the target works for clients that have left; with the adaptive one it stays useful.
+// limit the target works for clients that have left; with the adaptive one it stays useful. How useful is measured
+// in long runs alone.
 func TestOverload(t *testing.T) {
 	const workers, delay = 10, 20 // 500 a second
 	run := func(limit string) (goodput float64, f storm.Figures) {
@@ -402,10 +444,17 @@ timeout = "20s"
 		return storm.Goodput(samples, from, to, time.Second), f
 	}
 	capacity := float64(workers) * 1000 / delay
+	limited := "  [pool.app.concurrency]\n  adaptive = true\n  min = 4\n  limit = 20\n  queue = 50\n  queue_timeout = \"500ms\"\n"
+	if _, long := e2e.Soak(t, 0); !long {
+		if _, f := run(limited); f.Statuses["200"] == 0 || f.Statuses["503"] == 0 {
+			t.Errorf("%v, want some answered and some refused", f)
+		}
+		return
+	}
 	without, f := run("")
 	t.Logf("without a limit: %.0f good answers a second of %.0f possible (%.0f %%); %v", without, capacity,
 		100*without/capacity, f)
-	with, f := run("  [pool.app.concurrency]\n  adaptive = true\n  min = 4\n  limit = 20\n  queue = 50\n  queue_timeout = \"500ms\"\n")
+	with, f := run(limited)
 	t.Logf("with:            %.0f good answers a second of %.0f possible (%.0f %%); %v", with, capacity,
 		100*with/capacity, f)
 	if with < 0.8*capacity {

@@ -68,6 +68,14 @@ func quote(origins ...*target) string {
 var patient = strings.NewReplacer(`connect_timeout = "250ms"`, `connect_timeout = "2s"`,
 	`timeout = "300ms"`, `timeout = "2s"`).Replace(robust)
 
+// slowMS is how long a slow target takes: longer than an attempt may.
+func slowMS(t *testing.T) int64 {
+	if _, long := e2e.Soak(t, 0); long {
+		return 502
+	}
+	return 2502
+}
+
 // survives pours requests on a gateway with four targets, breaks the second one, reloads all the while, and looks
 // at what the clients notice.
 func survives(t *testing.T, origins []*target, breaks func()) {
@@ -161,7 +169,7 @@ func TestOneOfFourBreaks(t *testing.T) {
 	}
 	f("killed", func(o *target) { o.kill() })
 	f("stopped", func(o *target) { o.signal(syscall.SIGSTOP) })
-	f("slow", func(o *target) { o.behave(storm.Behaviour{DelayMS: 502}) })
+	f("slow", func(o *target) { o.behave(storm.Behaviour{DelayMS: slowMS(t)}) })
 	f("half errors", func(o *target) { o.behave(storm.Behaviour{DelayMS: 2, FailPart: 0.5}) })
 }
 
@@ -185,7 +193,8 @@ func TestOneOfFourIsCutOff(t *testing.T) {
 			survives(t, origins, func() { toxic(t, api, "POST", "/proxies/"+name+"/toxics", toxics) })
 		})
 	}
-	f("latency", `{"type":"latency","stream":"downstream","toxicity":1,"attributes":{"latency":500,"jitter":50}}`)
+	f("latency", fmt.Sprintf(`{"type":"latency","stream":"downstream","toxicity":1,"attributes":{"latency":%d,"jitter":50}}`,
+		slowMS(t)))
 	f("silence", `{"type":"timeout","stream":"downstream","toxicity":1,"attributes":{"timeout":0}}`)
 	f("resets", `{"type":"reset_peer","stream":"upstream","toxicity":0.5,"attributes":{"timeout":5}}`)
 }

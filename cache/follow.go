@@ -38,7 +38,8 @@ func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 	return c.follow(x, r, f)
 }
 
-// findAgain goes on when an answer has been stored since it was looked for, by a fetch that ended before f began.
+// findAgain goes on when an answer has been stored since it was looked for, by a fetch that ended before f
+// began.
 func (c *cache) findAgain(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 	r.again = true
 	f.usesOld = true // who has joined f looks as well

@@ -22,7 +22,7 @@ type Got struct {
 	http.Header
 }
 
-// Ask sends one request; fields as for on.
+// Ask sends one request; fields are "Name: value".
 func (g *Gateway) Ask(method, path string, fields ...string) Got {
 	g.T.Helper()
 	req, err := http.NewRequest(method, "http://"+g.Addr+path, nil)

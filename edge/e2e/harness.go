@@ -1,4 +1,6 @@
-// Package e2e tests the built binary from outside: real sockets, origins and clients that are not ours.
+// Package e2e is the harness of the tests of the built binary from outside: real sockets, origins and clients
+// that are not ours. The tests are in the packages below it, one for each room; each has a TestMain that
+// calls Main.
 package e2e
 
 import (
@@ -8,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -49,11 +52,12 @@ func Main(m *testing.M) {
 // leaves alone what is up to date: packages that are tested at once wait for each other, and the first one
 // builds for all.
 func buildGateway(file string) error {
-	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return fmt.Errorf("cannot find the module: %w", err)
 	}
-	shared := filepath.Join(strings.TrimSpace(string(root)), "bin", "e2e")
+	root = strings.TrimSpace(string(out))
+	shared := filepath.Join(root, "bin", "e2e")
 	if err := os.MkdirAll(shared, 0o755); err != nil {
 		return fmt.Errorf("cannot make a directory for the binary: %w", err)
 	}
@@ -87,6 +91,26 @@ func buildGateway(file string) error {
 	}
 	return os.WriteFile(file, b, 0o755)
 }
+
+// root is the folder of the module.
+var root string
+
+// lookAtSources looks at what the gateway is made of, while tests run: go test takes a result from its cache
+// until something that the tests have looked at changes.
+var lookAtSources = sync.OnceValue(func() error {
+	return filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "bin" || strings.HasPrefix(d.Name(), ".")):
+			return fs.SkipDir
+		case d.IsDir() || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		_, err = os.Stat(name)
+		return err
+	})
+})
 
 // Gateway is one running process.
 type Gateway struct {
@@ -213,6 +237,9 @@ func (g *Gateway) Launch(env ...string) {
 // Run starts the process that g.cmd describes.
 func (g *Gateway) Run() {
 	g.T.Helper()
+	if err := lookAtSources(); err != nil {
+		g.T.Fatal(err)
+	}
 	g.Cmd.Stdout, g.Cmd.Stderr = g.Log, g.Log
 	if err := g.Cmd.Start(); err != nil {
 		g.T.Fatal(err)

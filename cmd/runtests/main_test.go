@@ -79,6 +79,7 @@ func TestRun(t *testing.T) {
 	all := func(runs ...[]event) []event { return slices.Concat(runs...) }
 	f("all pass", true, 0, nil, all(passing(unit, "TestA"), passing(hop, "TestB")))
 	f("a unit test", false, 0, nil, all(failing(unit, "no", "TestA"), passing(hop, "TestB")))
+	f("a unit test of the table", false, 0, nil, failing("example.com/gate/edge/e2e/conform", "no", "TestA"))
 	f("a black-box test, once", true, 1, []string{"TestB"}, all(passing(unit, "TestA"), failing(hop, "no", "TestB")),
 		passing(hop, "TestB"))
 	f("a black-box test, twice", false, 0, []string{"TestB"}, failing(hop, "no", "TestB"), failing(hop, "no", "TestB"))

@@ -346,10 +346,10 @@ func (g *Gateway) Counted(series string, want float64) {
 	Eventually(g.T, fmt.Sprintf("%s is %v", series, want), func() bool { return g.Metric(series) == want })
 }
 
-// Eventually polls cond until it holds; it fails the test when it does not within 20 seconds.
+// Eventually polls cond until it holds; it fails the test when it does not within a minute.
 func Eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !cond() {
 		if time.Now().After(deadline) {
 			t.Fatalf("not reached in time: %s", what)

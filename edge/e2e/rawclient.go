@@ -21,7 +21,7 @@ import (
 )
 
 // Patience bounds every wait for a byte; no test reaches it unless something hangs.
-const Patience = 10 * time.Second
+const Patience = 30 * time.Second
 
 // RawClient speaks HTTP by hand on one connection and keeps what it was sent, byte by byte.
 type RawClient struct {

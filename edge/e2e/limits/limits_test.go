@@ -63,7 +63,7 @@ func TestRateIsExact(t *testing.T) {
 
 // TestEachKeyWithinItsBound sends requests of many addresses at random, several of each.
 func TestEachKeyWithinItsBound(t *testing.T) {
-	keys, each := 20_000, 4
+	keys, each := 5_000, 4
 	if os.Getenv("PENSTOCK_LOAD_SECONDS") != "" {
 		keys = 100_000
 	}

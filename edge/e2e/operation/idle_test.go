@@ -54,7 +54,7 @@ func TestIdleConnections(t *testing.T) {
 	target := e2e.HTTPOrigin(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "served") })
 	plain := e2e.FreeAddr(t)
 	g := e2e.Start(t, e2e.SecureListener(dir, "one")+fmt.Sprintf("[[listener]]\nname = \"plain\"\naddress = %q\n"+
-		"[pool.app]\ntargets = [%q]\nmax_connections = 500\nmax_waiting = 20000\nwait_timeout = \"60s\"\n"+
+		"[pool.app]\ntargets = [%q]\nmax_connections = 500\nmax_waiting = 20000\nwait_timeout = \"60s\"\nconnect_timeout = \"60s\"\n"+
 		"[[route]]\nprefix = \"/\"\npool = \"app\"\n", plain, target))
 	dial := func(i int) (net.Conn, error) {
 		if i%2 == 0 {

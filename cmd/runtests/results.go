@@ -43,7 +43,7 @@ func (r *results) read(stdout io.Reader) {
 		if json.Unmarshal([]byte(line), &e) == nil && e.Action != "" {
 			r.add(e)
 		} else {
-			io.WriteString(r.w, line)
+			fmt.Fprint(r.w, line)
 		}
 		if err != nil {
 			return
@@ -53,7 +53,7 @@ func (r *results) read(stdout io.Reader) {
 
 func (r *results) add(e event) {
 	if e.Package == "" { // of a build
-		io.WriteString(r.w, e.Output)
+		fmt.Fprint(r.w, e.Output)
 		return
 	}
 	p := r.packages[e.Package]
@@ -87,15 +87,15 @@ func (r *results) addPackage(p *result, e event) {
 	switch e.Action {
 	case "output":
 		if p.text.WriteString(e.Output); summary.MatchString(e.Output) {
-			io.WriteString(r.w, e.Output)
+			fmt.Fprint(r.w, e.Output)
 		}
 	case "fail":
 		p.built = e.FailedBuild == ""
 		r.failed = append(r.failed, p)
 		for _, name := range p.failed {
-			io.WriteString(r.w, p.tests[name].String())
+			fmt.Fprint(r.w, p.tests[name].String())
 		}
-		io.WriteString(r.w, p.text.String())
+		fmt.Fprint(r.w, p.text.String())
 		fmt.Fprintln(r.w)
 	}
 }

@@ -9,6 +9,7 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 COMMIT      ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS     := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 FUZZTIME    ?= 10s
+FUZZTOTAL   ?=
 BENCH       ?= .
 BENCH_COUNT ?= 6
 BENCH_TIME  ?= 100ms
@@ -16,8 +17,9 @@ BENCH_CPU   ?= 2
 CONFIG      ?= configs/minimal.toml
 VERSUS      ?=
 CAPACITY    ?=
+TEST        ?= $(GO) test
 TESTFLAGS   ?=
-SOAK        ?= Reload|Handover|RestartScript|SecondSignal|NobodyReads|Memory|Slow|TLS|Drain|DNSOutage|RateIs|EachKey|Flood|CacheTokens
+SOAK        ?= Reload|Handover|RestartScript|SecondSignal|NobodyReads|Memory|Slow|TLS|Drain|DNSOutage|RateIs|EachKey|Flood|CacheTokens|IdleConnections|OneOfFour|TotalOutage|Hedging|Overload$$|Fleet
 SOAK_RACE   ?= Aborted
 export GO BENCH BENCH_COUNT BENCH_TIME BENCH_CPU
 
@@ -38,17 +40,19 @@ build: ## build bin/penstock
 .PHONY: e2e-bench peers versus capacity pgo
 test: ## all tests; brings the Debian packages they need where it may
 	@.ci/deps --soft
-	$(GO) test -shuffle=on -timeout 60m $(TESTFLAGS) ./...
+	$(TEST) -pgo=off -shuffle=on -timeout=60m $(TESTFLAGS) ./...
 
-race: ## all tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 120m $(TESTFLAGS) ./...
+# Not those packages that have nothing to race with; in edge/e2e not the files with the constraint !race, whose tests
+# ask one request after the other.
+race: ## tests under the race detector of what runs at once (needs a C compiler)
+	CGO_ENABLED=1 $(TEST) -race -pgo=off -shuffle=on -timeout=120m $(TESTFLAGS) $$(.ci/concurrent)
 
 # Without -race: the detector allocates.
 alloc: ## the tests that count allocations
-	$(GO) test -count=1 -run Alloc $(TESTFLAGS) ./...
+	$(GO) test -count=1 -run Alloc $(TESTFLAGS) $$(grep -rlE --include='*_test.go' 'func Test\w*Alloc' . | xargs dirname | sort -u)
 
-fuzz-short: ## every fuzz target for FUZZTIME each
-	@GO='$(GO)' FUZZTIME='$(FUZZTIME)' .ci/fuzz
+fuzz-short: ## every fuzz target for FUZZTIME each; with FUZZTOTAL=60 some of them, in 60 seconds
+	@GO='$(GO)' FUZZTIME='$(FUZZTIME)' FUZZTOTAL='$(FUZZTOTAL)' .ci/fuzz
 
 # Not those of bench/, which measure whole programs. Some minutes; a part of them: make bench BENCH=Lookup.
 bench: ## micro benchmarks into bench/results/micro.txt, in the form benchstat reads
@@ -84,9 +88,9 @@ pgo: ## renew the profile that the compiler optimises by, from the works of the 
 soak: ## the long runs of the black-box tests, with their figures
 	PENSTOCK_BOOT=1 $(GO) test -count=1 -timeout 40m -v ./edge/e2e/boot
 	PENSTOCK_LOAD_SECONDS=60 PENSTOCK_BIG_BYTES=8589934592 PENSTOCK_TESTSSL=all \
-		$(GO) test -count=1 -timeout 40m -v -run '$(SOAK)' ./edge/e2e
+		$(GO) test -count=1 -timeout 40m -v -run '$(SOAK)' ./edge/e2e/...
 	PENSTOCK_LOAD_SECONDS=60 CGO_ENABLED=1 \
-		$(GO) test -race -count=1 -timeout 120m -v -run '$(SOAK_RACE)' ./edge/e2e
+		$(GO) test -race -count=1 -timeout 120m -v -run '$(SOAK_RACE)' ./edge/e2e/...
 
 # Some ten minutes: each answer of the cache is compared with what slow models of it say.
 twin: ## the cache against its models, one client and several at once, at length
@@ -109,7 +113,7 @@ fmt: ## gofmt -s has nothing to say
 	@out=$$(gofmt -s -l .); [ -z "$$out" ] || { echo "gofmt -s would change:"; echo "$$out"; exit 1; }
 
 vet: ## go vet
-	$(GO) vet ./...
+	$(GO) vet -pgo=off ./...
 
 lint: ## golangci-lint at its pinned version, or staticcheck at its own where that cannot be had
 	@GO='$(GO)' .ci/lint

@@ -429,3 +429,20 @@ func TestHitInTheLoop(t *testing.T) {
 		t.Error("the hit was not counted")
 	}
 }
+
+// TestStoredMeanwhile: what is stored between the search and the fetch that follows it is found, and nobody waits for
+// that fetch.
+func TestStoredMeanwhile(t *testing.T) {
+	c := newCache(t, "")
+	l := &lookup{cache: c, route: "r"}
+	x := newRequest("/a")
+	if v := l.Run(x); v != edge.Wait {
+		t.Fatalf("a miss: %v", v)
+	}
+	c.put(t, newRequest("/a"), "hello", 10_000)
+	r := x.Slot[0].(*record)
+	if v := c.fetchFor(x, r); v != edge.Answered || x.OutLen != 5 || r.status != collapsed || len(c.flights.by) != 0 {
+		t.Errorf("%v, %d bytes, status %v, %d fetches", v, x.OutLen, r.status, len(c.flights.by))
+	}
+	(&done{cache: c, route: uncounted}).Run(x)
+}

@@ -28,12 +28,28 @@ func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 	}
 	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.bodies)
 	switch {
+	case first && r.absent && !r.again && c.store.Has(r.k):
+		return c.findAgain(x, r, f)
 	case first:
 		return c.newFetch(x, r, f).lead(x, r)
 	case r.q.NoCache: // RFC 9111 section 5.2.1.4: another request's answer is none to this one
 		return c.fetchAlone(x, r)
 	}
 	return c.follow(x, r, f)
+}
+
+// findAgain goes on when an answer has been stored since it was looked for, by a fetch that ended before f
+// began.
+func (c *cache) findAgain(x *edge.Exchange, r *record, f *flight) edge.Verdict {
+	r.again = true
+	f.usesOld = true // who has joined f looks as well
+	close(f.head)
+	c.flights.land(r.k, f)
+	if use := c.find(x, r); use != fresh.Ask {
+		r.why = noReason
+		return c.serve(x, r, collapsed)
+	}
+	return c.fetchFor(x, r)
 }
 
 // fetchAlone fetches for x and shares with nobody that waits.

@@ -53,6 +53,7 @@ type record struct {
 	coded    bool // it is an encoded form that was found
 	second   bool // it has waited for the fetch of another variant
 	onDisk   bool // it was looked for there
+	again    bool // it was looked for when a fetch had begun
 	entry    entry
 	object   store.Object
 	buf      []byte // entry and object point into it

@@ -46,11 +46,6 @@ func (p *Pool) found(eps []discovery.Endpoint, err error) {
 	s.mu.Lock()
 	failing := s.findFailed
 	s.findFailed = err
-	if err == nil {
-		s.found[source] = eps
-		s.foundAt = time.Now()
-		delete(s.keptAt, source)
-	}
 	s.mu.Unlock()
 	if err != nil {
 		p.findErrors.Inc(0)
@@ -63,7 +58,12 @@ func (p *Pool) found(eps []discovery.Endpoint, err error) {
 	if failing != nil {
 		slog.Info("targets are discovered again", "pool", p.Name, "source", source)
 	}
-	p.apply(eps)
+	p.apply(eps) // before they are known, which makes the gateway ready
+	s.mu.Lock()
+	s.found[source] = eps
+	s.foundAt = time.Now()
+	delete(s.keptAt, source)
+	s.mu.Unlock()
 	p.keep()
 }
 

@@ -186,13 +186,13 @@ func Answers(addr string, within time.Duration) error {
 
 // FreeAddr gives an address of this host that nobody listens at, and a new one each time. Its port is below
 // those that Linux gives to clients (from 32768 on): a loader's connection could take one of these in
-// between.
+// between. It is above those that the black-box tests give out (edge/e2e), which may run at the same time.
 func FreeAddr() (string, error) {
 	ports.Lock()
 	defer ports.Unlock()
-	for range 20_000 {
-		if ports.next++; ports.next >= 30_000 {
-			ports.next = 10_000
+	for range lastPort - firstPort {
+		if ports.next++; ports.next >= lastPort {
+			ports.next = firstPort
 		}
 		addr := fmt.Sprintf("127.0.0.1:%d", ports.next)
 		if l, err := net.Listen("tcp", addr); err == nil {
@@ -202,7 +202,9 @@ func FreeAddr() (string, error) {
 	return "", errors.New("no port is free")
 }
 
+const firstPort, lastPort = 30_000, 32_768
+
 var ports = struct {
 	sync.Mutex
 	next int
-}{next: 10_000 + os.Getpid()%20_000}
+}{next: firstPort + os.Getpid()%(lastPort-firstPort)}

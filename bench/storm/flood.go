@@ -155,6 +155,13 @@ func (s *Flood) Stop() []Shot {
 	return s.samples
 }
 
+// Ended returns how many requests have come to an end.
+func (s *Flood) Ended() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.samples)
+}
+
 // Since is the flood's clock.
 func (s *Flood) Since() time.Duration { return time.Since(s.began) }
 

@@ -47,7 +47,9 @@ func TestFlood(t *testing.T) {
 		}
 		return 1000
 	}})
-	s.Wait(600 * time.Millisecond)
+	for s.Ended() < 100 {
+		s.Wait(s.Since() + 10*time.Millisecond)
+	}
 	shots := s.Stop()
 	if again := s.Stop(); len(again) != len(shots) {
 		t.Errorf("a second Stop returns %d requests, not %d", len(again), len(shots))
@@ -55,8 +57,8 @@ func TestFlood(t *testing.T) {
 	if seen := tallyOf(t, addr); seen.Requests != int64(len(shots)) || seen.Posts != 0 {
 		t.Errorf("%d requests were sent, the origin has seen %+v", len(shots), seen)
 	}
-	before, after := Between(shots, 0, 300*time.Millisecond), Between(shots, 300*time.Millisecond, 600*time.Millisecond)
-	if before.N != 30 || after.N < 250 || after.N > 300 {
+	before, after := Between(shots, 0, 300*time.Millisecond), Between(shots, 300*time.Millisecond, time.Hour)
+	if before.N != 30 || after.N < 70 {
 		t.Errorf("%d due in the first part, %d in the second", before.N, after.N)
 	}
 	if before.Bad+after.Bad != 0 {
@@ -74,9 +76,11 @@ func TestBehaviour(t *testing.T) {
 		s := Pour(Options{Addr: addr, Workers: 10, Rate: Steady(200), Request: func(int) string {
 			return "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\na"
 		}})
-		s.Wait(100 * time.Millisecond)
+		for s.Ended() < 10 {
+			s.Wait(s.Since() + 10*time.Millisecond)
+		}
 		all := Between(s.Stop(), 0, time.Hour)
-		if all.N == 0 || all.Statuses[strconv.Itoa(status)] != all.N || (status == 200) != (all.Bad == 0) {
+		if all.Statuses[strconv.Itoa(status)] != all.N || (status == 200) != (all.Bad == 0) {
 			t.Errorf("%+v: %v", b, all)
 		}
 		if least := time.Duration(b.DelayMS) * time.Millisecond; all.P50 < least {
@@ -104,7 +108,9 @@ func TestPatience(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := Pour(Options{Addr: addr, Workers: 1, Rate: Steady(500), Patience: 20 * time.Millisecond})
-	s.Wait(200 * time.Millisecond)
+	for s.Ended() < 50 {
+		s.Wait(s.Since() + 10*time.Millisecond)
+	}
 	all := Between(s.Stop(), 0, time.Hour)
 	if gaveUp := all.Statuses[ErrGaveUp.Error()]; gaveUp == 0 || gaveUp != all.Bad || all.Statuses["200"] == 0 {
 		t.Errorf("%v", all)

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/penstock-edge/penstock/bench/conform"
+	"github.com/penstock-edge/penstock/edge/e2e/conform"
 )
 
 // conforming is a run of the table of requirements.

@@ -334,8 +334,7 @@ func TestTryWriteBoth(t *testing.T) {
 	if n := f(1, 15<<20, false); n <= 1 || n > 15<<20 { // nobody reads
 		t.Errorf("%d bytes, want a part of the second piece", n)
 	}
-	if n := f(1, 1, false); n != 0 {
-		t.Errorf("%d bytes into a full socket", n)
+	for f(1, 1, false) > 0 { // the kernel still makes room
 	}
 	all = all[:len(all)-len(sent)]
 	s.Close()

@@ -15,6 +15,7 @@ type Table struct {
 	// The keys that may stand here, present or not: what to suggest for one that may not.
 	keys  []string
 	plans []*plan
+	named bool // its keys are names that the file gives
 }
 
 // table returns the one Table of n. From then on its keys must be known to somebody.
@@ -103,6 +104,7 @@ func (t *Table) Children(key string) []*Table {
 	if parent == nil {
 		return nil
 	}
+	parent.named = true
 	tables := make([]*Table, 0, len(parent.node.kids))
 	for _, n := range parent.node.kids {
 		n.claimed = true

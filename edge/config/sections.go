@@ -6,7 +6,7 @@ import (
 )
 
 // Config is a file with its core sections decoded. All others, and the keys that features add to listeners
-// and routes, are decoded by their owners from the tables; File.Finish then says whether the file is good.
+// and routes, are decoded by their owners from the tables; File.Finish then reports whether the file is good.
 type Config struct {
 	File      *File // never nil
 	Server    Server

@@ -64,7 +64,7 @@ func (t *Table) Name() string {
 	return t.node.key
 }
 
-// Has says whether the key is in the table. It does not claim the key.
+// Has reports whether the key is in the table. It does not claim the key.
 func (t *Table) Has(key string) bool {
 	return t.node.get(key) != nil
 }
@@ -120,7 +120,7 @@ func (t *Table) Children(key string) []*Table {
 
 const badName = "a name has lower-case letters, digits, - and _ only, and begins with a letter or digit"
 
-// IsName says whether s may name a pool, a route, a listener or a policy: [a-z0-9][a-z0-9_-]*.
+// IsName reports whether s may name a pool, a route, a listener or a policy: [a-z0-9][a-z0-9_-]*.
 func IsName(s string) bool {
 	for i := range len(s) {
 		c := s[i]

@@ -38,7 +38,8 @@ func Check(name string, text []byte, features []edge.Feature) (*Built, error) {
 	return b, errs.Err()
 }
 
-// Known returns the keys that features know of the sections of text, whether it is good or not.
+// Known returns the keys that features know of the sections of text, whether it is good or not: the reference
+// is made of them.
 func Known(name string, text []byte, features []edge.Feature) []config.Key {
 	h := dryHost()
 	_, _ = build(name, text, features, h) // what is wrong is no matter

@@ -110,7 +110,7 @@ func (b *Built) rules() (rules []route.Rule, owners []int) {
 	return rules, owners
 }
 
-// strangeMethod tells that config has complained of a method already.
+// strangeMethod reports whether config has complained of a method already.
 func strangeMethod(m string) bool { return !header.IsToken(m) }
 
 func rule(r *config.Route) route.Rule {

@@ -161,7 +161,7 @@ func (r *Registry) function(s *series) func() float64 {
 	return s.holders[len(s.holders)-1].f
 }
 
-// changed says that a series came to f or went from it. r.mu is held.
+// changed notes that a series came to f or went from it. r.mu is held.
 func (r *Registry) changed(f *family) {
 	f.order, r.views = nil, nil
 }

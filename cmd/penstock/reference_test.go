@@ -329,6 +329,22 @@ func phrase(comment string) string {
 	return text
 }
 
+// What the file does not have yet is added, and what nothing reads is told.
+func TestRenew(t *testing.T) {
+	keys := []key{
+		{config.Key{Section: "a", Name: "x", Type: "duration", Default: "1s", Tagged: true}, "how long"},
+		{config.Key{Section: "a", Name: "y", Type: "table", Default: "none"}, "a part"},
+		{config.Key{Section: "a", Name: "z", Type: "list of tables", Default: "[]"}, "several"},
+		{config.Key{Section: "b.NAME", Name: "n", Type: "integer", Default: "0"}, "0: none"},
+	}
+	const text = "# A.\n[a]\nw = 1\n\n[b.one]\nn = 3 # of old\n[b.two]\nn = 4\n"
+	const want = "# A.\n[a]\nw = 1\n#x = \"1s\" # 1s; how long\n\n[b.one]\nn = 3 # 0: none\n[b.two]\nn = 4\n\n[a.y]\n\n[[a.z]]\n"
+	got, unread := renew(text, keys)
+	if got = regexp.MustCompile(" +").ReplaceAllString(got, " "); got != want || !slices.Equal(unread, []string{"w = 1"}) {
+		t.Errorf("got\n%s\nwant\n%s\nunread %q", got, want, unread)
+	}
+}
+
 var (
 	defaults = regexp.MustCompile("^\\| *key *\\|( *where *\\|)? *default *\\|")
 	row      = regexp.MustCompile("^\\| (`[a-z][^|]*) \\| ([^|]*) \\| ([^|]*) \\|")

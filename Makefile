@@ -4,6 +4,9 @@
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
+# The toolchain that go.mod names, whichever Go is installed: Go 1.21 and later bring it. What is installed
+# instead: make build GOTOOLCHAIN=local
+GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 GO          ?= go
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT      ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
@@ -21,7 +24,7 @@ TEST        ?= $(GO) test
 TESTFLAGS   ?=
 SOAK        ?= Reload|Handover|RestartScript|SecondSignal|NobodyReads|Memory|Slow|TLS|Drain|DNSOutage|RateIs|EachKey|Flood|CacheTokens|IdleConnections|OneOfFour|TotalOutage|Hedging|Overload$$|Fleet
 SOAK_RACE   ?= Aborted
-export GO BENCH BENCH_COUNT BENCH_TIME BENCH_CPU
+export GOTOOLCHAIN GO BENCH BENCH_COUNT BENCH_TIME BENCH_CPU
 
 .PHONY: help
 help: ## list the targets
@@ -106,11 +109,19 @@ deps: ## install the Debian packages the tests use (root, or sudo that asks no p
 metrics: ## write docs/metrics.md, the page of all metrics, anew
 	$(GO) run ./cmd/tidy -metrics > docs/metrics.tmp && mv docs/metrics.tmp docs/metrics.md
 
-.PHONY: check fmt vet lint tidy modules metrics
-check: fmt vet lint tidy modules ## everything that is not a test: format, vet, linters, house rules, go.mod
+keys: ## write the reference of keys anew: configs/keys.txt and the comments of configs/full.toml
+	$(GO) test -count=1 -run TestReference ./cmd/penstock -update
+
+.PHONY: check toolchain fmt vet lint tidy modules metrics keys outdated
+check: toolchain fmt vet lint tidy modules outdated ## all that is not a test: toolchain, format, vet, linters, house rules, go.mod
+
+toolchain: ## the Go in use is the one of go.mod, or newer
+	@want=$$(sed -n 's/^toolchain //p' go.mod); have=$$($(GO) env GOVERSION); \
+	[ "$$(printf '%s\n' "$$want" "$$have" | sort -V | tail -n 1)" = "$$have" ] || \
+		{ echo "this is $$have, and go.mod wants $$want: leave GOTOOLCHAIN to make"; exit 1; }
 
 fmt: ## gofmt -s has nothing to say
-	@out=$$(gofmt -s -l .); [ -z "$$out" ] || { echo "gofmt -s would change:"; echo "$$out"; exit 1; }
+	@out=$$("$$($(GO) env GOROOT)/bin/gofmt" -s -l .); [ -z "$$out" ] || { echo "gofmt -s would change:"; echo "$$out"; exit 1; }
 
 vet: ## go vet
 	$(GO) vet -pgo=off ./...
@@ -124,6 +135,10 @@ tidy: ## imports, sizes, comments and words, as cmd/tidy wants them
 modules: ## go.sum is true, go.mod has what is used and nothing else
 	$(GO) mod verify
 	$(GO) mod tidy -diff
+
+outdated: ## say which modules have newer versions, where that can be found out
+	@timeout 60 $(GO) list -m -u -f '{{with .Update}}outdated: {{$$.Path}} {{$$.Version}}, newest {{.Version}}{{end}}' \
+		$$(awk '$$1 ~ "/" && $$2 ~ /^v/ {print $$1}' go.mod) 2>/dev/null | grep . || echo "outdated: nothing that is known of"
 
 .PHONY: clean
 clean: ## remove bin/ (the linters too)

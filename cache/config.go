@@ -17,55 +17,59 @@ import (
 type Config struct {
 	mergeSlashes bool // of [server]
 
-	// Size is the memory that the cache takes, at the start and always.
-	Size config.Size `toml:"size" default:"256MiB" min:"4MiB"`
-	// MaxObject is the largest body that is stored; at most a quarter of Size.
-	MaxObject config.Size   `toml:"max_object" default:"8MiB" min:"1KiB"`
-	MinTTL    time.Duration `toml:"min_ttl" default:"0s" min:"0s" max:"8760h"`
-	// DefaultTTL is for answers that carry no freshness of their own; 0: they are not stored.
+	Size config.Size `toml:"size" default:"256MiB" min:"4MiB"` // taken at the start and always
+	// The largest body that is stored; at most a quarter of size.
+	MaxObject config.Size `toml:"max_object" default:"8MiB" min:"1KiB"`
+	// For answers that say less, max-age=0 and an Expires of the past included.
+	MinTTL time.Duration `toml:"min_ttl" default:"0s" min:"0s" max:"8760h"`
+	// For answers that carry no freshness of their own; 0s: they are not stored.
 	DefaultTTL time.Duration `toml:"default_ttl" default:"0s" min:"0s" max:"8760h"`
-	// Heuristic takes answers without freshness for fresh for a tenth of the time since Last-Modified, up to
-	// a day (RFC 9111 section 4.2.2).
+	// true: a tenth of the time since Last-Modified, up to a day, where nothing is said.
 	Heuristic bool `toml:"heuristic" default:"false"`
-	// TTL are lifetimes by status, "404" or "301-308", for answers that carry no freshness of their own. They
-	// count before DefaultTTL and Heuristic, and whatever MinTTL and MaxTTL say.
-	TTL    map[string]time.Duration `toml:"ttl"`
-	MaxTTL time.Duration            `toml:"max_ttl" default:"0s" min:"0s" max:"8760h"` // 0: no bound
-	// StaleWhileRevalidate and StaleIfError are for answers that do not say it themselves.
+	// Lifetimes by status, "404" or "301-308", before default_ttl and heuristic; the narrower range counts.
+	TTL map[string]time.Duration `toml:"ttl" unset:"{}"`
+	// For answers that say more; 0s: no bound.
+	MaxTTL time.Duration `toml:"max_ttl" default:"0s" min:"0s" max:"8760h"`
+	// Served stale for so long while it is fetched anew, if the answer says nothing.
 	StaleWhileRevalidate time.Duration `toml:"stale_while_revalidate" default:"0s" min:"0s" max:"8760h"`
-	StaleIfError         time.Duration `toml:"stale_if_error" default:"0s" min:"0s" max:"8760h"`
-	// Compress are the codings in which answers are stored besides, the best first: zstd, br, gzip. They are
-	// made of bodies of CompressMin and more, of CompressTypes: "text/html", "text/*", "*+json".
-	Compress      []string    `toml:"compress"`
-	CompressMin   config.Size `toml:"compress_min" default:"1KiB" min:"0B"`
-	CompressTypes []string    `toml:"compress_types"`
-	// Warm is a list of URLs, one a line, that are asked for when the gateway starts, by WarmWorkers at once.
-	Warm        string `toml:"warm"`
-	WarmWorkers int    `toml:"warm_workers" default:"4" min:"1" max:"256"`
-	// Disk is the folder of a second tier, which survives restarts; empty: there is none. DiskSize is what
-	// its files take; objects of up to an eighth of it go there.
-	Disk     string      `toml:"disk"`
+	// Served stale for so long when the target fails, if the answer says nothing.
+	StaleIfError time.Duration `toml:"stale_if_error" default:"0s" min:"0s" max:"8760h"`
+	// Codings in which answers are stored besides (zstd, br, gzip), when first wanted; the best first.
+	Compress []string `toml:"compress"`
+	// Bodies of that size and more.
+	CompressMin config.Size `toml:"compress_min" default:"1KiB" min:"0B"`
+	// Media types of bodies that are compressed, such as "text/*" and "*+json".
+	CompressTypes []string `toml:"compress_types" unset:"text/*, JSON, XML, JavaScript, WebAssembly, SVG"`
+	// A list of URLs, one a line, that are asked for at the start.
+	Warm string `toml:"warm" unset:"none"`
+	// URLs of warm that are asked for at once.
+	WarmWorkers int `toml:"warm_workers" default:"4" min:"1" max:"256"`
+	// A folder for a second tier, which survives restarts.
+	Disk string `toml:"disk" unset:"none"`
+	// What its files take; objects of up to an eighth of it go there.
 	DiskSize config.Size `toml:"disk_size" default:"1GiB" min:"64MiB"`
-	// DiskObjects bounds the objects on disk, as each takes some 270 bytes of memory.
+	// Objects on disk at most: each takes some 270 bytes of memory.
 	DiskObjects int `toml:"disk_objects" default:"1000000" min:"1000" max:"1000000000"`
-	// FetchWhole has all of an answer fetched when a part of it, or its head, is asked for and not stored.
-	// Else such requests are passed on, and what they bring is not stored.
+	// false: what asks for a part, or for the head, of what is not stored is passed on.
 	FetchWhole bool `toml:"fetch_whole" default:"true"`
-	// QueryKeep are the parameters that belong to the key, empty: all; QueryDrop those that do not.
-	// What does not belong to it does not reach the target.
-	SortQuery bool     `toml:"sort_query" default:"false"`
+	// true: parameters in another order are the same.
+	SortQuery bool `toml:"sort_query" default:"false"`
+	// Parameters that belong to the key; the others do not reach the target; []: all.
 	QueryKeep []string `toml:"query_keep"`
+	// Instead of query_keep: parameters that do not; * at the end: whatever begins so.
 	QueryDrop []string `toml:"query_drop"`
-	// Cookies says what becomes of requests with cookies: they are passed on uncached, or their cookies
-	// are taken out, or some of these are a part of the key.
-	Cookies    string   `toml:"cookies" default:"pass" enum:"pass|ignore"`
+	// pass: requests with cookies pass by; ignore: cookies are taken out of requests.
+	Cookies string `toml:"cookies" default:"pass" enum:"pass|ignore"`
+	// Cookies that are a part of the key, and reach the target.
 	KeyCookies []string `toml:"key_cookies"`
+	// Fields that are a part of the key whatever Vary says.
 	KeyHeaders []string `toml:"key_headers"`
-	// WaitTimeout is how long a request waits for another one's fetch.
+	// How long a request waits for another one's fetch.
 	WaitTimeout time.Duration `toml:"wait_timeout" default:"5s" min:"10ms" max:"10m"`
-	// IgnoreClientNoCache makes nothing of a client's no-cache, max-age, min-fresh and Pragma.
-	IgnoreClientNoCache bool     `toml:"ignore_client_no_cache" default:"false"`
-	Override            Override `toml:"override"`
+	// true: a client's no-cache, max-age, min-fresh and Pragma do not reach the target.
+	IgnoreClientNoCache bool `toml:"ignore_client_no_cache" default:"false"`
+	// Answers are stored although they say that they must not be; never for requests with Authorization.
+	Override Override `toml:"override"`
 
 	Table *config.Table `toml:"-"`
 
@@ -79,9 +83,9 @@ type Config struct {
 // Override has answers stored although they say that they are not to be, for targets that cannot be changed.
 // It is not for answers to requests with Authorization.
 type Override struct {
-	NoStore bool `toml:"no_store" default:"false"`
-	Private bool `toml:"private" default:"false"`
-	// SetCookie says what becomes of answers with Set-Cookie: they are not stored, or without it.
+	NoStore bool `toml:"no_store" default:"false"` // true: whatever no-store says
+	Private bool `toml:"private" default:"false"`  // true: whatever private says
+	// strip: what sets cookies is stored, without them.
 	SetCookie string `toml:"set_cookie" default:"keep" enum:"keep|strip"`
 
 	Table *config.Table `toml:"-"`

@@ -203,7 +203,8 @@ func (cs *caches) route(r *edge.RouteSetup) {
 		return
 	}
 	var keys struct {
-		Cache RouteConfig `toml:"cache"`
+		// The name of a cache, or a table with what is special to this route.
+		Cache RouteConfig `toml:"cache" unset:"none"`
 	}
 	r.Table.Decode(&keys)
 	conf := &keys.Cache

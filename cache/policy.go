@@ -14,16 +14,19 @@ import (
 // RouteConfig is the key cache of a route: the name of a cache, or a table with that name and what holds for
 // this route alone.
 type RouteConfig struct {
+	// Of the cache; cache = "default" is the same without the rest.
 	Name string `toml:"name" required:"true"`
-	// These stand for the keys of the cache; absent: what those say. TTL is looked at before that of the
-	// cache.
-	DefaultTTL           time.Duration            `toml:"default_ttl" min:"0s" max:"8760h"`
-	StaleWhileRevalidate time.Duration            `toml:"stale_while_revalidate" min:"0s" max:"8760h"`
-	StaleIfError         time.Duration            `toml:"stale_if_error" min:"0s" max:"8760h"`
-	TTL                  map[string]time.Duration `toml:"ttl"`
-	// Methods are stored besides GET: QUERY and POST, whose bodies are a part of the key, up to MaxKeyBody.
-	// Requests with larger ones are passed on.
-	Methods    []string    `toml:"methods"`
+	// For answers that carry no freshness of their own.
+	DefaultTTL time.Duration `toml:"default_ttl" min:"0s" max:"8760h" unset:"the cache's"`
+	// Served stale for so long while it is fetched anew.
+	StaleWhileRevalidate time.Duration `toml:"stale_while_revalidate" min:"0s" max:"8760h" unset:"the cache's"`
+	// Served stale for so long when the target fails.
+	StaleIfError time.Duration `toml:"stale_if_error" min:"0s" max:"8760h" unset:"the cache's"`
+	// Lifetimes by status, before those of the cache.
+	TTL map[string]time.Duration `toml:"ttl" unset:"{}"`
+	// Besides GET and HEAD; their bodies are a part of the key, and POST is taken for safe.
+	Methods []string `toml:"methods"`
+	// Requests with larger bodies are passed on; at most 1MiB.
 	MaxKeyBody config.Size `toml:"max_key_body" default:"64KiB" min:"0B" max:"1MiB"`
 
 	Table *config.Table `toml:"-"` // nil: it is the name alone

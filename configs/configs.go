@@ -1,9 +1,9 @@
-// Package configs holds the configurations that are shipped, for those who need one inside the binary.
+// Package configs holds the configurations that are shipped, and what the binary says about their keys.
 package configs
 
 import _ "embed"
 
-// Full is full.toml: every key with its default and meaning.
+// Keys is keys.txt: every key by section, with type, default and meaning.
 //
-//go:embed full.toml
-var Full string
+//go:embed keys.txt
+var Keys string

@@ -2,6 +2,8 @@ package edge
 
 import (
 	"log/slog"
+	"slices"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 
@@ -12,6 +14,8 @@ import (
 // Feature is one folder of the house and one line of the list in cmd/penstock/features.go.
 type Feature struct {
 	Name string
+	// Answers are the route keys by which a route is answered: New's Route claims it with RouteSetup.Answers.
+	Answers []string
 	// New reads the feature's own sections and makes its part of one generation. What is wrong with the file
 	// is recorded on the tables of h.Config, so that all errors are found at once. nil: nothing to add.
 	New func(h *Host) *Instance
@@ -47,10 +51,11 @@ type Instance struct {
 
 // RouteSetup is one route while its plan is compiled.
 type RouteSetup struct {
-	Name     string
-	Plan     *Plan
-	Table    *config.Table // the [[route]] table; an empty one for the unrouted plan
-	Unrouted bool
+	Name      string
+	Plan      *Plan
+	Table     *config.Table // the [[route]] table; an empty one for the unrouted plan
+	Unrouted  bool
+	Answerers []string // the keys that may answer a route: those of all features
 
 	answeredBy string // key that answers the route
 }
@@ -75,15 +80,18 @@ func (r *RouteSetup) Note(key, value string) {
 // Answers claims the route for the key that answers it: "pool", "redirect", … Two claims are an error of the
 // file.
 func (r *RouteSetup) Answers(key string) {
+	if !slices.Contains(r.Answerers, key) {
+		panic("BUG: no feature says that " + key + " answers routes")
+	}
 	if r.answeredBy != "" {
-		r.Table.Errorf(key, "route %q is answered by %q already; a route has one of pool, split, redirect, respond",
-			r.Name, r.answeredBy)
+		r.Table.Errorf(key, "route %q is answered by %q already; a route has one of %s", r.Name, r.answeredBy,
+			strings.Join(r.Answerers, ", "))
 		return
 	}
 	r.answeredBy = key
 }
 
-// Answered tells whether a key has claimed the route.
+// Answered reports whether a key has claimed the route.
 func (r *RouteSetup) Answered() bool { return r.answeredBy != "" }
 
 // Host is what a feature may ask of the house while it is built.

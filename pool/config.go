@@ -18,66 +18,88 @@ import (
 
 // Config is [pool.NAME].
 type Config struct {
-	Balance string `toml:"balance" default:"round_robin"` // one of balance.Kinds
-	// HashKey: ip, path, uri, header:N, cookie:N or query:N.
+	// least_connections, ewma, consistent_hash or random (the better of two).
+	Balance string `toml:"balance" default:"round_robin"`
+	// ip, path, uri, header:NAME, cookie:NAME or query:NAME, for consistent_hash.
 	HashKey string `toml:"hash_key" default:"ip"`
-	// HashSeed keeps outsiders from aiming at one target; gateways that share keys share it.
-	HashSeed config.Secret `toml:"hash_seed"`
+	// A secret that keeps outsiders from aiming at one target; or "file:/path".
+	HashSeed config.Secret `toml:"hash_seed" unset:"the pool's name"`
 
-	ConnectTimeout  time.Duration `toml:"connect_timeout" default:"1s" min:"1ms" max:"5m"`
+	// TLS handshake included.
+	ConnectTimeout time.Duration `toml:"connect_timeout" default:"1s" min:"1ms" max:"5m"`
+	// Until the head of the answer.
 	ResponseTimeout time.Duration `toml:"response_timeout" default:"15s" min:"1ms" max:"24h"`
-	IdleTimeout     time.Duration `toml:"idle_timeout" default:"60s" min:"10ms" max:"24h"`
-	// StreamIdleTimeout: how long a body or a tunnel may be silent.
+	// Then an unused connection to a target is closed.
+	IdleTimeout time.Duration `toml:"idle_timeout" default:"60s" min:"10ms" max:"24h"`
+	// How long a body, a stream or a tunnel may be silent.
 	StreamIdleTimeout time.Duration `toml:"stream_idle_timeout" default:"5m" min:"10ms" max:"24h"`
-	ResolveInterval   time.Duration `toml:"resolve_interval" default:"30s" min:"100ms" max:"24h"`
+	// Between two look-ups of a target's name.
+	ResolveInterval time.Duration `toml:"resolve_interval" default:"30s" min:"100ms" max:"24h"`
 
-	MaxConnections int           `toml:"max_connections" default:"512" min:"1" max:"65535"`
-	MaxWaiting     int           `toml:"max_waiting" default:"1024" min:"0" max:"1000000"`
-	WaitTimeout    time.Duration `toml:"wait_timeout" default:"1s" min:"1ms" max:"5m"`
+	// To each target; a request that finds none free anywhere waits.
+	MaxConnections int `toml:"max_connections" default:"512" min:"1" max:"65535"`
+	// Requests that wait for the pool; more get 503 at once.
+	MaxWaiting int `toml:"max_waiting" default:"1024" min:"0" max:"1000000"`
+	// How long a request waits for whichever is free first; then 503.
+	WaitTimeout time.Duration `toml:"wait_timeout" default:"1s" min:"1ms" max:"5m"`
 
-	// ProxyProtocol: v1 or v2, the version of the PROXY header that begins each connection to a target.
+	// v1 or v2: connections to targets begin with a PROXY header that names the client.
 	ProxyProtocol string `toml:"proxy_protocol"`
 
-	// MaxResponseHeaderBytes and MaxResponseFields bound the head of an answer.
+	// Of an answer's head; 1KiB to 1MiB.
 	MaxResponseHeaderBytes config.Size `toml:"max_response_header_bytes" default:"64KiB" min:"1KiB" max:"1MiB"`
-	MaxResponseFields      int         `toml:"max_response_fields" default:"128" min:"1" max:"10000"`
+	// Lines of an answer's head; 1 to 10000.
+	MaxResponseFields int `toml:"max_response_fields" default:"128" min:"1" max:"10000"`
 
-	// SlowStart is how long a target that joins or recovers takes to reach its full share.
+	// Until a target that joins or recovers has its full share; 0s: at once.
 	SlowStart time.Duration `toml:"slow_start" default:"10s" max:"1h"`
-	// DrainTimeout is how long a target that takes no new clients still serves those that stick to it.
+	// How long a target without new clients serves those of a sticky cookie.
 	DrainTimeout time.Duration `toml:"drain_timeout" default:"30s" max:"24h"`
-	// PanicPercent: with fewer usable targets than this all are tried; 0: never.
+	// With less of all targets usable, all are tried; 0: never.
 	PanicPercent int `toml:"panic_percent" default:"0" min:"0" max:"100"`
-	// ZoneMinPercent of the own zone's targets must be usable for requests to stay there.
+	// With less of the own zone usable, others share its requests.
 	ZoneMinPercent int `toml:"zone_min_percent" default:"50" min:"1" max:"100"`
 
-	TLS         config.ClientTLS       `toml:"tls"`
-	Health      *health.Config         `toml:"health"`
-	Outlier     *outlier.Config        `toml:"outlier"`
-	Breaker     *breaker.Config        `toml:"breaker"`
-	Retry       *Retry                 `toml:"retry"`
-	Hedge       *Hedge                 `toml:"hedge"`
-	Concurrency *limit.Config          `toml:"concurrency"`
-	Admission   *limit.AdmissionConfig `toml:"admission"`
-	Sticky      *Sticky                `toml:"sticky"`
-	Fallback    *Fallback              `toml:"fallback"`
-	Discover    *discovery.Config      `toml:"discover"`
+	// TLS to the targets; the files are read again when they change.
+	TLS config.ClientTLS `toml:"tls"`
+	// Checks that the gateway makes by itself.
+	Health *health.Config `toml:"health" unset:"off"`
+	// Targets that live traffic shows to be worse are taken out for a while.
+	Outlier *outlier.Config `toml:"outlier" unset:"off"`
+	// While it is open, requests end with 503 at once, or with the fallback.
+	Breaker *breaker.Config `toml:"breaker" unset:"off"`
+	// Other attempts, when one has failed.
+	Retry *Retry `toml:"retry" unset:"off"`
+	// A second attempt at the side of a slow one; the first good answer counts.
+	Hedge *Hedge `toml:"hedge" unset:"off"`
+	// How many requests the pool works on at once.
+	Concurrency *limit.Config `toml:"concurrency" unset:"off"`
+	// Some requests end here when the targets refuse much, so that they recover.
+	Admission *limit.AdmissionConfig `toml:"admission" unset:"off"`
+	// Clients stay with the target that answered them first, by a signed cookie.
+	Sticky *Sticky `toml:"sticky" unset:"off"`
+	// Who answers while the breaker is open or no target can be asked.
+	Fallback *Fallback `toml:"fallback" unset:"off"`
+	// Targets that are found rather than listed; what is listed too stays beside them.
+	Discover *discovery.Config `toml:"discover" unset:"off"`
 
 	refusals health.Statuses // of Admission; 503 without one
 
-	proxy   proxyproto.Version
-	own     *config.Own // the gateway's addresses, which are no targets
-	targets []targetSpec
+	proxy proxyproto.Version
+	own   *config.Own // the gateway's addresses, which are no targets
+	// "host:port", "unix:/path" or a table; names are resolved again.
+	targets []targetSpec     `reads:"targets" unset:"required, or discover" type:"list of strings and tables"`
 	source  discovery.Source // nil: none
 }
 
 // Fallback is [pool.NAME.fallback]: who answers when the breaker is open or no target can be asked.
 type Fallback struct {
-	Pool        string            `toml:"pool"`
-	Status      int               `toml:"status" default:"0" max:"599"`
-	Body        string            `toml:"body"`
+	Pool   string `toml:"pool"`                         // the pool that answers; instead of status
+	Status int    `toml:"status" default:"0" max:"599"` // 200 to 599
+	Body   string `toml:"body"`                         // of the answer
+	// Of the answer.
 	ContentType string            `toml:"content_type" default:"text/plain; charset=utf-8"`
-	Headers     map[string]string `toml:"headers"`
+	Headers     map[string]string `toml:"headers" unset:"{}"` // fields of the answer
 
 	Table *config.Table `toml:"-"`
 }
@@ -92,13 +114,14 @@ type targetSpec struct {
 }
 
 type targetTable struct {
-	Address string `toml:"address" required:"true"`
-	// Weight 0 and Drain: known and checked, no new clients. Disabled: as if it were not listed.
-	Weight   int    `toml:"weight" default:"1" min:"0" max:"65535"`
+	Address string `toml:"address" required:"true"` // "host:port" or "unix:/path"
+	// Share of the requests; 0: as drain.
+	Weight int `toml:"weight" default:"1" min:"0" max:"65535"`
+	// true: only when none of the others can be asked.
 	Backup   bool   `toml:"backup" default:"false"`
-	Zone     string `toml:"zone"`
-	Drain    bool   `toml:"drain" default:"false"`
-	Disabled bool   `toml:"disabled" default:"false"`
+	Zone     string `toml:"zone"`                     // see zone of [server]
+	Drain    bool   `toml:"drain" default:"false"`    // true: known and checked, no new clients
+	Disabled bool   `toml:"disabled" default:"false"` // true: as if it were not listed
 }
 
 func readConfig(t *config.Table, own *config.Own) *Config {

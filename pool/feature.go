@@ -18,7 +18,7 @@ import (
 )
 
 // Feature makes the [pool.NAME] sections and routes' `pool` key work.
-var Feature = edge.Feature{Name: "pools", New: build}
+var Feature = edge.Feature{Name: "pools", Answers: []string{"pool"}, New: build}
 
 // pools are all pools of one generation.
 type pools struct {
@@ -48,6 +48,7 @@ func build(h *edge.Host) *edge.Instance {
 	ps := &pools{}
 	series := newSeries(h.Metrics)
 	var server struct {
+		// Where this gateway runs: targets of the same zone are preferred.
 		Zone string `toml:"zone"`
 	}
 	h.Config.Server.Table.Decode(&server)
@@ -117,8 +118,10 @@ func (ps *pools) route(h *edge.Host, r *edge.RouteSetup) {
 		r.Add(edge.Respond, stick{}) // which pool answers, a split or a fallback decides
 	}
 	var keys struct {
-		RetryUnsafe bool   `toml:"retry_unsafe" default:"false"`
-		Expect      string `toml:"expect" default:"local" enum:"local|forward"`
+		// true: a POST and the like may reach a target twice.
+		RetryUnsafe bool `toml:"retry_unsafe" default:"false"`
+		// forward: the target says whether a client sends its body (100, 417).
+		Expect string `toml:"expect" default:"local" enum:"local|forward"`
 	}
 	r.Table.Decode(&keys)
 	r.Plan.RetryUnsafe = keys.RetryUnsafe

@@ -15,8 +15,7 @@ import (
 
 // Hedge is [pool.NAME.hedge].
 type Hedge struct {
-	// After is how long the first attempt has before a second one begins: p50 to p99.9, of the pool's answers
-	// of the last seconds, or a duration.
+	// p50 to p99.9 of the last answers, or a duration.
 	After string `toml:"after" default:"p95"`
 
 	Table *config.Table `toml:"-"`

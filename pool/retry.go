@@ -13,17 +13,19 @@ import (
 
 // Retry is [pool.NAME.retry].
 type Retry struct {
-	// Attempts counts all of them, the first one included.
-	Attempts int `toml:"attempts" default:"2" min:"1" max:"10"`
-	// On: connect, reset, timeout, a status or a range of them such as 502-504.
-	On            []string      `toml:"on" default:"connect,reset,502,503,504"`
-	PerTryTimeout time.Duration `toml:"per_try_timeout" default:"0s" max:"24h"` // 0: none
-	// BudgetPercent bounds what retries and hedges add to the live requests.
+	Attempts int `toml:"attempts" default:"2" min:"1" max:"10"` // in all, the first one included
+	// Also timeout, and ranges such as "502-504".
+	On []string `toml:"on" default:"connect,reset,502,503,504"`
+	// For one attempt, within response_timeout and the route's timeout; 0s: none.
+	PerTryTimeout time.Duration `toml:"per_try_timeout" default:"0s" max:"24h"`
+	// What retries and hedges may add to the requests; 3 are always allowed.
 	BudgetPercent float64 `toml:"budget_percent" default:"20" min:"0" max:"100"`
-	// Backoff is doubled for each further attempt, up to MaxBackoff; the wait is a random part of it.
-	Backoff     time.Duration `toml:"backoff" default:"25ms" max:"1m"`
-	MaxBackoff  time.Duration `toml:"max_backoff" default:"250ms" max:"1m"`
-	ReplayBytes config.Size   `toml:"replay_bytes" default:"64KiB" max:"16MiB"`
+	// A wait by chance, at most this, doubled for each further attempt.
+	Backoff time.Duration `toml:"backoff" default:"25ms" max:"1m"`
+	// Bounds the doubling of backoff.
+	MaxBackoff time.Duration `toml:"max_backoff" default:"250ms" max:"1m"`
+	// Requests with a larger body have one attempt.
+	ReplayBytes config.Size `toml:"replay_bytes" default:"64KiB" max:"16MiB"`
 
 	Table *config.Table `toml:"-"`
 

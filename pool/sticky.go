@@ -20,13 +20,14 @@ import (
 
 // Sticky is [pool.NAME.sticky].
 type Sticky struct {
-	Cookie string `toml:"cookie" default:"penstock"`
-	// Secret signs the cookie; gateways that share clients share it. Without it the process makes one of
-	// its own.
-	Secret   config.Secret `toml:"secret"`
-	TTL      time.Duration `toml:"ttl" default:"0s" max:"8760h"` // 0: as long as the browser runs
-	Path     string        `toml:"path" default:"/"`
-	SameSite string        `toml:"same_site" default:"Lax" enum:"Lax|Strict|None"`
+	Cookie string `toml:"cookie" default:"penstock"` // name of the cookie
+	// Signs the cookie; gateways that share clients share it.
+	Secret config.Secret `toml:"secret" unset:"one of the process's own"`
+	// How long the cookie lasts; 0s: until the browser ends.
+	TTL  time.Duration `toml:"ttl" default:"0s" max:"8760h"`
+	Path string        `toml:"path" default:"/"` // of the cookie
+	// Of the cookie; or Strict, None.
+	SameSite string `toml:"same_site" default:"Lax" enum:"Lax|Strict|None"`
 
 	Table *config.Table `toml:"-"`
 }

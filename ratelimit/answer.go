@@ -10,9 +10,9 @@ import (
 
 // Answer is answer of [rate_limit.NAME]: what a refused client gets in place of a problem of the gateway's.
 type Answer struct {
-	Status  int               `toml:"status" default:"429" min:"400" max:"599"`
-	Body    string            `toml:"body"`
-	Headers map[string]string `toml:"headers"`
+	Status  int               `toml:"status" default:"429" min:"400" max:"599"` // of the answer
+	Body    string            `toml:"body"`                                     // of the answer
+	Headers map[string]string `toml:"headers" unset:"{}"`                       // fields of the answer
 
 	Table *config.Table `toml:"-"`
 

@@ -16,58 +16,64 @@ import (
 
 // Config is [rate_limit.NAME].
 type Config struct {
-	// Rate is how many requests of a key may pass; none for the algorithm concurrency.
-	Rate config.Rate `toml:"rate"`
-	// Burst is how many may pass at once after a pause; 0, which the file may not say: what comes in a second,
-	// at least 1. For gcra alone.
-	Burst int64 `toml:"burst" default:"0" min:"0" max:"1000000000"`
-	// MaxInFlight is how many requests of a key may be under way, for the algorithm concurrency.
-	MaxInFlight int64  `toml:"max_in_flight" min:"1" max:"1000000"`
-	Algorithm   string `toml:"algorithm" default:"gcra" enum:"gcra|sliding_window|concurrency|quota"`
-	// Quota is how many may pass in each Period of the calendar of Zone, for the algorithm quota.
-	Quota  int64  `toml:"quota" min:"1" max:"1000000000000"`
-	Period string `toml:"period" default:"day" enum:"hour|day|month"`
-	Zone   string `toml:"zone" default:"UTC"`
-	// File is where a quota of one node is kept over restarts.
-	File string `toml:"file"`
-	// Scope node counts what this process admits, fleet what all gateways with the same [redis] do.
+	// How many requests of a key may pass; /s, /min, /h or /day.
+	Rate config.Rate `toml:"rate" unset:"required for gcra and sliding_window"`
+	// How many may pass at once after a pause, at least 1; for gcra.
+	Burst int64 `toml:"burst" default:"0" min:"0" max:"1000000000" unset:"what the rate has in a second"`
+	// Requests of a key under way at once.
+	MaxInFlight int64 `toml:"max_in_flight" min:"1" max:"1000000" unset:"required for concurrency"`
+	// or sliding_window, concurrency, quota
+	Algorithm string `toml:"algorithm" default:"gcra" enum:"gcra|sliding_window|concurrency|quota"`
+	// How many may pass in each period of the calendar.
+	Quota  int64  `toml:"quota" min:"1" max:"1000000000000" unset:"required for quota"`
+	Period string `toml:"period" default:"day" enum:"hour|day|month"` // or hour, month; of a quota
+	Zone   string `toml:"zone" default:"UTC"`                         // whose midnight begins a period
+	// Keeps the counts of a quota over restarts.
+	File string `toml:"file" unset:"required in the scope node"`
+	// fleet: counted over all gateways with the same [redis].
 	Scope string `toml:"scope" default:"node" enum:"node|fleet"`
-	// Fleet exact asks the server before each answer; fast tells it afterwards.
+	// exact: ask the server before each answer; fast: tell it afterwards.
 	Fleet string `toml:"fleet" default:"exact" enum:"exact|fast"`
-	// FleetTimeout is how long a request waits for the server; telling it may take five times as long.
+	// How long a request waits for the server; to be told it has 5 times that.
 	FleetTimeout time.Duration `toml:"fleet_timeout" default:"20ms" min:"1ms" max:"10s"`
-	// FleetLease is what a gateway may admit of a key before the server knows; 0: a quarter of the limit.
+	// What a gateway admits of a key untold, for fast; 0: a quarter of the limit.
 	FleetLease int64 `toml:"fleet_lease" default:"0" min:"0" max:"1000000000"`
-	// OnFailure is what holds while the server does not answer.
+	// While the server does not answer: local (a part of the limit for each gateway), allow, or deny (503).
 	OnFailure string `toml:"on_failure" default:"local" enum:"local|allow|deny"`
-	Mode      string `toml:"mode" default:"enforce" enum:"enforce|observe"`
-	// Cost of a request, where its route has no rate_cost.
+	// observe: count what would be refused, refuse nobody.
+	Mode string `toml:"mode" default:"enforce" enum:"enforce|observe"`
+	// Of a request, where its route has no rate_cost.
 	Cost int64 `toml:"cost" default:"1" min:"0" max:"1000000"`
-	// CostHeader is a field of the answer with what the request has cost; it is taken out.
+	// Field of the answer with what the request has cost; charged afterwards, and removed.
 	CostHeader string `toml:"cost_header"`
-	// Count has the statuses of the answers whose requests are charged, and only then; empty: all are,
-	// beforehand.
-	Count    string `toml:"count"`
-	Headers  bool   `toml:"headers" default:"true"`    // RateLimit and RateLimit-Policy on answers
-	XHeaders bool   `toml:"x_headers" default:"false"` // X-RateLimit-Limit, -Remaining and -Reset as well
-	// Answer is what a refused client gets; nil: a problem of the gateway's.
-	Answer *Answer `toml:"answer"`
-	// Missing is what becomes of a request without a field, a cookie or a parameter of the key.
+	// "401,403" or "400-499": only requests so answered are charged, afterwards; "": all, beforehand.
+	Count   string `toml:"count"`
+	Headers bool   `toml:"headers" default:"true"` // answers carry RateLimit and RateLimit-Policy
+	// true: X-RateLimit-Limit, -Remaining and -Reset (seconds from now) as well.
+	XHeaders bool    `toml:"x_headers" default:"false"`
+	Answer   *Answer `toml:"answer" unset:"a problem with status 429"` // what a refused client gets
+	// Requests without the field: one (they share a key), ip (their address), skip (no limit), refuse
+	// (401).
 	Missing string `toml:"missing" default:"one" enum:"one|ip|skip|refuse"`
-	// MaxKeys is how many keys have their own state; the table for them is made at the start.
-	MaxKeys int  `toml:"max_keys" default:"100000" min:"1" max:"100000000"`
-	Exact   bool `toml:"exact" default:"false"` // keys are compared as a whole; twice the memory
-	// IPv6Prefix is how much of an IPv6 address makes a key: one customer has a whole network.
-	IPv6Prefix int            `toml:"ipv6_prefix" default:"64" min:"1" max:"128"`
+	// Keys with something spent at once; 11 bytes each.
+	MaxKeys int `toml:"max_keys" default:"100000" min:"1" max:"100000000"`
+	// true: no two keys share a state, not one in a million; 32 bytes each.
+	Exact bool `toml:"exact" default:"false"`
+	// Bits of an address that make a key: a customer has a whole network.
+	IPv6Prefix int `toml:"ipv6_prefix" default:"64" min:"1" max:"128"`
+	// Bits of an address that make a key.
 	IPv4Prefix int            `toml:"ipv4_prefix" default:"32" min:"1" max:"32"`
 	Allow      []netip.Prefix `toml:"allow"` // clients that are not limited
 	Deny       []netip.Prefix `toml:"deny"`  // clients that get 403
-	Penalty    *Penalty       `toml:"penalty"`
+	// A key that is refused too often is refused early for a while.
+	Penalty *Penalty `toml:"penalty"`
 
 	Table *config.Table `toml:"-"`
 
-	parts       []part
-	exempt      []exemption // keys that are not limited
+	// ip, route, host, method, path, global, header:NAME, cookie:NAME, query:NAME, or a list of them.
+	parts []part `reads:"key" unset:"ip" type:"string or list of strings"`
+	// Keys that are not limited; for a key of several parts lists, in which "*" is anything.
+	exempt      []exemption `reads:"exempt" unset:"[]" type:"list of strings or lists"`
 	counted     *statuses   // of Count; nil: all
 	period      quota.Period
 	zone        *time.Location

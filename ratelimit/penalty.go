@@ -15,9 +15,10 @@ import (
 
 // Penalty is [rate_limit.NAME.penalty]: a key that is refused too often is refused early for a while.
 type Penalty struct {
-	Strikes int64         `toml:"strikes" default:"100" min:"1" max:"1000000"` // refusals in Window
-	Window  time.Duration `toml:"window" default:"1m" min:"1s" max:"24h"`
-	Ban     time.Duration `toml:"ban" default:"5m" min:"1s" max:"168h"`
+	Strikes int64         `toml:"strikes" default:"100" min:"1" max:"1000000"` // refusals
+	Window  time.Duration `toml:"window" default:"1m" min:"1s" max:"24h"`      // in which they count
+	// How long it is refused whatever it asks.
+	Ban time.Duration `toml:"ban" default:"5m" min:"1s" max:"168h"`
 }
 
 // box is the keys of a limit that pay a penalty. It outlives reloads.

@@ -129,7 +129,7 @@ func explain(c *console, b *live.Built, x, supposed *edge.Exchange) error {
 	for i, name := range x.Plan.Params {
 		c.printf("parameter  %s = %s\n", name, x.Match.ParamAt(i))
 	}
-	answer, rest := answerOf(x.Plan)
+	answer, rest := answerOf(b, x.Plan)
 	c.printf("answer     %s\n", answer)
 	if x.Plan.Upstream != nil {
 		sends(c, x)

@@ -47,7 +47,7 @@ func printRoutes(c *console, b *live.Built) {
 	fmt.Fprintln(w, "#\tNAME\tHOSTS\tMETHODS\tPATH\tIF\tANSWER\tAPPLIES")
 	for n, i := range b.Routes.Order() {
 		r, p := &b.Config.Routes[i], b.Plans[i]
-		answer, rest := answerOf(p)
+		answer, rest := answerOf(b, p)
 		if s := shadowed[i]; s != "" {
 			rest = append([]string{s}, rest...)
 		}
@@ -100,17 +100,17 @@ func condition(r *config.Route) string {
 
 // answerOf parts a plan's notes into who answers and what else applies. Several notes of one key, such as the
 // pools of a split, become one.
-func answerOf(p *edge.Plan) (answer string, rest []string) {
+func answerOf(b *live.Built, p *edge.Plan) (answer string, rest []string) {
 	answer = "-"
 	last := ""
 	for _, n := range p.Notes {
 		line := n.Key + " " + n.Value
 		switch {
-		case n.Key == last && slices.Contains(answers, n.Key):
+		case n.Key == last && slices.Contains(b.Answers, n.Key):
 			answer += ", " + n.Value
 		case n.Key == last:
 			rest[len(rest)-1] += ", " + n.Value
-		case slices.Contains(answers, n.Key):
+		case slices.Contains(b.Answers, n.Key):
 			answer = line
 		default:
 			rest = append(rest, line)
@@ -119,6 +119,3 @@ func answerOf(p *edge.Plan) (answer string, rest []string) {
 	}
 	return answer, rest
 }
-
-// answers are the keys by which a route is answered.
-var answers = []string{"pool", "split", "redirect", "respond"}

@@ -85,7 +85,7 @@ func undocumentedSpec(d *ast.GenDecl, spec ast.Spec) []*ast.Ident {
 	return slices.DeleteFunc(names, func(n *ast.Ident) bool { return !n.IsExported() })
 }
 
-// exportedReceiver says whether a function is visible outside its package and needs its own comment.
+// exportedReceiver reports whether a function is visible outside its package and needs its own comment.
 func exportedReceiver(fn *ast.FuncDecl) bool {
 	if fn.Recv == nil {
 		return true

@@ -166,5 +166,5 @@ func walkFiles(root string) ([]string, error) {
 
 func inTestdata(name string) bool { return slices.Contains(strings.Split(name, "/"), "testdata") }
 
-// within says whether dir is folder or lies below it.
+// within reports whether dir is folder or lies below it.
 func within(dir, folder string) bool { return dir == folder || strings.HasPrefix(dir, folder+"/") }

@@ -49,7 +49,8 @@ type Options struct {
 
 // Config is what [admin] holds besides the address.
 type Config struct {
-	Hosts []string `toml:"hosts"` // for Options.Hosts
+	// Names that clients may call it by, besides localhost, addresses and the hostname.
+	Hosts []string `toml:"hosts"`
 }
 
 // Limits of the server. Its clients are few; whoever holds a connection without using it loses it.

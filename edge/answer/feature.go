@@ -8,7 +8,7 @@ import (
 
 // Feature makes the route keys redirect and respond work, and redirect_https of listeners. In the list it
 // stands behind all that may refuse a request in Admit: it is the last to answer.
-var Feature = edge.Feature{Name: "answer", New: build}
+var Feature = edge.Feature{Name: "answer", Answers: []string{"redirect", "respond"}, New: build}
 
 func build(h *edge.Host) *edge.Instance {
 	return &edge.Instance{Early: redirectHTTPS(h.Config), Route: setUp}
@@ -16,8 +16,8 @@ func build(h *edge.Host) *edge.Instance {
 
 // keys are those of a [[route]].
 type keys struct {
-	Redirect *redirectKeys `toml:"redirect"`
-	Respond  *respondKeys  `toml:"respond"`
+	Redirect *redirectKeys `toml:"redirect"` // sends the client elsewhere
+	Respond  *respondKeys  `toml:"respond"`  // a fixed answer
 	// Path and Prefix are the route's own: what the parameters are, and what lies behind the prefix.
 	Path   string `toml:"path"`
 	Prefix string `toml:"prefix"`
@@ -29,6 +29,7 @@ func (k *keys) arms(r *edge.RouteSetup) {
 	some := false
 	for _, t := range r.Table.List("split") {
 		var arm struct {
+			// Sends the share of this entry elsewhere; instead of pool.
 			Redirect *redirectKeys `toml:"redirect"`
 		}
 		t.Decode(&arm)
@@ -56,9 +57,10 @@ func (a *armRedirects) Run(x *edge.Exchange) edge.Verdict {
 }
 
 type respondKeys struct {
-	Status  int               `toml:"status" default:"200" min:"200" max:"599"`
-	Body    string            `toml:"body"`
-	Headers map[string]string `toml:"headers"`
+	Status int    `toml:"status" default:"200" min:"200" max:"599"` // 200 to 599
+	Body   string `toml:"body"`                                     // a template
+	// Fields of the answer; values are templates.
+	Headers map[string]string `toml:"headers" unset:"{}"`
 
 	Table *config.Table `toml:"-"`
 }

@@ -11,7 +11,8 @@ import (
 
 // listenerKeys are those of a [[listener]].
 type listenerKeys struct {
-	RedirectHTTPS httpsPort `toml:"redirect_https"`
+	// true: 308 to the same URL over https; or a port, such as 8443.
+	RedirectHTTPS httpsPort `toml:"redirect_https" unset:"false" type:"boolean or integer"`
 }
 
 // httpsPort is a port that requests are sent on to; 0: they are not.

@@ -13,11 +13,11 @@ import (
 
 // redirectKeys are redirect of a [[route]], or of an entry of its split.
 type redirectKeys struct {
-	To     string `toml:"to"`
-	Scheme string `toml:"scheme" enum:"http|https"`
-	Host   string `toml:"host"`
-	Port   int    `toml:"port" min:"1" max:"65535"`
-	Status int    `toml:"status" default:"308"`
+	To     string `toml:"to" unset:"this, or scheme, host, port"`               // a template; a path, or a URL
+	Scheme string `toml:"scheme" enum:"http|https" unset:"that of the request"` // http or https
+	Host   string `toml:"host" unset:"that of the request"`                     // a template
+	Port   int    `toml:"port" min:"1" max:"65535" unset:"none"`                // of the new URL
+	Status int    `toml:"status" default:"308"`                                 // 301, 302, 303, 307 or 308
 
 	Table *config.Table `toml:"-"`
 }

@@ -17,7 +17,7 @@ func route(r *edge.RouteSetup) {
 		return
 	}
 	var conf struct {
-		Max *config.Size `toml:"max_body_bytes"` // nil: as the listener says
+		Max *config.Size `toml:"max_body_bytes" unset:"that of the listener"` // of a request body
 	}
 	r.Table.Decode(&conf)
 	l := &limit{max: asListener}

@@ -55,7 +55,7 @@ func plainHost(host string) (string, bool) {
 	return addr.String(), true
 }
 
-// isHostName says whether s is a name as RFC 1123 section 2.1 has it, which is not a number in dots.
+// isHostName reports whether s is a name as RFC 1123 section 2.1 has it, which is not a number in dots.
 func isHostName(s string) bool {
 	if len(s) > 253 {
 		return false
@@ -75,7 +75,7 @@ func isHostName(s string) bool {
 	return letters
 }
 
-// clashes says whether only one of two endpoints can be listened on.
+// clashes reports whether only one of two endpoints can be listened on.
 func (e endpoint) clashes(other endpoint) bool {
 	if e.unix != "" || other.unix != "" {
 		return e.unix == other.unix

@@ -14,13 +14,14 @@ import (
 
 // ClientTLS is a sub-table that says how a server of somebody else is spoken to over TLS.
 type ClientTLS struct {
-	Enabled    bool   `toml:"enabled" default:"false"`
-	ServerName string `toml:"server_name"` // default: the server's host
-	CA         string `toml:"ca"`          // PEM file; default: the system's roots
-	Cert       string `toml:"cert"`        // client certificate, with Key
-	Key        string `toml:"key"`
-	MinVersion string `toml:"min_version" default:"1.2" enum:"1.2|1.3"`
-	// InsecureSkipVerify takes any certificate: only for servers that cannot be given a proper one.
+	Enabled bool `toml:"enabled" default:"false"` // TLS instead of plain text
+	// Verified, and sent as SNI; to targets also as Host.
+	ServerName string `toml:"server_name" unset:"the host of the address"`
+	CA         string `toml:"ca" unset:"the system's"`                  // authorities in PEM
+	Cert       string `toml:"cert" unset:"none"`                        // shown to the other side, with key
+	Key        string `toml:"key" unset:"none"`                         // of cert
+	MinVersion string `toml:"min_version" default:"1.2" enum:"1.2|1.3"` // or 1.3
+	// true: any certificate will do.
 	InsecureSkipVerify bool `toml:"insecure_skip_verify" default:"false"`
 
 	protocols []string

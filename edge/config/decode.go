@@ -10,6 +10,7 @@ import (
 // plan is how the fields of a struct type are decoded.
 type plan struct {
 	fields []field
+	read   []field // keys that the owner reads with Table.Value: they are not decoded
 	tables [][]int // indices of *Table fields tagged "-": they get the table itself
 }
 
@@ -22,6 +23,10 @@ type field struct {
 	preset   reflect.Value // what fallback stands for, if fields may share it; else not valid
 	required bool
 	rule     rule
+
+	source string // see Key.Sources
+	unset  string // of the unset tag
+	typ    string // of the type tag
 }
 
 // rule is what the tags of a field ask of its value, or of each element of it.
@@ -40,6 +45,12 @@ type rule struct {
 //	min:"1" max:"9"   bounds of numbers, durations, sizes and byte rates, written as in the file
 //	enum:"a|b|c"      the strings allowed
 //	required:"true"   the key must be there, and neither an empty string nor an empty list
+//
+// Others are for the reference alone, which takes its text from the first paragraph of a field's comment:
+//
+//	unset:"…"         what holds when the key is absent, where no default tag can say so
+//	type:"…"          what the type is called
+//	reads:"name"      beside toml:"-": a key that the owner reads with Table.Value
 //
 // Fields are of type string, bool, any int, uint or float, time.Duration, Size, ByteRate, Rate, Secret,
 // netip.Prefix, netip.Addr, *regexp.Regexp; an Unmarshaler; a struct (a sub-table, with its defaults when it
@@ -106,6 +117,9 @@ func (f *File) addFields(p *plan, t reflect.Type, outer []int) {
 		sf := t.Field(i)
 		index := append(outer[:len(outer):len(outer)], i)
 		key, tagged := sf.Tag.Lookup("toml")
+		if key := sf.Tag.Get("reads"); key != "" {
+			p.read = append(p.read, describe(t, sf, key))
+		}
 		switch {
 		case sf.Anonymous && sf.Type.Kind() == reflect.Struct && !tagged:
 			f.addFields(p, sf.Type, index)
@@ -123,16 +137,8 @@ func (f *File) addFields(p *plan, t reflect.Type, outer []int) {
 }
 
 func (f *File) newField(t reflect.Type, sf reflect.StructField, key string, index []int) field {
-	fd := field{
-		key:      key,
-		index:    index,
-		of:       sf.Type,
-		required: sf.Tag.Get("required") == "true",
-		rule:     rule{min: sf.Tag.Get("min"), max: sf.Tag.Get("max")},
-	}
-	if enum := sf.Tag.Get("enum"); enum != "" {
-		fd.rule.enum = strings.Split(enum, "|")
-	}
+	fd := describe(t, sf, key)
+	fd.index = index
 	text, ok := sf.Tag.Lookup("default")
 	if !ok {
 		return fd
@@ -151,7 +157,27 @@ func (f *File) newField(t reflect.Type, sf reflect.StructField, key string, inde
 	return fd
 }
 
-// isFlat tells whether a copy of a value shares nothing with it that can be changed.
+// describe returns the field sf of t as its tags have it, but for its default.
+func describe(t reflect.Type, sf reflect.StructField, key string) field {
+	fd := field{
+		key:      key,
+		of:       sf.Type,
+		required: sf.Tag.Get("required") == "true",
+		rule:     rule{min: sf.Tag.Get("min"), max: sf.Tag.Get("max")},
+		source:   t.PkgPath() + "." + t.Name() + "." + sf.Name,
+		unset:    sf.Tag.Get("unset"),
+		typ:      sf.Tag.Get("type"),
+	}
+	if t.Name() == "" {
+		fd.source = string(sf.Tag)
+	}
+	if enum := sf.Tag.Get("enum"); enum != "" {
+		fd.rule.enum = strings.Split(enum, "|")
+	}
+	return fd
+}
+
+// isFlat reports whether a copy of a value shares nothing with it that can be changed.
 func isFlat(t reflect.Type) bool {
 	switch kind := t.Kind(); kind {
 	case reflect.Struct:

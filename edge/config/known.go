@@ -12,22 +12,29 @@ import (
 
 // Key is a key of the file that its reader knows.
 type Key struct {
-	Section  string // "pool.users.tls", "route"; "" for the top
+	Section  string // "pool.NAME.tls", "route"; "" for the top
 	Name     string
-	Type     string // "duration", "list of strings", …
-	Default  string // as it is written; "" also when there is none
+	Type     string // "duration", "list of strings", …; "" when nothing tells
+	Default  string // what holds when the key is absent: as it is written, or in words
+	Tagged   bool   // Default is that of a default tag
 	Required bool
 	Enum     []string // the values allowed; nil: any
+
+	// Sources are the struct fields that the key was decoded into, the first one first, as
+	// "import/path.Type.Field"; of a type without a name, the field's whole tag.
+	Sources []string
 }
 
 // Known returns the keys that the readers of the file's tables know, be they in the file or not, in order of
-// sections and names; the file must have been built. A list of tables is one section.
+// sections and names; the file must have been built. A list of tables is one section, and so are the named
+// tables of one kind: [pool.a] and [pool.b] are pool.NAME.
 func (f *File) Known() []Key {
-	found := map[[2]string]Key{}
+	found := map[[2]string]*Key{}
 	f.known(f.Root.node, found)
 	var all []Key
 	for _, k := range found {
-		all = append(all, k)
+		k.Default = cmp.Or(k.Default, zeroName(k.Type))
+		all = append(all, *k)
 	}
 	slices.SortFunc(all, func(a, b Key) int {
 		return cmp.Or(cmp.Compare(a.Section, b.Section), cmp.Compare(a.Name, b.Name))
@@ -35,17 +42,15 @@ func (f *File) Known() []Key {
 	return all
 }
 
-func (f *File) known(n *node, found map[[2]string]Key) {
-	if t := n.table; t != nil {
-		section := n.header()
+func (f *File) known(n *node, found map[[2]string]*Key) {
+	if t := n.table; t != nil && !t.named {
+		section := n.section()
 		for _, name := range t.knownKeys() {
 			id := [2]string{section, name}
-			k, ok := found[id]
-			if !ok {
-				k = Key{Section: section, Name: name}
+			if found[id] == nil {
+				found[id] = &Key{Section: section, Name: name}
 			}
-			t.describeKey(&k)
-			found[id] = k
+			t.describeKey(found[id])
 		}
 	}
 	for _, kid := range n.kids {
@@ -53,20 +58,71 @@ func (f *File) known(n *node, found map[[2]string]Key) {
 	}
 }
 
+// section returns the keys that lead to a table, as header does, with NAME for what the file names.
+func (n *node) section() string {
+	switch {
+	case n.up == nil:
+		return ""
+	case n.up.kind == listKind:
+		return n.up.section()
+	case n.up.table != nil && n.up.table.named:
+		return n.up.section() + ".NAME"
+	}
+	return joinKey(n.up.section(), n.key)
+}
+
 // describeKey fills in what the table's plans say of a key, else what its value shows.
 func (t *Table) describeKey(k *Key) {
 	for _, p := range t.plans {
-		for i := range p.fields {
-			if fd := &p.fields[i]; fd.key == k.Name {
-				k.Type, k.Required, k.Enum = typeName(fd.of), fd.required, fd.rule.enum
-				k.Default = fd.text
-				return
+		for _, list := range [][]field{p.fields, p.read} {
+			for i := range list {
+				if list[i].key == k.Name {
+					k.add(&list[i])
+				}
 			}
 		}
 	}
 	if n := t.node.get(k.Name); n != nil && k.Type == "" {
 		k.Type = n.typeName()
 	}
+}
+
+// add adds what a field says. Several structs may decode one key: each says what it knows.
+func (k *Key) add(fd *field) {
+	if slices.Contains(k.Sources, fd.source) {
+		return
+	}
+	k.Sources = append(k.Sources, fd.source)
+	k.Required = k.Required || fd.required
+	if fd.typ != "" || k.Type == "" {
+		k.Type = cmp.Or(fd.typ, typeName(fd.of))
+	}
+	if k.Enum == nil {
+		k.Enum = fd.rule.enum
+	}
+	switch {
+	case fd.unset != "":
+		k.Default = fd.unset
+	case fd.required:
+		k.Default = "required"
+	case fd.text != "":
+		k.Default, k.Tagged = fd.text, true
+	}
+}
+
+// zeroName is what a key without a default of its own is when it is absent.
+func zeroName(typ string) string {
+	switch {
+	case typ == "boolean":
+		return "false"
+	case typ == "integer", typ == "number":
+		return "0"
+	case typ == "string":
+		return `""`
+	case strings.HasPrefix(typ, "list"):
+		return "[]"
+	}
+	return "none"
 }
 
 func (n *node) typeName() string {

@@ -18,7 +18,7 @@ const (
 	wantAddr     = `an IP address such as "10.0.0.1" or "2001:db8::1"`
 )
 
-// isText says whether values of a type are written as strings although they are none.
+// isText reports whether values of a type are written as strings although they are none.
 func isText(t reflect.Type) bool {
 	switch t {
 	case reflect.TypeFor[time.Duration](), reflect.TypeFor[Size](), reflect.TypeFor[ByteRate](),
@@ -33,7 +33,7 @@ func isUnmarshaler(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(reflect.TypeFor[Unmarshaler]())
 }
 
-// isTable says whether a struct is a sub-table rather than a type with a notation of its own.
+// isTable reports whether a struct is a sub-table rather than a type with a notation of its own.
 func isTable(v reflect.Value) bool {
 	return !isText(v.Type())
 }

@@ -15,6 +15,7 @@ type Table struct {
 	// The keys that may stand here, present or not: what to suggest for one that may not.
 	keys  []string
 	plans []*plan
+	named bool // its keys are names that the file gives
 }
 
 // table returns the one Table of n. From then on its keys must be known to somebody.
@@ -63,7 +64,7 @@ func (t *Table) Name() string {
 	return t.node.key
 }
 
-// Has says whether the key is in the table. It does not claim the key.
+// Has reports whether the key is in the table. It does not claim the key.
 func (t *Table) Has(key string) bool {
 	return t.node.get(key) != nil
 }
@@ -103,6 +104,7 @@ func (t *Table) Children(key string) []*Table {
 	if parent == nil {
 		return nil
 	}
+	parent.named = true
 	tables := make([]*Table, 0, len(parent.node.kids))
 	for _, n := range parent.node.kids {
 		n.claimed = true
@@ -118,7 +120,7 @@ func (t *Table) Children(key string) []*Table {
 
 const badName = "a name has lower-case letters, digits, - and _ only, and begins with a letter or digit"
 
-// IsName says whether s may name a pool, a route, a listener or a policy: [a-z0-9][a-z0-9_-]*.
+// IsName reports whether s may name a pool, a route, a listener or a policy: [a-z0-9][a-z0-9_-]*.
 func IsName(s string) bool {
 	for i := range len(s) {
 		c := s[i]

@@ -86,7 +86,7 @@ func (v Value) Errorf(format string, args ...any) {
 }
 
 // Decode decodes the value into what into points to, of any type that a field of Table.Decode may have.
-// It says whether the value was good; if not, the error is recorded.
+// It reports whether the value was good; if not, the error is recorded.
 func (v Value) Decode(into any) bool {
 	p := reflect.ValueOf(into)
 	if p.Kind() != reflect.Pointer || p.IsNil() {

@@ -13,6 +13,7 @@ func route(r *edge.RouteSetup) {
 		return
 	}
 	var conf struct {
+		// true: X-Request-Timeout and grpc-timeout of a client shorten it.
 		Trust bool `toml:"trust_deadline" default:"false"`
 	}
 	r.Table.Decode(&conf)

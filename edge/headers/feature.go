@@ -16,23 +16,26 @@ var Feature = edge.Feature{Name: "headers", New: build}
 
 // Config is [headers.NAME].
 type Config struct {
-	Request  Changes `toml:"request"`
-	Response Changes `toml:"response"`
+	Request  Changes `toml:"request"`  // fields toward the target
+	Response Changes `toml:"response"` // fields toward the client
 }
 
 // Changes are done in this order: remove, rename, set, add.
 type Changes struct {
+	// Names, also with * at the end; changes are made in the order remove, rename, set, add.
 	Remove []string          `toml:"remove"`
-	Rename map[string]string `toml:"rename"`
-	Set    map[string]string `toml:"set"`
-	Add    map[string]string `toml:"add"`
+	Rename map[string]string `toml:"rename" unset:"{}"` // old names and new ones
+	// Fields in place of those of the same name; values are templates.
+	Set map[string]string `toml:"set" unset:"{}"`
+	// Fields beside those of the same name; values are templates.
+	Add map[string]string `toml:"add" unset:"{}"`
 
 	Table *config.Table `toml:"-"`
 }
 
 // keys are those of a [[route]], and of an entry of its split.
 type keys struct {
-	Policies []string `toml:"headers_policy"`
+	Policies []string `toml:"headers_policy"` // from [headers.NAME]; also on an entry of split
 	Path     string   `toml:"path"`
 	Prefix   string   `toml:"prefix"`
 }
@@ -113,7 +116,7 @@ func (ps *policies) read(r *edge.RouteSetup, t *config.Table, params []string) (
 		}
 	} else {
 		var arm struct {
-			Policies []string `toml:"headers_policy"`
+			Policies []string `toml:"headers_policy"` // from [headers.NAME], for this entry
 		}
 		t.Decode(&arm)
 		k.Policies = arm.Policies

@@ -18,7 +18,8 @@ type Built struct {
 	Plans   []*edge.Plan // by index of Config.Routes
 	Nowhere *edge.Plan   // of requests without a route
 	Early   []edge.Filter
-	Slots   int // length of Exchange.Slot
+	Slots   int      // length of Exchange.Slot
+	Answers []string // the keys that may answer a route, in the order of the features
 
 	host      *edge.Host
 	instances []instance
@@ -37,7 +38,8 @@ func Check(name string, text []byte, features []edge.Feature) (*Built, error) {
 	return b, errs.Err()
 }
 
-// Known returns the keys that features know of the sections of text, whether it is good or not.
+// Known returns the keys that features know of the sections of text, whether it is good or not: the reference
+// is made of them.
 func Known(name string, text []byte, features []edge.Feature) []config.Key {
 	h := dryHost()
 	_, _ = build(name, text, features, h) // what is wrong is no matter
@@ -57,6 +59,7 @@ func build(name string, text []byte, features []edge.Feature, h *edge.Host) (*Bu
 	h.Config = config.Load(name, text, config.Options{})
 	b := &Built{Config: h.Config, host: h}
 	for _, f := range features {
+		b.Answers = append(b.Answers, f.Answers...)
 		b.step("build "+f.Name, func() {
 			if in := f.New(h); in != nil {
 				b.instances = append(b.instances, instance{f.Name, in})

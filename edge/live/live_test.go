@@ -63,7 +63,7 @@ func (d *diary) feature(name string) edge.Feature {
 
 // answerer makes `respond = true` and `pool = "x"` answer a route, and knows [pool.NAME] and any listener key.
 func answerer() edge.Feature {
-	return edge.Feature{Name: "answerer", New: func(h *edge.Host) *edge.Instance {
+	return edge.Feature{Name: "answerer", Answers: []string{"pool", "respond"}, New: func(h *edge.Host) *edge.Instance {
 		var names []string
 		for _, t := range h.Config.File.Root.Children("pool") {
 			var c struct {
@@ -289,7 +289,7 @@ respond = true
 		`bad.toml:8:`,
 		`bad.toml:12:8: route[1].pool: no pool named "ap" (did you mean "app"?)`,
 		`bad.toml:15:1: route[2].path: `,
-		`bad.toml:18:1: route[3].pool: nobody answers this route: give pool, split, redirect or respond`,
+		`bad.toml:18:1: route[3].pool: nobody answers this route: give pool or respond`,
 		`bad.toml:23:12: route[4].methods[1]: `,
 		`bad.toml:24:11: route[4].timeout: `,
 	}

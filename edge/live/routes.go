@@ -67,20 +67,26 @@ func (b *Built) plans() {
 // plan compiles one route.
 func (b *Built) plan(r *config.Route) *edge.Plan {
 	p := &edge.Plan{Name: r.Name, Timeout: r.Timeout}
-	s := &edge.RouteSetup{Name: r.Name, Plan: p, Table: r.Table}
+	s := &edge.RouteSetup{Name: r.Name, Plan: p, Table: r.Table, Answerers: b.Answers}
 	b.setUp(s)
 	if r.Timeout > 0 {
 		s.Note("timeout", r.Timeout.String())
 	}
-	if !s.Answered() && !slices.ContainsFunc(answers, r.Table.Has) {
-		r.Table.Errorf("pool", "nobody answers this route: give pool, split, redirect or respond")
+	// A key that is there but claimed nothing was wrong, and its owner has said so.
+	if !s.Answered() && !slices.ContainsFunc(b.Answers, r.Table.Has) {
+		r.Table.Errorf("pool", "nobody answers this route: give %s", either(b.Answers))
 	}
 	return p
 }
 
-// answers are the keys that the message above names. One that is there but claimed nothing was wrong, and its
-// owner has said so.
-var answers = []string{"pool", "split", "redirect", "respond"}
+// either returns "a, b or c".
+func either(names []string) string {
+	last := len(names) - 1
+	if last < 1 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
 
 func (b *Built) setUp(s *edge.RouteSetup) {
 	for _, p := range b.instances {
@@ -104,7 +110,7 @@ func (b *Built) rules() (rules []route.Rule, owners []int) {
 	return rules, owners
 }
 
-// strangeMethod tells that config has complained of a method already.
+// strangeMethod reports whether config has complained of a method already.
 func strangeMethod(m string) bool { return !header.IsToken(m) }
 
 func rule(r *config.Route) route.Rule {

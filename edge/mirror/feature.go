@@ -16,12 +16,17 @@ import (
 var Feature = edge.Feature{Name: "mirror", New: build}
 
 type mirrorKeys struct {
-	Pool        string        `toml:"pool" required:"true"`
-	Percent     float64       `toml:"percent" default:"100" min:"0" max:"100"`
-	MaxBody     config.Size   `toml:"max_body_bytes" default:"64KiB" max:"16MiB"`
-	Timeout     time.Duration `toml:"timeout" default:"5s" min:"10ms" max:"5m"`
-	MaxInFlight int           `toml:"max_in_flight" default:"32" min:"1" max:"1024"`
-	MaxWaiting  int           `toml:"max_waiting" default:"128" min:"1" max:"65536"`
+	Pool string `toml:"pool" required:"true"` // gets the copies
+	// Share of the requests; fractions such as 0.5 too.
+	Percent float64 `toml:"percent" default:"100" min:"0" max:"100"`
+	// Requests with more are not copied; at most 16MiB.
+	MaxBody config.Size `toml:"max_body_bytes" default:"64KiB" max:"16MiB"`
+	// For everything about one copy.
+	Timeout time.Duration `toml:"timeout" default:"5s" min:"10ms" max:"5m"`
+	// Copies under way at once.
+	MaxInFlight int `toml:"max_in_flight" default:"32" min:"1" max:"1024"`
+	// Copies that wait for one of these; more are dropped.
+	MaxWaiting int `toml:"max_waiting" default:"128" min:"1" max:"65536"`
 
 	Table *config.Table `toml:"-"`
 }
@@ -43,7 +48,8 @@ func (ms *mirrors) route(r *edge.RouteSetup) {
 		return
 	}
 	var k struct {
-		Mirror several `toml:"mirror"`
+		// Copies of the request go to another pool, whose answers nobody sees.
+		Mirror several `toml:"mirror" unset:"none" type:"table or list of tables"`
 	}
 	r.Table.Decode(&k)
 	seen := map[string]bool{}

@@ -104,7 +104,7 @@ func newBench(t testing.TB, keys string) *bench {
 }
 
 func (b *bench) check(keys string) (*live.Built, error) {
-	pools := edge.Feature{Name: "pools", New: func(h *edge.Host) *edge.Instance {
+	pools := edge.Feature{Name: "pools", Answers: []string{"pool"}, New: func(h *edge.Host) *edge.Instance {
 		h.Metrics = b.registry.Scope()
 		h.Offer("app", b.app)
 		h.Offer("shadow", b.shadow)

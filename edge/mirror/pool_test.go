@@ -38,7 +38,7 @@ func TestPool(t *testing.T) {
 		"[[route]]\nprefix = \"/\"\npool = \"app\"\nmirror = { pool = \"shadow\", max_in_flight = 1 }\n"
 	var err error
 	b.built, err = live.Check("test.toml", []byte(text), []edge.Feature{
-		{Name: "pools", New: func(h *edge.Host) *edge.Instance {
+		{Name: "pools", Answers: []string{"pool"}, New: func(h *edge.Host) *edge.Instance {
 			pools = pool.Feature.New(h)
 			return pools
 		}},

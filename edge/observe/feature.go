@@ -11,10 +11,13 @@ var Feature = edge.Feature{Name: "observe", New: build}
 
 // Config is [log.access].
 type Config struct {
-	Output string `toml:"output" default:"stdout"` // "stdout", "stderr", "off" or a path with a /
-	Format string `toml:"format" default:"json"`   // "json", "combined" or a template with {field}s
-	Query  bool   `toml:"query" default:"false"`   // log query strings too: they may hold secrets
-	// MaxBacklogBytes bounds the memory for lines that wait to be written; beyond it lines are dropped.
+	// Stderr, off, or the path of a file, opened anew on SIGHUP.
+	Output string `toml:"output" default:"stdout"`
+	// Combined, or a template such as "{client} {status} {path} {seconds}".
+	Format string `toml:"format" default:"json"`
+	// true: log query strings too, which may hold secrets.
+	Query bool `toml:"query" default:"false"`
+	// Lines beyond it are dropped and counted, requests never wait for the log.
 	MaxBacklogBytes config.Size `toml:"max_backlog_bytes" default:"8MiB" min:"64KiB" max:"1GiB"`
 
 	Table *config.Table `toml:"-"`
@@ -35,7 +38,7 @@ type observer struct {
 
 func build(h *edge.Host) *edge.Instance {
 	var section struct {
-		Access Config `toml:"access"`
+		Access Config `toml:"access"` // a line for each request, when it has ended
 	}
 	h.Config.Log.Table.Decode(&section)
 	o := &observer{host: h, phases: newPhaseMetrics(h.Metrics), metrics: newRouteMetrics(h.Metrics)}

@@ -159,7 +159,7 @@ func (l *accessLog) write(x *edge.Exchange, route string, status int, code strin
 	}
 }
 
-// secured tells whether a listener speaks TLS.
+// secured reports whether a listener speaks TLS.
 func (l *accessLog) secured(listener string) bool {
 	for _, name := range l.secure {
 		if name == listener {

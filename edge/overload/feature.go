@@ -14,13 +14,13 @@ var Feature = edge.Feature{Name: "overload", New: build}
 
 // Config is [overload].
 type Config struct {
-	// MemoryPercent of the limit, from which on requests are refused; 0: memory is not looked at.
+	// Of the limit, from which on requests are refused; 0: never.
 	MemoryPercent float64 `toml:"memory_percent" default:"90" min:"0" max:"100"`
-	// MemoryLimit is what the process may use; 0: what its control group or the machine has.
+	// 0: that of the control group or of GOMEMLIMIT, else the machine's memory.
 	MemoryLimit config.Size `toml:"memory_limit" default:"0"`
-	// CPUPercent of the processors, above which requests are refused; 0: CPU is not looked at.
+	// Of the processors, above which requests are refused; 0: never.
 	CPUPercent float64 `toml:"cpu_percent" default:"0" min:"0" max:"99"`
-	// PriorityHeader names the class of a request; clients that are not trusted may only lower theirs.
+	// A field that says critical, default or sheddable.
 	PriorityHeader string `toml:"priority_header"`
 }
 
@@ -89,6 +89,7 @@ func (p *part) route(r *edge.RouteSetup) {
 		return
 	}
 	var keys struct {
+		// or critical, sheddable
 		Class string `toml:"priority_class" default:"default" enum:"default|critical|sheddable"`
 	}
 	r.Table.Decode(&keys)

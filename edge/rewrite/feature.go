@@ -20,11 +20,16 @@ func build(*edge.Host) *edge.Instance { return &edge.Instance{Route: setUp} }
 
 // keys are those of a [[route]].
 type keys struct {
-	StripPrefix  string `toml:"strip_prefix"`
-	Rewrite      string `toml:"rewrite"`
-	PreserveHost bool   `toml:"preserve_host" default:"true"`
-	SetHost      string `toml:"set_host"` // instead of preserve_host
-	MapLocation  bool   `toml:"map_location"`
+	// A part that the target does not see; instead of rewrite.
+	StripPrefix string `toml:"strip_prefix" unset:"the path as it came"`
+	// What the target sees, parameters filled in.
+	Rewrite string `toml:"rewrite" unset:"the path as it came"`
+	// false: the target gets its own address as Host.
+	PreserveHost bool `toml:"preserve_host" default:"true"`
+	// The Host that the target gets, instead of preserve_host; a template.
+	SetHost string `toml:"set_host"`
+	// true: Location, Content-Location and cookies of answers are turned back.
+	MapLocation bool `toml:"map_location" unset:"true where path or host are changed"`
 	// Path and Prefix are the route's own: what the parameters are, and what lies behind the prefix.
 	Path   string `toml:"path"`
 	Prefix string `toml:"prefix"`

@@ -16,19 +16,20 @@ import (
 )
 
 // Feature makes the route keys split and sticky work. In the list it stands behind the pools.
-var Feature = edge.Feature{Name: "split", New: build}
+var Feature = edge.Feature{Name: "split", Answers: []string{"split"}, New: build}
 
 // keys are those of a [[route]].
 type keys struct {
-	Split  []armKeys `toml:"split"`
-	Sticky string    `toml:"sticky"`
+	Split []armKeys `toml:"split" unset:"none"` // pools that share the requests of the route
+	// "cookie:NAME", "ip" or "header:NAME": a client stays with its pool; none: each request anew.
+	Sticky string `toml:"sticky" unset:"none"`
 
 	Table *config.Table `toml:"-"`
 }
 
 type armKeys struct {
-	Pool   string `toml:"pool"` // or a redirect, which is another feature's
-	Weight int    `toml:"weight" default:"1" min:"0" max:"1000000"`
+	Pool   string `toml:"pool" unset:"this or redirect"`            // the pool that answers
+	Weight int    `toml:"weight" default:"1" min:"0" max:"1000000"` // share of the requests
 
 	Table *config.Table `toml:"-"`
 }

@@ -42,7 +42,7 @@ func build1(t testing.TB, keys string) (*live.Built, map[string]*named) {
 }
 
 func check(keys string, pools map[string]*named) (*live.Built, error) {
-	offer := edge.Feature{Name: "pools", New: func(h *edge.Host) *edge.Instance {
+	offer := edge.Feature{Name: "pools", Answers: []string{"pool"}, New: func(h *edge.Host) *edge.Instance {
 		for _, name := range []string{"a", "b", "c"} {
 			pools[name] = &named{}
 			h.Offer(name, pools[name])

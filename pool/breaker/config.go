@@ -8,21 +8,28 @@ import (
 
 // Config is [pool.NAME.breaker].
 type Config struct {
-	// ErrorPercent of the calls in the window may fail, SlowPercent may take SlowCall and longer; 0: not looked
-	// at, and neither is ConsecutiveErrors.
-	ErrorPercent      float64       `toml:"error_percent" default:"50" min:"0" max:"100"`
-	SlowCall          time.Duration `toml:"slow_call" default:"0s" max:"1h"`
-	SlowPercent       float64       `toml:"slow_percent" default:"0" min:"0" max:"100"`
-	ConsecutiveErrors int           `toml:"consecutive_errors" default:"0" min:"0" max:"1000000"`
-	// Window is how long calls count; percentages say nothing before MinRequests of them.
-	Window      time.Duration `toml:"window" default:"10s" min:"100ms" max:"1h"`
-	MinRequests int           `toml:"min_requests" default:"20" min:"1" max:"1000000"`
-	OpenFor     time.Duration `toml:"open_for" default:"5s" min:"10ms" max:"1h"`
-	MaxOpenFor  time.Duration `toml:"max_open_for" default:"60s" min:"10ms" max:"24h"`
-	// Probes are let in at once, and must all succeed.
-	Probes    int           `toml:"probes" default:"3" min:"1" max:"1000"`
-	Recovery  time.Duration `toml:"recovery" default:"5s" max:"1h"` // 0: all requests at once
-	PerTarget bool          `toml:"per_target" default:"false"`
+	// Of the requests in the window, as clients see them; 0: not looked at.
+	ErrorPercent float64 `toml:"error_percent" default:"50" min:"0" max:"100"`
+	// A request that takes longer is slow; 0s: none is.
+	SlowCall time.Duration `toml:"slow_call" default:"0s" max:"1h"`
+	// Percent of slow requests; 0: not looked at.
+	SlowPercent float64 `toml:"slow_percent" default:"0" min:"0" max:"100"`
+	// Failures in a row; 0: not looked at.
+	ConsecutiveErrors int `toml:"consecutive_errors" default:"0" min:"0" max:"1000000"`
+	// How long requests count.
+	Window time.Duration `toml:"window" default:"10s" min:"100ms" max:"1h"`
+	// In the window, for the percentages.
+	MinRequests int `toml:"min_requests" default:"20" min:"1" max:"1000000"`
+	// The first time; doubled each time that the probes fail.
+	OpenFor time.Duration `toml:"open_for" default:"5s" min:"10ms" max:"1h"`
+	// Bounds the doubling of open_for.
+	MaxOpenFor time.Duration `toml:"max_open_for" default:"60s" min:"10ms" max:"24h"`
+	// Requests at once that try it then; so many must succeed.
+	Probes int `toml:"probes" default:"3" min:"1" max:"1000"`
+	// Until all requests pass again; 0s: at once.
+	Recovery time.Duration `toml:"recovery" default:"5s" max:"1h"`
+	// true: one for each target, beside that of the pool.
+	PerTarget bool `toml:"per_target" default:"false"`
 }
 
 // Validate records combinations that mean nothing.

@@ -18,54 +18,60 @@ import (
 // Config is `discover` of a [pool.NAME]. Exactly one of DNS, File, Consul, Kubernetes and Etcd is given.
 type Config struct {
 	DNS string `toml:"dns"` // srv:NAME, a:NAME:PORT or aaaa:NAME:PORT
-	// Servers are asked instead of those of /etc/resolv.conf: IP or IP:port.
-	Servers []string `toml:"servers"`
-	// MinTTL and MaxTTL bound how long an answer of DNS is held.
+	// DNS servers, IP or IP:port.
+	Servers []string `toml:"servers" unset:"those of /etc/resolv.conf"`
+	// An answer of DNS is held at least so long.
 	MinTTL time.Duration `toml:"min_ttl" default:"5s" min:"100ms" max:"24h"`
+	// An answer of DNS is held at most so long.
 	MaxTTL time.Duration `toml:"max_ttl" default:"5m" min:"100ms" max:"24h"`
 
-	File string `toml:"file"` // absolute path of a file with targets = [...]
+	// Absolute path of a file with targets = [...]; watched.
+	File string `toml:"file"`
 
-	Consul     *Consul     `toml:"consul"`
-	Kubernetes *Kubernetes `toml:"kubernetes"`
-	Etcd       *Etcd       `toml:"etcd"`
+	Consul     *Consul     `toml:"consul"`     // a service of Consul
+	Kubernetes *Kubernetes `toml:"kubernetes"` // a service of Kubernetes
+	Etcd       *Etcd       `toml:"etcd"`       // keys of etcd
 }
 
 // Consul is the key consul of discover.
 type Consul struct {
-	Address     string        `toml:"address" default:"127.0.0.1:8500"` // host:port of an agent
-	Service     string        `toml:"service" required:"true"`
-	Datacenter  string        `toml:"datacenter"` // "": the agent's own
-	Tag         string        `toml:"tag"`        // "": any
-	Token       config.Secret `toml:"token"`
-	PassingOnly bool          `toml:"passing_only" default:"true"`
-	Near        string        `toml:"near"` // a node, or _agent
-	// Wait is how long the agent may hold an answer back while nothing changes.
+	Address    string        `toml:"address" default:"127.0.0.1:8500"` // of an agent
+	Service    string        `toml:"service" required:"true"`          // name of the service
+	Datacenter string        `toml:"datacenter" unset:"the agent's"`   // of the service
+	Tag        string        `toml:"tag" unset:"any"`                  // that instances must have
+	Token      config.Secret `toml:"token" unset:"none"`               // ACL token
+	// false: those with failing checks too.
+	PassingOnly bool   `toml:"passing_only" default:"true"`
+	Near        string `toml:"near"` // a node, or _agent: the nearest come first
+	// How long the agent may hold an answer back.
 	Wait   time.Duration `toml:"wait" default:"5m" min:"1s" max:"10m"`
-	Scheme string        `toml:"scheme" default:"http" enum:"http|https"`
-	CA     string        `toml:"ca"` // PEM file; "": the system's roots
+	Scheme string        `toml:"scheme" default:"http" enum:"http|https"` // or https
+	CA     string        `toml:"ca" unset:"the system's"`                 // authorities in PEM
 }
 
 // Kubernetes is the key kubernetes of discover.
 type Kubernetes struct {
-	Namespace string `toml:"namespace" default:"default"`
-	Service   string `toml:"service" required:"true"`
-	Port      string `toml:"port"` // name or number of a port of the pods; "": the only one
-	API       string `toml:"api"`  // URL; "": that of the cluster around the process
+	Namespace string `toml:"namespace" default:"default"` // of the service
+	Service   string `toml:"service" required:"true"`     // name of the service
+	Port      string `toml:"port" unset:"the only one"`   // name or number of a port of the pods
+	// URL of the API server.
+	API string `toml:"api" unset:"that of the cluster around the process"`
+	// Read anew for each request.
 	TokenFile string `toml:"token_file" default:"/var/run/secrets/kubernetes.io/serviceaccount/token"`
-	CAFile    string `toml:"ca_file" default:"/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"`
-	Zone      string `toml:"zone"` // of endpoints that have none
+	// Authorities in PEM.
+	CAFile string `toml:"ca_file" default:"/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"`
+	Zone   string `toml:"zone"` // of endpoints that have none
 }
 
 // Etcd is the key etcd of discover.
 type Etcd struct {
 	Endpoints []string      `toml:"endpoints" default:"http://127.0.0.1:2379"` // URLs
 	Prefix    string        `toml:"prefix" required:"true"`                    // of the keys, one a target
-	Username  string        `toml:"username"`
-	Password  config.Secret `toml:"password"`
-	CA        string        `toml:"ca"` // PEM file; "": the system's roots
-	Cert      string        `toml:"cert"`
-	Key       string        `toml:"key"`
+	Username  string        `toml:"username" unset:"none"`                     // of an etcd user, with password
+	Password  config.Secret `toml:"password" unset:"none"`                     // of the etcd user
+	CA        string        `toml:"ca" unset:"the system's"`                   // authorities in PEM
+	Cert      string        `toml:"cert" unset:"none"`                         // shown to the servers, with key
+	Key       string        `toml:"key" unset:"none"`                          // of cert
 }
 
 // Source returns the source that c, decoded from t, asks for. Mistakes are recorded on t; it is nil then.

@@ -15,27 +15,35 @@ import (
 // Config is [pool.NAME.health]. Its owner decodes it, then calls Validate. It does not change afterwards and
 // may be shared.
 type Config struct {
-	Kind   string `toml:"kind" default:"http" enum:"http|tcp|grpc"`
-	Path   string `toml:"path" default:"/"` // http: with its query, sent as it stands
+	// tcp (it connects) or grpc (grpc.health.v1).
+	Kind string `toml:"kind" default:"http" enum:"http|tcp|grpc"`
+	Path string `toml:"path" default:"/"` // of the request, with its query
+	// HEAD, OPTIONS or POST.
 	Method string `toml:"method" default:"GET" enum:"GET|HEAD|OPTIONS|POST"`
-	Host   string `toml:"host"` // Host or :authority; default: Target.Host
-	// Headers go out as written; in gRPC they are metadata.
-	Headers map[string]string `toml:"headers"`
-	Status  Statuses          `toml:"status" default:"200-299"`
-	// Body must match the first 64 KiB of the answer's body; nil or the empty one: not read.
-	Body    *regexp.Regexp `toml:"body"`
-	Service string         `toml:"service"` // grpc: "" is the whole server
-	// Port that checks go to; 0: the target's own.
-	Port int `toml:"port" default:"0" min:"0" max:"65535"`
+	Host   string `toml:"host" unset:"the target's"` // the Host or :authority of a check
+	// Fields of a check, as written; for grpc metadata.
+	Headers map[string]string `toml:"headers" unset:"{}"`
+	// Codes and ranges, separated by commas.
+	Status Statuses `toml:"status" default:"200-299" type:"string"`
+	// A regular expression that the first 64 KiB of the body must match.
+	Body *regexp.Regexp `toml:"body"`
+	// What a check of grpc asks about; "": the whole server.
+	Service string `toml:"service"`
+	Port    int    `toml:"port" default:"0" min:"0" max:"65535"` // that checks go to; 0: the target's own
 
+	// Between two checks of a healthy target.
 	Interval time.Duration `toml:"interval" default:"5s" min:"10ms" max:"1h"`
-	// UnhealthyInterval holds while a target is unhealthy or unknown. It is never slower than Interval.
+	// Between two checks of one that is not, or not known; never slower than interval.
 	UnhealthyInterval time.Duration `toml:"unhealthy_interval" default:"1s" min:"10ms" max:"1h"`
-	Timeout           time.Duration `toml:"timeout" default:"1s" min:"1ms" max:"5m"` // of a whole check
+	// Of a whole check.
+	Timeout time.Duration `toml:"timeout" default:"1s" min:"1ms" max:"5m"`
 
-	HealthyAfter   int    `toml:"healthy_after" default:"2" min:"1" max:"1000"`   // successes in a row
-	UnhealthyAfter int    `toml:"unhealthy_after" default:"3" min:"1" max:"1000"` // failures in a row
-	Assume         string `toml:"assume" default:"healthy" enum:"healthy|unhealthy"`
+	// Successes in a row that bring a target back.
+	HealthyAfter int `toml:"healthy_after" default:"2" min:"1" max:"1000"`
+	// Failures in a row that take it out.
+	UnhealthyAfter int `toml:"unhealthy_after" default:"3" min:"1" max:"1000"`
+	// unhealthy: no requests before the first check has succeeded.
+	Assume string `toml:"assume" default:"healthy" enum:"healthy|unhealthy"`
 }
 
 // foreign are the keys that mean nothing to a kind.

@@ -27,15 +27,15 @@ func (c Class) rank() int { return [classes]int{1, 0, 2}[c] }
 
 // Config is [pool.NAME.concurrency].
 type Config struct {
-	// Limit is how many requests are served at once, or where an adaptive limit begins; 0: 32 then.
+	// A fixed limit, or where an adaptive one begins (32).
 	Limit    int  `toml:"limit" default:"0" min:"0" max:"1000000"`
-	Adaptive bool `toml:"adaptive" default:"false"` // the limit follows how long answers take
-	Min      int  `toml:"min" default:"8" min:"1" max:"1000000"`
-	Max      int  `toml:"max" default:"1000" min:"1" max:"1000000"`
+	Adaptive bool `toml:"adaptive" default:"false"`                  // true: the limit follows the latency
+	Min      int  `toml:"min" default:"8" min:"1" max:"1000000"`     // of an adaptive limit
+	Max      int  `toml:"max" default:"1000" min:"1" max:"1000000"`  // of an adaptive limit
 	Queue    int  `toml:"queue" default:"256" min:"0" max:"1000000"` // requests that may wait
-	// QueueTimeout is how long one may wait.
+	// How long one waits.
 	QueueTimeout time.Duration `toml:"queue_timeout" default:"1s" min:"1ms" max:"5m"`
-	// QueueTarget: when one has waited longer, newcomers are refused rather than queued.
+	// When one has waited longer, newcomers are refused.
 	QueueTarget time.Duration `toml:"queue_target" default:"100ms" min:"1ms" max:"5m"`
 }
 

@@ -12,15 +12,16 @@ import (
 
 // AdmissionConfig is [pool.NAME.admission].
 type AdmissionConfig struct {
-	Enabled bool `toml:"enabled" default:"true"`
-	// K is how many requests pass for each that the upstream accepts.
-	K           float64       `toml:"k" default:"2" min:"1.1" max:"10"`
-	Window      time.Duration `toml:"window" default:"30s" min:"1s" max:"10m"`
-	MinRequests int           `toml:"min_requests" default:"20" min:"1" max:"1000000"` // in the window
-	// Status lists the statuses by which the upstream refuses, as in "429,500-503". Failures without an answer
-	// count besides.
+	Enabled bool `toml:"enabled" default:"true"` // false: as without the section
+	// Requests to let through for each that is accepted.
+	K float64 `toml:"k" default:"2" min:"1.1" max:"10"`
+	// In which requests count.
+	Window time.Duration `toml:"window" default:"30s" min:"1s" max:"10m"`
+	// In the window.
+	MinRequests int `toml:"min_requests" default:"20" min:"1" max:"1000000"`
+	// Answers that count as refused, with those that never came; "429,503": also these.
 	Status string `toml:"status" default:"503"`
-	// MaxPercent is refused at most: some always pass, so that a recovery is seen.
+	// At most so much is refused here.
 	MaxPercent int `toml:"max_percent" default:"90" min:"1" max:"99"`
 }
 

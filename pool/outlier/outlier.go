@@ -11,19 +11,28 @@ import (
 
 // Config is [pool.NAME.outlier].
 type Config struct {
-	// ConsecutiveErrors are answers of 500 and above; of this and of all other ways, 0: not looked at.
-	ConsecutiveErrors        int `toml:"consecutive_errors" default:"5" min:"0" max:"1000000"`
+	// Answers of 500 and above in a row; 0: not looked at.
+	ConsecutiveErrors int `toml:"consecutive_errors" default:"5" min:"0" max:"1000000"`
+	// Broken, refused or timed out attempts in a row; 0: not looked at.
 	ConsecutiveGatewayErrors int `toml:"consecutive_gateway_errors" default:"5" min:"0" max:"1000000"`
-	// Interval lies between two looks at the statistics, which take MinRequests.
-	Interval          time.Duration `toml:"interval" default:"1s" min:"100ms" max:"10m"`
-	MinRequests       int           `toml:"min_requests" default:"20" min:"1" max:"1000000"`
-	ErrorPercent      float64       `toml:"error_percent" default:"0" min:"0" max:"100"`
-	SuccessRateStdev  float64       `toml:"success_rate_stdev" default:"0" min:"0" max:"10"`
-	LatencyFactor     float64       `toml:"latency_factor" default:"0" min:"0" max:"1000"`
-	LatencyMin        time.Duration `toml:"latency_min" default:"50ms" min:"0s" max:"1h"`
-	EjectFor          time.Duration `toml:"eject_for" default:"30s" min:"10ms" max:"24h"`
-	MaxEjectFor       time.Duration `toml:"max_eject_for" default:"5m" min:"10ms" max:"24h"`
-	MaxEjectedPercent int           `toml:"max_ejected_percent" default:"50" min:"0" max:"100"`
+	// Between two looks at percentages and latency.
+	Interval time.Duration `toml:"interval" default:"1s" min:"100ms" max:"10m"`
+	// In an interval, for a look at them.
+	MinRequests int `toml:"min_requests" default:"20" min:"1" max:"1000000"`
+	// Of the answers of an interval; 0: not looked at.
+	ErrorPercent float64 `toml:"error_percent" default:"0" min:"0" max:"100"`
+	// Standard deviations below the mean of the pool; 0: not looked at.
+	SuccessRateStdev float64 `toml:"success_rate_stdev" default:"0" min:"0" max:"10"`
+	// Times the median of the pool; 0: not looked at.
+	LatencyFactor float64 `toml:"latency_factor" default:"0" min:"0" max:"1000"`
+	// A target faster than this is no outlier by latency.
+	LatencyMin time.Duration `toml:"latency_min" default:"50ms" min:"0s" max:"1h"`
+	// The first time; it grows with each repetition.
+	EjectFor time.Duration `toml:"eject_for" default:"30s" min:"10ms" max:"24h"`
+	// Bounds the growth of eject_for.
+	MaxEjectFor time.Duration `toml:"max_eject_for" default:"5m" min:"10ms" max:"24h"`
+	// Of the targets; one may always go while another is left.
+	MaxEjectedPercent int `toml:"max_ejected_percent" default:"50" min:"0" max:"100"`
 }
 
 // Validate records combinations that mean nothing.

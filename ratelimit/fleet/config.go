@@ -14,23 +14,29 @@ import (
 
 // Config is [redis].
 type Config struct {
-	// Address of the server; a list for the first nodes of a cluster, or for sentinels.
-	Address  []string      `toml:"-"`
+	// host:port or unix:/path; a list for the first nodes of a cluster, or for sentinels.
+	Address []string `toml:"-" reads:"address" unset:"required" type:"string or list of strings"`
+	// true: address names nodes of a cluster.
 	Cluster  bool          `toml:"cluster" default:"false"`
-	Username string        `toml:"username"`
-	Password config.Secret `toml:"password"`
-	Database int           `toml:"database" default:"0" min:"0" max:"1000000"`
-	// Prefix of all keys, so that several fleets may share a server.
-	Prefix         string           `toml:"prefix" default:"penstock:"`
-	ConnectTimeout time.Duration    `toml:"connect_timeout" default:"1s" min:"10ms" max:"1m"`
-	Sentinel       *Sentinel        `toml:"sentinel"`
-	TLS            config.ClientTLS `toml:"tls"`
+	Username string        `toml:"username"` // of an ACL user; without it the default one
+	Password config.Secret `toml:"password"` // "file:/path" for the content of a file
+	// Number of the database; a cluster has 0 alone.
+	Database int `toml:"database" default:"0" min:"0" max:"1000000"`
+	// Of all keys, so that several fleets may share a server.
+	Prefix string `toml:"prefix" default:"penstock:"`
+	// TLS handshake included.
+	ConnectTimeout time.Duration `toml:"connect_timeout" default:"1s" min:"10ms" max:"1m"`
+	// Address names sentinels, which are asked who the master is.
+	Sentinel *Sentinel        `toml:"sentinel"`
+	TLS      config.ClientTLS `toml:"tls"` // TLS to the server
 }
 
 // Sentinel is [redis.sentinel]: the servers at Address are asked who the master is.
 type Sentinel struct {
-	Master   string        `toml:"master" required:"true"`
-	Username string        `toml:"username"`
+	// The name by which the sentinels know the master.
+	Master   string `toml:"master" required:"true"`
+	Username string `toml:"username"` // for the sentinels
+	// For the sentinels; "file:/path" for the content of a file.
 	Password config.Secret `toml:"password"`
 }
 

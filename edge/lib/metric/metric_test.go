@@ -88,6 +88,17 @@ z_total 3
 	}
 }
 
+// What others register with the Set is written too, before the series.
+func TestWriteOfTheSet(t *testing.T) {
+	r := NewRegistry()
+	r.set.NewCounter(`own_total{a="b"}`).Add(7)
+	r.Scope().Counter("a_total", "A.")
+	want := "own_total{a=\"b\"} 7\n# HELP a_total A.\n# TYPE a_total counter\na_total 0\n"
+	if got := write(t, r); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestFloats(t *testing.T) {
 	f := func(v float64, want string) {
 		t.Helper()

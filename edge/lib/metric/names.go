@@ -114,7 +114,7 @@ func appendEscaped(dst []byte, s string, quotes bool) []byte {
 	return dst
 }
 
-// isPlain tells whether s is ASCII in which nothing may need an escape.
+// isPlain reports whether s is ASCII in which nothing needs an escape.
 func isPlain(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {

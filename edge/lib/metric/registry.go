@@ -5,10 +5,13 @@ package metric
 
 import (
 	"hash/maphash"
+	"io"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 )
@@ -26,8 +29,10 @@ func DefaultBounds() []time.Duration {
 	}
 }
 
-// Registry holds every series that some open scope holds.
+// Registry holds every series that some open scope holds, behind a Set of VictoriaMetrics/metrics.
 type Registry struct {
+	set *metrics.Set // what a scrape asks; the series below are written by its one registered writer
+
 	mu       sync.Mutex // guards what follows, and all families, series and scopes
 	families map[string]*family
 	// Series of all families by the hash of their labels; those of one hash are chained. What a route has
@@ -49,9 +54,12 @@ func NewRegistry() *Registry {
 }
 
 func newRegistry(hash func([]byte) uint64) *Registry {
-	return &Registry{
+	r := &Registry{
+		set:      metrics.NewSet(),
 		families: make(map[string]*family), series: make(map[uint64]*series), hash: hash, hashed: hash(nil),
 	}
+	r.set.RegisterMetricsWriter(func(w io.Writer) { r.write(w.(*text)) }) // see Write
+	return r
 }
 
 type kind uint8
@@ -153,7 +161,7 @@ func (r *Registry) function(s *series) func() float64 {
 	return s.holders[len(s.holders)-1].f
 }
 
-// changed says that a series came to f or went from it. r.mu is held.
+// changed notes that a series came to f or went from it. r.mu is held.
 func (r *Registry) changed(f *family) {
 	f.order, r.views = nil, nil
 }

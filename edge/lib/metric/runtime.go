@@ -56,9 +56,8 @@ var goMetrics = [...]struct {
 
 // WriteProcess writes the metrics of the Go runtime and of the process (CPU, memory,
 // open files), in the format and with the error of Registry.Write. What the system
-// does not tell is left out. (WriteProcessMetrics of VictoriaMetrics/metrics v1.44.0 was
-// tried first: promtool complains of some seventy of its lines, for want of HELP and for
-// names such as go_cpu_count.)
+// does not tell is left out. (Those of VictoriaMetrics/metrics are not clean under
+// promtool: some seventy of its lines have no HELP, or names such as go_cpu_count.)
 func WriteProcess(w io.Writer) error {
 	t := text{w: w}
 	var samples []metrics.Sample

@@ -12,15 +12,20 @@ import (
 // by name, series by labels. Building and closing generations does not wait for w. The
 // error is that of w.
 func (r *Registry) Write(w io.Writer) error {
-	t := text{w: w}
+	t := &text{w: w}
+	r.set.WritePrometheus(t)
+	t.flush()
+	return t.err
+}
+
+// write writes the series into t.
+func (r *Registry) write(t *text) {
 	for _, v := range r.snapshot() {
 		t.head(v.family.name, v.family.help, v.family.kind.String())
 		for _, s := range v.series {
 			t.series(r, s)
 		}
 	}
-	t.flush()
-	return t.err
 }
 
 // flushAt is how much text is gathered before it is written.
@@ -32,6 +37,14 @@ type text struct {
 	b    []byte
 	snap lanes.Snap
 	err  error // the first of w; nothing is written after it
+}
+
+// Write implements io.Writer, for metrics of the set itself. It never fails: see err.
+func (t *text) Write(b []byte) (int, error) {
+	if t.b = append(t.b, b...); len(t.b) >= flushAt {
+		t.flush()
+	}
+	return len(b), nil
 }
 
 func (t *text) flush() {

@@ -1,13 +1,11 @@
 package edge
 
-import "io"
-
 // aside is an answer that the upstream's policy did not like, with its peer. The client gets it when later
 // attempts bring no answer at all.
 type aside struct {
 	peer         Peer
 	held         any
-	out          io.ReadCloser
+	out          Body
 	outLen       int64
 	times        Times
 	pool, target string

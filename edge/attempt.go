@@ -32,8 +32,8 @@ func (x *Exchange) Finish(f *Fault) {
 
 // ask asks the upstream until one attempt succeeds or none may follow.
 func ask(x *Exchange, _ Sender) Verdict {
-	if g, ok := x.In.(Gatherer); ok && x.peer == nil {
-		if x.Fault = g.Gather(); x.Fault != nil {
+	if x.In != nil && x.peer == nil {
+		if x.Fault = x.In.Gather(); x.Fault != nil {
 			return Answered
 		}
 	}
@@ -77,16 +77,7 @@ func hear(x *Exchange, _ Sender) Verdict {
 
 // launch sends the request when it is all here and a peer can take it at once.
 func launch(x *Exchange) bool {
-	if x.In != nil {
-		w, ok := x.In.(Whole)
-		if !ok {
-			return false
-		}
-		if _, ok = w.Whole(); !ok {
-			return false
-		}
-	}
-	if !pick(x) {
+	if _, whole := x.WholeIn(); !whole || !pick(x) {
 		return false
 	}
 	s, ok := x.peer.(Starter)

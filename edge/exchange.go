@@ -4,8 +4,6 @@
 package edge
 
 import (
-	"errors"
-	"io"
 	"net"
 	"net/netip"
 	"strconv"
@@ -13,7 +11,6 @@ import (
 
 	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
-	"github.com/penstock-edge/penstock/edge/lib/splice"
 	"github.com/penstock-edge/penstock/edge/route"
 )
 
@@ -51,9 +48,8 @@ type Exchange struct {
 
 // Facts is what is known of an exchange; Exchange.Reset clears it as one value.
 type Facts struct {
-	// In is the request's body; nil when there is none. It returns io.EOF only when the framing was seen to
-	// end.
-	In io.ReadCloser
+	// In is the request's body; nil when there is none.
+	In Body
 	// InMax is the largest body in bytes that In delivers; beyond it, it fails with BodyTooLarge. Filters may
 	// change it before the body is read.
 	InMax int64
@@ -103,7 +99,7 @@ type Facts struct {
 	OutHost []byte
 
 	// Out is the body of the answer; nil when no byte follows the head.
-	Out io.ReadCloser
+	Out Body
 	// OutLen is what Content-Length says; -1: nothing known, the body ends by chunked framing or by closing.
 	OutLen int64
 	// Uploading tells that a goroutine of the peer still reads In while the answer is sent.
@@ -225,85 +221,8 @@ type Tunnel interface {
 	Early() []byte
 }
 
-// Whole is a body that may be entirely in memory. Peers send such a body together with the head, and can send
-// it again.
-type Whole interface {
-	// Whole returns the complete body without consuming it, or false.
-	Whole() ([]byte, bool)
-}
-
-// Pieced is a body whose bytes are in memory, piece by piece: who sends it on need not copy them.
-type Pieced interface {
-	// Piece returns the next bytes, which are valid until the next call. It returns io.EOF after the last ones.
-	// With wait it waits for them as Read does; without, it returns ErrWait when it would have to.
-	Piece(wait bool) ([]byte, error)
-}
-
-// ErrWait is returned by Pieced.Piece in a loop, which may not wait: the next bytes have to come from
-// somewhere else first.
-var ErrWait = errors.New("body has to be waited for")
-
-// Rewinder is a body that may be able to begin anew.
-type Rewinder interface {
-	// Rewind lets the next Read return the first bytes again; false: they are gone.
-	Rewind() bool
-}
-
-// Gatherer is a body whose beginning can be waited for before an upstream is asked.
-type Gatherer interface {
-	// Gather returns when the body is in memory, or as much of it as a client must have sent before it may
-	// occupy a connection of an upstream.
-	Gather() *Fault
-}
-
-// Trailered is a body with trailer fields.
-type Trailered interface {
-	// Trailer returns checked lines "Name: value\r\n"… after the body's io.EOF; empty when there are none.
-	Trailer() []byte
-}
-
-// Splicer is a body that can move its bytes into a kernel pipe.
-type Splicer interface {
-	// Splice moves up to limit bytes of the body into the empty pipe p, waiting for the first as Read does.
-	// It returns io.EOF with the last bytes of the body. It returns ErrNoSplice before moving anything when
-	// bytes must be copied: they are in a buffer already, or encrypted.
-	Splice(p *splice.Pipe, limit int64) (int, error)
-}
-
-// ErrNoSplice is returned by Splicer.Splice when the bytes must be copied instead.
-var ErrNoSplice = errors.New("body cannot be spliced")
-
-// BytesBody is a body in memory. The zero value is an empty body.
-type BytesBody struct {
-	b   []byte
-	off int
-}
-
-// NewBytesBody returns a body that reads b.
-func NewBytesBody(b []byte) *BytesBody { return &BytesBody{b: b} }
-
-// Read implements io.Reader.
-func (b *BytesBody) Read(p []byte) (int, error) {
-	if b.off == len(b.b) {
-		return 0, io.EOF
-	}
-	n := copy(p, b.b[b.off:])
-	b.off += n
-	return n, nil
-}
-
-// Close implements io.Closer; the body can be read again from its start.
-func (b *BytesBody) Close() error {
-	b.off = 0
-	return nil
-}
-
-// Whole implements the Whole interface: such a body is always in memory.
-func (b *BytesBody) Whole() ([]byte, bool) { return b.b, b.off == 0 }
-
-// Answer makes the answer here: status, content type and body, which must stay valid until
-// the exchange ends. A filter
-// calls it and returns Answered.
+// Answer makes the answer here: status, content type and body, which must stay valid until the exchange ends.
+// A filter calls it and returns Answered.
 func (x *Exchange) Answer(status int, contentType string, body []byte) {
 	x.closeOut()
 	x.ResetHead()
@@ -356,21 +275,6 @@ func (x *Exchange) KeepRaw(query []byte, hasQuery bool, cookie, upgrade []byte) 
 	if len(upgrade) > 0 {
 		x.Upgrade = x.raw[c:]
 	}
-}
-
-// Replayable tells that the request can be sent again: no body, one that nobody has read yet, one that is
-// still whole in memory, or one that remembers what was read. No attempt may be under way.
-func (x *Exchange) Replayable() bool {
-	if x.In == nil || (!x.Uploading && x.InBytes == 0) {
-		return true
-	}
-	if w, ok := x.In.(Whole); ok {
-		if _, ok = w.Whole(); ok {
-			return true
-		}
-	}
-	r, ok := x.In.(Rewinder)
-	return ok && r.Rewind()
 }
 
 // Repeatable tells that the request may reach an upstream twice without harm: its method is idempotent (RFC

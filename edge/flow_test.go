@@ -217,10 +217,10 @@ func TestAttempts(t *testing.T) {
 	f("a fresh connection that died is not", upstream{faults: []*Fault{reset}}, nil, 502,
 		"pick", "try", "release:upstream_reset", "respond", "log")
 	f("nor is a body that is half gone sent again", upstream{faults: []*Fault{stale}}, func(x *Exchange) {
-		x.In, x.InBytes = io.NopCloser(strings.NewReader("rest")), 3
+		x.In, x.InBytes = ReaderBody{R: strings.NewReader("rest")}, 3
 	}, 502, "pick", "try", "release:upstream_reset", "respond", "log")
 	f("a body nobody has read is", upstream{faults: []*Fault{stale, nil}}, func(x *Exchange) {
-		x.In = io.NopCloser(strings.NewReader("all"))
+		x.In = ReaderBody{R: strings.NewReader("all")}
 	}, 200, "pick", "try", "release:upstream_reset", "pick", "try", "respond", "release", "log")
 	method = "POST"
 	f("a POST that may have been seen is not", upstream{faults: []*Fault{stale}}, nil, 502,

@@ -48,14 +48,8 @@ func (m *member) hedgeable(x *edge.Exchange) bool {
 		!x.Repeatable() {
 		return false
 	}
-	if x.In == nil {
-		return true
-	}
-	w, ok := x.In.(edge.Whole)
-	if ok {
-		_, ok = w.Whole()
-	}
-	return ok
+	_, whole := x.WholeIn()
+	return whole
 }
 
 // hedgeAt is when the attempt that a loop begins gets its second, in clock nanoseconds; 0: not at all.
@@ -244,8 +238,7 @@ func (m *member) send(x *edge.Exchange, came chan *racer) *racer {
 		r.loop, _ = x.Loop.Loop()
 		y.Loop = r
 	}
-	if w, ok := x.In.(edge.Whole); ok {
-		b, _ := w.Whole()
+	if b, _ := x.WholeIn(); x.In != nil {
 		r.in = *edge.NewBytesBody(bytes.Clone(b))
 		y.In, y.InLen, y.InMax = &r.in, x.InLen, x.InMax
 	}

@@ -10,12 +10,12 @@ import (
 
 // halting is a body in pieces, of which those that are empty have to be waited for.
 type halting struct {
+	edge.Opaque
 	pieces []string
 	waited int
 }
 
 func (h *halting) Read([]byte) (int, error) { panic("not called") }
-func (h *halting) Close() error             { return nil }
 
 func (h *halting) Piece(wait bool) ([]byte, error) {
 	for len(h.pieces) > 0 {

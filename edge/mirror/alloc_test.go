@@ -53,7 +53,10 @@ func TestNoAllocations(t *testing.T) {
 }
 
 // counted is a body of so many bytes.
-type counted struct{ left int }
+type counted struct {
+	edge.Opaque
+	left int
+}
 
 func (c *counted) Read(p []byte) (int, error) {
 	n := min(len(p), c.left)
@@ -62,5 +65,3 @@ func (c *counted) Read(p []byte) (int, error) {
 	}
 	return n, nil
 }
-
-func (c *counted) Close() error { return nil }

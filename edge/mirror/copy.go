@@ -50,7 +50,7 @@ func (m *mirror) Run(x *edge.Exchange) edge.Verdict {
 	if len(x.Upgrade) > 0 || m.below != alwaysBelow && rand.Uint64() >= m.below || x.Conn.Gone() {
 		return edge.Next // for who has left nothing more is sent; a tunnel cannot be mirrored
 	}
-	body, whole := bodyOf(x)
+	body, whole := x.WholeIn()
 	switch {
 	case x.InLen > m.maxBody || int64(len(body)) > m.maxBody:
 		m.outcomes[tooLarge].Inc(x.Lane)
@@ -62,7 +62,7 @@ func (m *mirror) Run(x *edge.Exchange) edge.Verdict {
 		m.enqueue(d)
 	default:
 		t := tees.Get().(*tee)
-		*t = tee{in: x.In, length: x.InLen, m: m, d: m.copy(x)}
+		*t = tee{Wrapper: edge.Wrapper{In: x.In}, length: x.InLen, m: m, d: m.copy(x)}
 		t.before, _ = x.Slot[m.slot].(*tee)
 		x.In = t
 		x.Slot[m.slot] = t
@@ -71,17 +71,6 @@ func (m *mirror) Run(x *edge.Exchange) edge.Verdict {
 }
 
 const alwaysBelow = 1<<64 - 1
-
-// bodyOf returns the body if there is none or it is entirely in memory.
-func bodyOf(x *edge.Exchange) (body []byte, whole bool) {
-	if x.In == nil {
-		return nil, true
-	}
-	if w, ok := x.In.(edge.Whole); ok {
-		return w.Whole()
-	}
-	return nil, false
-}
 
 // enqueue hands d to the workers, or drops it when they are behind.
 func (m *mirror) enqueue(d *duplicate) {

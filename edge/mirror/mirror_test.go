@@ -135,7 +135,7 @@ func (b *bench) Send(x *edge.Exchange) *edge.Fault {
 }
 
 // serve sends one request through the flow and returns its status.
-func (b *bench) serve(body io.ReadCloser, length int64, edit ...func(*edge.Exchange)) int {
+func (b *bench) serve(body edge.Body, length int64, edit ...func(*edge.Exchange)) int {
 	b.t.Helper()
 	x := new(edge.Exchange)
 	x.Req.Take([]byte("Host: h\r\nX-Forwarded-For: 192.0.2.1\r\nCookie: b=\"2\"; a=1\r\n"), nil)
@@ -166,6 +166,7 @@ func (b *bench) stop() { b.instance.Close() }
 
 // stream is a body that comes in pieces and is in memory nowhere.
 type stream struct {
+	edge.Opaque
 	pieces  []string
 	err     error // instead of io.EOF
 	closed  int
@@ -192,7 +193,7 @@ const all = `mirror = { pool = "shadow", max_body_bytes = "10B" }`
 
 func TestCopy(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	f := func(body io.ReadCloser, length int64, want string) {
+	f := func(body edge.Body, length int64, want string) {
 		t.Helper()
 		b := newBench(t, all)
 		b.instance.Start()
@@ -225,7 +226,7 @@ func TestCopy(t *testing.T) {
 }
 
 func TestNotCopied(t *testing.T) {
-	f := func(keys string, body io.ReadCloser, length int64, want string, edit ...func(*edge.Exchange)) {
+	f := func(keys string, body edge.Body, length int64, want string, edit ...func(*edge.Exchange)) {
 		t.Helper()
 		b := newBench(t, keys)
 		b.instance.Start()
@@ -369,7 +370,7 @@ func TestFailures(t *testing.T) {
 	answer := func(fault *edge.Fault) func(*origin) {
 		return func(o *origin) { o.answer = func(*edge.Exchange) *edge.Fault { return fault } }
 	}
-	body := func(in io.ReadCloser) func(*origin) {
+	body := func(in edge.Body) func(*origin) {
 		return func(o *origin) {
 			o.answer = func(x *edge.Exchange) *edge.Fault {
 				x.Out = in
@@ -407,16 +408,6 @@ type endless struct{ n int }
 func (e *endless) Read(p []byte) (int, error) {
 	e.n += len(p)
 	return len(p), nil
-}
-
-func TestTrailer(t *testing.T) {
-	f := func(in io.ReadCloser, want string) {
-		if got := string((&tee{in: in}).Trailer()); got != want {
-			t.Errorf("%q", got)
-		}
-	}
-	f(&stream{trailer: []byte("A: b\r\n")}, "A: b\r\n")
-	f(edge.NewBytesBody(nil), "")
 }
 
 func TestMistakes(t *testing.T) {

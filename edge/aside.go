@@ -29,18 +29,17 @@ func (x *Exchange) putAside() {
 
 // resort makes the answer that was put aside, if there is one, that of the exchange; a fault in x.Fault is
 // then no longer what the client hears.
-func (x *Exchange) resort() Verdict {
+func (x *Exchange) resort() {
 	a := x.aside
 	if a == nil || a.peer == nil || x.Fault != nil && x.Fault.Side == SideClient {
 		x.drop()
-		return Answered
+		return
 	}
 	x.peer, x.Held, x.Out, x.OutLen, x.Times = a.peer, a.held, a.out, a.outLen, a.times
 	x.PoolName, x.TargetName = a.pool, a.target
 	a.resp, x.Resp = x.Resp, a.resp
 	a.peer, a.held, a.out = nil, nil, nil
 	x.Fault, x.Cause = nil, nil
-	return runUp(x.Plan.filters[Receive], x)
 }
 
 // drop lets go of the answer that was put aside.

@@ -30,7 +30,8 @@ type Exchange struct {
 	Slot []any
 
 	key     route.Key
-	stage   stage
+	at      Phase // where the exchange stands,
+	next    int   // and which filter of that phase is next
 	peer    Peer
 	starter Starter       // peer, while an attempt is under way that Start has begun
 	cut     *Fault        // why sending failed
@@ -119,7 +120,7 @@ type Facts struct {
 	TryDeadline int64
 	Attempts    int  // attempts made so far, hedges included
 	Fresh       bool // the next attempt must not reuse an idle connection
-	MayWait     bool // Upstream.Pick may wait: a goroutine serves the exchange
+	MayWait     bool // filters and Upstream.Pick may wait: a goroutine serves the exchange
 	// PassDeadline is how each request toward the upstream says what is left until Deadline; 0: not at all.
 	PassDeadline DeadlineForm
 	// Call is what the upstream remembers from one attempt to the next; only it uses what is in it.
@@ -335,6 +336,7 @@ func (x *Exchange) Reset() {
 	}
 	x.Match.Status, x.Match.Allow = 0, nil
 	clear(x.Slot[:cap(x.Slot)])
+	x.at, x.next = Early, 0
 	x.peer, x.starter, x.cut, x.backoff = nil, nil, nil, 0
 	x.body = BytesBody{}
 }

@@ -22,8 +22,7 @@ type Plan struct {
 	Notes         []Note   // what `routes` and `explain` print
 	Params        []string // names of the path's parameters, in the order of Match
 
-	filters [phases][]Filter
-	waits   bool // filters of Access to Admit may wait: a goroutine runs them
+	filters [phases][]Filter // in running order
 }
 
 // Note is one line of what a route applies.

@@ -39,7 +39,7 @@ func (c *conn) answer(x *edge.Exchange) *edge.Fault {
 // hear is answer for a loop: it is Pending when more has to come, and Blocked when another attempt is to be
 // made at its side. A short body of known length is waited for as long as it comes without a break, so that
 // it leaves with the head.
-func (c *conn) hear(x *edge.Exchange) (edge.Progress, *edge.Fault) {
+func (c *conn) hear(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
 	var f *edge.Fault
 	for {
 		if f = c.takeHead(x); f != errNothing {

@@ -19,11 +19,19 @@ var clientTooSlow = &edge.Fault{Status: 499, Side: edge.SideClient, Code: "clien
 	Detail: "The client took the answer below the minimum rate."}
 
 // Send implements edge.Sender: the answer leaves as head and body in as few writes as it can.
-func (w *work) Send(x *edge.Exchange) *edge.Fault {
-	c := w.c
-	if w.tried {
-		return w.sendRest(x)
+func (w *work) Send(x *edge.Exchange, wait bool) (edge.Outcome, *edge.Fault) {
+	switch {
+	case !wait:
+		return w.trySend(x)
+	case w.tried:
+		return edge.Ended, w.sendRest(x)
 	}
+	return edge.Ended, w.send(x)
+}
+
+// send sends the answer, waiting for the client.
+func (w *work) send(x *edge.Exchange) *edge.Fault {
+	c := w.c
 	c.sendMu.Lock()
 	c.begun = true
 	c.sendMu.Unlock()
@@ -50,15 +58,15 @@ func (w *work) Send(x *edge.Exchange) *edge.Fault {
 	return w.sendPieces(x, first, err, framing == untilClose)
 }
 
-// TrySend implements edge.Sender for answers that are in memory, as are their requests.
-func (w *work) TrySend(x *edge.Exchange) (done bool, f *edge.Fault) {
+// trySend is send for a loop: what does not wait is an answer in memory to a request that is.
+func (w *work) trySend(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
 	c := w.c
 	if x.Tunnel != nil || x.OutLen < 0 || !w.in.here() {
-		return false, nil
+		return edge.Blocked, nil
 	}
 	body, more, fit := atHand(x)
 	if !fit {
-		return false, nil
+		return edge.Blocked, nil
 	}
 	c.begun, w.tried = true, true // there is no other goroutine that could send
 	if c.l.draining() {
@@ -76,7 +84,15 @@ func (w *work) TrySend(x *edge.Exchange) (done bool, f *edge.Fault) {
 		body = nil
 	}
 	all, err := w.tryWrite(w.out, body)
-	return all || err != nil, c.sent(x, err, nil)
+	return tried(all || err != nil), c.sent(x, err, nil)
+}
+
+// tried is the outcome of sending without waiting: all that there was to do has been done, or not.
+func tried(all bool) edge.Outcome {
+	if all {
+		return edge.Ended
+	}
+	return edge.Blocked
 }
 
 // loopShare is how many bytes a loop sends to one connection without a look at the others: some hundred
@@ -107,20 +123,20 @@ func atHand(x *edge.Exchange) (b []byte, more, ok bool) {
 
 // tryPieces sends the head in w.out and the pieces of the body, of which it gets the first, as long as neither
 // has to wait.
-func (w *work) tryPieces(x *edge.Exchange, first []byte) (done bool, f *edge.Fault) {
+func (w *work) tryPieces(x *edge.Exchange, first []byte) (edge.Outcome, *edge.Fault) {
 	c := w.c
 	all, err := w.tryWrite(w.out, first)
 	for err == nil && all && x.OutBytes <= loopShare {
 		next, berr := piece(x, false)
 		if errors.Is(berr, edge.ErrWait) {
-			return false, nil
+			return edge.Blocked, nil
 		}
 		if berr != nil {
-			return true, c.sent(x, nil, berr)
+			return edge.Ended, c.sent(x, nil, berr)
 		}
 		all, err = w.tryWrite(nil, next)
 	}
-	return err != nil, c.sent(x, err, nil)
+	return tried(err != nil), c.sent(x, err, nil)
 }
 
 // piece returns the next piece of the body of x.
@@ -133,7 +149,7 @@ func piece(x *edge.Exchange, wait bool) ([]byte, error) {
 	return b, err
 }
 
-// tryWrite writes what the socket takes, and leaves the rest for Send.
+// tryWrite writes what the socket takes, and leaves the rest for sendRest.
 func (w *work) tryWrite(head, body []byte) (all bool, err error) {
 	c := w.c
 	n, err := c.socket.TryWriteBoth(head, body)
@@ -143,7 +159,7 @@ func (w *work) tryWrite(head, body []byte) (all bool, err error) {
 	return n == len(head)+len(body), err
 }
 
-// sendRest goes on where TrySend could not.
+// sendRest goes on where trySend could not.
 func (w *work) sendRest(x *edge.Exchange) *edge.Fault {
 	for _, b := range w.rest {
 		if len(b) == 0 {

@@ -14,7 +14,7 @@ type work struct {
 	m     wire.Request
 	clean []byte    // the head without hop-by-hop fields
 	out   []byte    // the answer's head, and bodies on their way
-	tried bool      // the answer has been begun by TrySend; Send goes on:
+	tried bool      // the answer has been begun by trySend; sendRest goes on:
 	rest  [2][]byte // with what the socket did not take,
 	more  bool      // then with the pieces of the body; false: that was all
 	early []byte    // of interim answers, what the socket has not taken yet

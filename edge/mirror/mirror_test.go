@@ -123,15 +123,12 @@ func (b *bench) check(keys string) (*live.Built, error) {
 	return live.Check("test.toml", []byte(text), []edge.Feature{pools, ours})
 }
 
-// TrySend implements edge.Sender: all is done by Send.
-func (b *bench) TrySend(*edge.Exchange) (bool, *edge.Fault) { return false, nil }
-
 // Send implements edge.Sender.
-func (b *bench) Send(x *edge.Exchange) *edge.Fault {
+func (b *bench) Send(x *edge.Exchange, _ bool) (edge.Outcome, *edge.Fault) {
 	if x.Out != nil {
 		_, _ = io.Copy(io.Discard, x.Out)
 	}
-	return nil
+	return edge.Ended, nil
 }
 
 // serve sends one request through the flow and returns its status.
@@ -146,7 +143,7 @@ func (b *bench) serve(body edge.Body, length int64, edit ...func(*edge.Exchange)
 	for _, f := range edit {
 		f(x)
 	}
-	edge.Serve(b.gen, x, b)
+	edge.Serve(b.gen, x, b, true)
 	return x.Status()
 }
 

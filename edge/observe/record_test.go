@@ -19,8 +19,7 @@ import (
 // sender is a front that sends nothing anywhere.
 type sender struct{ cut *edge.Fault }
 
-func (s sender) TrySend(*edge.Exchange) (bool, *edge.Fault) { return true, s.cut }
-func (s sender) Send(*edge.Exchange) *edge.Fault            { return s.cut }
+func (s sender) Send(*edge.Exchange, bool) (edge.Outcome, *edge.Fault) { return edge.Ended, s.cut }
 
 type filterFunc func(x *edge.Exchange) edge.Verdict
 
@@ -35,7 +34,7 @@ func TestOutcomes(t *testing.T) {
 		g.Nowhere, g.Early = s.nowhere, []edge.Filter{filterFunc(early)}
 		x := &edge.Exchange{}
 		x.Times.Start = clock.Now()
-		edge.Serve(g, x, sender{cut})
+		edge.Serve(g, x, sender{cut}, true)
 		s.wantMetric(`penstock_requests_total{route="none",status_class="` + status + `"} 1`)
 		s.wantMetric(`penstock_request_duration_seconds_count{route="none"} 1`)
 		if code != "" {

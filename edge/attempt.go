@@ -8,9 +8,9 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
-// Fetch asks the upstream of x's route as Serve does, with the filters of Admit and Receive and the upstream's
-// policy about other attempts, on behalf of a caller that has made x itself (see CopyTo). It waits for the head
-// of the answer; the body is in x.Out. Finish has to follow in any case.
+// Fetch asks the upstream of x's route as Serve does, with the filters of Admit and Receive and the
+// upstream's policy about other attempts, on behalf of a caller that has made x itself (see CopyTo). It
+// waits for the head of the answer; the body is in x.Out. Finish has to follow in any case.
 func Fetch(x *Exchange) *Fault {
 	x.enter(Admit)
 	advance(x, nil, true)
@@ -23,8 +23,8 @@ func (x *Exchange) Finish(f *Fault) {
 	x.End()
 }
 
-// ask asks the upstream until one attempt succeeds, or none may follow: x.Fault says why. In a loop it makes one
-// attempt, and that only as far as nobody has to be waited for.
+// ask asks the upstream until one attempt succeeds, or none may follow: x.Fault says why. In a loop it
+// makes one attempt, and that only as far as nobody has to be waited for.
 func ask(x *Exchange) Outcome {
 	for {
 		if x.peer == nil {
@@ -54,7 +54,8 @@ func ask(x *Exchange) Outcome {
 	}
 }
 
-// choose picks the peer of the next attempt once the body of the request is here, or as much of it as has to be.
+// choose picks the peer of the next attempt once the body of the request is here, or as much of it as has
+// to be.
 func choose(x *Exchange) (Outcome, *Fault) {
 	_, whole := x.WholeIn()
 	switch {

@@ -11,7 +11,7 @@ import (
 // can do: who puts a body in front of another one answers for all of it. A body that has its bytes from
 // nowhere else embeds Opaque, one that stands in front of another embeds Wrapper.
 //
-//nolint:interfacebloat // see above: small interfaces that are asked for are lost in silence by who wraps a body
+//nolint:interfacebloat // see above: who wraps a body loses small interfaces in silence
 type Body interface {
 	// Read implements io.Reader. It returns io.EOF only when the framing was seen to end.
 	Read(p []byte) (int, error)
@@ -158,8 +158,8 @@ func (x *Exchange) WholeIn() (body []byte, ok bool) {
 	return x.In.Whole()
 }
 
-// Replayable reports whether the request can be sent again: no body, one that nobody has read yet, one that is
-// still whole in memory, or one that remembers what was read. No attempt may be under way.
+// Replayable reports whether the request can be sent again: no body, one that nobody has read yet, one that
+// is still whole in memory, or one that remembers what was read. No attempt may be under way.
 func (x *Exchange) Replayable() bool {
 	if x.In == nil || !x.Uploading && x.InBytes == 0 {
 		return true

@@ -56,8 +56,8 @@ type RouteSetup struct {
 	answeredBy string // key that answers the route
 }
 
-// Add adds f to the filters of phase p, behind those that were added before, or before them in phases that run
-// upwards.
+// Add adds f to the filters of phase p, behind those that were added before, or before them in phases that
+// run upwards.
 func (r *RouteSetup) Add(p Phase, f Filter) {
 	if p == Early {
 		panic("BUG: early filters belong to the listener, not to a route")

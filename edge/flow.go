@@ -30,9 +30,10 @@ const (
 	Blocked
 )
 
-// Serve is the life of one request under generation g, which the caller has pinned: it decides the answer, has
-// the front send it, and ends the exchange. A front that refuses a head sets x.Fault before it calls. Without
-// wait, in a loop, it goes as far as nobody has to be waited for; Resume goes on from there. It never panics.
+// Serve is the life of one request under generation g, which the caller has pinned: it decides the answer,
+// has the front send it, and ends the exchange. A front that refuses a head sets x.Fault before it calls.
+// Without wait, in a loop, it goes as far as nobody has to be waited for; Resume goes on from there. It
+// never panics.
 func Serve(g *Generation, x *Exchange, front Sender, wait bool) Outcome {
 	x.Gen, x.Plan = g, g.Nowhere
 	x.growSlots(g.Slots)
@@ -130,8 +131,8 @@ func (x *Exchange) recovered(f *Fault) {
 	}
 }
 
-// Contain is deferred where a panic must not end the process: it is written to the log and becomes *f. Outside
-// of the flow, only goroutines need it that work on behalf of an exchange on their own.
+// Contain is deferred where a panic must not end the process: it is written to the log and becomes *f.
+// Outside of the flow, only goroutines need it that work on behalf of an exchange on their own.
 func Contain(f **Fault) {
 	if p := recover(); p != nil {
 		slog.Error("panic", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))

@@ -70,8 +70,8 @@ const (
 )
 
 // Filter is one feature at one phase of one route. Run is called by many goroutines at once. It runs in the
-// loop that serves the other connections too: unless Exchange.MayWait is set it must not wait, and returns Wait
-// when it would have to. One that has what it needs at hand goes on in the loop.
+// loop that serves the other connections too: unless Exchange.MayWait is set it must not wait, and returns
+// Wait when it would have to. One that has what it needs at hand goes on in the loop.
 type Filter interface {
 	Run(x *Exchange) Verdict
 }

@@ -1,6 +1,6 @@
 // Package bodytest checks bodies that stand in front of others: what can be asked of the body behind is not
-// lost, and none of its bytes pass the wrapper by. Every type that embeds edge.Wrapper is checked by the tests
-// of its package, which a test of this one sees to.
+// lost, and none of its bytes pass the wrapper by. Every type that embeds edge.Wrapper is checked by the
+// tests of its package, which a test of this one sees to.
 package bodytest
 
 import (
@@ -20,8 +20,8 @@ type Case struct {
 	Name string // of the type
 	// Wrap returns a body of the kind in front of in, of which nothing has been read.
 	Wrap func(in edge.Body) edge.Body
-	// Seen returns what the wrapper that Wrap has made last knows of the bytes that were taken; nil: a wrapper of
-	// the kind keeps nothing.
+	// Seen returns what the wrapper that Wrap has made last knows of the bytes that were taken; nil: a wrapper
+	// of the kind keeps nothing.
 	Seen func() string
 }
 

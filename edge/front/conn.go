@@ -232,7 +232,8 @@ func (c *conn) serve() {
 }
 
 // What an edge.Outcome says of a connection: Ended, its next request can be read; Blocked, the request in
-// c.work, if there is one, or the next one goes on in a goroutine; Pending, it waits in the loop, or has ended.
+// c.work, if there is one, or the next one goes on in a goroutine; Pending, it waits in the loop, or has
+// ended.
 
 // run serves requests without waiting. Whoever sends many in one go, or asks for much, gets a turn and then a
 // goroutine, which other connections need not wait for.

@@ -105,8 +105,8 @@ const requestShare = 16 << 10
 // joinMax is up to where copying a body behind its head is cheaper than telling the kernel of two pieces.
 const joinMax = 2 << 10
 
-// atHand returns what a loop may send of the body of x, if it may at all: all of it or, when there is more, its
-// first piece.
+// atHand returns what a loop may send of the body of x, if it may at all: all of it or, when there is more,
+// its first piece.
 func atHand(x *edge.Exchange) (b []byte, more, ok bool) {
 	if x.Out == nil {
 		return nil, false, true
@@ -121,8 +121,8 @@ func atHand(x *edge.Exchange) (b []byte, more, ok bool) {
 	return b, true, err == nil
 }
 
-// tryPieces sends the head in w.out and the pieces of the body, of which it gets the first, as long as neither
-// has to wait.
+// tryPieces sends the head in w.out and the pieces of the body, of which it gets the first, as long as
+// neither has to wait.
 func (w *work) tryPieces(x *edge.Exchange, first []byte) (edge.Outcome, *edge.Fault) {
 	c := w.c
 	all, err := w.tryWrite(w.out, first)

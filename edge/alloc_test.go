@@ -46,3 +46,12 @@ func TestAllocRequest(t *testing.T) {
 		t.Errorf("%v allocations, %q", n, head)
 	}
 }
+
+func TestAllocFlow(t *testing.T) {
+	loop, goroutine := benchFlow(t)
+	for name, f := range map[string]func(){"loop": loop, "goroutine": goroutine} {
+		if n := testing.AllocsPerRun(1000, f); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}

@@ -522,7 +522,7 @@ func (t *fetching) read(k key) (more bool, fault *edge.Fault) {
 	switch {
 	case err == nil:
 		return true, nil
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return false, nil
 	case !errors.As(err, &fault):
 		fault = edge.UpstreamTruncated

@@ -21,24 +21,25 @@ func (x *Exchange) CopyTo(y *Exchange) {
 	y.growSlots(len(x.Slot))
 }
 
-// Adopt makes the answer that y has got from its peer the answer of x. The body, if there is one, and Held
-// are x's from here on; y keeps its buffers.
+// Adopt makes the answer that y has got from its peer the answer of x, whose own peer lets go of it. y
+// keeps its buffers.
 func (x *Exchange) Adopt(y *Exchange) {
-	x.adoptHead(y)
-	x.Out, x.OutLen, x.Held = y.Out, y.OutLen, y.Held
-	x.PoolName, x.TargetName, x.Cause = y.PoolName, y.TargetName, y.Cause
-	x.Times.Sent, x.Times.Answer, x.Times.Connect = y.Times.Sent, y.Times.Answer, y.Times.Connect
+	peer := x.peer
+	x.takeAnswer(y)
+	x.peer = peer
 	x.Call.Status, x.Call.Stick = y.Call.Status, y.Call.Stick
-	y.Out, y.Held = nil, nil
 }
 
 // TakeOver makes the answer that Fetch has brought into y that of x, with its body, its peer, and what the
 // upstream remembers. Finish of y has nothing left to do then.
 func (x *Exchange) TakeOver(y *Exchange) {
-	x.adoptHead(y)
-	x.Out, x.OutLen, x.Held, x.peer, x.Call = y.Out, y.OutLen, y.Held, y.peer, y.Call
-	y.Out, y.Held, y.peer, y.Call = nil, nil, nil, Call{}
-	x.PoolName, x.TargetName, x.Cause, x.Attempts = y.PoolName, y.TargetName, y.Cause, y.Attempts
-	x.Times.Sent, x.Times.Answer, x.Times.Connect = y.Times.Sent, y.Times.Answer, y.Times.Connect
-	x.Times.Wait = y.Times.Wait
+	x.takeAnswer(y)
+	x.Attempts, x.Call, y.Call = y.Attempts, y.Call, Call{}
+}
+
+// takeAnswer makes the answer of y that of x. y has none then.
+func (x *Exchange) takeAnswer(y *Exchange) {
+	x.Response, y.Response = y.Response, x.Response
+	x.Times.Trip, x.Cause = y.Times.Trip, y.Cause
+	y.Response.reset()
 }

@@ -7,9 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"time"
 
-	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
 	"github.com/penstock-edge/penstock/edge/route"
 )
@@ -17,166 +15,22 @@ import (
 // Exchange is one request and its answer. The front fills the request and calls Serve. All byte slices live
 // as long as the exchange; not after Reset.
 type Exchange struct {
-	// Req are the fields of the request as the client wrote them, Host among them, without hop-by-hop fields and
-	// framing, which the Peer writes. The Host toward the upstream is OutHost.
-	Req header.Fields
-	// Resp is the head of the answer, likewise; the front writes its framing, Connection, and a missing Date.
-	Resp Answer
-	Facts
+	Request
+	Identity
+	Response
+	Attempt
+	Course
+	Times Timing
 	// Match is the route found, with the parameters of its path; large, and cleared by the next lookup.
 	Match route.Match
-
 	// Slot holds the memory of features that asked for it with Host.Slot.
 	Slot []any
 
 	key     route.Key
-	at      Phase // where the exchange stands,
-	next    int   // and which filter of that phase is next
-	peer    Peer
-	starter Starter       // peer, while an attempt is under way that Start has begun
-	cut     *Fault        // why sending failed
-	aside   *aside        // an answer kept for want of a better one; nil: never needed
-	backoff time.Duration // before the next attempt
-	own     Fault         // room for a fault made for this exchange alone
-	body    BytesBody     // room for the body of a local answer
-	scratch []byte        // bytes of that body
-	method  []byte        // room for Method
-	outPath []byte        // room for OutPath
-	outHost []byte        // room for OutHost
-	host    []byte        // room for the Host that nobody has chosen
-	raw     []byte        // room for Query, Cookie and Upgrade
-}
-
-// Facts is what is known of an exchange; Exchange.Reset clears it as one value.
-type Facts struct {
-	// In is the request's body; nil when there is none.
-	In Body
-	// InMax is the largest body in bytes that In delivers; beyond it, it fails with BodyTooLarge. Filters may
-	// change it before the body is read.
-	InMax int64
-	// InLen is the length of In in bytes; -1 when it is not known beforehand (chunked).
-	InLen int64
-
-	Method []byte // as received
-	Scheme string // "http" or "https", of the client's side
-	// Host is lower-case, without port; Authority is the host as received, with its port. Both are empty for
-	// an HTTP/1.0 request without Host.
-	Host, Authority []byte
-	Path            []byte // canonical, what routes are matched on
-	Query           []byte // raw, without '?'
-	HasQuery        bool   // a '?' was present
-	// NoClaims tells that the head came without Via, Forwarded, X-Real-Ip, X-Request-Id and X-Forwarded-*.
-	NoClaims   bool
-	Cookie     []byte // all Cookie lines, joined
-	Upgrade    []byte // protocol the client asks to switch to; nil for an ordinary request
-	Minor      int    // HTTP/1.Minor, as the client spoke
-	TETrailers bool   // the client said TE: trailers
-	Expects    bool   // the client may wait for a 100 before it sends In
-	NoTrailers bool   // the client said TE, and no trailers in it
-
-	Peer     netip.Addr // other end of the socket, or what a trusted PROXY header said
-	Client   netip.Addr // who asks: Peer, or beyond the trusted proxies
-	Trusted  bool       // Peer is a trusted proxy: its X-Forwarded-* and X-Request-Id are believed
-	Listener string
-	Lane     uint32 // which shard of the counters to use
-	// Class is how important the request is when not all can be served.
-	Class Class
-	// Conn is the client's connection as far as the flow may know it; never nil.
-	Conn ClientConn
-	// Loop is Conn when a loop serves it; nil: attempts are made by RoundTrip alone.
-	Loop LoopConn
-	// Ends is the connection of the client on whose behalf targets are asked; nil: there is none, the request is
-	// the gateway's own.
-	Ends Ends
-
-	RequestID []byte
-
-	// Arm is which entry of the route's split takes the request, from 1; 0: none has been chosen.
-	Arm int
-
-	// OutPath is the path toward the upstream; Rewrite filters replace it, it starts as Path.
-	OutPath []byte
-	// OutHost is the Host toward the upstream; nil: the target's own address.
-	OutHost []byte
-
-	// Out is the body of the answer; nil when no byte follows the head.
-	Out Body
-	// OutLen is what Content-Length says; -1: nothing known, the body ends by chunked framing or by closing.
-	OutLen int64
-	// Uploading tells that a goroutine of the peer still reads In while the answer is sent.
-	Uploading bool
-	// Tunnel is the upstream's side of a switched connection, after a 101.
-	Tunnel Tunnel
-	// TunnelIdle is how long both sides of a tunnel may be silent.
-	TunnelIdle time.Duration
-
-	Gen   *Generation
-	Plan  *Plan
-	Times Times
-
-	// Deadline bounds the whole exchange, in clock.Now nanoseconds; 0: none.
-	Deadline int64
-	// TryDeadline bounds the attempt under way up to the head of its answer, likewise.
-	TryDeadline int64
-	Attempts    int  // attempts made so far, hedges included
-	Fresh       bool // the next attempt must not reuse an idle connection
-	MayWait     bool // filters and Upstream.Pick may wait: a goroutine serves the exchange
-	// PassDeadline is how each request toward the upstream says what is left until Deadline; 0: not at all.
-	PassDeadline DeadlineForm
-	// Call is what the upstream remembers from one attempt to the next; only it uses what is in it.
-	Call Call
-	// Held is what the Peer keeps between RoundTrip and Release; nobody else touches it.
-	Held any
-
-	// Fault is why the gateway answered itself, or why the answer was cut; nil when all went well.
-	Fault *Fault
-	// Cause is the error behind Fault, for the log only: it may name addresses.
-	Cause error
-	// Local tells that the answer was made here: by a filter or from a Fault.
-	Local bool
-	// PoolName and TargetName tell who was asked last; empty for local answers.
-	PoolName, TargetName string
-	// InBytes and OutBytes count body bytes received and sent.
-	InBytes, OutBytes int64
-	// HeadBytes counts the bytes of the request's head.
-	HeadBytes int
-	// Close tells that the client's connection ends after this exchange.
-	Close bool
-}
-
-// Call is the memory of an upstream during one exchange.
-type Call struct {
-	// Ender is told once when the exchange has ended, after the last Release; nil: nobody.
-	Ender Ender
-	// Tried are the peers asked so far, the first ones of them.
-	Tried [3]Peer
-	// Permits are what the upstream's guards have given out for the exchange and for the attempt under way.
-	Permits [2]uint64
-	Began   int64 // when the first peer was chosen, in clock.Now nanoseconds
-	Status  int   // of the last answer's head; 0: none came
-	Flags   uint32
-	Retries int // attempts that policy has added
-	// Stick is the peer that the client is to stick to; nil: to none, or it does already.
-	Stick Peer
-}
-
-// Ender is an upstream that counts whole exchanges.
-type Ender interface {
-	// End is called once when the exchange has ended; x.Fault tells how.
-	End(x *Exchange)
-}
-
-// Times are points in an exchange's life, in clock.Now nanoseconds; 0: not reached.
-type Times struct {
-	Start   int64 // first byte of the head seen
-	Head    int64 // head complete
-	Policy  int64 // request phases done, before the first attempt
-	Sent    int64 // head of the request written to the upstream, last attempt
-	Answer  int64 // head of the answer read from the upstream, last attempt
-	First   int64 // head of the answer ready
-	Done    int64 // body closed
-	Connect int64 // nanoseconds the last attempt spent connecting
-	Wait    int64 // nanoseconds all attempts have waited for a free connection
+	aside   *aside    // an answer kept for want of a better one; nil: never needed
+	own     Fault     // room for a fault made for this exchange alone
+	body    BytesBody // room for the body of a local answer
+	scratch []byte    // bytes of that body
 }
 
 // ClientConn is what the flow and the pools may ask of the client's connection.
@@ -329,15 +183,11 @@ func (x *Exchange) passDeadline(now int64) {
 
 // Reset makes x ready for another request. Buffers stay.
 func (x *Exchange) Reset() {
-	x.Req.Reset()
-	x.ResetHead()
-	x.Facts = Facts{
-		RequestID: x.RequestID[:0], Host: x.Host[:0], Path: x.Path[:0], Authority: x.Authority[:0],
-	}
+	x.Request.reset()
+	x.Response.reset()
+	x.Attempt, x.Course, x.Times = Attempt{}, Course{}, Timing{}
 	x.Match.Status, x.Match.Allow = 0, nil
 	clear(x.Slot[:cap(x.Slot)])
-	x.at, x.next = Early, 0
-	x.peer, x.starter, x.cut, x.backoff = nil, nil, nil, 0
 	x.body = BytesBody{}
 }
 

@@ -77,7 +77,7 @@ func ask(x *edge.Exchange, r *record, now int64) (by int, left bool) {
 		fleet.ReleaseAsk(a) // this client is on the allow-list of all of them
 		return -1, false
 	}
-	err := error(fleet.ErrDown)
+	err := fleet.ErrDown
 	if x.MayWait {
 		err = link.Do(a, wait, x.Conn)
 	} else { // it was down a moment ago, see record.asks

@@ -331,9 +331,7 @@ func ordinary(status int) bool { return status < 400 || status == 404 || status 
 func (t *fetching) again() {
 	t.y.Finish(nil)
 	y := new(edge.Exchange)
-	t.y.CopyTo(y)
-	y.Conn, y.Deadline = edge.Discard{}, t.y.Deadline
-	y.Times.Start, y.Times.Head = t.y.Times.Start, t.y.Times.Head
+	t.y.Fork(y, nil)
 	y.Req.Del("If-None-Match")
 	y.Req.Del("If-Modified-Since")
 	if !t.c.holdsUseful(t.k, t.text) {

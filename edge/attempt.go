@@ -8,21 +8,6 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
-// Fetch asks the upstream of x's route as Serve does, with the filters of Admit and Receive and the
-// upstream's policy about other attempts, on behalf of a caller that has made x itself (see CopyTo). It
-// waits for the head of the answer; the body is in x.Out. Finish has to follow in any case.
-func Fetch(x *Exchange) *Fault {
-	x.enter(Admit)
-	advance(x, nil, true)
-	return x.Fault
-}
-
-// Finish ends an exchange that Fetch was called with; f tells how it went.
-func (x *Exchange) Finish(f *Fault) {
-	x.letGo(f)
-	x.End()
-}
-
 // ask asks the upstream until one attempt succeeds, or none may follow: x.Fault says why. In a loop it
 // makes one attempt, and that only as far as nobody has to be waited for.
 func ask(x *Exchange) Outcome {
@@ -166,7 +151,8 @@ func tellFailed(x *Exchange, f *Fault) {
 // used. It is repeated once, on a fresh connection, when the request may be seen twice or was not sent at
 // all.
 func replaced(x *Exchange, f *Fault) bool {
-	if x.Fresh || !x.Replayable() || f != UpstreamUnsent && (f.Retry != RetryReused || !x.Repeatable()) {
+	again := f == UpstreamUnsent || f.Retry == RetryReused && (x.Repeatable() || x.Plan.Copies)
+	if x.Fresh || !again || !x.Replayable() {
 		return false
 	}
 	x.Fresh = true
@@ -176,7 +162,7 @@ func replaced(x *Exchange, f *Fault) bool {
 // repeats asks the upstream's policy.
 func repeats(x *Exchange, peer Peer, f *Fault) (again bool) {
 	r, ok := peer.(Retrier)
-	if ok {
+	if ok && !x.Plan.Copies {
 		again, x.backoff = r.Retry(x, f)
 	}
 	return again

@@ -229,10 +229,9 @@ func (r *race) end() *edge.Fault {
 func (m *member) send(x *edge.Exchange, came chan *racer) *racer {
 	r := &racer{m: m, race: came}
 	y := &r.x
-	x.CopyTo(y)
+	x.Fork(y, r)
 	y.TETrailers, y.NoTrailers = x.TETrailers, x.NoTrailers
-	y.Conn, y.MayWait, y.Times, y.Deadline, y.TryDeadline = r, true, x.Times, x.Deadline, x.TryDeadline
-	y.Attempts, y.Call, y.PoolName, y.PassDeadline = x.Attempts, x.Call, x.PoolName, x.PassDeadline
+	y.Attempt, y.Times, y.PoolName, y.PassDeadline = x.Attempt, x.Times, x.PoolName, x.PassDeadline
 	y.Call.Ender = nil
 	if x.Loop != nil {
 		r.loop, _ = x.Loop.Loop()

@@ -16,7 +16,7 @@ func TestNoAllocations(t *testing.T) {
 		defer b.stop()
 		m, e := b.mirror(), b.built.Plans[0].Filters(edge.Log)[0]
 		x, buf := new(edge.Exchange), make([]byte, 64)
-		x.Conn = nobody{}
+		x.Conn = edge.Discard{}
 		x.Slot = make([]any, b.gen.Slots)
 		x.Path, x.OutPath = []byte("/search"), []byte("/search")
 		x.Req.Set("Accept", "*/*")

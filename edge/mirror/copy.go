@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -14,9 +13,8 @@ import (
 // mirror is an entry of the mirror key of one route: it copies requests into a queue that its workers empty.
 type mirror struct {
 	route   string
-	name    string // of the pool
-	pool    edge.Upstream
-	log     *slog.Logger
+	name    string     // of the pool
+	plan    *edge.Plan // of copies: the pool, without filters
 	slot    int
 	below   uint64 // a random number below it makes a copy; the largest one: always
 	maxBody int64
@@ -87,7 +85,6 @@ type duplicate struct {
 	x    edge.Exchange
 	in   edge.BytesBody
 	body []byte
-	peer edge.Peer // of the attempt under way; nil when it has been released
 }
 
 // keptBody is the room for a body that a duplicate may keep when it is given back.
@@ -102,17 +99,18 @@ const markName = "X-Penstock-Mirror"
 func (m *mirror) copy(x *edge.Exchange) *duplicate {
 	d := duplicates.Get().(*duplicate)
 	y := &d.x
-	x.CopyTo(y)
+	x.Fork(y, nil)
+	y.Plan = m.plan
 	y.Class = edge.ClassSheddable // nobody waits for its answer
 	y.Req.Set(markName, "1")
-	y.Conn, y.InMax = nobody{}, m.maxBody
+	y.InMax = m.maxBody
 	return d
 }
 
 // release gives d back; not to be used after.
 func (d *duplicate) release() {
 	d.x.Reset()
-	d.in, d.body, d.peer = edge.BytesBody{}, d.body[:0], nil
+	d.in, d.body = edge.BytesBody{}, d.body[:0]
 	if cap(d.body) <= keptBody {
 		duplicates.Put(d)
 	}

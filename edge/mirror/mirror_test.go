@@ -138,7 +138,7 @@ func (b *bench) serve(body edge.Body, length int64, edit ...func(*edge.Exchange)
 	x.Req.Take([]byte("Host: h\r\nX-Forwarded-For: 192.0.2.1\r\nCookie: b=\"2\"; a=1\r\n"), nil)
 	x.Method, x.Path, x.Query, x.HasQuery = []byte("POST"), []byte("/search"), []byte("q=1"), true
 	x.Host, x.Authority = []byte("h"), []byte("H:80")
-	x.Peer, x.RequestID, x.Conn = netip.MustParseAddr("192.0.2.1"), []byte("id"), nobody{}
+	x.Peer, x.RequestID, x.Conn = netip.MustParseAddr("192.0.2.1"), []byte("id"), edge.Discard{}
 	x.In, x.InLen, x.InMax = body, length, 1<<30
 	for _, f := range edit {
 		f(x)
@@ -247,7 +247,7 @@ func TestNotCopied(t *testing.T) {
 }
 
 // hasLeft is a client that waited for something before, and has left meanwhile.
-type hasLeft struct{ nobody }
+type hasLeft struct{ edge.Discard }
 
 func (hasLeft) Gone() bool { return true }
 

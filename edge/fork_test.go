@@ -100,3 +100,23 @@ func TestForkDetached(t *testing.T) {
 		t.Errorf("%v: %s %s", f, y.Method, y.Path)
 	}
 }
+
+// TestAdopt: an attempt made by a fork becomes one of the exchange's own peer. The fork has nothing left.
+func TestAdopt(t *testing.T) {
+	h, x := forked(t)
+	peer := &upstream{h: h}
+	x.peer = peer
+	y := new(Exchange)
+	x.Fork(y, nil)
+	body := NewBytesBody([]byte("b"))
+	y.Out, y.OutLen, y.Held, y.TargetName, y.Times.Sent = body, 1, 7, "t", 5
+	x.Adopt(y)
+	if x.peer != Peer(peer) || x.Out != Body(body) || x.OutLen != 1 || x.Held != 7 || x.TargetName != "t" || x.Times.Sent != 5 {
+		t.Errorf("adopted: %+v", x.Response)
+	}
+	if y.peer != nil || y.Out != nil || y.Held != nil || y.TargetName != "" {
+		t.Errorf("left over: %+v", y.Response)
+	}
+	y.Finish(nil)
+	h.expect()
+}

@@ -146,7 +146,7 @@ func tellFailed(x *Exchange, f *Fault) {
 		"pool", x.PoolName, "target", x.TargetName, "attempt", x.Attempts, "code", f.Code, "cause", cause)
 }
 
-// replaced tells that another attempt follows f whatever the upstream's policy: a reused connection died
+// replaced reports whether another attempt follows f whatever the upstream's policy: a reused connection died
 // before the first byte of the answer. That happens when a target closes a connection at the moment it is
 // used. It is repeated once, on a fresh connection, when the request may be seen twice or was not sent at
 // all.

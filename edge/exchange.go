@@ -35,7 +35,7 @@ type Exchange struct {
 
 // ClientConn is what the flow and the pools may ask of the client's connection.
 type ClientConn interface {
-	// Gone tells that the client has closed its side or was lost.
+	// Gone reports whether the client has closed its side or was lost.
 	Gone() bool
 	// Abort ends a read of the request's body that another goroutine may be blocked in; the connection is
 	// closed after the answer.
@@ -58,13 +58,13 @@ type Ends interface {
 
 // LoopConn is a client's connection that a loop serves.
 type LoopConn interface {
-	// Loop returns the loop that waits for the client's socket. Sockets of upstreams are best waited for
-	// there too: an exchange then stays on one thread. inside tells that the exchange is served in that loop
+	// Loop returns the loop that waits for the client's socket. Sockets of upstreams are best waited for there
+	// too: an exchange then stays on one thread. inside reports whether the exchange is served in that loop
 	// now: it has heard of everything on its sockets that came before the present round.
 	Loop() (l *poll.Loop, inside bool)
 	// Resume goes on with the exchange, in the loop on: there is news from its peer.
 	Resume(on *poll.Loop)
-	// Watch tells that the exchange waits for up: it becomes due soon after the client has left.
+	// Watch notes that the exchange waits for up, which becomes due soon after the client has left.
 	Watch(up *poll.Socket)
 }
 
@@ -132,8 +132,8 @@ func (x *Exchange) KeepRaw(query []byte, hasQuery bool, cookie, upgrade []byte) 
 	}
 }
 
-// Repeatable tells that the request may reach an upstream twice without harm: its method is idempotent (RFC
-// 9110 9.2.2, RFC 10008), its client has given it an Idempotency-Key, or its route says so.
+// Repeatable reports whether the request may reach an upstream twice without harm: its method is idempotent
+// (RFC 9110 9.2.2, RFC 10008), its client has given it an Idempotency-Key, or its route says so.
 func (x *Exchange) Repeatable() bool {
 	switch string(x.Method) {
 	case "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "QUERY":

@@ -85,7 +85,7 @@ func (r *RouteSetup) Answers(key string) {
 	r.answeredBy = key
 }
 
-// Answered tells whether a key has claimed the route.
+// Answered reports whether a key has claimed the route.
 func (r *RouteSetup) Answered() bool { return r.answeredBy != "" }
 
 // Host is what a feature may ask of the house while it is built.

@@ -53,7 +53,7 @@ func Fetch(x *Exchange) *Fault {
 	return x.Fault
 }
 
-// Finish ends an exchange that Fetch was called with; f tells how it went.
+// Finish ends an exchange that Fetch was called with; f is how it went.
 func (x *Exchange) Finish(f *Fault) {
 	x.letGo(f)
 	x.End()

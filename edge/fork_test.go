@@ -45,8 +45,8 @@ func forked(t *testing.T) (h *house, x *Exchange) {
 	return h, x
 }
 
-// TestForkCancelled: a fork that nobody wants any more makes no other attempt, and lets go of what it has; what it
-// was made for does not hear of it.
+// TestForkCancelled: a fork that nobody wants any more makes no other attempt, and lets go of what it has;
+// what it was made for does not hear of it.
 func TestForkCancelled(t *testing.T) {
 	h, x := forked(t)
 	l := &leaver{}
@@ -81,7 +81,8 @@ func TestForkJoined(t *testing.T) {
 	}
 }
 
-// TestForkDetached: a fork goes on when what it was made for has ended, with a plan and a deadline of its own.
+// TestForkDetached: a fork goes on when what it was made for has ended, with a plan and a deadline of its
+// own.
 func TestForkDetached(t *testing.T) {
 	h, x := forked(t)
 	other := &upstream{h: h, faults: []*Fault{UpstreamStale, nil}}

@@ -31,7 +31,7 @@ type Request struct {
 	Path            []byte // canonical, what routes are matched on
 	Query           []byte // raw, without '?'
 	HasQuery        bool   // a '?' was present
-	// NoClaims tells that the head came without Via, Forwarded, X-Real-Ip, X-Request-Id and X-Forwarded-*.
+	// NoClaims is true when the head came without Via, Forwarded, X-Real-Ip, X-Request-Id and X-Forwarded-*.
 	NoClaims   bool
 	Cookie     []byte // all Cookie lines, joined
 	Upgrade    []byte // protocol the client asks to switch to; nil for an ordinary request
@@ -99,7 +99,7 @@ type Response struct {
 	Tunnel Tunnel
 	// TunnelIdle is how long both sides of a tunnel may be silent.
 	TunnelIdle time.Duration
-	// PoolName and TargetName tell who was asked last; empty for local answers.
+	// PoolName and TargetName are who was asked last; empty for local answers.
 	PoolName, TargetName string
 	// Held is what the Peer keeps between RoundTrip and Release; nobody else touches it.
 	Held any
@@ -120,7 +120,7 @@ func (r *Response) reset() {
 type Attempt struct {
 	Attempts int  // made so far, hedges included
 	Fresh    bool // the next attempt must not reuse an idle connection
-	// Uploading tells that a goroutine of the peer still reads In while the answer is sent.
+	// Uploading is true when a goroutine of the peer still reads In while the answer is sent.
 	Uploading bool
 	// TryDeadline bounds the attempt under way up to the head of its answer, in clock.Now nanoseconds; 0: none.
 	TryDeadline int64
@@ -149,7 +149,7 @@ type Call struct {
 
 // Ender is an upstream that counts whole exchanges.
 type Ender interface {
-	// End is called once when the exchange has ended; x.Fault tells how.
+	// End is called once when the exchange has ended; x.Fault is how.
 	End(x *Exchange)
 }
 
@@ -182,9 +182,9 @@ type Course struct {
 	// PassDeadline is how each request toward the upstream says what is left until Deadline; 0: not at all.
 	PassDeadline DeadlineForm
 	MayWait      bool // filters and Upstream.Pick may wait: a goroutine serves the exchange
-	// Close tells that the client's connection ends after this exchange.
+	// Close is true when the client's connection ends after this exchange.
 	Close bool
-	// Local tells that the answer was made here: by a filter or from a Fault.
+	// Local is true when the answer was made here: by a filter or from a Fault.
 	Local bool
 	// Fault is why the gateway answered itself, or why the answer was cut; nil when all went well.
 	Fault *Fault

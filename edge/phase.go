@@ -58,12 +58,12 @@ type Verdict uint8
 const (
 	// Next goes on to the following filter.
 	Next Verdict = iota
-	// Answered tells that the answer stands in the exchange (Exchange.Answer) or that Exchange.Fault is set:
-	// the flow jumps to Respond.
+	// Answered: the answer stands in the exchange (Exchange.Answer), or Exchange.Fault is set. The flow jumps to
+	// Rescue, and to Respond from there.
 	Answered
 	// Drop closes the client's connection without an answer.
 	Drop
-	// Wait tells that the filter would have to wait for something (a file, another server, a lock that is held
+	// Wait: the filter would have to wait for something (a file, another server, a lock that is held
 	// for long), which it may not do in a loop. A goroutine runs it again, with Exchange.MayWait set, and goes
 	// on from there; the filters before it are not run again.
 	Wait
@@ -97,13 +97,13 @@ type Peer interface {
 	// It goes on with one that Starter.Start has begun.
 	RoundTrip(x *Exchange) *Fault
 	// Release is called exactly once after each RoundTrip: at once when it failed, when the body has closed
-	// on success. f tells how the exchange ended with this peer; nil: all went well.
+	// on success. f is how the exchange ended with this peer; nil: all went well.
 	Release(x *Exchange, f *Fault)
 }
 
 // Retrier is a Peer whose upstream has a policy about other attempts.
 type Retrier interface {
-	// Retry tells whether another attempt follows one that ended with f, or with the answer in x when f is
+	// Retry reports whether another attempt follows one that ended with f, or with the answer in x when f is
 	// nil, and how long to wait before it. It is called after Release when f is not nil, and before it
 	// otherwise.
 	Retry(x *Exchange, f *Fault) (again bool, wait time.Duration)

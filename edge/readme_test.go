@@ -55,8 +55,8 @@ func TestDiagram(t *testing.T) {
 	}
 }
 
-// TestSteps: each function that the README tells the life of a request with is where it says, and is called by
-// name from one told before.
+// TestSteps: each function that the README tells the life of a request with is where it says, and is called
+// by name from one told before.
 func TestSteps(t *testing.T) {
 	steps := regexp.MustCompile("(?m)^([0-9]+)\\. `([^`]+)` `([^`]+)`").FindAllStringSubmatch(readme(t), -1)
 	if len(steps) == 0 || len(steps) > 16 {
@@ -93,7 +93,8 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// function returns the function that a file has under a name, which is that of its receiver's type and its own.
+// function returns the function that a file has under a name, which is that of its receiver's type and its
+// own.
 func function(t *testing.T, file, name string) *ast.FuncDecl {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)

@@ -198,7 +198,7 @@ func (b *requestBody) Splice(p *splice.Pipe, limit int64) (int, error) {
 	return n, nil
 }
 
-// quiet tells that the connection can stay: the body has ended, or what is left of it will be read in
+// quiet reports whether the connection can stay: the body has ended, or what is left of it will be read in
 // passing.
 func (b *requestBody) quiet() bool {
 	if b.ended.Load() {
@@ -211,7 +211,7 @@ func (b *requestBody) quiet() bool {
 	return whole || (b.err == nil && !b.expect && b.left > 0 && b.left <= drainBytes)
 }
 
-// here tells that nothing of the body is still to come.
+// here reports whether nothing of the body is still to come.
 func (b *requestBody) here() bool {
 	if b.ended.Load() {
 		return true

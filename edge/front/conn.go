@@ -106,7 +106,7 @@ func (l *Listener) newConn(a poll.Accepted, peer netip.Addr, counted bool) {
 	}
 }
 
-// plain tells that bytes can be moved without being looked at: there is no TLS.
+// plain reports whether bytes can be moved without being looked at: there is no TLS.
 func (c *conn) plain() bool { return c.nc == net.Conn(&c.socket) }
 
 // Ready implements poll.Handler: a request begins or goes on, or the client has left.
@@ -419,7 +419,7 @@ func (c *conn) now() int64 {
 	return clock.Now()
 }
 
-// overdue tells that the exchange's own time is over.
+// overdue reports whether the exchange's own time is over.
 func (c *conn) overdue() bool { return c.until > 0 && clock.Now() >= c.until }
 
 // write sends b to the client; a client that takes it too slowly is cut.

@@ -498,7 +498,7 @@ func trailer(x *edge.Exchange) []byte {
 	return x.Out.Trailer()
 }
 
-// sent tells how sending ended: werr is the client's side, berr the body's.
+// sent returns why sending was cut: werr is the client's side, berr the body's.
 func (c *conn) sent(x *edge.Exchange, werr, berr error) *edge.Fault {
 	if werr == nil && (berr == nil || errors.Is(berr, io.EOF)) {
 		return nil

@@ -72,11 +72,9 @@ func BenchmarkHit(b *testing.B) {
 				x.Times.Head = clock.Now()
 				l.Run(x)
 				r.Run(x)
-				if p, ok := x.Out.(edge.Pieced); ok {
-					for {
-						if _, err := p.Piece(false); err != nil {
-							break
-						}
+				for x.Out != nil {
+					if _, err := x.Out.Piece(false); err != nil {
+						break
 					}
 				}
 				x.Out = nil

@@ -25,7 +25,7 @@ func (k *keyed) takes(method []byte) bool {
 // read adds the body of a request to the key in r; r.why says why it is too much for that. It returns Wait
 // where more of the body is yet to come. x.In has all of it still, in memory where it is in the key.
 func (k *keyed) read(x *edge.Exchange, r *record) edge.Verdict {
-	b, here := wholeBody(x)
+	b, here := x.WholeIn()
 	switch {
 	case x.InLen > k.most || int64(len(b)) > k.most:
 		r.why = largeBody
@@ -43,17 +43,6 @@ func (k *keyed) read(x *edge.Exchange, r *record) edge.Verdict {
 		r.url = r.exact[bytes.IndexByte(r.exact, 0)+1:][:len(r.url)] // it may have moved
 	}
 	return edge.Next
-}
-
-// wholeBody returns the body of a request if there is none or it is entirely in memory.
-func wholeBody(x *edge.Exchange) (body []byte, here bool) {
-	if x.In == nil {
-		return nil, true
-	}
-	if w, ok := x.In.(edge.Whole); ok {
-		return w.Whole()
-	}
-	return nil, false
 }
 
 // take reads a body from the client, and puts what it has read back in front of what is left. why is not
@@ -80,17 +69,16 @@ func (k *keyed) take(x *edge.Exchange) (body []byte, why reason, f *edge.Fault) 
 			return nil, noReason, f
 		}
 	}
-	trailer, ok := in.(edge.Trailered)
 	switch {
 	case int64(len(buf)) > k.most:
 		why = largeBody
-	case ok && len(trailer.Trailer()) > 0:
+	case len(in.Trailer()) > 0:
 		why = withTrailer
 	default:
 		x.In, x.InLen = &readBody{BytesBody: *edge.NewBytesBody(buf), in: in}, int64(len(buf))
 		return buf, noReason, nil
 	}
-	x.In = &resumed{head: buf, in: in}
+	x.In = &resumed{edge.Wrapper{In: in}, buf}
 	return nil, why, nil
 }
 
@@ -100,7 +88,7 @@ type readBody struct {
 	in io.Closer
 }
 
-// Close implements io.Closer.
+// Close implements edge.Body.
 func (b *readBody) Close() error {
 	_ = b.BytesBody.Close() // never fails
 	return b.in.Close()
@@ -108,30 +96,22 @@ func (b *readBody) Close() error {
 
 // resumed is a body whose beginning was read.
 type resumed struct {
+	edge.Wrapper
 	head []byte
-	in   io.ReadCloser
 }
 
-// Read implements io.Reader.
+// Read implements edge.Body.
 func (b *resumed) Read(p []byte) (int, error) {
 	if len(b.head) == 0 {
-		return b.in.Read(p)
+		return b.In.Read(p)
 	}
 	n := copy(p, b.head)
 	b.head = b.head[n:]
 	return n, nil
 }
 
-// Close implements io.Closer.
-func (b *resumed) Close() error { return b.in.Close() }
-
-// Trailer implements edge.Trailered.
-func (b *resumed) Trailer() []byte {
-	if t, ok := b.in.(edge.Trailered); ok {
-		return t.Trailer()
-	}
-	return nil
-}
+// Ready implements edge.Body.
+func (b *resumed) Ready() bool { return len(b.head) > 0 || b.In.Ready() }
 
 // appendBodyKey appends what a key has of a request with a body: the method, what says how the body is to be
 // read, and a hash of it that nobody can find two bodies for.

@@ -130,7 +130,7 @@ func TestKey(t *testing.T) {
 		change(x)
 		text, _ := c.conf.appendKey(nil, x, "r")
 		y := new(edge.Exchange)
-		x.CopyTo(y)
+		x.Fork(y, nil)
 		c.strip(y)
 		again, _ := c.conf.appendKey(nil, y, "r")
 		if got := strings.ReplaceAll(string(text), "\x00", "|"); got != want || !bytes.Equal(text, again) {

@@ -11,7 +11,7 @@ import (
 )
 
 // bodyOf returns a part of the body that was found.
-func (c *cache) bodyOf(x *edge.Exchange, r *record, from, to int64) io.ReadCloser {
+func (c *cache) bodyOf(x *edge.Exchange, r *record, from, to int64) edge.Body {
 	if r.object.Whole() {
 		r.whole = *edge.NewBytesBody(r.object.Body[from:to])
 		return &r.whole
@@ -25,6 +25,7 @@ const leastPiece = 48 << 10
 
 // chunks reads a part of a body that is not in one piece.
 type chunks struct {
+	edge.Opaque
 	c      *cache
 	x      *edge.Exchange
 	r      *record
@@ -35,7 +36,7 @@ type chunks struct {
 	tail   *edge.Exchange // brings what is no longer in the store; nil: all is
 }
 
-// Read implements io.Reader.
+// Read implements edge.Body.
 func (b *chunks) Read(p []byte) (int, error) {
 	if len(b.rest) == 0 {
 		if err := b.next(true); err != nil {
@@ -47,7 +48,7 @@ func (b *chunks) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Piece implements edge.Pieced.
+// Piece implements edge.Body.
 func (b *chunks) Piece(wait bool) ([]byte, error) {
 	if len(b.rest) == 0 {
 		if err := b.next(wait); err != nil {
@@ -157,7 +158,7 @@ func (b *chunks) fromTail() error {
 	return err
 }
 
-// Close implements io.Closer.
+// Close implements edge.Body.
 func (b *chunks) Close() error {
 	if b.tail != nil {
 		var f *edge.Fault

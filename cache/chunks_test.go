@@ -20,10 +20,7 @@ func TestPieceWithoutWaiting(t *testing.T) {
 	if l := (&lookup{cache: c, route: "r"}); l.Run(x) != edge.Answered {
 		t.Fatal("no hit")
 	}
-	p, ok := x.Out.(edge.Pieced)
-	if !ok {
-		t.Fatalf("the body is %T", x.Out)
-	}
+	p := x.Out
 	first, err := p.Piece(false)
 	if err != nil || string(first) != body[:len(first)] {
 		t.Fatalf("%d bytes, %v", len(first), err)

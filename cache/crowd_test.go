@@ -209,6 +209,7 @@ func (s *crowdSays) directives() string {
 
 // heldBody is a body whose second half is held back.
 type heldBody struct {
+	edge.Opaque
 	w    *crowd
 	left string
 	half bool
@@ -226,7 +227,8 @@ func (b *heldBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (*heldBody) Close() error { return nil }
+// Ready implements edge.Body.
+func (*heldBody) Ready() bool { return false }
 
 // begin sends the request of a client; it goes on by itself.
 func (w *crowd) begin(k *crowdClient) {

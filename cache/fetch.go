@@ -91,7 +91,7 @@ func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
 	t.route, t.exact, t.url = r.route, bytes.Clone(r.exact), bytes.Clone(r.url)
 	t.y = c.copyRequest(x)
 	if t.auth = x.Req.Has(authorizationKey); t.keyed {
-		body, _ := wholeBody(x) // it is, since the key has been made of it
+		body, _ := x.WholeIn() // it is, since the key has been made of it
 		t.body = bytes.Clone(body)
 		t.carry(x.Method)
 	}
@@ -331,9 +331,7 @@ func ordinary(status int) bool { return status < 400 || status == 404 || status 
 func (t *fetching) again() {
 	t.y.Finish(nil)
 	y := new(edge.Exchange)
-	t.y.CopyTo(y)
-	y.Conn, y.Deadline = edge.Discard{}, t.y.Deadline
-	y.Times.Start, y.Times.Head = t.y.Times.Start, t.y.Times.Head
+	t.y.Fork(y, nil)
 	y.Req.Del("If-None-Match")
 	y.Req.Del("If-Modified-Since")
 	if !t.c.holdsUseful(t.k, t.text) {
@@ -382,8 +380,8 @@ func (t *fetching) take() outcome {
 		t.room = int(min(f.size+1, pieceSize)) // one more, that the end is seen at once
 	}
 	whole := y.Out == nil
-	if w, ok := y.Out.(edge.Whole); ok {
-		_, whole = w.Whole()
+	if !whole {
+		_, whole = y.Out.Whole()
 	}
 	var done bool
 	if t.stored, done = t.collect(k, whole); !done {
@@ -499,8 +497,7 @@ func (t *fetching) collect(k key, wait bool) (stored, done bool) {
 
 // atHand reports whether neither reading on nor keeping what comes can block.
 func (t *fetching) atHand() bool {
-	r, ok := t.y.Out.(interface{ Ready() bool })
-	return ok && r.Ready() && (t.flight.size >= 0 || t.got+int64(t.room) <= t.flight.most)
+	return t.y.Out.Ready() && (t.flight.size >= 0 || t.got+int64(t.room) <= t.flight.most)
 }
 
 // read reads a piece of the body; more tells that it was not the last.
@@ -523,7 +520,7 @@ func (t *fetching) read(k key) (more bool, fault *edge.Fault) {
 	switch {
 	case err == nil:
 		return true, nil
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return false, nil
 	case !errors.As(err, &fault):
 		fault = edge.UpstreamTruncated

@@ -186,6 +186,7 @@ const lookEach = 100 * time.Millisecond
 
 // body reads the body of a flight.
 type body struct {
+	edge.Opaque
 	f      *flight
 	piece  int // the number of the one it stands in
 	offset int
@@ -211,7 +212,7 @@ func (f *flight) read() *body {
 
 var errCut = errors.New("the fetch that this answer came from has broken off")
 
-// Read implements io.Reader: it waits for more of the body.
+// Read implements edge.Body: it waits for more of the body.
 func (b *body) Read(p []byte) (n int, err error) {
 	rest := b.piecewise(true, func(piece []byte) int {
 		n = copy(p, piece)
@@ -223,7 +224,7 @@ func (b *body) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Piece implements edge.Pieced.
+// Piece implements edge.Body.
 func (b *body) Piece(wait bool) (piece []byte, err error) {
 	rest := b.piecewise(wait, func(all []byte) int {
 		piece = all
@@ -236,8 +237,8 @@ func (b *body) Piece(wait bool) (piece []byte, err error) {
 }
 
 // discard goes on by what is there, up to n bytes.
-func (b *body) discard(n int64) (done int64, err error) {
-	rest := b.piecewise(true, func(piece []byte) int {
+func (b *body) discard(n int64, wait bool) (done int64, err error) {
+	rest := b.piecewise(wait, func(piece []byte) int {
 		done = min(n, int64(len(piece)))
 		return int(done)
 	}, &err)
@@ -304,7 +305,7 @@ func (b *body) advance(n int) {
 	}
 }
 
-// Close implements io.Closer. The fetch goes on, as long as what comes is kept or read.
+// Close implements edge.Body. The fetch goes on, as long as what comes is kept or read.
 func (b *body) Close() error {
 	b.f.mu.Lock()
 	delete(b.f.readers, b)
@@ -319,28 +320,48 @@ func (b *body) Close() error {
 
 // part is a part of the body of a flight.
 type part struct {
+	edge.Opaque
 	b          *body
 	skip, left int64
 }
 
-// Read implements io.Reader.
+// Read implements edge.Body.
 func (p *part) Read(into []byte) (int, error) {
-	for p.skip > 0 {
-		n, err := p.b.discard(p.skip)
-		if err != nil {
-			return 0, err
-		}
-		p.skip -= n
-	}
-	if p.left == 0 {
-		return 0, io.EOF
+	if err := p.begin(true); err != nil {
+		return 0, err
 	}
 	n, err := p.b.Read(into[:min(int64(len(into)), p.left)])
 	p.left -= int64(n)
 	return n, err
 }
 
-// Close implements io.Closer.
+// Piece implements edge.Body.
+func (p *part) Piece(wait bool) ([]byte, error) {
+	if err := p.begin(wait); err != nil {
+		return nil, err
+	}
+	b, err := p.b.Piece(wait)
+	b = b[:min(int64(len(b)), p.left)]
+	p.left -= int64(len(b))
+	return b, err
+}
+
+// begin leaves out what comes before the part; io.EOF: all of the part was read.
+func (p *part) begin(wait bool) error {
+	for p.skip > 0 {
+		n, err := p.b.discard(p.skip, wait)
+		if err != nil {
+			return err
+		}
+		p.skip -= n
+	}
+	if p.left == 0 {
+		return io.EOF
+	}
+	return nil
+}
+
+// Close implements edge.Body.
 func (p *part) Close() error { return p.b.Close() }
 
 // flights are the fetches under way, by what is fetched.

@@ -57,7 +57,7 @@ func TestTTLByStatus(t *testing.T) {
 // key comes as it came.
 func TestKeyedBody(t *testing.T) {
 	k := &keyed{[]string{"QUERY"}, 5000}
-	ask := func(in io.ReadCloser, length int64, wait bool, fields ...string) (*edge.Exchange, *record, edge.Verdict) {
+	ask := func(in edge.Body, length int64, wait bool, fields ...string) (*edge.Exchange, *record, edge.Verdict) {
 		x := newRequest("/a", fields...)
 		x.Method, x.In, x.InLen, x.MayWait = []byte("QUERY"), in, length, wait
 		r := &record{route: "r"}
@@ -65,7 +65,7 @@ func TestKeyedBody(t *testing.T) {
 		return x, r, k.read(x, r)
 	}
 	closed := 0
-	stream := func(r io.Reader) io.ReadCloser { return &counted{r, &closed} }
+	stream := func(r io.Reader) edge.Body { return &counted{edge.ReaderBody{R: r}, &closed} }
 	text := strings.Repeat("0123456789", 500)
 	_, here, v := ask(edge.NewBytesBody([]byte(text)), 5000, false)
 	if v != edge.Next || here.why != noReason || string(here.url) != "http://h.example/a" {
@@ -96,9 +96,9 @@ func TestKeyedBody(t *testing.T) {
 			t.Errorf("%s: %v %s, %d bytes, %v, length %d", name, v, r.why.word(), len(b), err, x.InLen)
 		}
 	}
-	x, r, _ := ask(&trailing{strings.NewReader(text)}, -1, true)
+	x, r, _ := ask(&trailing{edge.ReaderBody{R: strings.NewReader(text)}}, -1, true)
 	b, err := io.ReadAll(x.In)
-	if tr, ok := x.In.(edge.Trailered); r.why != withTrailer || string(b) != text || err != nil || !ok || string(tr.Trailer()) != "A: b\r\n" {
+	if r.why != withTrailer || string(b) != text || err != nil || string(x.In.Trailer()) != "A: b\r\n" {
 		t.Errorf("trailers: %s, %d bytes, %v", r.why.word(), len(b), err)
 	}
 	if x, _, v := ask(stream(iotest.ErrReader(edge.BodyTooSlow)), 9, true); v != edge.Answered || x.Fault != edge.BodyTooSlow {
@@ -125,7 +125,7 @@ func TestKeyedBody(t *testing.T) {
 
 // counted counts how often it is closed.
 type counted struct {
-	io.Reader
+	edge.ReaderBody
 	n *int
 }
 
@@ -135,7 +135,6 @@ func (c *counted) Close() error {
 }
 
 // trailing is a body with a trailer.
-type trailing struct{ io.Reader }
+type trailing struct{ edge.ReaderBody }
 
-func (*trailing) Close() error    { return nil }
 func (*trailing) Trailer() []byte { return []byte("A: b\r\n") }

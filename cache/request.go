@@ -6,20 +6,14 @@ import (
 
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
 // copyRequest returns a request of the cache's own that asks for all of what x asks for.
 func (c *cache) copyRequest(x *edge.Exchange) *edge.Exchange {
 	y := new(edge.Exchange)
-	x.CopyTo(y)
+	x.Fork(y, nil)
 	y.SetMethod(methodGet) // for HEAD too; see carry
-	y.Conn = edge.Discard{}
-	y.Times.Start = clock.Now()
-	y.Times.Head = y.Times.Start
-	if d := x.Plan.Timeout; d > 0 {
-		y.Deadline = y.Times.Start + int64(d)
-	}
+	y.Begin(x.Plan.Timeout)
 	c.strip(y)
 	return y
 }

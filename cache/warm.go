@@ -125,7 +125,7 @@ func get(g *edge.Generation, url string) (status int, why string) {
 	case refusal != "":
 		return 400, refusal
 	}
-	edge.Serve(g, x, edge.Discard{})
+	edge.Serve(g, x, edge.Discard{}, true)
 	if x.Fault != nil {
 		why = x.Fault.Code
 	}

@@ -39,10 +39,19 @@ func TestAllocRequest(t *testing.T) {
 		x.TakeRequest(&m, clean)
 		x.SetOutPath(m.Path)
 		x.Req.Set("accept", "text/plain")
-		x.CopyTo(y)
+		x.Fork(y, nil)
 		y.Req.Del("Cookie")
 		head = y.AppendHead(head[:0], "target:80")
 	}); n != 0 || string(head) != "GET /a?b HTTP/1.1\r\nhost: target:80\r\naccept: text/plain\r\n" {
 		t.Errorf("%v allocations, %q", n, head)
+	}
+}
+
+func TestAllocFlow(t *testing.T) {
+	loop, goroutine := benchFlow(t)
+	for name, f := range map[string]func(){"loop": loop, "goroutine": goroutine} {
+		if n := testing.AllocsPerRun(1000, f); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
 	}
 }

@@ -1,18 +1,10 @@
 package edge
 
-import "io"
-
 // aside is an answer that the upstream's policy did not like, with its peer. The client gets it when later
 // attempts bring no answer at all.
 type aside struct {
-	peer         Peer
-	held         any
-	out          io.ReadCloser
-	outLen       int64
-	times        Times
-	pool, target string
-
-	resp Answer
+	Response // without a peer: none is kept
+	trip     Trip
 }
 
 // putAside keeps the answer in x for resort. An answer put aside before it is dropped.
@@ -22,27 +14,24 @@ func (x *Exchange) putAside() {
 		x.aside = new(aside)
 	}
 	a := x.aside
-	a.peer, a.held, a.out, a.outLen, a.times = x.peer, x.Held, x.Out, x.OutLen, x.Times
-	a.pool, a.target = x.PoolName, x.TargetName
-	a.resp, x.Resp = x.Resp, a.resp
-	x.peer, x.Held, x.Out, x.Fresh = nil, nil, nil, false
+	x.Response, a.Response = a.Response, x.Response
+	x.PoolName, x.TargetName = a.PoolName, a.TargetName
+	a.trip, x.Fresh = x.Times.Trip, false
 	x.ResetHead()
 }
 
 // resort makes the answer that was put aside, if there is one, that of the exchange; a fault in x.Fault is
 // then no longer what the client hears.
-func (x *Exchange) resort() Verdict {
+func (x *Exchange) resort() {
 	a := x.aside
 	if a == nil || a.peer == nil || x.Fault != nil && x.Fault.Side == SideClient {
 		x.drop()
-		return Answered
+		return
 	}
-	x.peer, x.Held, x.Out, x.OutLen, x.Times = a.peer, a.held, a.out, a.outLen, a.times
-	x.PoolName, x.TargetName = a.pool, a.target
-	a.resp, x.Resp = x.Resp, a.resp
-	a.peer, a.held, a.out = nil, nil, nil
+	x.Response, a.Response = a.Response, x.Response
+	a.Response.reset()
+	x.Times.Trip = a.trip
 	x.Fault, x.Cause = nil, nil
-	return runUp(x.Plan.filters[Receive], x)
 }
 
 // drop lets go of the answer that was put aside.
@@ -51,9 +40,8 @@ func (x *Exchange) drop() {
 	if a == nil || a.peer == nil {
 		return
 	}
-	peer, held, out := x.peer, x.Held, x.Out
-	x.peer, x.Held, x.Out = a.peer, a.held, a.out
-	a.peer, a.held, a.out = nil, nil, nil
+	x.Response, a.Response = a.Response, x.Response
 	x.letGo(nil)
-	x.peer, x.Held, x.Out = peer, held, out
+	x.Response, a.Response = a.Response, x.Response
+	a.Response.reset()
 }

@@ -8,118 +8,91 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
-// Fetch asks the upstream of x's route as Serve does, with its policies about other attempts and the filters
-// of Admit and Receive, for who has made x himself (CopyTo). It waits for the head of the answer; the body is
-// in x.Out. Finish has to follow in any case.
-func Fetch(x *Exchange) *Fault {
-	x.MayWait = true
-	guarded(x, nil, fetch)
-	return x.Fault
-}
-
-func fetch(x *Exchange, _ Sender) Verdict {
-	if v := run(x.Plan.filters[Admit], x); v != Next {
-		return v
-	}
-	return ask(x, nil)
-}
-
-// Finish ends an exchange that Fetch was called with; f tells how it went.
-func (x *Exchange) Finish(f *Fault) {
-	x.letGo(f)
-	x.End()
-}
-
-// ask asks the upstream until one attempt succeeds or none may follow.
-func ask(x *Exchange, _ Sender) Verdict {
-	if g, ok := x.In.(Gatherer); ok && x.peer == nil {
-		if x.Fault = g.Gather(); x.Fault != nil {
-			return Answered
-		}
-	}
+// ask asks the upstream until one attempt succeeds, or none may follow: x.Fault says why. In a loop it
+// makes one attempt, and that only as far as nobody has to be waited for.
+func ask(x *Exchange) Outcome {
 	for {
-		if x.peer == nil && (left(x) || !pick(x)) {
-			return x.resort()
+		if x.peer == nil {
+			switch o, f := choose(x); {
+			case o != Ended:
+				return o
+			case f != nil:
+				x.Fault = f
+				x.resort()
+				return Ended
+			}
 		}
-		f := x.peer.RoundTrip(x)
-		switch {
+		switch o, f := attempt(x); {
+		case o != Ended:
+			return o
 		case retry(x, f):
+			if !x.MayWait {
+				return Blocked // another connection is needed, and perhaps some patience
+			}
 		case f != nil:
-			return x.resort()
+			x.resort()
+			return Ended
 		default:
 			x.drop()
-			return runUp(x.Plan.filters[Receive], x)
+			return Ended
 		}
 	}
 }
 
-// hear is ask for the loop: what it would have to wait for ends it with pending or blocked.
-func hear(x *Exchange, _ Sender) Verdict {
-	if x.starter == nil && !launch(x) {
-		if x.Fault != nil {
-			return Answered
-		}
-		return blocked
-	}
-	p, f := x.starter.Hear(x)
-	if p == Pending {
-		return pending
-	}
-	x.starter = nil
+// choose picks the peer of the next attempt once the body of the request is here, or as much of it as has
+// to be.
+func choose(x *Exchange) (Outcome, *Fault) {
+	_, whole := x.WholeIn()
 	switch {
-	case p == Blocked, retry(x, f):
-		return blocked // another connection is needed, and perhaps some patience
-	case f != nil:
-		return Answered
-	}
-	return runUp(x.Plan.filters[Receive], x)
-}
-
-// launch sends the request when it is all here and a peer can take it at once.
-func launch(x *Exchange) bool {
-	if x.In != nil {
-		w, ok := x.In.(Whole)
-		if !ok {
-			return false
-		}
-		if _, ok = w.Whole(); !ok {
-			return false
+	case !whole && !x.MayWait:
+		return Blocked, nil
+	case !whole && x.Attempts == 0:
+		if f := x.In.Gather(); f != nil {
+			return Ended, f
 		}
 	}
-	if !pick(x) {
-		return false
+	if x.MayWait && left(x) {
+		return Ended, ClientGone
 	}
-	s, ok := x.peer.(Starter)
-	if !ok || !s.Start(x) {
-		return false
-	}
-	x.starter = s
-	return true
-}
-
-// pick chooses the peer of the next attempt; false: x.Fault says why there is none, or nothing does when that
-// has to be waited for.
-func pick(x *Exchange) bool {
 	if x.backoff > 0 {
-		if x.Fault = pause(x); x.Fault != nil {
-			return false
+		if f := pause(x); f != nil {
+			return Ended, f
 		}
 	}
 	peer, f := x.Plan.Upstream.Pick(x)
 	switch {
 	case f == MustWait && !x.MayWait:
-		return false
+		return Blocked, nil
 	case f != nil:
-		x.Fault = f
-		return false
+		return Ended, f
 	}
 	x.Attempts++
 	x.peer = peer
-	return true
+	return Ended, nil
 }
 
-// left tells that the client has gone while something was waited for: nothing is sent any more, and x.Fault
-// says so. Who has closed his side a moment ago may only have said that he sends nothing more.
+// attempt makes one attempt with x.peer, or goes on with it.
+func attempt(x *Exchange) (Outcome, *Fault) {
+	if x.MayWait {
+		x.starter = nil
+		return Ended, x.peer.RoundTrip(x)
+	}
+	if x.starter == nil {
+		s, ok := x.peer.(Starter)
+		if !ok || !s.Start(x) {
+			return Blocked, nil
+		}
+		x.starter = s
+	}
+	o, f := x.starter.Hear(x)
+	if o == Ended {
+		x.starter = nil
+	}
+	return o, f
+}
+
+// left reports whether the client has gone while something was waited for: nothing is sent any more. Who has
+// closed his side a moment ago may only have said that he sends nothing more.
 func left(x *Exchange) bool {
 	if !x.Conn.Gone() {
 		return false
@@ -128,11 +101,7 @@ func left(x *Exchange) bool {
 	if x.Attempts > 0 {
 		waited = clock.Now() - x.Times.Policy // for the attempts so far
 	}
-	if waited < int64(patience) {
-		return false
-	}
-	x.Fault = ClientGone
-	return true
+	return waited >= int64(patience)
 }
 
 // patience is how long a client that has closed its side is still answered.
@@ -177,12 +146,13 @@ func tellFailed(x *Exchange, f *Fault) {
 		"pool", x.PoolName, "target", x.TargetName, "attempt", x.Attempts, "code", f.Code, "cause", cause)
 }
 
-// replaced tells that another attempt follows f whatever the upstream's policy: a reused connection died
+// replaced reports whether another attempt follows f whatever the upstream's policy: a reused connection died
 // before the first byte of the answer. That happens when a target closes a connection at the moment it is
 // used. It is repeated once, on a fresh connection, when the request may be seen twice or was not sent at
 // all.
 func replaced(x *Exchange, f *Fault) bool {
-	if x.Fresh || !x.Replayable() || f != UpstreamUnsent && (f.Retry != RetryReused || !x.Repeatable()) {
+	again := f == UpstreamUnsent || f.Retry == RetryReused && (x.Repeatable() || x.Plan.Copies)
+	if x.Fresh || !again || !x.Replayable() {
 		return false
 	}
 	x.Fresh = true
@@ -192,7 +162,7 @@ func replaced(x *Exchange, f *Fault) bool {
 // repeats asks the upstream's policy.
 func repeats(x *Exchange, peer Peer, f *Fault) (again bool) {
 	r, ok := peer.(Retrier)
-	if ok {
+	if ok && !x.Plan.Copies {
 		again, x.backoff = r.Retry(x, f)
 	}
 	return again

@@ -1,6 +1,6 @@
 package edge
 
-// Side tells whose fault a Fault is.
+// Side is whose fault a Fault is.
 type Side uint8
 
 // The sides.
@@ -10,7 +10,7 @@ const (
 	SideUpstream
 )
 
-// Retry tells when an attempt that failed may be repeated.
+// Retry is when an attempt that failed may be repeated.
 type Retry uint8
 
 const (

@@ -60,17 +60,18 @@ type RouteSetup struct {
 	answeredBy string // key that answers the route
 }
 
-// Add appends f to the filters of phase p.
+// Add adds f to the filters of phase p, behind those that were added before, or before them in phases that
+// run upwards.
 func (r *RouteSetup) Add(p Phase, f Filter) {
 	if p == Early {
 		panic("BUG: early filters belong to the listener, not to a route")
 	}
-	r.Plan.filters[p] = append(r.Plan.filters[p], f)
+	if fs := &r.Plan.filters[p]; p.upwards() {
+		*fs = slices.Insert(*fs, 0, f)
+	} else {
+		*fs = append(*fs, f)
+	}
 }
-
-// Waits tells that a filter added for Access, Rewrite, Lookup or Admit may wait for something: requests of
-// the route are served by a goroutine each from there on.
-func (r *RouteSetup) Waits() { r.Plan.waits = true }
 
 // Note records what the route applies, for `penstock routes` and `explain`.
 func (r *RouteSetup) Note(key, value string) {

@@ -11,173 +11,128 @@ import (
 
 // Sender is the front's half of an exchange.
 type Sender interface {
-	// Send writes the answer of x to the client, or carries its tunnel until it ends, waiting for the client
-	// where it must. It returns why not all of it was sent; nil when all was.
-	Send(x *Exchange) *Fault
-	// TrySend is Send as far as it goes without waiting. false: Send has to go on from there.
-	TrySend(x *Exchange) (done bool, f *Fault)
+	// Send writes the answer of x to the client, or carries its tunnel until it ends. f says why not all of it
+	// was sent; nil: all was. Without wait it goes as far as nobody has to be waited for; Send is called again
+	// with wait after Blocked, and goes on from there.
+	Send(x *Exchange, wait bool) (o Outcome, f *Fault)
 }
 
-// Progress is how far an exchange came without waiting.
-type Progress uint8
+// Outcome is how far an exchange, or an attempt, or a connection came.
+type Outcome uint8
 
 const (
-	// Ended: the exchange is over; x.Close tells whether the client's connection must end.
-	Ended Progress = iota
-	// Pending: the upstream has been asked. LoopConn.Resume is called when there is news, by another
-	// goroutine perhaps before the call that returned this has returned: the caller must not touch x any
-	// more.
+	// Ended: it is over. Of an exchange x.Close tells then whether the client's connection must end.
+	Ended Outcome = iota
+	// Pending: it goes on when there is news, by another goroutine perhaps before the call that returned this
+	// has returned. It is not the caller's any more.
 	Pending
-	// Blocked: the next step may have to wait; Proceed goes on.
+	// Blocked: the next step may have to wait. A goroutine goes on with it.
 	Blocked
 )
 
 // Serve is the life of one request under generation g, which the caller has pinned: it decides the answer,
 // has the front send it, and ends the exchange. A front that refuses a head sets x.Fault before it calls.
-// It never panics; afterwards x.Close tells whether the client's connection must end.
-func Serve(g *Generation, x *Exchange, front Sender) {
-	x.MayWait = true
-	if begin(g, x) {
-		Proceed(x, front)
-	}
-}
-
-// Try is Serve as far as it goes without waiting.
-func Try(g *Generation, x *Exchange, front Sender) Progress {
-	if !begin(g, x) {
-		return Ended
-	}
-	return advance(x, front, false)
-}
-
-// Resume goes on with an exchange that was Pending.
-func Resume(x *Exchange, front Sender) Progress { return advance(x, front, false) }
-
-// Proceed goes on with an exchange that was Blocked, waiting where it must, to its end.
-func Proceed(x *Exchange, front Sender) { advance(x, front, true) }
-
-// stage is where an exchange stands.
-type stage uint8
-
-const (
-	routing   stage = iota // its route is looked for, which takes long
-	policing               // its route is known
-	looking                // the client may ask
-	asking                 // the upstream is to be asked, or has been
-	answering              // what to answer is known
-	sending                // the answer's head is complete
-)
-
-// begin finds the route. It returns false when the exchange has ended with that.
-func begin(g *Generation, x *Exchange) bool {
-	x.Gen = g
-	x.Plan = g.Nowhere
+// Without wait, in a loop, it goes as far as nobody has to be waited for; Resume goes on from there. It
+// never panics.
+func Serve(g *Generation, x *Exchange, front Sender, wait bool) Outcome {
+	x.Gen, x.Plan = g, g.Nowhere
 	x.growSlots(g.Slots)
-	x.stage = policing
-	v := guarded(x, nil, start)
-	if v == Wait {
-		x.stage = routing
-		return true
-	}
-	return !routed(x, v)
+	x.enter(Early)
+	return advance(x, front, wait)
 }
 
-// routed takes in what start, or the search for a route, has come to. It reports whether that ends x.
-func routed(x *Exchange, v Verdict) bool {
-	if v == Answered || x.Fault != nil {
-		x.Times.Policy = clock.Now()
-		x.stage = answering
-	}
-	return dropped(x, v)
-}
+// Resume goes on with an exchange that was Pending or, with wait, one that was Blocked.
+func Resume(x *Exchange, front Sender, wait bool) Outcome { return advance(x, front, wait) }
 
-// advance takes x from where it stands to its end; without wait only as far as nobody has to be waited for.
-func advance(x *Exchange, front Sender, wait bool) Progress {
-	if x.stage == routing {
-		if !wait {
+// advance takes x from where it stands to its end, through the phases in their order, and is the only place
+// that knows the order. Loop and goroutine run the same steps: a step that would have to wait in the loop
+// leaves x where it stands, and a goroutine makes it again. Without a front x is the request of somebody who
+// sends the answer himself: it ends when there is one.
+func advance(x *Exchange, front Sender, wait bool) (o Outcome) {
+	var panicked *Fault
+	defer func() {
+		if panicked != nil {
+			x.recovered(panicked)
+			o = advance(x, front, wait)
+		}
+	}()
+	defer Contain(&panicked)
+	x.MayWait = wait
+	end := ended
+	if front == nil {
+		end = Rescue
+	}
+	for x.at < end {
+		v, came := Next, Ended
+		switch x.at {
+		case Early:
+			v = x.run(x.Gen.Early)
+		case routing:
+			v = findRoute(x)
+		case Access, Rewrite, Lookup, Admit, Receive:
+			v = x.run(x.Plan.filters[x.at])
+		case asking:
+			came = ask(x)
+		case Rescue:
+			v = rescue(x)
+		case Respond:
+			v = respond(x)
+		case sending:
+			came, x.cut = front.Send(x, wait)
+		case ending:
+			finish(x)
+		case Log:
+			v = x.run(x.Plan.filters[Log])
+		}
+		switch {
+		case came != Ended:
+			return came
+		case v == Wait && wait:
+			panic("BUG: a filter of " + x.at.String() + " that may wait says that it has to")
+		case v == Wait:
 			return Blocked
 		}
-		x.MayWait, x.stage = true, policing
-		if routed(x, guarded(x, nil, seek)) {
-			return Ended
+		p := x.at.after(v, x.Fault)
+		if p == ending && x.at != sending { // dropped
+			x.Close, x.cut = true, x.Fault
 		}
+		x.enter(p)
 	}
-	if x.stage <= looking {
-		if x.Plan.waits && !wait {
-			return Blocked
-		}
-		x.MayWait = wait
-		v := guarded(x, nil, policies)
-		if v == Wait {
-			return Blocked
-		}
-		x.Times.Policy = clock.Now()
-		if dropped(x, v) {
-			return Ended
-		}
-		x.stage = asking
-		if v == Answered || x.Fault != nil {
-			x.stage = answering
-		}
-	}
-	if x.stage == asking {
-		x.MayWait = wait
-		part := hear
-		if wait {
-			part = ask
-		}
-		switch v := guarded(x, nil, part); {
-		case v == pending:
-			return Pending
-		case v == blocked:
-			return Blocked
-		case dropped(x, v):
-			return Ended
-		}
-		x.stage = answering
-	}
-	if x.stage == answering {
-		guarded(x, nil, respond)
-		x.Times.First = clock.Now()
-		x.stage = sending
-	}
-	if wait {
-		guarded(x, front, send)
-	} else if guarded(x, front, trySend) == blocked {
-		return Blocked
-	}
-	finish(x, x.cut)
 	return Ended
 }
 
-// dropped ends an exchange whose verdict is Drop.
-func dropped(x *Exchange, v Verdict) bool {
-	if v != Drop {
-		return false
+// enter goes on to the first step of p.
+func (x *Exchange) enter(p Phase) {
+	switch {
+	case x.at <= Admit && p > Admit:
+		x.Times.Policy = clock.Now()
+	case p == sending:
+		x.Times.First = clock.Now()
 	}
-	x.Close = true
-	finish(x, x.Fault)
-	return true
+	x.at, x.next = p, 0
 }
 
-// guarded runs one part of the story; a panic in it becomes a 500, or a cut
-// connection when the answer had begun.
-func guarded(x *Exchange, front Sender, part func(*Exchange, Sender) Verdict) (v Verdict) {
-	var f *Fault
-	defer func() {
-		if f != nil {
-			x.cut = f
-			x.letGo(f)
-			x.problem(f)
-			v = Answered
-		}
-	}()
-	defer Contain(&f)
-	return part(x, front)
+// recovered goes on after a panic, which became f: it is the answer as long as none has begun, and cuts one
+// that has.
+func (x *Exchange) recovered(f *Fault) {
+	x.Close = true
+	switch {
+	case x.at < Rescue:
+		x.letGo(f)
+		x.problem(f)
+		x.enter(Rescue)
+	case x.at < sending:
+		x.letGo(f)
+		x.problem(f)
+		x.enter(sending)
+	default:
+		x.cut, x.Fault = f, f
+		x.enter(x.at + 1)
+	}
 }
 
 // Contain is deferred where a panic must not end the process: it is written to the log and becomes *f.
-// Besides Serve only goroutines need it that work for an exchange on their own.
+// Outside of the flow, only goroutines need it that work on behalf of an exchange on their own.
 func Contain(f **Fault) {
 	if p := recover(); p != nil {
 		slog.Error("panic", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -185,31 +140,10 @@ func Contain(f **Fault) {
 	}
 }
 
-// start runs the filters of the listener and finds the route.
-func start(x *Exchange, _ Sender) Verdict {
-	v := run(x.Gen.Early, x)
-	if v == Next && x.Fault == nil {
-		v = findRoute(x)
-	}
-	return v
-}
-
-func seek(x *Exchange, _ Sender) Verdict { return findRoute(x) }
-
-// run runs the filters of one phase downwards until one decides.
-func run(fs []Filter, x *Exchange) Verdict {
-	for _, f := range fs {
-		if v := f.Run(x); v != Next {
-			return v
-		}
-	}
-	return Next
-}
-
-// runUp runs the filters of an answer's phase, which go up the list.
-func runUp(fs []Filter, x *Exchange) Verdict {
-	for i := len(fs) - 1; i >= 0; i-- {
-		if v := fs[i].Run(x); v != Next {
+// run runs the filters of a phase, from the one that is next, until one decides.
+func (x *Exchange) run(fs []Filter) Verdict {
+	for ; x.next < len(fs); x.next++ {
+		if v := fs[x.next].Run(x); v != Next {
 			return v
 		}
 	}
@@ -249,78 +183,39 @@ func findRoute(x *Exchange) Verdict {
 	return Next
 }
 
-// policies runs the request phases of the route. Those of Lookup and Admit are run again when one of them has
-// to wait.
-func policies(x *Exchange, _ Sender) Verdict {
-	phases := [...]Phase{Access, Rewrite, Lookup, Admit}
-	from := 0
-	if x.stage == looking {
-		from = 2
-	}
-	for _, ph := range phases[from:] {
-		if ph == Lookup {
-			x.stage = looking
-		}
-		if v := run(x.Plan.filters[ph], x); v != Next {
-			return v
-		}
-	}
-	return Next
-}
-
 // rescue gives the filters a chance to answer in place of the fault, then makes the fault the answer.
-func rescue(x *Exchange) {
-	if run(x.Plan.filters[Rescue], x) == Answered {
-		return
+func rescue(x *Exchange) Verdict {
+	if x.Fault == nil {
+		return Next
 	}
-	x.letGo(x.Fault)
-	x.problem(x.Fault)
+	v := x.run(x.Plan.filters[Rescue])
+	if v != Answered && v != Wait {
+		x.letGo(x.Fault)
+		x.problem(x.Fault)
+	}
+	return v
 }
 
-// respond makes a fault an answer and shows every answer to the filters, local ones too.
-func respond(x *Exchange, _ Sender) Verdict {
-	if x.Fault != nil {
-		rescue(x)
-	}
+// respond shows every answer to the filters, local ones too. A tunnel is none.
+func respond(x *Exchange) Verdict {
 	if x.Tunnel != nil {
-		return Answered
+		return Next
 	}
-	runUp(x.Plan.filters[Respond], x)
-	return Answered
+	return x.run(x.Plan.filters[Respond])
 }
 
-func send(x *Exchange, front Sender) Verdict {
-	x.cut = front.Send(x)
-	return Answered
-}
-
-func trySend(x *Exchange, front Sender) Verdict {
-	done, f := front.TrySend(x)
-	if !done {
-		return blocked
-	}
-	x.cut = f
-	return Answered
-}
-
-// finish ends x: bodies are closed, the peer is released with f, the filters of Log run, once.
-func finish(x *Exchange, f *Fault) {
-	if f != nil {
-		x.Fault = f
+// finish closes the bodies and releases the peer. x.cut says why not all of the answer was sent.
+func finish(x *Exchange) {
+	if x.cut != nil {
+		x.Fault = x.cut
 		x.Close = true
 	}
 	x.Times.Done = clock.Now()
-	x.letGo(f)
+	x.letGo(x.cut)
 	if x.In != nil {
 		_ = x.In.Close() // what the client still sends is the front's business
 	}
 	x.End()
-	guarded(x, nil, logged)
-}
-
-func logged(x *Exchange, _ Sender) Verdict {
-	runUp(x.Plan.filters[Log], x)
-	return Next
 }
 
 // End tells the upstream that the exchange is over. Who asks an upstream outside of Serve calls it at last.

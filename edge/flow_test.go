@@ -24,9 +24,13 @@ type testFront struct {
 	body   string
 	fault  *Fault // what Send returns
 	panics bool
+	quick  bool // it need not wait
 }
 
-func (f *testFront) Send(x *Exchange) *Fault {
+func (f *testFront) Send(x *Exchange, wait bool) (Outcome, *Fault) {
+	if !wait && !f.quick {
+		return Blocked, nil
+	}
 	if f.panics {
 		panic("while sending")
 	}
@@ -35,11 +39,8 @@ func (f *testFront) Send(x *Exchange) *Fault {
 		b, _ := io.ReadAll(x.Out) // the bodies of these tests do not fail
 		f.body = string(b)
 	}
-	return f.fault
+	return Ended, f.fault
 }
-
-// TrySend sends nothing: all of it is done by Send.
-func (f *testFront) TrySend(*Exchange) (bool, *Fault) { return false, nil }
 
 // client is a connection that never goes.
 type client struct{}
@@ -72,8 +73,8 @@ func (h *house) serve(method string) *Exchange {
 	x.Reset()
 	x.Conn = client{}
 	x.Method, x.Path, x.RequestID = []byte(method), []byte("/x"), []byte("id-1")
-	if Try(h.g, x, &h.front) == Blocked { // as a loop does; Serve is the same without the first part
-		Proceed(x, &h.front)
+	if Serve(h.g, x, &h.front, false) == Blocked { // as in a loop
+		Resume(x, &h.front, true)
 	}
 	return x
 }
@@ -184,7 +185,7 @@ func TestServeRefusedHead(t *testing.T) {
 	x.Reset()
 	x.Conn = client{}
 	x.Fault = x.Refuse(400, SideClient, "bad_request", "why")
-	Serve(h.g, x, &h.front)
+	Serve(h.g, x, &h.front, true)
 	h.expect("early", "respond", "log")
 	if h.front.status != 400 || !strings.Contains(h.front.body, `"code":"bad_request"`) {
 		t.Fatalf("sent %d %q", h.front.status, h.front.body)
@@ -217,10 +218,10 @@ func TestAttempts(t *testing.T) {
 	f("a fresh connection that died is not", upstream{faults: []*Fault{reset}}, nil, 502,
 		"pick", "try", "release:upstream_reset", "respond", "log")
 	f("nor is a body that is half gone sent again", upstream{faults: []*Fault{stale}}, func(x *Exchange) {
-		x.In, x.InBytes = io.NopCloser(strings.NewReader("rest")), 3
+		x.In, x.InBytes = ReaderBody{R: strings.NewReader("rest")}, 3
 	}, 502, "pick", "try", "release:upstream_reset", "respond", "log")
 	f("a body nobody has read is", upstream{faults: []*Fault{stale, nil}}, func(x *Exchange) {
-		x.In = io.NopCloser(strings.NewReader("all"))
+		x.In = ReaderBody{R: strings.NewReader("all")}
 	}, 200, "pick", "try", "release:upstream_reset", "pick", "try", "respond", "release", "log")
 	method = "POST"
 	f("a POST that may have been seen is not", upstream{faults: []*Fault{stale}}, nil, 502,
@@ -294,7 +295,7 @@ func TestProblemForms(t *testing.T) {
 			x.Req.Set("Accept", accept)
 		}
 		x.Fault = NoUpstream
-		Serve(h.g, x, &h.front)
+		Serve(h.g, x, &h.front, true)
 		if got := string(x.Resp.Get("Content-Type")); got != contentType {
 			t.Fatalf("Accept %q: %q, want %q", accept, got, contentType)
 		}

@@ -106,9 +106,3 @@ func (x *Exchange) SetStatus(status int) { x.Resp.status, x.Resp.reason = status
 
 // Reason returns what the target said behind the status; empty when it said nothing.
 func (x *Exchange) Reason() []byte { return x.Resp.reason }
-
-// adoptHead makes the head of the answer in y that of x. y has an empty one then.
-func (x *Exchange) adoptHead(y *Exchange) {
-	x.Resp, y.Resp = y.Resp, x.Resp
-	y.ResetHead()
-}

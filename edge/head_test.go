@@ -52,7 +52,7 @@ func TestHeadChanged(t *testing.T) {
 		t.Errorf("%d %s", x.Status(), x.Reason())
 	}
 	y := new(Exchange)
-	y.adoptHead(x)
+	y.takeAnswer(x)
 	if y.Status() != 203 || string(y.Resp.Lines()) != want {
 		t.Errorf("adopted: %d %q", y.Status(), y.Resp.Lines())
 	}

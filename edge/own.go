@@ -92,16 +92,16 @@ func (Discard) Gone() bool { return false }
 func (Discard) Abort() {}
 
 // Send implements Sender.
-func (Discard) Send(x *Exchange) *Fault {
-	if x.Out == nil {
-		return nil
+func (Discard) Send(x *Exchange, wait bool) (Outcome, *Fault) {
+	switch {
+	case x.Out == nil:
+		return Ended, nil
+	case !wait:
+		return Blocked, nil
 	}
 	if _, err := io.Copy(io.Discard, x.Out); err != nil {
 		x.Cause = err
-		return UpstreamTruncated
+		return Ended, UpstreamTruncated
 	}
-	return nil
+	return Ended, nil
 }
-
-// TrySend implements Sender.
-func (Discard) TrySend(*Exchange) (done bool, f *Fault) { return false, nil }

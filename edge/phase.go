@@ -2,25 +2,46 @@ package edge
 
 import "time"
 
-// Phase is a point in the life of an exchange at which features may act.
+// Phase is where an exchange stands. At those that are exported features may act.
 type Phase uint8
 
-// The phases, in order. Request phases run the list of features downwards, Receive and Respond upwards.
+// The phases, in order. Request phases run the list of features downwards; Receive, Respond and Log upwards.
 const (
 	Early   Phase = iota // listener-wide, the route is not known yet
+	routing              // the route is looked for
 	Access               // who asks, may they, how often
 	Rewrite              // what the upstream will see
 	Lookup               // an answer may be at hand already
 	Admit                // may the upstream be asked now; local answers
-	Rescue               // only after a Fault: a stale answer, a fallback
+	asking               // attempts are made, until the head of an answer is here
 	Receive              // answers of an upstream only, before they are stored
+	Rescue               // only after a Fault: a stale answer, a fallback
 	Respond              // every answer, cached and local ones too
+	sending              // the head of the answer is complete
+	ending               // bodies are closed, the peer is released
 	Log                  // always, once, when the body has closed
+	ended
 	phases
 )
 
 var phaseNames = [phases]string{
-	"early", "access", "rewrite", "lookup", "admit", "rescue", "receive", "respond", "log",
+	"early", "routing", "access", "rewrite", "lookup", "admit", "asking", "receive", "rescue", "respond",
+	"sending", "ending", "log", "ended",
+}
+
+// upwards reports whether the list of features is run upwards.
+func (p Phase) upwards() bool { return p == Receive || p == Respond || p == Log }
+
+// after returns the phase that follows p when that has come to v; f is the fault of the exchange.
+func (p Phase) after(v Verdict, f *Fault) Phase {
+	switch {
+	case p >= Rescue: // the answer is known; what is left is done in any case
+	case v == Drop:
+		return ending
+	case v == Answered, f != nil:
+		return Rescue
+	}
+	return p + 1
 }
 
 // String returns the phase's name in lower case.
@@ -37,23 +58,20 @@ type Verdict uint8
 const (
 	// Next goes on to the following filter.
 	Next Verdict = iota
-	// Answered tells that the answer stands in the exchange (Exchange.Answer) or that Exchange.Fault is set:
-	// the flow jumps to Respond.
+	// Answered: the answer stands in the exchange (Exchange.Answer), or Exchange.Fault is set. The flow jumps to
+	// Rescue, and to Respond from there.
 	Answered
 	// Drop closes the client's connection without an answer.
 	Drop
-	// Wait tells that a filter of Lookup would have to wait for something, which it may not do in a loop. A
-	// goroutine runs the phase again, with Exchange.MayWait set; a filter says so before it has done anything
-	// that must not be done twice.
+	// Wait: the filter would have to wait for something (a file, another server, a lock that is held
+	// for long), which it may not do in a loop. A goroutine runs it again, with Exchange.MayWait set, and goes
+	// on from there; the filters before it are not run again.
 	Wait
-	pending // the upstream has been asked
-	blocked // going on may take waiting
 )
 
 // Filter is one feature at one phase of one route. Run is called by many goroutines at once. It runs in the
-// loop that serves the other connections too: it must not wait. Filters of Access to Admit that have to
-// (for a file, another server, a lock that is held for long) say so with RouteSetup.Waits; those of Lookup
-// that have to now and then return Wait.
+// loop that serves the other connections too: unless Exchange.MayWait is set it must not wait, and returns
+// Wait when it would have to. One that has what it needs at hand goes on in the loop.
 type Filter interface {
 	Run(x *Exchange) Verdict
 }
@@ -79,13 +97,13 @@ type Peer interface {
 	// It goes on with one that Starter.Start has begun.
 	RoundTrip(x *Exchange) *Fault
 	// Release is called exactly once after each RoundTrip: at once when it failed, when the body has closed
-	// on success. f tells how the exchange ended with this peer; nil: all went well.
+	// on success. f is how the exchange ended with this peer; nil: all went well.
 	Release(x *Exchange, f *Fault)
 }
 
 // Retrier is a Peer whose upstream has a policy about other attempts.
 type Retrier interface {
-	// Retry tells whether another attempt follows one that ended with f, or with the answer in x when f is
+	// Retry reports whether another attempt follows one that ended with f, or with the answer in x when f is
 	// nil, and how long to wait before it. It is called after Release when f is not nil, and before it
 	// otherwise.
 	Retry(x *Exchange, f *Fault) (again bool, wait time.Duration)
@@ -100,5 +118,5 @@ type Starter interface {
 	// is in the exchange and its body in x.Out, or f tells what went wrong. After Pending x.Loop.Resume is
 	// called once there is more, and x is not the caller's any more. After Blocked RoundTrip goes on with
 	// it.
-	Hear(x *Exchange) (p Progress, f *Fault)
+	Hear(x *Exchange) (o Outcome, f *Fault)
 }

@@ -17,13 +17,15 @@ type Plan struct {
 	Timeout  time.Duration // of the whole exchange; 0: none
 	// RetryUnsafe lets upstreams repeat requests that are not idempotent.
 	RetryUnsafe bool
+	// Copies is true when requests are copies of others, whose answers nobody waits for: one that met a dead
+	// connection is sent again whatever its method, and the upstream's policy is not asked.
+	Copies bool
 	// ForwardExpect leaves it to the upstream whether a client that waits for a 100 sends its body.
 	ForwardExpect bool
 	Notes         []Note   // what `routes` and `explain` print
 	Params        []string // names of the path's parameters, in the order of Match
 
-	filters [phases][]Filter
-	waits   bool // filters of Access to Admit may wait: a goroutine runs them
+	filters [phases][]Filter // in running order
 }
 
 // Note is one line of what a route applies.
@@ -41,7 +43,7 @@ type Generation struct {
 	Nowhere *Plan   // requests without a route, refused ones included
 	Early   []Filter
 	Slots   int // length of Exchange.Slot
-	// MergeSlashes tells that each run of slashes in the path of a request is one.
+	// MergeSlashes is true when each run of slashes in the path of a request is one.
 	MergeSlashes bool
 
 	pins    *lanes.Gauge

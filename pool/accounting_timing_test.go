@@ -42,7 +42,7 @@ func BenchmarkOutcome(b *testing.B) {
 	now := int64(time.Second)
 	for b.Loop() {
 		now += 10_000
-		x.Times = edge.Times{Policy: now, Sent: now, Answer: now + 2_000_000, Done: now + 2_000_000}
+		x.Times = edge.Timing{Policy: now, Done: now + 2_000_000, Trip: edge.Trip{Sent: now, Answer: now + 2_000_000}}
 		permit := m.breaker.Admit(now)
 		m.answered(x, c)
 		m.account(x, 200, nil, permit)
@@ -59,7 +59,7 @@ func BenchmarkGuardsAndOutcome(b *testing.B) {
 	for b.Loop() {
 		now += 10_000
 		x.Call = edge.Call{}
-		x.Times = edge.Times{Policy: now, Sent: now, Answer: now + 2_000_000, Done: now + 2_000_000}
+		x.Times = edge.Timing{Policy: now, Done: now + 2_000_000, Trip: edge.Trip{Sent: now, Answer: now + 2_000_000}}
 		if f := m.pool.admit(x); f != nil {
 			b.Fatal(f.Code)
 		}

@@ -189,7 +189,7 @@ type fixed struct {
 func (*fixed) Start(*edge.Exchange) bool { return true }
 
 // Hear implements edge.Starter.
-func (a *fixed) Hear(x *edge.Exchange) (edge.Progress, *edge.Fault) {
+func (a *fixed) Hear(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
 	return edge.Ended, a.RoundTrip(x)
 }
 

@@ -12,6 +12,7 @@ import (
 // body is the body of an answer. It ends with io.EOF only when its framing was seen to end; errors are
 // *edge.Fault values.
 type body struct {
+	edge.Opaque
 	c      *conn
 	x      *edge.Exchange
 	left   int64 // bytes to come; see the constants below
@@ -35,7 +36,7 @@ func (b *body) reset(c *conn, x *edge.Exchange, left int64) {
 	}
 }
 
-// Read implements io.Reader. It returns what is there rather than wait to fill p.
+// Read implements edge.Body. It returns what is there rather than wait to fill p.
 func (b *body) Read(p []byte) (int, error) {
 	switch {
 	case b.err != nil:
@@ -96,7 +97,7 @@ func (b *body) fail(err error) error {
 	return f
 }
 
-// Ready tells that Read would not block.
+// Ready implements edge.Body.
 func (b *body) Ready() bool {
 	if b.left == leftChunked {
 		return b.ended || b.err != nil || b.chunks.Ready()
@@ -104,7 +105,7 @@ func (b *body) Ready() bool {
 	return b.ended || b.err != nil || len(b.c.br.Buffered()) > 0
 }
 
-// Whole implements edge.Whole: a short body of known length has often come together with the head.
+// Whole implements edge.Body: a short body of known length has often come together with the head.
 func (b *body) Whole() ([]byte, bool) {
 	buf := b.c.br.Buffered()
 	if b.left <= 0 || b.err != nil || int64(len(buf)) < b.left {
@@ -113,7 +114,7 @@ func (b *body) Whole() ([]byte, bool) {
 	return buf[:b.left], true
 }
 
-// Close implements io.Closer. A body that is whole in memory is done with; for others Release decides what
+// Close implements edge.Body. A body that is whole in memory is done with; for others Release decides what
 // becomes of the connection.
 func (b *body) Close() error {
 	if rest, ok := b.Whole(); ok {
@@ -123,7 +124,7 @@ func (b *body) Close() error {
 	return nil
 }
 
-// Trailer implements edge.Trailered.
+// Trailer implements edge.Body.
 func (b *body) Trailer() []byte {
 	if b.left == leftChunked && b.ended {
 		return b.chunks.Trailer()
@@ -131,7 +132,7 @@ func (b *body) Trailer() []byte {
 	return nil
 }
 
-// Splice implements edge.Splicer for plain bodies of known length.
+// Splice implements edge.Body for plain bodies of known length.
 func (b *body) Splice(p *splice.Pipe, limit int64) (int, error) {
 	c := b.c
 	if !c.plain || b.left <= 0 || b.err != nil || len(c.br.Buffered()) > 0 {

@@ -39,7 +39,7 @@ func (c *conn) answer(x *edge.Exchange) *edge.Fault {
 // hear is answer for a loop: it is Pending when more has to come, and Blocked when another attempt is to be
 // made at its side. A short body of known length is waited for as long as it comes without a break, so that
 // it leaves with the head.
-func (c *conn) hear(x *edge.Exchange) (edge.Progress, *edge.Fault) {
+func (c *conn) hear(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
 	var f *edge.Fault
 	for {
 		if f = c.takeHead(x); f != errNothing {
@@ -133,25 +133,21 @@ func (c *conn) sendRequest(x *edge.Exchange, host string) {
 		k.out = append(k.out, c.header...)
 	}
 	k.out = x.AppendHead(k.out, host)
-	var whole []byte
-	streamed := x.In != nil
-	if w, ok := x.In.(edge.Whole); ok {
-		if b, ok := w.Whole(); ok {
-			whole, streamed = b, false
-			x.InBytes = int64(len(b))
-		}
+	body, whole := x.WholeIn()
+	if whole && x.In != nil {
+		x.InBytes = int64(len(body))
 	}
-	if c.awaits = streamed && x.Expects && x.Plan.ForwardExpect; c.awaits {
+	if c.awaits = !whole && x.Expects && x.Plan.ForwardExpect; c.awaits {
 		k.out = append(k.out, "Expect: 100-continue\r\n"...)
 	}
 	k.out = appendFraming(k.out, x)
-	k.out = append(k.out, whole...)
+	k.out = append(k.out, body...)
 	err := c.writeHead(k.out)
 	if cap(k.out) > maxAnswer {
 		k.out = nil // a rare giant head must not stay for ever
 	}
 	c.sent(x, err)
-	if err == nil && streamed && !c.awaits {
+	if err == nil && !whole && !c.awaits {
 		c.sendBody(x)
 	}
 }

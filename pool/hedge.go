@@ -47,14 +47,8 @@ func (m *member) hedgeable(x *edge.Exchange) bool {
 		!x.Repeatable() {
 		return false
 	}
-	if x.In == nil {
-		return true
-	}
-	w, ok := x.In.(edge.Whole)
-	if ok {
-		_, ok = w.Whole()
-	}
-	return ok
+	_, whole := x.WholeIn()
+	return whole
 }
 
 // hedgeAt is when the attempt that a loop begins gets its second, in clock nanoseconds; 0: not at all.
@@ -234,17 +228,15 @@ func (r *race) end() *edge.Fault {
 func (m *member) send(x *edge.Exchange, came chan *racer) *racer {
 	r := &racer{m: m, race: came}
 	y := &r.x
-	x.CopyTo(y)
+	x.Fork(y, r)
 	y.TETrailers, y.NoTrailers = x.TETrailers, x.NoTrailers
-	y.Conn, y.MayWait, y.Times, y.Deadline, y.TryDeadline = r, true, x.Times, x.Deadline, x.TryDeadline
-	y.Attempts, y.Call, y.PoolName, y.PassDeadline = x.Attempts, x.Call, x.PoolName, x.PassDeadline
+	y.Attempt, y.Times, y.PoolName, y.PassDeadline = x.Attempt, x.Times, x.PoolName, x.PassDeadline
 	y.Call.Ender = nil
 	if x.Loop != nil {
 		r.loop, _ = x.Loop.Loop()
 		y.Loop = r
 	}
-	if w, ok := x.In.(edge.Whole); ok {
-		b, _ := w.Whole()
+	if b, _ := x.WholeIn(); x.In != nil {
 		r.in = *edge.NewBytesBody(bytes.Clone(b))
 		y.In, y.InLen, y.InMax = &r.in, x.InLen, x.InMax
 	}

@@ -223,7 +223,7 @@ func (m *member) Start(x *edge.Exchange) bool {
 }
 
 // Hear implements edge.Starter.
-func (m *member) Hear(x *edge.Exchange) (edge.Progress, *edge.Fault) {
+func (m *member) Hear(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
 	c := x.Held.(*conn)
 	p, f := c.hear(x)
 	if p == edge.Ended && f == nil {

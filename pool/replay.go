@@ -12,13 +12,13 @@ import (
 // It stands in the way of splicing, so bodies that are known to be too long to be remembered are left
 // alone.
 type replay struct {
-	in    io.ReadCloser
-	buf   []byte // what was read of in
+	edge.Wrapper
+	buf   []byte // what was read of In
 	off   int    // where the attempt under way reads
 	most  int    // bytes that are remembered
 	over  bool   // there was more
-	ended bool   // in was read to its end
-	err   error  // in failed
+	ended bool   // In was read to its end
+	err   error  // In failed
 }
 
 var replays = sync.Pool{New: func() any { return new(replay) }}
@@ -28,31 +28,29 @@ func remember(x *edge.Exchange, most int64) {
 	if x.In == nil || x.InLen > most || x.InBytes > 0 {
 		return
 	}
-	if w, ok := x.In.(edge.Whole); ok {
-		if _, ok = w.Whole(); ok {
-			return
-		}
+	if _, whole := x.In.Whole(); whole {
+		return
 	}
 	r := replays.Get().(*replay)
-	*r = replay{in: x.In, buf: r.buf[:0], most: int(most)}
+	*r = replay{Wrapper: edge.Wrapper{In: x.In}, buf: r.buf[:0], most: int(most)}
 	x.In = r
 }
 
 // forget gives the memory back; nobody reads the body any more.
 func forget(x *edge.Exchange) {
 	if r, ok := x.In.(*replay); ok {
-		x.In = r.in
+		x.In = r.In
 		if cap(r.buf) > keptReplay {
 			r.buf = nil
 		}
-		r.in = nil
+		r.In = nil
 		replays.Put(r)
 	}
 }
 
 const keptReplay = 256 << 10
 
-// Read implements io.Reader.
+// Read implements edge.Body.
 func (r *replay) Read(p []byte) (int, error) {
 	if r.off < len(r.buf) {
 		n := copy(p, r.buf[r.off:])
@@ -65,7 +63,7 @@ func (r *replay) Read(p []byte) (int, error) {
 	if r.ended {
 		return 0, io.EOF
 	}
-	n, err := r.in.Read(p)
+	n, err := r.In.Read(p)
 	if len(r.buf)+n > r.most {
 		r.over = true
 	}
@@ -82,7 +80,7 @@ func (r *replay) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Rewind implements edge.Rewinder.
+// Rewind implements edge.Body.
 func (r *replay) Rewind() bool {
 	if r.over || r.err != nil {
 		return false
@@ -91,29 +89,21 @@ func (r *replay) Rewind() bool {
 	return true
 }
 
-// Trailer implements edge.Trailered.
-func (r *replay) Trailer() []byte {
-	if t, ok := r.in.(edge.Trailered); ok {
-		return t.Trailer()
-	}
-	return nil
-}
+// Ready implements edge.Body.
+func (r *replay) Ready() bool { return r.off < len(r.buf) || r.ended || r.In.Ready() }
 
-// Gather implements edge.Gatherer.
+// Gather implements edge.Body.
 func (r *replay) Gather() *edge.Fault {
-	if g, ok := r.in.(edge.Gatherer); ok && len(r.buf) == 0 {
-		return g.Gather()
+	if len(r.buf) > 0 {
+		return nil
 	}
-	return nil
+	return r.In.Gather()
 }
 
-// Whole implements edge.Whole.
+// Whole implements edge.Body.
 func (r *replay) Whole() ([]byte, bool) {
-	if w, ok := r.in.(edge.Whole); ok && len(r.buf) == 0 && !r.ended {
-		return w.Whole()
+	if len(r.buf) > 0 || r.ended {
+		return nil, false
 	}
-	return nil, false
+	return r.In.Whole()
 }
-
-// Close implements io.Closer.
-func (r *replay) Close() error { return r.in.Close() }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/bodytest"
 )
 
 // broken is a body that fails at its end.
@@ -24,7 +25,7 @@ func TestReplay(t *testing.T) {
 	f := func(body io.Reader, most int64, read int, again bool) {
 		t.Helper()
 		x := newExchange()
-		x.In, x.InLen = io.NopCloser(body), -1
+		x.In, x.InLen = edge.ReaderBody{R: body}, -1
 		remember(x, most)
 		first := make([]byte, read)
 		n, _ := io.ReadFull(x.In, first) // shorter is as good
@@ -55,9 +56,20 @@ func TestReplay(t *testing.T) {
 	f(broken{text()}, 10, 20, false)
 }
 
+func TestReplayAsWrapper(t *testing.T) {
+	var r *replay
+	bodytest.Wrapper(t, bodytest.Case{Name: "replay", Wrap: func(in edge.Body) edge.Body {
+		r = &replay{Wrapper: edge.Wrapper{In: in}, most: 1000}
+		return r
+	}})
+	if r.Rewind() {
+		t.Error("a body that has broken off can begin anew")
+	}
+}
+
 // A body in memory, or one known to be too long, is left alone.
 func TestRememberLeavesAlone(t *testing.T) {
-	f := func(in io.ReadCloser, length int64) {
+	f := func(in edge.Body, length int64) {
 		t.Helper()
 		x := newExchange()
 		x.In, x.InLen = in, length
@@ -68,5 +80,5 @@ func TestRememberLeavesAlone(t *testing.T) {
 	}
 	f(nil, 0)
 	f(edge.NewBytesBody([]byte("abc")), 3)
-	f(io.NopCloser(strings.NewReader("")), 101)
+	f(edge.ReaderBody{R: strings.NewReader("")}, 101)
 }

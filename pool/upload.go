@@ -155,9 +155,7 @@ func (u *upload) copy(buf []byte) error {
 		}
 		if errors.Is(err, io.EOF) {
 			out = append(out, "0\r\n"...)
-			if t, ok := u.x.In.(edge.Trailered); ok {
-				out = append(out, t.Trailer()...)
-			}
+			out = append(out, u.x.In.Trailer()...)
 			out = append(out, "\r\n"...)
 		}
 		if len(out) > 0 {
@@ -214,8 +212,7 @@ func (u *upload) copyPlain(buf []byte) error {
 
 // splice moves up to left bytes of the body without copying them; io.EOF tells that all were.
 func (u *upload) splice(left int64) (int64, error) {
-	body, ok := u.x.In.(edge.Splicer)
-	if !ok || !u.c.plain {
+	if !u.c.plain {
 		return 0, edge.ErrNoSplice
 	}
 	p, err := splice.Acquire()
@@ -224,7 +221,7 @@ func (u *upload) splice(left int64) (int64, error) {
 	}
 	defer p.Release()
 	for sent := int64(0); ; {
-		n, err := body.Splice(p, left-sent)
+		n, err := u.x.In.Splice(p, left-sent)
 		if werr := u.c.drainPipe(p); werr != nil {
 			return sent, werr
 		}

@@ -173,9 +173,6 @@ func (ls *limits) route(r *edge.RouteSetup) {
 	}
 	r.Note("rate_limits", strings.Join(keys.Limits, " "))
 	r.Add(edge.Access, g)
-	if g.asks {
-		r.Waits()
-	}
 	if slices.ContainsFunc(g.limits, func(l *limit) bool { return l.conf.Answer != nil }) {
 		r.Add(edge.Rescue, own{ls.slot})
 	}

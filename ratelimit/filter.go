@@ -34,10 +34,44 @@ var records = sync.Pool{New: func() any { return new(record) }}
 // Run implements edge.Filter. All limits are asked before any is charged, and who is refused by one is
 // charged by none.
 func (g *gate) Run(x *edge.Exchange) edge.Verdict {
-	r := records.Get().(*record)
-	r.uses, r.refused, r.lacks = r.uses[:0], nil, nil
-	x.Slot[g.slot] = r
 	now := x.Times.Head // when the head was complete; a moment ago, and read already
+	r, waited := x.Slot[g.slot].(*record)
+	if !waited {
+		r = records.Get().(*record)
+		r.uses, r.refused, r.lacks = r.uses[:0], nil, nil
+		x.Slot[g.slot] = r
+		if v := g.look(x, r, now); v != edge.Next {
+			return v
+		}
+		if g.asks && !x.MayWait && r.asks() {
+			return edge.Wait // nothing has been taken yet
+		}
+	}
+	by := refusal(r, now, (*use).take)
+	if by < 0 && g.asks {
+		var left bool
+		if by, left = ask(x, r, now); left {
+			r.undo()
+			x.Fault = edge.ClientGone
+			return edge.Answered
+		}
+	}
+	if by >= 0 {
+		return g.refuse(x, r, by)
+	}
+	for i := range r.uses {
+		u := &r.uses[i]
+		if u.last.OK {
+			u.limit.say(allowed, x)
+		} else {
+			u.limit.say(observed, x)
+		}
+	}
+	return edge.Next
+}
+
+// look finds out which limits count the request, and what can be said without counting it.
+func (g *gate) look(x *edge.Exchange, r *record, now int64) edge.Verdict {
 	for _, l := range g.limits {
 		if d := l.screen(x, r, g.route); d != allowed {
 			l.say(d, x)
@@ -67,27 +101,12 @@ func (g *gate) Run(x *edge.Exchange) edge.Verdict {
 			return g.refuse(x, r, by)
 		}
 	}
-	by := refusal(r, now, (*use).take)
-	if by < 0 && g.asks {
-		var left bool
-		if by, left = ask(x, r, now); left {
-			r.undo()
-			x.Fault = edge.ClientGone
-			return edge.Answered
-		}
-	}
-	if by >= 0 {
-		return g.refuse(x, r, by)
-	}
-	for i := range r.uses {
-		u := &r.uses[i]
-		if u.last.OK {
-			u.limit.say(allowed, x)
-		} else {
-			u.limit.say(observed, x)
-		}
-	}
 	return edge.Next
+}
+
+// asks reports whether the server of the fleet has to be asked about the request.
+func (r *record) asks() bool {
+	return slices.ContainsFunc(r.uses, func(u use) bool { return u.limit.asks && u.limit.shared.Up() })
 }
 
 // screen says what becomes of a request before a limit counts it; allowed: it is to be counted. Its key is

@@ -77,7 +77,12 @@ func ask(x *edge.Exchange, r *record, now int64) (by int, left bool) {
 		fleet.ReleaseAsk(a) // this client is on the allow-list of all of them
 		return -1, false
 	}
-	err := link.Do(a, wait, x.Conn)
+	err := fleet.ErrDown
+	if x.MayWait {
+		err = link.Do(a, wait, x.Conn)
+	} else { // it was down a moment ago, see record.asks
+		fleet.ReleaseAsk(a)
+	}
 	if errors.Is(err, fleet.ErrLeft) {
 		return -1, true
 	}

@@ -46,7 +46,7 @@ func (k *explainCmd) Run(c *console) error {
 	if err != nil {
 		return fmt.Errorf("cannot read the address of --from: %w", err)
 	}
-	x := &edge.Exchange{Facts: edge.Facts{Conn: nobody{}, Peer: peer, Client: peer}}
+	x := &edge.Exchange{Request: edge.Request{Conn: nobody{}, Peer: peer, Client: peer}}
 	refusal, err := x.Own(k.Method, k.URL, k.Header, b.Config.Server.MergeSlashes)
 	if err != nil {
 		return fmt.Errorf("cannot explain this: %w", err)

@@ -14,6 +14,7 @@ import (
 // requestBody is the body of the request being served, read from the connection's buffer. It may be read by
 // one other goroutine than the connection's, never by two at once.
 type requestBody struct {
+	edge.Opaque
 	c       *conn
 	x       *edge.Exchange
 	left    int64 // bytes still to come; -1: chunked
@@ -37,7 +38,7 @@ func (b *requestBody) reset(c *conn, length int64, expect bool) {
 // maxTrailer bounds the trailer section of a chunked request, in bytes.
 const maxTrailer = 8 << 10
 
-// Read implements io.Reader. Errors other than io.EOF are *edge.Fault values.
+// Read implements edge.Body. Errors other than io.EOF are *edge.Fault values.
 func (b *requestBody) Read(p []byte) (int, error) {
 	switch {
 	case b.ended.Load():
@@ -68,10 +69,21 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// Ready implements edge.Body.
+func (b *requestBody) Ready() bool {
+	switch {
+	case b.ended.Load() || b.err != nil:
+		return true
+	case b.left < 0:
+		return b.chunks.Ready()
+	}
+	return len(b.c.br.Buffered()) > 0
+}
+
 // gatherMost is the length up to which a body must be there before an upstream is asked, in bytes.
 const gatherMost = 16 << 10
 
-// Gather implements edge.Gatherer: clients that send short bodies slowly wait here and not on the
+// Gather implements edge.Body: clients that send short bodies slowly wait here and not on the
 // connections to a target, of which there are fewer. Longer ones may be refused by the target before they
 // are sent, and one in chunks may be a stream: they are not waited for.
 func (b *requestBody) Gather() *edge.Fault {
@@ -149,10 +161,10 @@ func (b *requestBody) fail(err error) error {
 	return b.err
 }
 
-// Close implements io.Closer; what the client still sends is drained or cut by the connection.
+// Close implements edge.Body; what the client still sends is drained or cut by the connection.
 func (b *requestBody) Close() error { return nil }
 
-// Whole implements edge.Whole: a short body of known length is often there together with the head.
+// Whole implements edge.Body: a short body of known length is often there together with the head.
 func (b *requestBody) Whole() ([]byte, bool) {
 	buf := b.c.br.Buffered()
 	if b.left < 0 || b.seen > 0 || b.err != nil || int64(len(buf)) < b.left || b.left > b.x.InMax {
@@ -161,10 +173,10 @@ func (b *requestBody) Whole() ([]byte, bool) {
 	return buf[:b.left], true
 }
 
-// Trailer implements edge.Trailered.
+// Trailer implements edge.Body.
 func (b *requestBody) Trailer() []byte { return b.trailer }
 
-// Splice implements edge.Splicer for plain bodies of known length.
+// Splice implements edge.Body for plain bodies of known length.
 func (b *requestBody) Splice(p *splice.Pipe, limit int64) (int, error) {
 	if !b.c.plain() || b.left <= 0 || b.expect || b.err != nil || len(b.c.br.Buffered()) > 0 {
 		return 0, edge.ErrNoSplice
@@ -186,7 +198,7 @@ func (b *requestBody) Splice(p *splice.Pipe, limit int64) (int, error) {
 	return n, nil
 }
 
-// quiet tells that the connection can stay: the body has ended, or what is left of it will be read in
+// quiet reports whether the connection can stay: the body has ended, or what is left of it will be read in
 // passing.
 func (b *requestBody) quiet() bool {
 	if b.ended.Load() {
@@ -199,7 +211,7 @@ func (b *requestBody) quiet() bool {
 	return whole || (b.err == nil && !b.expect && b.left > 0 && b.left <= drainBytes)
 }
 
-// here tells that nothing of the body is still to come.
+// here reports whether nothing of the body is still to come.
 func (b *requestBody) here() bool {
 	if b.ended.Load() {
 		return true

@@ -106,7 +106,7 @@ func (l *Listener) newConn(a poll.Accepted, peer netip.Addr, counted bool) {
 	}
 }
 
-// plain tells that bytes can be moved without being looked at: there is no TLS.
+// plain reports whether bytes can be moved without being looked at: there is no TLS.
 func (c *conn) plain() bool { return c.nc == net.Conn(&c.socket) }
 
 // Ready implements poll.Handler: a request begins or goes on, or the client has left.
@@ -167,17 +167,17 @@ func (c *conn) Watch(up *poll.Socket) { c.upstream.Store(up) }
 func (c *conn) Resume(on *poll.Loop) {
 	w := c.work
 	c.inside = on == c.socket.Loop()
-	switch c.after(edge.Resume(&w.x, w)) {
-	case next:
+	switch c.after(edge.Resume(&w.x, w, false)) {
+	case edge.Ended:
 		c.loop()
-	case blocked:
+	case edge.Blocked:
 		c.hand()
 	}
 }
 
 // loop serves requests in the loop, and hands over to a goroutine what has to wait.
 func (c *conn) loop() {
-	if c.run() == blocked {
+	if c.run() == edge.Blocked {
 		c.hand()
 	}
 }
@@ -214,91 +214,85 @@ func (c *conn) serve() {
 	for {
 		if w := c.work; w != nil {
 			c.looped = false
-			edge.Proceed(&w.x, w)
-			if c.after(edge.Ended) == given {
+			if c.after(edge.Resume(&w.x, w, true)) == edge.Pending {
 				return
 			}
 		}
 		if c.plain() {
-			if c.run() == given {
+			if c.run() == edge.Pending {
 				return
 			}
 			if c.work == nil { // its turn is over
 				runtime.Gosched()
 			}
-		} else if c.secured() == given {
+		} else if c.secured() == edge.Pending {
 			return
 		}
 	}
 }
 
-// step is what became of a connection.
-type step uint8
-
-const (
-	next    step = iota // its next request can be read
-	blocked             // the request in c.work, if there is one, or the next one goes on in a goroutine
-	given               // it waits in the loop, or has ended: it is not the caller's any more
-)
+// What an edge.Outcome says of a connection: Ended, its next request can be read; Blocked, the request in
+// c.work, if there is one, or the next one goes on in a goroutine; Pending, it waits in the loop, or has
+// ended.
 
 // run serves requests without waiting. Whoever sends many in one go, or asks for much, gets a turn and then a
 // goroutine, which other connections need not wait for.
-func (c *conn) run() step {
+func (c *conn) run() (o edge.Outcome) {
 	var f *edge.Fault
 	defer func() {
 		if f != nil { // a panic ends this connection only
 			c.finish()
+			o = edge.Pending
 		}
 	}()
 	defer edge.Contain(&f)
 	c.looped = true
 	for turn := int64(0); ; turn += requestShare {
 		if turn > loopShare && (len(c.br.Buffered()) > 0 || !c.socket.Fresh()) {
-			return blocked
+			return edge.Blocked
 		}
-		if c.work == nil && c.read() == given {
-			return given
+		if c.work == nil && c.read() == edge.Pending {
+			return edge.Pending
 		}
 		w := c.work
-		p := edge.Try(c.pin(w), &w.x, w)
-		if p == edge.Ended {
+		served := edge.Serve(c.pin(w), &w.x, w, false)
+		if served == edge.Ended {
 			turn += w.x.OutBytes
 		}
-		if s := c.after(p); s != next {
-			return s
+		if o := c.after(served); o != edge.Ended {
+			return o
 		}
 	}
 }
 
 // secured reads and serves one request under TLS; the connection goes to the loop when none comes soon.
-func (c *conn) secured() step {
-	if c.read() == given {
-		return given
+func (c *conn) secured() edge.Outcome {
+	if c.read() == edge.Pending {
+		return edge.Pending
 	}
 	w := c.work
-	edge.Serve(c.pin(w), &w.x, w)
-	return c.after(edge.Ended)
+	return c.after(edge.Serve(c.pin(w), &w.x, w, true))
 }
 
 // read reads a head into c.work, unless the connection waits for it in the loop, or has ended.
-func (c *conn) read() step {
+func (c *conn) read() edge.Outcome {
 	for {
 		n, v, err := c.collect(c.l.settings.Load())
 		late := errors.Is(err, os.ErrDeadlineExceeded)
 		switch {
 		case err == nil:
 			c.take(n, v, nil)
-			return next
+			return edge.Ended
 		case late && wire.Begun(c.br.Buffered()):
 			c.take(0, nil, edge.RequestTimeout)
-			return next
+			return edge.Ended
 		case late || errors.Is(err, errNothing):
 			if c.rest() {
-				return given
+				return edge.Pending
 			}
 		default:
 			c.finish()
-			return given
+			return edge.Pending
 		}
 	}
 }
@@ -350,12 +344,9 @@ func (c *conn) pin(w *work) *edge.Generation {
 }
 
 // after looks what became of the request in c.work, and ends it when it has been served.
-func (c *conn) after(p edge.Progress) step {
-	switch p {
-	case edge.Pending:
-		return given
-	case edge.Blocked:
-		return blocked
+func (c *conn) after(o edge.Outcome) edge.Outcome {
+	if o != edge.Ended {
+		return o
 	}
 	w := c.work
 	w.x.Gen.Unpin(c.lane)
@@ -365,9 +356,9 @@ func (c *conn) after(p edge.Progress) step {
 	w.release()
 	if !alive {
 		c.finish()
-		return given
+		return edge.Pending
 	}
-	return next
+	return edge.Ended
 }
 
 // settle makes the connection ready for the next head: what is left of the request's body is read, if it is
@@ -428,7 +419,7 @@ func (c *conn) now() int64 {
 	return clock.Now()
 }
 
-// overdue tells that the exchange's own time is over.
+// overdue reports whether the exchange's own time is over.
 func (c *conn) overdue() bool { return c.until > 0 && clock.Now() >= c.until }
 
 // write sends b to the client; a client that takes it too slowly is cut.

@@ -19,11 +19,19 @@ var clientTooSlow = &edge.Fault{Status: 499, Side: edge.SideClient, Code: "clien
 	Detail: "The client took the answer below the minimum rate."}
 
 // Send implements edge.Sender: the answer leaves as head and body in as few writes as it can.
-func (w *work) Send(x *edge.Exchange) *edge.Fault {
-	c := w.c
-	if w.tried {
-		return w.sendRest(x)
+func (w *work) Send(x *edge.Exchange, wait bool) (edge.Outcome, *edge.Fault) {
+	switch {
+	case !wait:
+		return w.trySend(x)
+	case w.tried:
+		return edge.Ended, w.sendRest(x)
 	}
+	return edge.Ended, w.send(x)
+}
+
+// send sends the answer, waiting for the client.
+func (w *work) send(x *edge.Exchange) *edge.Fault {
+	c := w.c
 	c.sendMu.Lock()
 	c.begun = true
 	c.sendMu.Unlock()
@@ -40,48 +48,35 @@ func (w *work) Send(x *edge.Exchange) *edge.Fault {
 	case chunked:
 		return w.sendChunked(x)
 	}
-	if whole, ok := x.Out.(edge.Whole); ok {
-		if b, ok := whole.Whole(); ok {
-			return w.sendWhole(x, b)
-		}
+	if b, ok := x.Out.Whole(); ok {
+		return w.sendWhole(x, b)
 	}
-	if p, ok := x.Out.(edge.Pieced); ok {
-		return w.sendPieces(x, p, framing == untilClose)
+	first, err := piece(x, false)
+	if errors.Is(err, edge.ErrNoPiece) {
+		return w.sendStream(x, framing == untilClose)
 	}
-	return w.sendStream(x, framing == untilClose)
+	return w.sendPieces(x, first, err, framing == untilClose)
 }
 
-// TrySend implements edge.Sender for answers that are in memory, as are their requests.
-func (w *work) TrySend(x *edge.Exchange) (done bool, f *edge.Fault) {
+// trySend is send for a loop: what does not wait is an answer in memory to a request that is.
+func (w *work) trySend(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
 	c := w.c
 	if x.Tunnel != nil || x.OutLen < 0 || !w.in.here() {
-		return false, nil
+		return edge.Blocked, nil
 	}
-	var body []byte
-	var more edge.Pieced
-	fit := true
-	switch out := x.Out.(type) {
-	case nil:
-	case edge.Whole:
-		body, fit = out.Whole()
-		fit = fit && len(body) <= loopShare
-	case edge.Pieced:
-		more, fit = out, x.OutLen > 0
-	default:
-		fit = false
-	}
+	body, more, fit := atHand(x)
 	if !fit {
-		return false, nil
+		return edge.Blocked, nil
 	}
 	c.begun, w.tried = true, true // there is no other goroutine that could send
 	if c.l.draining() {
 		x.Close = true
 	}
 	if w.head(x) == noBody {
-		body, more = nil, nil
+		body, more = nil, false
 	}
-	if w.more = more; more != nil {
-		return w.tryPieces(x)
+	if w.more = more; more {
+		return w.tryPieces(x, body)
 	}
 	x.OutBytes = int64(len(body))
 	if len(body) <= joinMax {
@@ -89,7 +84,15 @@ func (w *work) TrySend(x *edge.Exchange) (done bool, f *edge.Fault) {
 		body = nil
 	}
 	all, err := w.tryWrite(w.out, body)
-	return all || err != nil, c.sent(x, err, nil)
+	return tried(all || err != nil), c.sent(x, err, nil)
+}
+
+// tried is the outcome of sending without waiting: all that there was to do has been done, or not.
+func tried(all bool) edge.Outcome {
+	if all {
+		return edge.Ended
+	}
+	return edge.Blocked
 }
 
 // loopShare is how many bytes a loop sends to one connection without a look at the others: some hundred
@@ -102,31 +105,43 @@ const requestShare = 16 << 10
 // joinMax is up to where copying a body behind its head is cheaper than telling the kernel of two pieces.
 const joinMax = 2 << 10
 
-// tryPieces sends the head in w.out and the pieces of w.more as long as neither has to wait.
-func (w *work) tryPieces(x *edge.Exchange) (done bool, f *edge.Fault) {
-	c := w.c
-	for head := w.out; ; head = nil {
-		piece, err := w.piece(x, w.more, false)
-		if errors.Is(err, edge.ErrWait) {
-			w.rest[0] = head
-			return false, nil
-		}
-		if err != nil {
-			return true, c.sent(x, nil, err)
-		}
-		all, err := w.tryWrite(head, piece)
-		if err != nil {
-			return true, c.sent(x, err, nil)
-		}
-		if !all || x.OutBytes > loopShare {
-			return false, nil
-		}
+// atHand returns what a loop may send of the body of x, if it may at all: all of it or, when there is more,
+// its first piece.
+func atHand(x *edge.Exchange) (b []byte, more, ok bool) {
+	if x.Out == nil {
+		return nil, false, true
 	}
+	if b, ok = x.Out.Whole(); ok {
+		return b, false, len(b) <= loopShare
+	}
+	if x.OutLen == 0 {
+		return nil, false, false
+	}
+	b, err := piece(x, false)
+	return b, true, err == nil
 }
 
-// piece takes the next piece of a body.
-func (w *work) piece(x *edge.Exchange, body edge.Pieced, wait bool) ([]byte, error) {
-	b, err := body.Piece(wait)
+// tryPieces sends the head in w.out and the pieces of the body, of which it gets the first, as long as
+// neither has to wait.
+func (w *work) tryPieces(x *edge.Exchange, first []byte) (edge.Outcome, *edge.Fault) {
+	c := w.c
+	all, err := w.tryWrite(w.out, first)
+	for err == nil && all && x.OutBytes <= loopShare {
+		next, berr := piece(x, false)
+		if errors.Is(berr, edge.ErrWait) {
+			return edge.Blocked, nil
+		}
+		if berr != nil {
+			return edge.Ended, c.sent(x, nil, berr)
+		}
+		all, err = w.tryWrite(nil, next)
+	}
+	return tried(err != nil), c.sent(x, err, nil)
+}
+
+// piece returns the next piece of the body of x.
+func piece(x *edge.Exchange, wait bool) ([]byte, error) {
+	b, err := x.Out.Piece(wait)
 	if errors.Is(err, io.EOF) && x.OutLen >= 0 && x.OutBytes != x.OutLen {
 		err = edge.UpstreamTruncated // a filter changed the length and not the body
 	}
@@ -134,7 +149,7 @@ func (w *work) piece(x *edge.Exchange, body edge.Pieced, wait bool) ([]byte, err
 	return b, err
 }
 
-// tryWrite writes what the socket takes, and leaves the rest for Send.
+// tryWrite writes what the socket takes, and leaves the rest for sendRest.
 func (w *work) tryWrite(head, body []byte) (all bool, err error) {
 	c := w.c
 	n, err := c.socket.TryWriteBoth(head, body)
@@ -144,7 +159,7 @@ func (w *work) tryWrite(head, body []byte) (all bool, err error) {
 	return n == len(head)+len(body), err
 }
 
-// sendRest goes on where TrySend could not.
+// sendRest goes on where trySend could not.
 func (w *work) sendRest(x *edge.Exchange) *edge.Fault {
 	for _, b := range w.rest {
 		if len(b) == 0 {
@@ -154,10 +169,10 @@ func (w *work) sendRest(x *edge.Exchange) *edge.Fault {
 			return w.c.sent(x, err, nil)
 		}
 	}
-	if w.more == nil {
+	if !w.more {
 		return nil
 	}
-	return w.sendOtherPieces(x, w.more, false)
+	return w.sendOtherPieces(x, false)
 }
 
 type framing uint8
@@ -270,7 +285,7 @@ func (w *work) sendWhole(x *edge.Exchange, b []byte) *edge.Fault {
 func (w *work) sendStream(x *edge.Exchange, cutByReset bool) *edge.Fault {
 	c := w.c
 	buf := w.out
-	if waits(x.Out) {
+	if !x.Out.Ready() { // the head must not wait for it
 		if err := c.write(buf); err != nil {
 			return c.sent(x, err, nil)
 		}
@@ -301,10 +316,10 @@ func (w *work) sendStream(x *edge.Exchange, cutByReset bool) *edge.Fault {
 	}
 }
 
-// sendPieces sends the head in w.out and a body that is in memory. What is there of it goes with the head.
-func (w *work) sendPieces(x *edge.Exchange, body edge.Pieced, cutByReset bool) *edge.Fault {
+// sendPieces sends the head in w.out and a body in pieces; first and err are what is there of it, which goes
+// with the head.
+func (w *work) sendPieces(x *edge.Exchange, first []byte, err error, cutByReset bool) *edge.Fault {
 	c := w.c
-	first, err := w.piece(x, body, false)
 	if err != nil && !errors.Is(err, edge.ErrWait) {
 		return w.cut(x, c.write(w.out), err, cutByReset)
 	}
@@ -322,14 +337,14 @@ func (w *work) sendPieces(x *edge.Exchange, body edge.Pieced, cutByReset bool) *
 	if err != nil {
 		return c.sent(x, err, nil)
 	}
-	return w.sendOtherPieces(x, body, cutByReset)
+	return w.sendOtherPieces(x, cutByReset)
 }
 
-// sendOtherPieces sends what is left of a body that is in memory.
-func (w *work) sendOtherPieces(x *edge.Exchange, body edge.Pieced, cutByReset bool) *edge.Fault {
+// sendOtherPieces sends what is left of a body in pieces.
+func (w *work) sendOtherPieces(x *edge.Exchange, cutByReset bool) *edge.Fault {
 	c := w.c
 	for {
-		b, err := w.piece(x, body, true)
+		b, err := piece(x, true)
 		if err != nil {
 			return w.cut(x, nil, err, cutByReset)
 		}
@@ -357,20 +372,13 @@ func (w *work) room(buf []byte) []byte {
 	return w.out[len(buf):]
 }
 
-// waits tells that reading b now would block: the head must not wait for it.
-func waits(b io.Reader) bool {
-	r, ok := b.(interface{ Ready() bool })
-	return ok && !r.Ready()
-}
-
 // spliceMin is from where on moving bytes socket to socket is cheaper than copying them.
 const spliceMin = 64 << 10
 
 // splice moves the rest of the body without copying it; moved is false when it cannot be done.
 func (w *work) splice(x *edge.Exchange) (moved bool, f *edge.Fault) {
 	c := w.c
-	body, ok := x.Out.(edge.Splicer)
-	if !ok || !c.plain() {
+	if !c.plain() {
 		return false, nil
 	}
 	p, err := splice.Acquire()
@@ -379,7 +387,7 @@ func (w *work) splice(x *edge.Exchange) (moved bool, f *edge.Fault) {
 	}
 	defer p.Release()
 	for {
-		_, err := body.Splice(p, x.OutLen-x.OutBytes)
+		_, err := x.Out.Splice(p, x.OutLen-x.OutBytes)
 		if errors.Is(err, edge.ErrNoSplice) {
 			return moved, nil
 		}
@@ -436,7 +444,7 @@ func (c *conn) spliceInto(p *splice.Pipe, n int64) (int, error) {
 func (w *work) sendChunked(x *edge.Exchange) *edge.Fault {
 	c := w.c
 	buf := w.out
-	if waits(x.Out) {
+	if !x.Out.Ready() { // the head must not wait for it
 		if err := c.write(buf); err != nil {
 			return c.sent(x, err, nil)
 		}
@@ -484,13 +492,13 @@ func appendChunk(dst, data []byte) []byte {
 // trailer returns the trailer lines of the answer unless the client has said that it does not take them: who
 // reads chunks can skip them at least (RFC 9112 7.1.2).
 func trailer(x *edge.Exchange) []byte {
-	if t, ok := x.Out.(edge.Trailered); ok && !x.NoTrailers {
-		return t.Trailer()
+	if x.NoTrailers {
+		return nil
 	}
-	return nil
+	return x.Out.Trailer()
 }
 
-// sent tells how sending ended: werr is the client's side, berr the body's.
+// sent returns why sending was cut: werr is the client's side, berr the body's.
 func (c *conn) sent(x *edge.Exchange, werr, berr error) *edge.Fault {
 	if werr == nil && (berr == nil || errors.Is(berr, io.EOF)) {
 		return nil

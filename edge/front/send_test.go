@@ -10,12 +10,12 @@ import (
 
 // halting is a body in pieces, of which those that are empty have to be waited for.
 type halting struct {
+	edge.Opaque
 	pieces []string
 	waited int
 }
 
 func (h *halting) Read([]byte) (int, error) { panic("not called") }
-func (h *halting) Close() error             { return nil }
 
 func (h *halting) Piece(wait bool) ([]byte, error) {
 	for len(h.pieces) > 0 {
@@ -32,9 +32,9 @@ func (h *halting) Piece(wait bool) ([]byte, error) {
 	return nil, io.EOF
 }
 
-// TestTrySendHalts: a body in memory is sent in the loop until it would have to be waited for; Send then goes
+// TestSendHalts: a body in memory is sent in the loop until it would have to be waited for; Send then goes
 // on with what is left, be that the head.
-func TestTrySendHalts(t *testing.T) {
+func TestSendHalts(t *testing.T) {
 	l := newTestListener(t, &edge.Current{}, &settings{})
 	try := func(length int64, halts int, fault *edge.Fault, pieces ...string) {
 		t.Helper()
@@ -47,12 +47,12 @@ func TestTrySendHalts(t *testing.T) {
 		x.Minor = 1
 		x.SetHead(200, nil, []byte("Date: x\r\n"))
 		x.Out, x.OutLen = body, length
-		done, got := w.TrySend(x)
-		if done != (halts == 0) {
-			t.Errorf("%q: done is %v", pieces, done)
+		o, got := w.Send(x, false)
+		if (o == edge.Ended) != (halts == 0) {
+			t.Errorf("%q: outcome %v", pieces, o)
 		}
-		if !done {
-			got = w.Send(x)
+		if o == edge.Blocked {
+			_, got = w.Send(x, true)
 		}
 		if got != fault || body.waited != halts {
 			t.Errorf("%q: %v, waited %d times", pieces, got, body.waited)

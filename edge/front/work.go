@@ -12,12 +12,12 @@ type work struct {
 	c     *conn
 	x     edge.Exchange
 	m     wire.Request
-	clean []byte      // the head without hop-by-hop fields
-	out   []byte      // the answer's head, and bodies on their way
-	tried bool        // the answer has been begun by TrySend; Send goes on:
-	rest  [2][]byte   // with what the socket did not take,
-	more  edge.Pieced // then with this body; nil: that was all
-	early []byte      // of interim answers, what the socket has not taken yet
+	clean []byte    // the head without hop-by-hop fields
+	out   []byte    // the answer's head, and bodies on their way
+	tried bool      // the answer has been begun by trySend; sendRest goes on:
+	rest  [2][]byte // with what the socket did not take,
+	more  bool      // then with the pieces of the body; false: that was all
+	early []byte    // of interim answers, what the socket has not taken yet
 	in    requestBody
 }
 
@@ -39,7 +39,7 @@ func (w *work) release() {
 	w.c = nil
 	w.x.Reset()
 	w.m = wire.Request{}
-	w.tried, w.rest, w.more, w.early = false, [2][]byte{}, nil, w.early[:0]
+	w.tried, w.rest, w.more, w.early = false, [2][]byte{}, false, w.early[:0]
 	if cap(w.out) > 4*outBuffer || cap(w.clean) > 4*outBuffer || w.x.Req.IsLarge() || w.x.Resp.IsLarge() {
 		return // a rare giant head must not stay for ever
 	}

@@ -16,7 +16,7 @@ func TestNoAllocations(t *testing.T) {
 		defer b.stop()
 		m, e := b.mirror(), b.built.Plans[0].Filters(edge.Log)[0]
 		x, buf := new(edge.Exchange), make([]byte, 64)
-		x.Conn = nobody{}
+		x.Conn = edge.Discard{}
 		x.Slot = make([]any, b.gen.Slots)
 		x.Path, x.OutPath = []byte("/search"), []byte("/search")
 		x.Req.Set("Accept", "*/*")
@@ -53,7 +53,10 @@ func TestNoAllocations(t *testing.T) {
 }
 
 // counted is a body of so many bytes.
-type counted struct{ left int }
+type counted struct {
+	edge.Opaque
+	left int
+}
 
 func (c *counted) Read(p []byte) (int, error) {
 	n := min(len(p), c.left)
@@ -62,5 +65,3 @@ func (c *counted) Read(p []byte) (int, error) {
 	}
 	return n, nil
 }
-
-func (c *counted) Close() error { return nil }

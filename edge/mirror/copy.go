@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -14,9 +13,8 @@ import (
 // mirror is an entry of the mirror key of one route: it copies requests into a queue that its workers empty.
 type mirror struct {
 	route   string
-	name    string // of the pool
-	pool    edge.Upstream
-	log     *slog.Logger
+	name    string     // of the pool
+	plan    *edge.Plan // of copies: the pool, without filters
 	slot    int
 	below   uint64 // a random number below it makes a copy; the largest one: always
 	maxBody int64
@@ -50,7 +48,7 @@ func (m *mirror) Run(x *edge.Exchange) edge.Verdict {
 	if len(x.Upgrade) > 0 || m.below != alwaysBelow && rand.Uint64() >= m.below || x.Conn.Gone() {
 		return edge.Next // for who has left nothing more is sent; a tunnel cannot be mirrored
 	}
-	body, whole := bodyOf(x)
+	body, whole := x.WholeIn()
 	switch {
 	case x.InLen > m.maxBody || int64(len(body)) > m.maxBody:
 		m.outcomes[tooLarge].Inc(x.Lane)
@@ -62,7 +60,7 @@ func (m *mirror) Run(x *edge.Exchange) edge.Verdict {
 		m.enqueue(d)
 	default:
 		t := tees.Get().(*tee)
-		*t = tee{in: x.In, length: x.InLen, m: m, d: m.copy(x)}
+		*t = tee{Wrapper: edge.Wrapper{In: x.In}, length: x.InLen, m: m, d: m.copy(x)}
 		t.before, _ = x.Slot[m.slot].(*tee)
 		x.In = t
 		x.Slot[m.slot] = t
@@ -71,17 +69,6 @@ func (m *mirror) Run(x *edge.Exchange) edge.Verdict {
 }
 
 const alwaysBelow = 1<<64 - 1
-
-// bodyOf returns the body if there is none or it is entirely in memory.
-func bodyOf(x *edge.Exchange) (body []byte, whole bool) {
-	if x.In == nil {
-		return nil, true
-	}
-	if w, ok := x.In.(edge.Whole); ok {
-		return w.Whole()
-	}
-	return nil, false
-}
 
 // enqueue hands d to the workers, or drops it when they are behind.
 func (m *mirror) enqueue(d *duplicate) {
@@ -98,7 +85,6 @@ type duplicate struct {
 	x    edge.Exchange
 	in   edge.BytesBody
 	body []byte
-	peer edge.Peer // of the attempt under way; nil when it has been released
 }
 
 // keptBody is the room for a body that a duplicate may keep when it is given back.
@@ -113,17 +99,18 @@ const markName = "X-Penstock-Mirror"
 func (m *mirror) copy(x *edge.Exchange) *duplicate {
 	d := duplicates.Get().(*duplicate)
 	y := &d.x
-	x.CopyTo(y)
+	x.Fork(y, nil)
+	y.Plan = m.plan
 	y.Class = edge.ClassSheddable // nobody waits for its answer
 	y.Req.Set(markName, "1")
-	y.Conn, y.InMax = nobody{}, m.maxBody
+	y.InMax = m.maxBody
 	return d
 }
 
 // release gives d back; not to be used after.
 func (d *duplicate) release() {
 	d.x.Reset()
-	d.in, d.body, d.peer = edge.BytesBody{}, d.body[:0], nil
+	d.in, d.body = edge.BytesBody{}, d.body[:0]
 	if cap(d.body) <= keptBody {
 		duplicates.Put(d)
 	}

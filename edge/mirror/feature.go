@@ -63,6 +63,7 @@ func (ms *mirrors) route(r *edge.RouteSetup) {
 			continue
 		}
 		m := ms.compile(r.Name, one)
+		m.plan.RetryUnsafe = r.Plan.RetryUnsafe
 		ms.list = append(ms.list, m)
 		r.Add(edge.Admit, m)
 		if len(seen) == 0 {
@@ -96,7 +97,8 @@ func (s *several) UnmarshalConfig(v config.Value) error {
 
 func (ms *mirrors) compile(route string, k *mirrorKeys) *mirror {
 	m := &mirror{
-		route: route, name: k.Pool, pool: ms.h.Upstream(k.Table, "pool", k.Pool), log: ms.h.Log, slot: ms.slot,
+		route: route, name: k.Pool, slot: ms.slot,
+		plan:  &edge.Plan{Name: route, Upstream: ms.h.Upstream(k.Table, "pool", k.Pool), Copies: true},
 		below: below(k.Percent), maxBody: int64(k.MaxBody), timeout: k.Timeout, workers: k.MaxInFlight,
 		queue: make(chan *duplicate, k.MaxWaiting), stop: make(chan struct{}),
 	}

@@ -123,30 +123,27 @@ func (b *bench) check(keys string) (*live.Built, error) {
 	return live.Check("test.toml", []byte(text), []edge.Feature{pools, ours})
 }
 
-// TrySend implements edge.Sender: all is done by Send.
-func (b *bench) TrySend(*edge.Exchange) (bool, *edge.Fault) { return false, nil }
-
 // Send implements edge.Sender.
-func (b *bench) Send(x *edge.Exchange) *edge.Fault {
+func (b *bench) Send(x *edge.Exchange, _ bool) (edge.Outcome, *edge.Fault) {
 	if x.Out != nil {
 		_, _ = io.Copy(io.Discard, x.Out)
 	}
-	return nil
+	return edge.Ended, nil
 }
 
 // serve sends one request through the flow and returns its status.
-func (b *bench) serve(body io.ReadCloser, length int64, edit ...func(*edge.Exchange)) int {
+func (b *bench) serve(body edge.Body, length int64, edit ...func(*edge.Exchange)) int {
 	b.t.Helper()
 	x := new(edge.Exchange)
 	x.Req.Take([]byte("Host: h\r\nX-Forwarded-For: 192.0.2.1\r\nCookie: b=\"2\"; a=1\r\n"), nil)
 	x.Method, x.Path, x.Query, x.HasQuery = []byte("POST"), []byte("/search"), []byte("q=1"), true
 	x.Host, x.Authority = []byte("h"), []byte("H:80")
-	x.Peer, x.RequestID, x.Conn = netip.MustParseAddr("192.0.2.1"), []byte("id"), nobody{}
+	x.Peer, x.RequestID, x.Conn = netip.MustParseAddr("192.0.2.1"), []byte("id"), edge.Discard{}
 	x.In, x.InLen, x.InMax = body, length, 1<<30
 	for _, f := range edit {
 		f(x)
 	}
-	edge.Serve(b.gen, x, b)
+	edge.Serve(b.gen, x, b, true)
 	return x.Status()
 }
 
@@ -166,6 +163,7 @@ func (b *bench) stop() { b.instance.Close() }
 
 // stream is a body that comes in pieces and is in memory nowhere.
 type stream struct {
+	edge.Opaque
 	pieces  []string
 	err     error // instead of io.EOF
 	closed  int
@@ -192,7 +190,7 @@ const all = `mirror = { pool = "shadow", max_body_bytes = "10B" }`
 
 func TestCopy(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	f := func(body io.ReadCloser, length int64, want string) {
+	f := func(body edge.Body, length int64, want string) {
 		t.Helper()
 		b := newBench(t, all)
 		b.instance.Start()
@@ -225,7 +223,7 @@ func TestCopy(t *testing.T) {
 }
 
 func TestNotCopied(t *testing.T) {
-	f := func(keys string, body io.ReadCloser, length int64, want string, edit ...func(*edge.Exchange)) {
+	f := func(keys string, body edge.Body, length int64, want string, edit ...func(*edge.Exchange)) {
 		t.Helper()
 		b := newBench(t, keys)
 		b.instance.Start()
@@ -249,7 +247,7 @@ func TestNotCopied(t *testing.T) {
 }
 
 // hasLeft is a client that waited for something before, and has left meanwhile.
-type hasLeft struct{ nobody }
+type hasLeft struct{ edge.Discard }
 
 func (hasLeft) Gone() bool { return true }
 
@@ -369,7 +367,7 @@ func TestFailures(t *testing.T) {
 	answer := func(fault *edge.Fault) func(*origin) {
 		return func(o *origin) { o.answer = func(*edge.Exchange) *edge.Fault { return fault } }
 	}
-	body := func(in io.ReadCloser) func(*origin) {
+	body := func(in edge.Body) func(*origin) {
 		return func(o *origin) {
 			o.answer = func(x *edge.Exchange) *edge.Fault {
 				x.Out = in
@@ -407,16 +405,6 @@ type endless struct{ n int }
 func (e *endless) Read(p []byte) (int, error) {
 	e.n += len(p)
 	return len(p), nil
-}
-
-func TestTrailer(t *testing.T) {
-	f := func(in io.ReadCloser, want string) {
-		if got := string((&tee{in: in}).Trailer()); got != want {
-			t.Errorf("%q", got)
-		}
-	}
-	f(&stream{trailer: []byte("A: b\r\n")}, "A: b\r\n")
-	f(edge.NewBytesBody(nil), "")
 }
 
 func TestMistakes(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 // when the body has ended. It hides that a body might be spliced: only such bodies are that are larger than
 // a copy.
 type tee struct {
-	in     io.ReadCloser
+	edge.Wrapper
 	length int64 // -1: not known beforehand
 	m      *mirror
 	before *tee       // that of the mirror before it, which it wraps; nil: none
@@ -21,9 +21,9 @@ type tee struct {
 
 var tees = sync.Pool{New: func() any { return new(tee) }}
 
-// Read implements io.Reader.
+// Read implements edge.Body.
 func (t *tee) Read(p []byte) (int, error) {
-	n, err := t.in.Read(p)
+	n, err := t.In.Read(p)
 	if t.d != nil {
 		t.add(p[:n], err)
 	}
@@ -52,15 +52,13 @@ func (t *tee) giveUp(why outcome) {
 	t.d = nil
 }
 
-// Close implements io.Closer.
-func (t *tee) Close() error { return t.in.Close() }
-
-// Trailer implements edge.Trailered. Copies are sent without trailers.
-func (t *tee) Trailer() []byte {
-	if in, ok := t.in.(edge.Trailered); ok {
-		return in.Trailer()
+// Whole implements edge.Body. A body that is in memory is not read: what is whole here belongs to the copy.
+func (t *tee) Whole() ([]byte, bool) {
+	b, ok := t.In.Whole()
+	if ok && t.d != nil {
+		t.add(b, io.EOF)
 	}
-	return nil
+	return b, ok
 }
 
 // end gives the tees back when the exchange has ended: nobody reads the body any more.
@@ -77,8 +75,8 @@ func (e *end) Run(x *edge.Exchange) edge.Verdict {
 		if t.d != nil {
 			t.giveUp(incomplete)
 		}
-		if x.In == io.ReadCloser(t) {
-			x.In = t.in
+		if x.In == edge.Body(t) {
+			x.In = t.In
 		}
 		before := t.before
 		*t = tee{}

@@ -143,15 +143,14 @@ func request() *edge.Exchange {
 	x.PoolName, x.TargetName, x.Attempts = "users", "10.0.0.9:8080", 1
 	x.InBytes, x.OutBytes = 12, 345
 	start := max(clock.Now()-31*ms, 1)
-	x.Times = edge.Times{Start: start, Head: start + ms, Policy: start + 3*ms, Sent: start + 6*ms,
-		First: start + 16*ms, Done: start + 31*ms, Connect: 2 * ms}
+	x.Times = edge.Timing{Start: start, Head: start + ms, Policy: start + 3*ms, First: start + 16*ms, Done: start + 31*ms, Trip: edge.Trip{Sent: start + 6*ms, Connect: 2 * ms}}
 	return x
 }
 
 func TestJSON(t *testing.T) {
 	s := newStage(t).build(`output = "LOG"`)
 	run(s.plan, request())
-	run(s.nowhere, &edge.Exchange{Facts: edge.Facts{Fault: edge.NoRoute, Lane: 1}}) // lines of one lane keep their order
+	run(s.nowhere, &edge.Exchange{Request: edge.Request{Lane: 1}, Course: edge.Course{Fault: edge.NoRoute}}) // lines of one lane keep their order
 	lines := s.logged()
 	if len(lines) != 2 {
 		t.Fatalf("%d lines, want 2: %q", len(lines), lines)

@@ -82,7 +82,7 @@ type durations struct {
 	phase [phaseCount]time.Duration
 }
 
-func measure(t *edge.Times) durations {
+func measure(t *edge.Timing) durations {
 	d := durations{total: time.Duration(max(t.Done-t.Start, 0))}
 	d.phase = [phaseCount]time.Duration{
 		phaseHead:    between(t.Start, t.Head),

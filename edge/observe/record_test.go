@@ -19,8 +19,7 @@ import (
 // sender is a front that sends nothing anywhere.
 type sender struct{ cut *edge.Fault }
 
-func (s sender) TrySend(*edge.Exchange) (bool, *edge.Fault) { return true, s.cut }
-func (s sender) Send(*edge.Exchange) *edge.Fault            { return s.cut }
+func (s sender) Send(*edge.Exchange, bool) (edge.Outcome, *edge.Fault) { return edge.Ended, s.cut }
 
 type filterFunc func(x *edge.Exchange) edge.Verdict
 
@@ -35,7 +34,7 @@ func TestOutcomes(t *testing.T) {
 		g.Nowhere, g.Early = s.nowhere, []edge.Filter{filterFunc(early)}
 		x := &edge.Exchange{}
 		x.Times.Start = clock.Now()
-		edge.Serve(g, x, sender{cut})
+		edge.Serve(g, x, sender{cut}, true)
 		s.wantMetric(`penstock_requests_total{route="none",status_class="` + status + `"} 1`)
 		s.wantMetric(`penstock_request_duration_seconds_count{route="none"} 1`)
 		if code != "" {
@@ -92,18 +91,18 @@ func TestClass(t *testing.T) {
 }
 
 func TestMeasure(t *testing.T) {
-	f := func(times edge.Times, total time.Duration, phases ...time.Duration) {
+	f := func(times edge.Timing, total time.Duration, phases ...time.Duration) {
 		t.Helper()
 		got := measure(&times)
 		if got.total != total || [phaseCount]time.Duration(phases) != got.phase {
 			t.Errorf("%+v: got %v", times, got)
 		}
 	}
-	f(edge.Times{Start: 1, Head: 3, Policy: 6, Sent: 10, First: 15, Done: 21, Connect: 3}, 20, 2, 3, 3, 5, 6)
-	f(edge.Times{Start: 1, Head: 3, Policy: 6, First: 15, Done: 21}, 20, 2, 3, -1, -1, 6) // answered here
-	f(edge.Times{Start: 1, Policy: 6, First: 8, Done: 21}, 20, -1, -1, -1, -1, 13)        // head refused
-	f(edge.Times{Start: 1, Head: 3, Policy: 6, Done: 7}, 6, 2, 3, -1, -1, -1)             // dropped
-	f(edge.Times{Start: 1, Head: 3, Policy: 6, First: 9, Done: 9, Connect: 3}, 8, 2, 3, 3, -1, 0)
+	f(edge.Timing{Start: 1, Head: 3, Policy: 6, First: 15, Done: 21, Trip: edge.Trip{Sent: 10, Connect: 3}}, 20, 2, 3, 3, 5, 6)
+	f(edge.Timing{Start: 1, Head: 3, Policy: 6, First: 15, Done: 21}, 20, 2, 3, -1, -1, 6) // answered here
+	f(edge.Timing{Start: 1, Policy: 6, First: 8, Done: 21}, 20, -1, -1, -1, -1, 13)        // head refused
+	f(edge.Timing{Start: 1, Head: 3, Policy: 6, Done: 7}, 6, 2, 3, -1, -1, -1)             // dropped
+	f(edge.Timing{Start: 1, Head: 3, Policy: 6, First: 9, Done: 9, Trip: edge.Trip{Connect: 3}}, 8, 2, 3, 3, -1, 0)
 }
 
 func TestMetrics(t *testing.T) {

@@ -83,7 +83,7 @@ func (t *Table) lost(r *rule, k *Key, m *Match) (near int, why string) {
 		return predicateFails, why
 	}
 	for i := range r.predicates {
-		if p := &r.predicates[i]; !p.holds(k, m.scratch[:]) {
+		if p := &r.predicates[i]; !p.holds(k, m) {
 			return predicateFails, p.why(k)
 		}
 	}

@@ -42,7 +42,18 @@ type Match struct {
 	spans   [maxParams]span    // of the rule's parameters
 	trial   [maxParams]span    // of the pattern being walked
 	ends    [maxSegments]int32 // where the path's segments end
-	scratch [512]byte          // a decoded value of the query
+	scratch *[mostDecoded]byte // a decoded value of the query; nil: none was needed yet
+}
+
+// mostDecoded is how long a value of the query may be to be decoded without allocating, in bytes.
+const mostDecoded = 512
+
+// room returns where a value of the query can be decoded.
+func (m *Match) room() []byte {
+	if m.scratch == nil {
+		m.scratch = new([mostDecoded]byte)
+	}
+	return m.scratch[:]
 }
 
 // Len returns the number of path parameters.
@@ -252,7 +263,7 @@ func (s *search) meets(r *rule) bool {
 		return false
 	}
 	for i := range r.predicates {
-		if !r.predicates[i].holds(s.key, s.match.scratch[:]) {
+		if !r.predicates[i].holds(s.key, s.match) {
 			return false
 		}
 	}

@@ -67,10 +67,10 @@ func compilePredicate(p Predicate, query bool, exprs expressions) (c predicate, 
 	return c, ""
 }
 
-// holds reports whether the request meets p. scratch is overwritten.
-func (p *predicate) holds(k *Key, scratch []byte) bool {
+// holds reports whether the request meets p. m lends its room.
+func (p *predicate) holds(k *Key, m *Match) bool {
 	if p.query {
-		return p.holdsQuery(k, scratch)
+		return p.holdsQuery(k, m)
 	}
 	if k.Header == nil {
 		return p.kind == absent
@@ -98,7 +98,7 @@ func (p *predicate) takes(k *Key, v []byte) bool {
 	return bytes.Equal(v, p.value)
 }
 
-func (p *predicate) holdsQuery(k *Key, scratch []byte) bool {
+func (p *predicate) holdsQuery(k *Key, m *Match) bool {
 	v, rest, ok := values.NextParam(k.RawQuery, p.name)
 	switch p.kind {
 	case present:
@@ -113,7 +113,7 @@ func (p *predicate) holdsQuery(k *Key, scratch []byte) bool {
 			}
 			continue
 		}
-		if plain, fits := values.Decoded(v, scratch); fits && k.test(p.re, plain) {
+		if plain, fits := values.Decoded(v, m.room()); fits && k.test(p.re, plain) {
 			return true
 		}
 	}

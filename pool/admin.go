@@ -9,6 +9,8 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/values"
+	"github.com/penstock-edge/penstock/pool/order"
+	"github.com/penstock-edge/penstock/pool/section"
 )
 
 // admin lends the endpoints that give orders for single targets.
@@ -47,11 +49,11 @@ func (ps *pools) setState(ctx *fasthttp.RequestCtx) {
 	}
 	var m *member
 	if p := ps.find(name); p != nil {
-		m = p.command(address, func(o *order, spec *targetSpec) {
+		m = p.command(address, func(o *order.Order, spec *section.Target) {
 			if verb == "weight" {
-				o.weight.put(int32(weight), spec.weight)
+				o.Weight.Put(int32(weight), spec.Weight)
 			} else {
-				o.drain.put(verb == "drain", spec.drain)
+				o.Drain.Put(verb == "drain", spec.Drain)
 			}
 		})
 	}

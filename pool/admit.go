@@ -7,6 +7,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/pool/breaker"
 	"github.com/penstock-edge/penstock/pool/limit"
+	"github.com/penstock-edge/penstock/pool/replay"
 )
 
 // What edge.Call.Flags says of an exchange.
@@ -117,7 +118,7 @@ var openFaults = func() (fs [300]edge.Fault) {
 // the client saw it.
 func (p *Pool) End(x *edge.Exchange) {
 	c, g := &x.Call, &p.shared.all // which a reload may have switched off in between
-	forget(x)
+	replay.Forget(x)
 	at := x.Times.Done
 	if at == 0 {
 		at = clock.Now()
@@ -135,7 +136,7 @@ func (p *Pool) End(x *edge.Exchange) {
 	}
 	if t := g.throttle; c.Flags&isCounted != 0 {
 		t.Request(x.Lane)
-		if !known || x.Fault == nil && !p.conf.refusals.Has(c.Status) {
+		if !known || x.Fault == nil && !p.conf.Refusals.Has(c.Status) {
 			t.Accept(x.Lane)
 		}
 	}

@@ -12,9 +12,10 @@ import (
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
-	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 	"github.com/penstock-edge/penstock/pool/balance"
+	"github.com/penstock-edge/penstock/pool/kept"
 	"github.com/penstock-edge/penstock/pool/queue"
+	"github.com/penstock-edge/penstock/pool/section"
 )
 
 // Feature makes the [pool.NAME] sections and routes' `pool` key work.
@@ -31,20 +32,23 @@ type pools struct {
 // found by name.
 func (ps *pools) connections() (n int) {
 	for _, p := range ps.list {
-		for _, t := range p.conf.targets {
-			if _, err := netip.ParseAddrPort(t.address); err != nil && !strings.HasPrefix(t.address, "unix:") {
+		for _, t := range p.conf.Members {
+			if _, err := netip.ParseAddrPort(t.Address); err != nil && !strings.HasPrefix(t.Address, "unix:") {
 				return 0
 			}
 			n += p.conf.MaxConnections
 		}
-		if p.conf.source != nil {
+		if p.conf.Source != nil {
 			return 0
 		}
 	}
 	return n
 }
 
-func build(h *edge.Host) *edge.Instance {
+func build(h *edge.Host) *edge.Instance { return buildOver(h, overHTTP1) }
+
+// buildOver builds the pools of a generation, whose targets are asked over what the maker makes.
+func buildOver(h *edge.Host, over maker) *edge.Instance {
 	ps := &pools{}
 	series := newSeries(h.Metrics)
 	var server struct {
@@ -57,7 +61,7 @@ func build(h *edge.Host) *edge.Instance {
 	own := h.Config.Own()
 	ps.first = h.Current == nil || h.Current.Load() == nil
 	for _, t := range h.Config.File.Root.Children("pool") {
-		p := newPool(h, t, series, server.Zone, own)
+		p := newPool(h, t, series, server.Zone, own, over)
 		ps.list = append(ps.list, p)
 		h.Offer(p.Name, p)
 	}
@@ -101,7 +105,7 @@ func (ps *pools) linkFallbacks(h *edge.Host) {
 	}
 }
 
-func newFixed(f *Fallback) *fixed {
+func newFixed(f *section.Fallback) *fixed {
 	a := &fixed{status: f.Status, body: []byte(f.Body), kind: f.ContentType}
 	for _, name := range slices.Sorted(maps.Keys(f.Headers)) {
 		a.fields = append(a.fields, [2]string{name, f.Headers[name]})
@@ -171,22 +175,19 @@ func newSeries(m *metric.Scope) *series {
 	}
 }
 
-func newPool(h *edge.Host, t *config.Table, s *series, zone string, own *config.Own) *Pool {
-	p := &Pool{Name: t.Name(), zone: zone, series: s, metrics: h.Metrics, stateDir: h.Config.Server.StateDir}
-	p.conf = readConfig(t, own)
+func newPool(h *edge.Host, t *config.Table, s *series, zone string, own *config.Own, over maker) *Pool {
+	p := &Pool{Name: t.Name(), zone: zone, series: s, metrics: h.Metrics,
+		store: kept.Store{Dir: h.Config.Server.StateDir, Pool: t.Name()}}
+	p.conf = section.Read(t, own)
 	if d := p.conf.Discover; d != nil && h.Dry {
 		d.CheckFile(t.Child("discover"))
 	}
 	p.set.Store(&set{})
 	files, _ := edge.Keep(h.State, descriptors.Key, descriptors.New, nil) // New does not fail
-	fresh := func() (*shared, error) {
-		s := newShared(p.Name)
-		s.files = files
-		return s, nil
-	}
+	fresh := func() (*shared, error) { return newShared(p.Name, files, over), nil }
 	p.shared, _ = edge.Keep(h.State, "pool/"+p.Name, fresh, nil) // fresh does not fail
 	p.retries, p.latency = s.retries.With(p.Name), s.latency.With(p.Name)
-	p.mended = s.mended.With(p.Name)
+	p.conf.Transport.Mended = s.mended.With(p.Name)
 	p.refused, p.hedges, p.hedgeWon = s.refused.With(p.Name), s.hedges.With(p.Name), s.hedgeWon.With(p.Name)
 	for v := range queue.Verdicts {
 		p.waits[v] = s.waits.With(p.Name, v.String())
@@ -206,7 +207,7 @@ func newPool(h *edge.Host, t *config.Table, s *series, zone string, own *config.
 	}
 	var members []*member
 	for i, spec := range p.specs(p.known()) {
-		if i < len(p.conf.targets) {
+		if i < len(p.conf.Members) {
 			members = append(members, p.newMember(spec, h.Metrics, s))
 		} else {
 			members = append(members, p.newMember(spec, nil, nil))
@@ -223,16 +224,15 @@ func newPool(h *edge.Host, t *config.Table, s *series, zone string, own *config.
 
 // newMember makes a member for a target. One that was discovered, and may go before its generation does,
 // has a scope of its own for its series; m and s are nil then.
-func (p *Pool) newMember(spec targetSpec, m *metric.Scope, s *series) *member {
+func (p *Pool) newMember(spec section.Target, m *metric.Scope, s *series) *member {
 	var own *metric.Scope
 	if m == nil {
 		own = p.metrics.Sub()
 		m, s = own, newSeries(own)
 	}
-	b := &member{pool: p, spec: spec, host: p.conf.hostFor(spec.address)}
+	b := &member{pool: p, spec: spec, host: p.conf.HostFor(spec.Address)}
 	var joined bool
-	b.Target, joined = p.shared.acquire(p.conf.keyOf(spec.address), spec, p.conf.proxy,
-		min(p.conf.MaxConnections, maxIdle))
+	b.Target, joined = p.shared.acquire(p.conf.KeyOf(spec.Address), spec, p.conf)
 	if joined && p.conf.SlowStart > 0 {
 		p.shared.mu.Lock()
 		p.shared.warmUp(b.Target)
@@ -246,9 +246,9 @@ func (p *Pool) newMember(spec targetSpec, m *metric.Scope, s *series) *member {
 		p.sticky.equip(b)
 	}
 	for i, name := range outcomeNames {
-		b.outcomes[i] = s.outcomes.With(p.Name, spec.address, name)
+		b.outcomes[i] = s.outcomes.With(p.Name, spec.Address, name)
 	}
-	b.ejections = s.ejections.With(p.Name, spec.address)
+	b.ejections = s.ejections.With(p.Name, spec.Address)
 	b.gauges(m)
 	b.unhook = func() {
 		p.shared.release(b.Target)
@@ -257,16 +257,6 @@ func (p *Pool) newMember(spec targetSpec, m *metric.Scope, s *series) *member {
 		}
 	}
 	return b
-}
-
-// keyOf returns what targets are told apart by. Connections made under other settings must not be reused: the
-// settings are part of the key. What their files hold is not; see conn.finish.
-func (c *Config) keyOf(address string) string {
-	key := address + "/" + c.TLS.Identity()
-	if c.proxy != proxyproto.None {
-		key += "/" + c.proxy.String()
-	}
-	return key
 }
 
 // maxIdle bounds how many idle connections of one target are kept.
@@ -288,7 +278,7 @@ func (ps *pools) open() {
 	}
 	var wg sync.WaitGroup
 	for _, p := range ps.list {
-		if p.conf.source != nil && len(p.known()) == 0 {
+		if p.conf.Source != nil && len(p.known()) == 0 {
 			wg.Go(func() { p.findFirst(wait) })
 		}
 	}

@@ -2,45 +2,14 @@ package pool
 
 import (
 	"bytes"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
+	"github.com/penstock-edge/penstock/pool/transport"
 )
-
-// Hedge is [pool.NAME.hedge].
-type Hedge struct {
-	// After is how long the first attempt has before a second one begins: p50 to p99.9, of the pool's answers
-	// of the last seconds, or a duration.
-	After string `toml:"after" default:"p95"`
-
-	Table *config.Table `toml:"-"`
-
-	quantile float64       // 0: fixed
-	fixed    time.Duration // likewise
-	percent  float64       // of the requests that may be hedged
-}
-
-// compile reads After. percent is the pool's budget.
-func (h *Hedge) compile(percent float64) {
-	h.percent = percent
-	if p, ok := strings.CutPrefix(h.After, "p"); ok {
-		if n, err := strconv.ParseFloat(p, 64); err == nil && n >= 50 && n <= 99.9 {
-			h.quantile, h.percent = n/100, min(percent, 100-n)
-			return
-		}
-	} else if d, err := time.ParseDuration(h.After); err == nil && d >= time.Millisecond && d <= time.Minute {
-		h.fixed = d
-		return
-	}
-	h.Table.Errorf("after", "must be a quantile from \"p50\" to \"p99.9\" or a duration from \"1ms\" to "+
-		"\"1m\", is %q", h.After)
-}
 
 // hedgeable tells whether the attempt that begins may get a second one at its side.
 func (m *member) hedgeable(x *edge.Exchange) bool {
@@ -51,10 +20,7 @@ func (m *member) hedgeable(x *edge.Exchange) bool {
 	if x.In == nil {
 		return true
 	}
-	w, ok := x.In.(edge.Whole)
-	if ok {
-		_, ok = w.Whole()
-	}
+	_, ok := transport.Whole(x.In)
 	return ok
 }
 
@@ -74,7 +40,7 @@ func (m *member) hedgeDue(x *edge.Exchange) bool {
 	if !p.set.Load().untried(x) || p.shared.queue.Len() > 0 { // others wait for the place it would take
 		return false
 	}
-	if !p.shared.budget.take(clock.Now(), p.shared.requests.Sum(), p.conf.Hedge.percent) {
+	if !p.shared.budget.Take(clock.Now(), p.shared.requests.Sum(), p.conf.Hedge.Percent) {
 		p.refused.Inc(x.Lane)
 		return false
 	}
@@ -87,8 +53,8 @@ func (m *member) hedgeAfter(x *edge.Exchange) (time.Duration, bool) {
 	if m.pool.conf.Hedge == nil {
 		return 0, false
 	}
-	if c := begun(x); c != nil {
-		return 0, c.hedgeAt > 0 && x.Call.Flags&isRaced != 0
+	if a := begun(x); a != nil {
+		return 0, a.Due > 0 && x.Call.Flags&isRaced != 0
 	}
 	delay := time.Duration(m.pool.shared.hedgeDelay.Load())
 	return delay, delay > 0 && m.hedgeable(x)
@@ -109,7 +75,7 @@ type racer struct {
 	race chan *racer // takes all racers without waiting
 	// state is settled once: by the racer when it has come to its end, or by the race that has no use for it.
 	state atomic.Uint32
-	wake  atomic.Pointer[conn] // what it may be waiting for
+	wake  atomic.Pointer[transport.Attempt] // what it may be waiting for
 }
 
 const (
@@ -150,7 +116,7 @@ func (m *member) race(x *edge.Exchange, after time.Duration) *edge.Fault {
 	r := &race{m: m, x: x, came: make(chan *racer, 2)}
 	r.runners[0] = m.send(x, r.came)
 	until := clock.Now() + int64(after)
-	timer := time.NewTimer(min(after, firstSlice))
+	timer := time.NewTimer(min(after, lookEach))
 	defer timer.Stop()
 	for {
 		select {
@@ -163,7 +129,7 @@ func (m *member) race(x *edge.Exchange, after time.Duration) *edge.Fault {
 				r.spare, r.f = nil, edge.ClientGone
 				return r.end()
 			}
-			wait := firstSlice
+			wait := lookEach
 			if left := time.Duration(until - clock.Now()); left > 0 {
 				wait = min(wait, left)
 			} else if until > 0 {
@@ -207,17 +173,16 @@ func (r *race) end() *edge.Fault {
 		if winner.x.Call.Flags&isHedge != 0 {
 			r.m.pool.hedgeWon.Inc(x.Lane)
 		}
-		c := winner.x.Held.(*conn)
 		x.Adopt(&winner.x)
-		c.handTo(x)
+		handTo(held(x), x)
 	}
 	for _, other := range r.runners {
 		if other == nil {
 			continue
 		}
 		if other.state.CompareAndSwap(racing, beaten) {
-			if c := other.wake.Load(); c != nil {
-				c.interrupt()
+			if a := other.wake.Load(); a != nil {
+				a.Stream.Interrupt()
 			}
 		} else if last := <-r.came; last.f == nil { // it arrived at this moment
 			last.letGo(nil)
@@ -230,8 +195,7 @@ func (r *race) end() *edge.Fault {
 	return r.f
 }
 
-// send begins an attempt at m with a copy of x. A connection on which the loop has sent the request already
-// goes on with the copy.
+// send begins an attempt at m with a copy of x. One that the loop has begun already goes on with the copy.
 func (m *member) send(x *edge.Exchange, came chan *racer) *racer {
 	r := &racer{m: m, race: came}
 	y := &r.x
@@ -244,15 +208,14 @@ func (m *member) send(x *edge.Exchange, came chan *racer) *racer {
 		r.loop, _ = x.Loop.Loop()
 		y.Loop = r
 	}
-	if w, ok := x.In.(edge.Whole); ok {
-		b, _ := w.Whole()
+	if b, ok := transport.Whole(x.In); ok {
 		r.in = *edge.NewBytesBody(bytes.Clone(b))
 		y.In, y.InLen, y.InMax = &r.in, x.InLen, x.InMax
 	}
 	x.Held, y.Held = nil, x.Held
-	if c := begun(y); c != nil {
+	if a := begun(y); a != nil {
 		y.TargetName = m.Address
-		c.handTo(y)
+		handTo(a, y)
 	}
 	go r.run()
 	return r
@@ -306,7 +269,7 @@ func (r *racer) late() {
 	took := time.Duration(at - r.x.Times.Policy)
 	r.m.pace.Fail(at, took)
 	if r.m.pool.shared.observes.Load() && r.x.Call.Flags&isHedge == 0 {
-		r.m.pool.shared.recent.observe(r.x.Lane, took)
+		r.m.pool.shared.recent.Observe(r.x.Lane, took)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/penstock-edge/penstock/pool/health"
 	"github.com/penstock-edge/penstock/pool/limit"
 	"github.com/penstock-edge/penstock/pool/outlier"
+	"github.com/penstock-edge/penstock/pool/section"
 )
 
 // keeper is what the leading pool of a name does on its own: it checks its targets, resolves their names,
@@ -45,7 +46,7 @@ func (p *Pool) start() {
 	before := s.keeper // not the leader's: it may be closed already, and its keeper still in a step
 	p.keeper, s.keeper = k, k
 	s.leader = p
-	s.own.Store(p.conf.own)
+	s.own.Store(p.conf.Own)
 	s.follow()
 	s.configure(p.conf)
 	s.review()
@@ -60,7 +61,7 @@ func (p *Pool) start() {
 	if p.conf.TLS.Renewable() {
 		go k.renew()
 	}
-	if src := p.conf.source; src != nil {
+	if src := p.conf.Source; src != nil {
 		go src.Run(k.ctx, func(eps []discovery.Endpoint, err error) {
 			if k.ctx.Err() == nil {
 				p.found(eps, err)
@@ -81,11 +82,11 @@ func (p *Pool) close() {
 	for _, m := range p.set.Load().members {
 		m.unhook()
 	}
-	p.shared.writer.done.Wait()
+	p.shared.writer.Wait()
 }
 
 // configure switches the guards on that conf asks for. What is switched off keeps its state. s.mu is held.
-func (s *shared) configure(conf *Config) {
+func (s *shared) configure(conf *section.Config) {
 	g := &guards{}
 	if conf.Breaker != nil {
 		s.all.breaker.Configure(conf.Breaker)
@@ -101,12 +102,12 @@ func (s *shared) configure(conf *Config) {
 	}
 	s.guards.Store(g)
 	h := conf.Hedge
-	s.observes.Store(h != nil && h.quantile > 0 || conf.Concurrency != nil && conf.Concurrency.Adaptive)
+	s.observes.Store(h != nil && h.Quantile > 0 || conf.Concurrency != nil && conf.Concurrency.Adaptive)
 	switch {
 	case h == nil:
 		s.hedgeDelay.Store(0)
-	case h.quantile == 0:
-		s.hedgeDelay.Store(int64(h.fixed))
+	case h.Quantile == 0:
+		s.hedgeDelay.Store(int64(h.Fixed))
 	}
 	for _, t := range s.targets { // what nobody looks for any more is no reason
 		if conf.Health == nil {
@@ -147,7 +148,7 @@ func (k *keeper) follow() {
 
 // watch starts what looks after one target.
 func (k *keeper) watch(ctx context.Context, m *member) {
-	if m.name.named() {
+	if m.name.Named() {
 		go k.refresh(ctx, m)
 	}
 	h := k.p.conf.Health
@@ -155,14 +156,14 @@ func (k *keeper) watch(ctx context.Context, m *member) {
 		return
 	}
 	k.p.shared.mark(m.Target, isUnhealthy, !m.known.Usable(h), "not checked yet")
-	to := health.Target{Address: m.Address, Host: m.host, Proxy: k.p.conf.proxy}
+	to := health.Target{Address: m.Address, Host: m.host, Proxy: k.p.conf.Proxy}
 	if k.p.conf.TLS.Enabled {
 		to.TLS = func() *tls.Config { return k.p.conf.TLS.For(m.Address) }
 	}
-	if m.name.named() {
+	if m.name.Named() {
 		to.Dial = func(ctx context.Context) (net.Conn, error) {
 			until, _ := ctx.Deadline()
-			return m.name.dial(ctx, until)
+			return m.name.Dial(ctx, until)
 		}
 	}
 	c := health.NewChecker(h, to)
@@ -202,7 +203,7 @@ func (s *shared) checked(m *member, h *health.Config, err error) {
 func (k *keeper) refresh(ctx context.Context, m *member) {
 	every := k.p.conf.ResolveInterval
 	for {
-		err := caught.Try(func() error { return m.name.resolve(ctx, time.Now().Add(every)) })
+		err := caught.Try(func() error { return m.name.Resolve(ctx, time.Now().Add(every)) })
 		if ctx.Err() == nil {
 			m.resolved(k.p.Name, err)
 		}
@@ -227,7 +228,7 @@ func (k *keeper) run(before *keeper) {
 	}
 	p := k.p
 	every := max(p.conf.IdleTimeout/4, beat)
-	if p.stateDir != "" && p.conf.source != nil {
+	if p.store.Dir != "" && p.conf.Source != nil {
 		every = min(every, keepEvery)
 	}
 	if p.moves() {
@@ -247,9 +248,9 @@ func (k *keeper) run(before *keeper) {
 		if now-reaped >= int64(p.conf.IdleTimeout)/4 {
 			reaped = now
 			before := now - int64(p.conf.IdleTimeout) // negative at first: nothing is that old
-			p.shared.each(func(t *Target) { t.closeIdleSince(before) })
+			p.shared.each(func(t *Target) { t.transport.Retire(before) })
 		}
-		if p.conf.source != nil && now-kept >= int64(keepEvery) {
+		if p.conf.Source != nil && now-kept >= int64(keepEvery) {
 			kept = now
 			p.keep()
 		}
@@ -269,12 +270,9 @@ func (k *keeper) contained(now int64) {
 // moves tells that something in the pool changes with time.
 func (p *Pool) moves() bool {
 	c := p.conf
-	return c.Balance == "ewma" || c.SlowStart > 0 && c.changes() || c.Retry != nil || c.Hedge != nil ||
+	return c.Balance == "ewma" || c.SlowStart > 0 && c.Changes() || c.Retry != nil || c.Hedge != nil ||
 		c.Outlier != nil || c.Breaker != nil || c.Concurrency != nil || c.Admission != nil
 }
-
-// changes tells that targets may come and recover.
-func (c *Config) changes() bool { return c.Health != nil || c.source != nil || len(c.targets) > 1 }
 
 // each calls f for every target.
 func (s *shared) each(f func(*Target)) {
@@ -292,11 +290,11 @@ func (s *shared) each(f func(*Target)) {
 // step is one beat.
 func (k *keeper) step(now int64) {
 	s, conf := k.p.shared, k.p.conf
-	s.budget.tick(now, s.requests.Sum())
+	s.budget.Tick(now, s.requests.Sum())
 	if s.observes.Load() {
-		s.recent.look()
-		if h := conf.Hedge; h != nil && h.quantile > 0 {
-			s.hedgeDelay.Store(int64(s.recent.quantile(h.quantile)))
+		s.recent.Look()
+		if h := conf.Hedge; h != nil && h.Quantile > 0 {
+			s.hedgeDelay.Store(int64(s.recent.Quantile(h.Quantile)))
 		}
 	}
 	g := s.guards.Load()
@@ -328,7 +326,7 @@ func (k *keeper) step(now int64) {
 // tickLimiter gives the limiter what it decides by.
 func (k *keeper) tickLimiter(l *limit.Limiter, now int64) {
 	s := k.p.shared
-	typical, n := s.recent.latest(0.5)
+	typical, n := s.recent.Latest(0.5)
 	dropped := s.dropped.Sum()
 	l.Tick(now, limit.Sample{Count: n, Typical: typical, Dropped: int(dropped - s.droppedSeen)})
 	s.droppedSeen = dropped
@@ -460,7 +458,7 @@ func (k *keeper) reopen(members []*member) {
 // resolved notes how asking for a name's addresses went, a line a change.
 func (m *member) resolved(pool string, err error) {
 	failed := err != nil
-	if m.name.failed.Swap(failed) == failed {
+	if !m.name.Failed(failed) {
 		return
 	}
 	if failed {

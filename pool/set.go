@@ -4,6 +4,8 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/pool/balance"
 	"github.com/penstock-edge/penstock/pool/breaker"
+	"github.com/penstock-edge/penstock/pool/ticket"
+	"github.com/penstock-edge/penstock/pool/transport"
 )
 
 // set is the targets of a pool at one moment and the choice among them. It never changes: when discovery
@@ -12,7 +14,7 @@ type set struct {
 	members []*member
 	of      map[*Target]*member
 	chooser *balance.Chooser // nil: there are no members
-	tickets []ticket         // sticky cookies, in order
+	tickets ticket.List      // sticky cookies
 }
 
 // newSet builds the choice among members, which it numbers.
@@ -29,8 +31,8 @@ func (p *Pool) newSet(members []*member) (*set, error) {
 	for i, m := range members {
 		m.index = i
 		s.of[m.Target] = m
-		ts[i] = balance.Target{Name: m.Address, Weight: m.weight, Backup: m.spec.backup,
-			Local: p.zone != "" && m.spec.zone == p.zone, InFlight: &m.inFlight, State: &m.state,
+		ts[i] = balance.Target{Name: m.Address, Weight: m.weight, Backup: m.spec.Backup,
+			Local: p.zone != "" && m.spec.Zone == p.zone, InFlight: &m.inFlight, State: &m.state,
 			Latency: &m.pace, Ramp: &m.ramp}
 	}
 	var err error
@@ -110,7 +112,7 @@ func (s *set) search(x *edge.Exchange) (m *member, full bool) {
 // rankOf tells after whom a target is asked: after those that have not been tried, and after those that are
 // no backups.
 func rankOf(x *edge.Exchange, m *member) (rank int) {
-	if m.spec.backup {
+	if m.spec.Backup {
 		rank++
 	}
 	if tried(x, m) {
@@ -150,7 +152,7 @@ type claim uint8
 
 const (
 	taken   claim = iota // x has it
-	isFull               // all its connections are in use
+	isFull               // all its places are in use
 	refused              // its own breaker lets nobody in
 )
 
@@ -160,54 +162,38 @@ func (m *member) welcomes(now int64) bool {
 	return state == 0 || state == isDrained && m.pool.sticky != nil && now < m.stayUntil.Load()
 }
 
-// take claims a place at m for x, if there is one: an idle connection that is alive, or room to open one.
+// take claims a place at m for x, if there is one.
 func (m *member) take(x *edge.Exchange) claim {
-	c, ok := m.Target.take(x, m.pool.conf)
-	if !ok {
+	a := m.Target.claim(x, &m.pool.conf.Transport)
+	if a == nil {
 		return isFull
 	}
 	if !m.permit(x) {
-		m.giveBack(c)
+		m.giveBack(a)
 		return refused
 	}
-	m.claim(x, c)
+	x.Held = a
 	m.note(x)
 	return taken
 }
 
-// claim makes c that of x for its next attempt; nil: room for a connection.
-func (m *member) claim(x *edge.Exchange, c *conn) {
-	if c == nil {
-		x.Held = room
-		return
-	}
-	c.claimed = true
-	x.Held = c
-}
-
-// room stands in Exchange.Held when the attempt may open a connection.
-var room = new(struct{ _ int })
-
 // unclaim gives back what x has claimed at m, if it has not been used.
 func (m *member) unclaim(x *edge.Exchange) bool {
-	c, _ := x.Held.(*conn)
-	if x.Held != room && (c == nil || !c.claimed) {
+	a := held(x)
+	if a == nil || a.X != nil {
 		return false
 	}
 	x.Held = nil
 	if m.breaker != nil {
 		m.breaker.Cancel(breaker.Permit(x.Call.Permits[1]))
 	}
-	m.giveBack(c)
+	m.giveBack(a)
 	return true
 }
 
-// giveBack gives up a place of m, and to who waits for one.
-func (m *member) giveBack(c *conn) {
-	if c != nil {
-		c.claimed = false
-	}
-	m.Target.putBack(c)
+// giveBack gives up a place of m that has not been used, and to who waits for one.
+func (m *member) giveBack(a *transport.Attempt) {
+	m.Target.release(a, nil)
 	m.pool.shared.freed(m.Target)
 }
 

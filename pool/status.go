@@ -1,25 +1,25 @@
 package pool
 
 import (
-	"net"
-	"strconv"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/pool/breaker"
 	"github.com/penstock-edge/penstock/pool/health"
+	"github.com/penstock-edge/penstock/pool/order"
+	"github.com/penstock-edge/penstock/pool/section"
 )
 
 // TargetStatus is a target as /status shows it.
 type TargetStatus struct {
-	Address string       `json:"address"`
-	State   string       `json:"state"` // healthy, unhealthy, ejected, broken or drained
-	Since   time.Time    `json:"since"`
-	Why     string       `json:"why,omitempty"` // of the last change
-	Usable  bool         `json:"usable"`        // it may be chosen; in a panic all are
-	Weight  int32        `json:"weight"`
-	Set     *OrderStatus `json:"set,omitempty"` // by the admin API, in place of what the configuration says
+	Address string        `json:"address"`
+	State   string        `json:"state"` // healthy, unhealthy, ejected, broken or drained
+	Since   time.Time     `json:"since"`
+	Why     string        `json:"why,omitempty"` // of the last change
+	Usable  bool          `json:"usable"`        // it may be chosen; in a panic all are
+	Weight  int32         `json:"weight"`
+	Set     *order.Status `json:"set,omitempty"` // by the admin API, in place of what the configuration says
 	// DrainsUntil is until when a drained target serves clients that stick to it.
 	DrainsUntil *time.Time       `json:"drains_until,omitempty"`
 	Share       float64          `json:"share"` // of its weight that it gets: less than 1 in its slow start
@@ -102,12 +102,12 @@ func (p *Pool) status() Status {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	s.Panic = sh.panicking
-	if p.conf.source != nil {
-		s.Discovery = &FoundStatus{Source: p.conf.source.String(), At: sh.foundAt}
+	if p.conf.Source != nil {
+		s.Discovery = &FoundStatus{Source: p.conf.Source.String(), At: sh.foundAt}
 		if sh.findFailed != nil {
 			s.Discovery.Error = sh.findFailed.Error()
 		}
-		if at, kept := sh.keptAt[p.conf.source.String()]; kept {
+		if at, kept := sh.keptAt[p.conf.Source.String()]; kept {
 			age := time.Since(at).Seconds()
 			s.Discovery.KeptAge = &age
 		}
@@ -125,19 +125,19 @@ func (p *Pool) status() Status {
 }
 
 func (p *Pool) budgetLeft(now int64) int64 {
-	percent := defaultBudget
+	percent := section.DefaultBudget
 	if p.conf.Retry != nil {
 		percent = p.conf.Retry.BudgetPercent
 	}
-	return p.shared.budget.left(now, p.shared.requests.Sum(), percent)
+	return p.shared.budget.Left(now, p.shared.requests.Sum(), percent)
 }
 
 // status is called while shared.mu is held.
 func (m *member) status() TargetStatus {
 	s := TargetStatus{Address: m.Address, State: stateName(m.reasons), Since: m.since, Why: m.why,
 		Usable: m.Target.state.Load() == 0,
-		Weight: m.weight, Share: 1, Backup: m.spec.backup, Zone: m.spec.zone,
-		InFlight: m.inFlight.Load(), Connections: m.conns.Load(),
+		Weight: m.weight, Share: 1, Backup: m.spec.Backup, Zone: m.spec.Zone,
+		InFlight: m.inFlight.Load(), Connections: m.transport.Open(),
 		EWMASeconds: m.pace.Value().Seconds(), Ejections: m.ejection.Count()}
 	if r := m.ramp.Load(); r > 0 {
 		s.Share = float64(r) / 65536
@@ -146,7 +146,7 @@ func (m *member) status() TargetStatus {
 		at := clock.At(until)
 		s.DrainsUntil = &at
 	}
-	s.Set = m.pool.shared.orders[m.Address].status(&m.spec)
+	s.Set = m.pool.shared.orders[m.Address].Status(&m.spec)
 	if m.reasons&isEjected != 0 {
 		until := clock.At(m.ejection.Until())
 		s.EjectedTill = &until
@@ -162,12 +162,8 @@ func (m *member) status() TargetStatus {
 			s.LastError, s.LastErrorAt = known.LastError, &at
 		}
 	}
-	if m.name.named() {
-		if addrs := m.name.addrs.Load(); addrs != nil {
-			for _, a := range *addrs {
-				s.Resolved = append(s.Resolved, net.JoinHostPort(a.String(), strconv.Itoa(int(m.name.port))))
-			}
-		}
+	for _, a := range m.name.Addrs() {
+		s.Resolved = append(s.Resolved, a.String())
 	}
 	return s
 }
@@ -180,7 +176,7 @@ func (p *Pool) gauges(m *metric.Scope) {
 	m.CounterFunc("penstock_pool_own_targets_total",
 		"Targets left out because a discovery or a name server gave an address of the gateway itself.",
 		func() float64 { return float64(s.ownFound.Load()) }, "pool", p.Name)
-	p.stateErrors = m.Counter("penstock_state_errors_total",
+	p.store.Errors = m.Counter("penstock_state_errors_total",
 		"Last good targets that could not be read from state_dir or written to it.", "pool", p.Name)
 	if p.conf.TLS.Renewable() {
 		const name = "penstock_upstream_certificate_reloads_total"

@@ -25,11 +25,11 @@ import (
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/live"
 	"github.com/penstock-edge/penstock/edge/overload"
-	"github.com/penstock-edge/penstock/pool"
 	"github.com/penstock-edge/penstock/pool/breaker"
 	"github.com/penstock-edge/penstock/pool/discovery"
 	"github.com/penstock-edge/penstock/pool/limit"
 	"github.com/penstock-edge/penstock/pool/outlier"
+	poolkeys "github.com/penstock-edge/penstock/pool/section"
 	"github.com/penstock-edge/penstock/ratelimit/fleet"
 )
 
@@ -186,15 +186,15 @@ func TestFullNamesEveryKey(t *testing.T) {
 	f("[[listener]]", reflect.TypeFor[config.Listener]())
 	f("[[listener.certificate]]", reflect.TypeFor[config.Certificate]())
 	f("[[route]]", reflect.TypeFor[config.Route]())
-	f("[pool.users]", reflect.TypeFor[pool.Config]())
+	f("[pool.users]", reflect.TypeFor[poolkeys.Config]())
 	f("[pool.users.tls]", reflect.TypeFor[config.ClientTLS]())
 	f("[pool.users.outlier]", reflect.TypeFor[outlier.Config]())
 	f("[pool.users.breaker]", reflect.TypeFor[breaker.Config]())
-	f("[pool.users.retry]", reflect.TypeFor[pool.Retry]())
-	f("[pool.users.hedge]", reflect.TypeFor[pool.Hedge]())
+	f("[pool.users.retry]", reflect.TypeFor[poolkeys.Retry]())
+	f("[pool.users.hedge]", reflect.TypeFor[poolkeys.Hedge]())
 	f("[pool.users.concurrency]", reflect.TypeFor[limit.Config]())
 	f("[pool.users.admission]", reflect.TypeFor[limit.AdmissionConfig]())
-	f("[pool.users.sticky]", reflect.TypeFor[pool.Sticky]())
+	f("[pool.users.sticky]", reflect.TypeFor[poolkeys.Sticky]())
 	f("[redis]", reflect.TypeFor[fleet.Config]())
 	f("[redis.tls]", reflect.TypeFor[config.ClientTLS]())
 	f("[pool.by-consul.discover.consul]", reflect.TypeFor[discovery.Consul]())

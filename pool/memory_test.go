@@ -13,20 +13,23 @@ import (
 // before a new one is made.
 type memory struct {
 	address string
-	serve   func(s *call, x *edge.Exchange) *edge.Fault // nil: all are answered by 200
-	loops   bool                                        // attempts can be made in a loop
+	serve   server // nil: all are answered by 200
+	loops   bool   // attempts can be made in a loop
 
 	mu   sync.Mutex
 	idle []*call
 	open int64
 }
 
+// server answers an attempt by a status, or ends it with a fault.
+type server func(c *call, x *edge.Exchange) (status int, f *edge.Fault)
+
 // call is a place of a memory. It implements transport.Stream and transport.Starter.
 type call struct {
 	a      transport.Attempt
 	of     *memory
 	woken  chan struct{} // has a token after Interrupt
-	ended  chan *edge.Fault
+	ended  chan outcomeOfCall
 	served int
 	begun  bool
 }
@@ -42,7 +45,7 @@ func (m *memory) Claim(_ *edge.Exchange, s *transport.Settings) *transport.Attem
 			return nil
 		}
 		m.open++
-		c = &call{of: m, woken: make(chan struct{}, 1), ended: make(chan *edge.Fault, 1)}
+		c = &call{of: m, woken: make(chan struct{}, 1), ended: make(chan outcomeOfCall, 1)}
 		c.a.Stream = c
 		if m.loops {
 			c.a.Starter = c
@@ -68,42 +71,46 @@ func (m *memory) Open() int64 {
 }
 
 func (c *call) RoundTrip(x *edge.Exchange) *edge.Fault {
-	if c.begun {
-		return <-c.ended
+	if !c.begun {
+		x.Times.Sent = clock.Now()
+		c.ended <- c.serve(x)
 	}
-	return c.answer(x)
+	return c.reply(x, <-c.ended)
 }
 
-func (c *call) answer(x *edge.Exchange) *edge.Fault {
-	now := clock.Now()
-	x.Times.Sent, x.Times.Answer = now, now
+func (c *call) serve(x *edge.Exchange) outcomeOfCall {
 	c.served++
-	if c.of.serve != nil {
-		if f := c.of.serve(c, x); f != nil {
-			return f
-		}
+	if c.of.serve == nil {
+		return outcomeOfCall{200, nil}
 	}
-	if c.a.Status == 0 {
-		c.reply(x, 200)
+	status, f := c.of.serve(c, x)
+	return outcomeOfCall{status, f}
+}
+
+// outcomeOfCall is what the target has said.
+type outcomeOfCall struct {
+	status int
+	f      *edge.Fault
+}
+
+// reply makes the answer, which names the target, that of x.
+func (c *call) reply(x *edge.Exchange, o outcomeOfCall) *edge.Fault {
+	if o.f != nil {
+		return o.f
 	}
-	x.Times.Answer = clock.Now()
+	x.ResetHead()
+	x.SetStatus(o.status)
+	x.Resp.Set("X-Target", c.of.address)
+	c.a.Status, x.Times.Answer = o.status, clock.Now()
 	return nil
 }
 
-// reply makes an answer that names the target.
-func (c *call) reply(x *edge.Exchange, status int) {
-	x.ResetHead()
-	x.SetStatus(status)
-	x.Resp.Set("X-Target", c.of.address)
-	c.a.Status = status
-}
-
 // wait blocks until the answer is not needed any more.
-func (c *call) wait(x *edge.Exchange) *edge.Fault {
+func (c *call) wait(x *edge.Exchange) (int, *edge.Fault) {
 	for !x.Conn.Gone() {
 		<-c.woken
 	}
-	return edge.ClientGone
+	return 0, edge.ClientGone
 }
 
 func (c *call) Release(f *edge.Fault) {
@@ -126,19 +133,15 @@ func (c *call) Interrupt() {
 
 // Start answers beside the loop.
 func (c *call) Start(x *edge.Exchange) bool {
-	c.begun = true
-	if c.of.serve == nil {
-		c.ended <- c.answer(x)
-	} else {
-		go func() { c.ended <- c.answer(x) }()
-	}
+	c.begun, x.Times.Sent = true, clock.Now()
+	go func() { c.ended <- c.serve(x) }()
 	return true
 }
 
-func (c *call) Hear(*edge.Exchange) (edge.Progress, *edge.Fault) {
+func (c *call) Hear(x *edge.Exchange) (edge.Progress, *edge.Fault) {
 	select {
-	case f := <-c.ended:
-		return edge.Ended, f
+	case o := <-c.ended:
+		return edge.Ended, c.reply(x, o)
 	default:
 	}
 	if c.a.Due > 0 && clock.Now() >= c.a.Due {
@@ -147,12 +150,9 @@ func (c *call) Hear(*edge.Exchange) (edge.Progress, *edge.Fault) {
 	return edge.Pending, nil
 }
 
-// inMemory returns a maker of transports that all serve like this, and a map of them by address.
-func inMemory(serve func(s *call, x *edge.Exchange) *edge.Fault) (maker, *sync.Map) {
-	all := &sync.Map{}
+// inMemory returns a maker of transports that all serve like this.
+func inMemory(serve server, loops bool) maker {
 	return func(t *Target, _ *section.Config) transport.Transport {
-		m := &memory{address: t.Address, serve: serve}
-		all.Store(t.Address, m)
-		return m
-	}, all
+		return &memory{address: t.Address, serve: serve, loops: loops}
+	}
 }

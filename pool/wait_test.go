@@ -21,8 +21,7 @@ import (
 
 // poolOf returns a pool of targets in memory, without anything that looks after it.
 func poolOf(conf *section.Config, addrs ...string) *Pool {
-	over, _ := inMemory(nil)
-	return poolOver(over, conf, addrs...)
+	return poolOver(inMemory(nil, false), conf, addrs...)
 }
 
 // poolOver is poolOf for targets that are asked over other transports.

@@ -48,16 +48,33 @@ func (p *Pool) choose(x *edge.Exchange) (m *member, full bool) {
 	if s.chooser == nil {
 		return nil, false
 	}
-	if p.sticky != nil {
-		if m := p.sticky.find(x, s); m != nil && !tried(x, m) {
-			switch m.take(x) {
-			case taken:
-				return m, false
-			case isFull: // the client waits for it
-				return nil, true
-			}
+	if m := p.tied(x, s); m != nil {
+		switch m.take(x) {
+		case taken:
+			return m, false
+		case isFull: // the client waits for it
+			return nil, true
 		}
 	}
+	if m, full = p.pick(x, s); m != nil || full {
+		return m, full
+	}
+	return s.search(x)
+}
+
+// tied returns the member that the client of x comes back to, when it may be asked; nil: there is none.
+func (p *Pool) tied(x *edge.Exchange, s *set) *member {
+	if p.sticky == nil {
+		return nil
+	}
+	if m := p.sticky.find(x, s); m != nil && !tried(x, m) {
+		return m
+	}
+	return nil
+}
+
+// pick claims a place at one of the members that the pool's policy of balancing prefers.
+func (p *Pool) pick(x *edge.Exchange, s *set) (m *member, full bool) {
 	key, avoid := p.key.of(x), -1
 	if x.Attempts > 0 && !x.Fresh {
 		avoid = s.lastTried(x)
@@ -81,10 +98,7 @@ func (p *Pool) choose(x *edge.Exchange) (m *member, full bool) {
 		}
 		avoid = i
 	}
-	if full {
-		return nil, true
-	}
-	return s.search(x)
+	return nil, full
 }
 
 // search looks at all members when those that the policy picks have been tried or refuse: for one that has
@@ -109,7 +123,7 @@ func (s *set) search(x *edge.Exchange) (m *member, full bool) {
 	return nil, false
 }
 
-// rankOf tells after whom a target is asked: after those that have not been tried, and after those that are
+// rankOf returns after whom a target is asked: after those that have not been tried, and after those that are
 // no backups.
 func rankOf(x *edge.Exchange, m *member) (rank int) {
 	if m.spec.Backup {
@@ -123,7 +137,7 @@ func rankOf(x *edge.Exchange, m *member) (rank int) {
 
 const ranks = 4
 
-// best tells that nobody in the set is to be asked by x before m.
+// best reports whether nobody in the set is to be asked by x before m.
 func (s *set) best(x *edge.Exchange, m *member) bool {
 	rank := rankOf(x, m)
 	if rank == 0 {
@@ -137,7 +151,7 @@ func (s *set) best(x *edge.Exchange, m *member) bool {
 	return true
 }
 
-// anyUsable tells that the set has a target that may be asked.
+// anyUsable reports whether the set has a target that may be asked.
 func (s *set) anyUsable() bool {
 	for _, m := range s.members {
 		if m.state.Load() == 0 {
@@ -208,7 +222,7 @@ func (m *member) note(x *edge.Exchange) {
 	}
 }
 
-// tried tells that m was asked already. Whoever only had a dead connection was not.
+// tried reports whether m was asked already. Whoever only had a dead connection was not.
 func tried(x *edge.Exchange, m *member) bool {
 	n := x.Attempts
 	if x.Fresh {
@@ -241,7 +255,7 @@ func (m *member) permit(x *edge.Exchange) bool {
 	return p != breaker.Refused
 }
 
-// untried tells that the set has a target that could be asked and has not been.
+// untried reports whether the set has a target that could be asked and has not been.
 func (s *set) untried(x *edge.Exchange) bool {
 	for _, m := range s.members {
 		if m.state.Load() == 0 && !tried(x, m) {

@@ -21,7 +21,8 @@ func newExchange() *edge.Exchange {
 
 func testConfig(most, waiting int) *section.Config {
 	c := &section.Config{ConnectTimeout: 5e9, ResponseTimeout: 5e9, IdleTimeout: 60e9, StreamIdleTimeout: 60e9,
-		MaxConnections: most, MaxWaiting: waiting, WaitTimeout: 5e9}
+		MaxConnections: most, MaxWaiting: waiting, WaitTimeout: 5e9, MaxResponseHeaderBytes: 64 << 10,
+		MaxResponseFields: 128}
 	c.Settle()
 	return c
 }

@@ -57,7 +57,10 @@ func (p *Pool) wait(x *edge.Exchange) (*member, *edge.Fault) {
 	w := waiters.Get().(*waiter)
 	defer waiters.Put(w)
 	defer w.forget()
-	w.x, w.only = x, p.tiedTo(x)
+	w.x = x
+	if m := p.tied(x, p.set.Load()); m != nil {
+		w.only = m.Target
+	}
 	began := clock.Now()
 	until := began + int64(p.conf.WaitTimeout)
 	if x.Deadline > 0 {
@@ -80,17 +83,6 @@ func (p *Pool) wait(x *edge.Exchange) (*member, *edge.Fault) {
 }
 
 func (w *waiter) forget() { w.x, w.only, w.shun = nil, nil, nil }
-
-// tiedTo returns the target that the client of x comes back to, when it may be asked; nil: there is none.
-func (p *Pool) tiedTo(x *edge.Exchange) *Target {
-	if p.sticky == nil {
-		return nil
-	}
-	if m := p.sticky.find(x, p.set.Load()); m != nil && !tried(x, m) {
-		return m.Target
-	}
-	return nil
-}
 
 // watch returns when the wait of w has ended, or ends it when its time is over.
 func (s *shared) watch(w *waiter, until int64) queue.Outcome[place] {

@@ -18,8 +18,8 @@ func guarded() *member {
 	s := newShared("app", &descriptors.Budget{}, overHTTP1)
 	watch := &breaker.Config{ErrorPercent: 50, SlowCall: time.Second, SlowPercent: 50, Window: 10 * time.Second,
 		MinRequests: 20, OpenFor: time.Second, MaxOpenFor: time.Second, Probes: 1, PerTarget: true}
-	s.all.breaker.Configure(watch)
-	s.all.limiter.Configure(&limit.Config{Limit: 1000, Queue: 10})
+	s.all.Breaker.Configure(watch)
+	s.all.Limiter.Configure(&limit.Config{Limit: 1000, Queue: 10})
 	s.guards.Store(&s.all)
 	s.observes.Store(true)
 	p := &Pool{Name: "app", conf: testConfig(10, 10), shared: s, latency: lanes.NewHistogram([]time.Duration{

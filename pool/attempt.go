@@ -5,6 +5,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/pool/breaker"
+	"github.com/penstock-edge/penstock/pool/outcome"
 	"github.com/penstock-edge/penstock/pool/transport"
 )
 
@@ -109,7 +110,7 @@ func (m *member) answered(x *edge.Exchange, a *transport.Attempt) {
 	}
 	x.Call.Stick = nil
 	if p.sticky != nil && !m.spec.Backup {
-		p.sticky.mark(x, m)
+		m.mark(x)
 	}
 }
 
@@ -138,55 +139,14 @@ var released = new(struct{ _ int })
 
 // account counts how an attempt ended.
 func (m *member) account(x *edge.Exchange, status int, f *edge.Fault, permit breaker.Permit) {
-	o := outcomeOf(x, status, f)
+	o := outcome.Of(status, f)
 	m.outcomes[o].Inc(x.Lane)
 	if b := m.breaker; b != nil {
 		m.tell(b, permit, x, o)
 	}
-	if o == outcomeOK {
+	if o == outcome.OK {
 		m.streak.Success()
-	} else if o <= outcomeProtocol {
+	} else if o.Failed() {
 		m.stumbled(x, o, f, status)
 	}
-}
-
-// outcome is how an attempt ended, for penstock_upstream_requests_total.
-type outcome uint8
-
-const (
-	outcomeOK      outcome = iota // an answer below 500 came whole
-	outcomeError                  // an answer of 500 and above
-	outcomeConnect                // no connection
-	outcomeReset                  // closed or cut
-	outcomeTimeout
-	outcomeProtocol
-	outcomeClient    // the client ended it
-	outcomeCancelled // another attempt of a race was faster
-	outcomeGateway   // the gateway could not make it
-	outcomes
-)
-
-var outcomeNames = [outcomes]string{"ok", "error", "connect", "reset", "timeout", "protocol", "client",
-	"cancelled", "gateway"}
-
-func outcomeOf(x *edge.Exchange, status int, f *edge.Fault) outcome {
-	switch {
-	case f == nil && status >= 500:
-		return outcomeError
-	case f == nil:
-		return outcomeOK
-	case f == lost:
-		return outcomeCancelled
-	case f == edge.Exhausted:
-		return outcomeGateway
-	case f.Side != edge.SideUpstream:
-		return outcomeClient
-	case f.Status == 504:
-		return outcomeTimeout
-	case f.Retry == edge.RetryUnsent && f != edge.UpstreamUnsent:
-		return outcomeConnect
-	case f.Code == edge.UpstreamProtocol.Code || f == edge.UpstreamUpgrade:
-		return outcomeProtocol
-	}
-	return outcomeReset
 }

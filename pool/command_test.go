@@ -75,7 +75,7 @@ func TestAllocDrainingTarget(t *testing.T) {
 		p := stickyPool(t, timeout)
 		m := p.command("10.0.0.2:1", func(o *order.Order, spec *section.Target) { o.Drain.Put(true, spec.Drain) })
 		x := newExchange()
-		x.Cookie = []byte("seat=" + p.sticky.key.Value(p.Name, m.Address))
+		x.Cookie = []byte("seat=" + p.sticky.Key.Value(p.Name, m.Address))
 		allocs := testing.AllocsPerRun(1000, func() {
 			x.Call.Flags = 0
 			got, _ := p.choose(x)

@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -151,36 +150,13 @@ func (p *Pool) specs(eps []discovery.Endpoint) []section.Target {
 		}
 		have[e.Address] = true
 		if what := p.conf.Own.Find(e.Address); what != "" {
-			p.shared.leftOut(e.Address, what)
+			p.shared.own.LeftOut(e.Address, what)
 			continue
 		}
 		all = append(all, section.Target{Address: e.Address, Weight: e.Weight, Backup: e.Backup, Zone: e.Zone,
 			Drain: e.Drain})
 	}
 	return all
-}
-
-// isOwn reports whether an address that a target's name has led to is the gateway's own, which it
-// then counts.
-func (s *shared) isOwn(addr netip.Addr, port uint16) bool {
-	what := s.own.Load().FindAddr(addr, port)
-	if what != "" {
-		s.leftOut(netip.AddrPortFrom(addr, port).String(), what)
-	}
-	return what != ""
-}
-
-// leftOut counts and tells of an address that a discovery or a name server gave and that is the
-// gateway's own.
-func (s *shared) leftOut(address, what string) {
-	s.ownFound.Add(1)
-	now := time.Now()
-	if before, told := s.ownTold.Load(address); told && now.Sub(before.(time.Time)) < time.Minute {
-		return
-	}
-	s.ownTold.Store(address, now)
-	slog.Warn("a target is left out: it is an address of this gateway", "pool", s.name,
-		"target", address, "is", what)
 }
 
 // again returns a copy of m for another set: its index there is another one.

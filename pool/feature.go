@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"maps"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -13,9 +12,13 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/pool/balance"
+	"github.com/penstock-edge/penstock/pool/fixed"
+	"github.com/penstock-edge/penstock/pool/hashkey"
 	"github.com/penstock-edge/penstock/pool/kept"
+	"github.com/penstock-edge/penstock/pool/outcome"
 	"github.com/penstock-edge/penstock/pool/queue"
 	"github.com/penstock-edge/penstock/pool/section"
+	"github.com/penstock-edge/penstock/pool/ticket"
 )
 
 // Feature makes the [pool.NAME] sections and routes' `pool` key work.
@@ -87,7 +90,7 @@ func (ps *pools) linkFallbacks(h *edge.Host) {
 		case f.Pool != "":
 			p.fallback = h.Upstream(f.Table, "pool", f.Pool)
 		case f.Status != 0:
-			p.fallbackTo = newFixed(f)
+			p.fallbackTo = fixed.New(f)
 		}
 	}
 	for _, p := range ps.list {
@@ -103,14 +106,6 @@ func (ps *pools) linkFallbacks(h *edge.Host) {
 			next, _ = next.fallback.(*Pool)
 		}
 	}
-}
-
-func newFixed(f *section.Fallback) *fixed {
-	a := &fixed{status: f.Status, body: []byte(f.Body), kind: f.ContentType}
-	for _, name := range slices.Sorted(maps.Keys(f.Headers)) {
-		a.fields = append(a.fields, [2]string{name, f.Headers[name]})
-	}
-	return a
 }
 
 func (ps *pools) route(h *edge.Host, r *edge.RouteSetup) {
@@ -193,14 +188,14 @@ func newPool(h *edge.Host, t *config.Table, s *series, zone string, own *config.
 		p.waits[v] = s.waits.With(p.Name, v.String())
 	}
 	p.seed = balance.HashKey(0, []byte(p.conf.HashSeed.Reveal()+p.Name))
-	p.key = newHashKey(p.conf, p.seed)
+	p.key = hashkey.New(p.conf, p.seed)
 	if p.conf.Sticky != nil {
-		p.sticky = newSticky(p.conf.Sticky, p.shared.stickyKey[:])
+		p.sticky = ticket.NewCookie(p.conf.Sticky, p.shared.stickyKey[:])
 		p.conflicts = h.Metrics.Counter("penstock_sticky_cookie_conflicts_total",
 			"Answers whose application has a cookie of the sticky name itself: the client has theirs.",
 			"pool", p.Name)
 	}
-	p.shared.own.CompareAndSwap(nil, own) // else that of the leader, until p starts
+	p.shared.own.SetFirst(own) // else that of the leader, until p starts
 	p.gauges(h.Metrics)
 	if !slices.Contains(balance.Kinds(), p.conf.Balance) {
 		return p // an error of the file that has been recorded
@@ -243,10 +238,10 @@ func (p *Pool) newMember(spec section.Target, m *metric.Scope, s *series) *membe
 		b.own.Configure(p.conf.Breaker)
 	}
 	if p.sticky != nil {
-		p.sticky.equip(b)
+		b.cookie, b.cookieTLS = p.sticky.Lines(p.Name, spec.Address)
 	}
-	for i, name := range outcomeNames {
-		b.outcomes[i] = s.outcomes.With(p.Name, spec.Address, name)
+	for o := range outcome.Count {
+		b.outcomes[o] = s.outcomes.With(p.Name, spec.Address, o.String())
 	}
 	b.ejections = s.ejections.With(p.Name, spec.Address)
 	b.gauges(m)

@@ -8,6 +8,7 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
+	"github.com/penstock-edge/penstock/pool/outcome"
 	"github.com/penstock-edge/penstock/pool/transport"
 )
 
@@ -59,9 +60,6 @@ func (m *member) hedgeAfter(x *edge.Exchange) (time.Duration, bool) {
 	delay := time.Duration(m.pool.shared.hedgeDelay.Load())
 	return delay, delay > 0 && m.hedgeable(x)
 }
-
-// lost is how the attempt ends that another one of its race has beaten.
-var lost = &edge.Fault{Status: 499, Side: edge.SideGateway, Code: "hedge_lost"}
 
 // racer is one attempt of a race: an exchange of its own, in a goroutine of its own. Whoever comes second
 // finds out through Gone, as if its client had left, and cleans up behind itself; the race does not wait
@@ -250,7 +248,7 @@ func (r *racer) run() {
 	}()
 	if r.f != nil && r.Gone() {
 		r.late()
-		r.f = lost
+		r.f = outcome.Lost
 	}
 	if r.f != nil {
 		r.letGo(r.f)
@@ -258,7 +256,7 @@ func (r *racer) run() {
 	if r.state.CompareAndSwap(racing, arrived) {
 		r.race <- r
 	} else if r.f == nil {
-		r.letGo(lost)
+		r.letGo(outcome.Lost)
 	}
 }
 

@@ -4,21 +4,21 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"log/slog"
 	"math"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/lib/caught"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/pool/breaker"
+	"github.com/penstock-edge/penstock/pool/certs"
 	"github.com/penstock-edge/penstock/pool/discovery"
+	"github.com/penstock-edge/penstock/pool/guard"
 	"github.com/penstock-edge/penstock/pool/health"
 	"github.com/penstock-edge/penstock/pool/limit"
+	"github.com/penstock-edge/penstock/pool/outcome"
 	"github.com/penstock-edge/penstock/pool/outlier"
 	"github.com/penstock-edge/penstock/pool/section"
 )
@@ -46,7 +46,7 @@ func (p *Pool) start() {
 	before := s.keeper // not the leader's: it may be closed already, and its keeper still in a step
 	p.keeper, s.keeper = k, k
 	s.leader = p
-	s.own.Store(p.conf.Own)
+	s.own.Set(p.conf.Own)
 	s.follow()
 	s.configure(p.conf)
 	s.review()
@@ -59,7 +59,9 @@ func (p *Pool) start() {
 	k.follow()
 	go k.run(before)
 	if p.conf.TLS.Renewable() {
-		go k.renew()
+		r := certs.Renewer{Pool: p.Name, TLS: &p.conf.TLS, Renewed: p.certsRenewed, Refused: p.certsRefused,
+			Changed: p.closeIdle}
+		go r.Run(k.ctx)
 	}
 	if src := p.conf.Source; src != nil {
 		go src.Run(k.ctx, func(eps []discovery.Endpoint, err error) {
@@ -85,20 +87,27 @@ func (p *Pool) close() {
 	p.shared.writer.Wait()
 }
 
+// closeIdle closes all idle connections to the targets.
+func (p *Pool) closeIdle() {
+	for _, m := range p.set.Load().members {
+		m.closeIdle()
+	}
+}
+
 // configure switches the guards on that conf asks for. What is switched off keeps its state. s.mu is held.
 func (s *shared) configure(conf *section.Config) {
-	g := &guards{}
+	g := &guard.Guards{}
 	if conf.Breaker != nil {
-		s.all.breaker.Configure(conf.Breaker)
-		g.breaker = s.all.breaker
+		s.all.Breaker.Configure(conf.Breaker)
+		g.Breaker = s.all.Breaker
 	}
 	if conf.Concurrency != nil {
-		s.all.limiter.Configure(conf.Concurrency)
-		g.limiter = s.all.limiter
+		s.all.Limiter.Configure(conf.Concurrency)
+		g.Limiter = s.all.Limiter
 	}
 	if conf.Admission != nil && conf.Admission.Enabled {
-		s.all.throttle.Configure(conf.Admission)
-		g.throttle = s.all.throttle
+		s.all.Throttle.Configure(conf.Admission)
+		g.Throttle = s.all.Throttle
 	}
 	s.guards.Store(g)
 	h := conf.Hedge
@@ -149,7 +158,7 @@ func (k *keeper) follow() {
 // watch starts what looks after one target.
 func (k *keeper) watch(ctx context.Context, m *member) {
 	if m.name.Named() {
-		go k.refresh(ctx, m)
+		go m.name.Refresh(ctx, k.p.conf.ResolveInterval, k.p.Name)
 	}
 	h := k.p.conf.Health
 	if h == nil {
@@ -196,24 +205,6 @@ func (s *shared) checked(m *member, h *health.Config, err error) {
 		s.marked(m.Target, isEjected, false, "it was dead, and a check finds it back")
 	}
 	s.marked(m.Target, isUnhealthy, !m.known.Usable(h), why)
-}
-
-// refresh resolves the name of m at once and then every resolve interval, with some jitter so that a fleet
-// does not ask in step.
-func (k *keeper) refresh(ctx context.Context, m *member) {
-	every := k.p.conf.ResolveInterval
-	for {
-		err := caught.Try(func() error { return m.name.Resolve(ctx, time.Now().Add(every)) })
-		if ctx.Err() == nil {
-			m.resolved(k.p.Name, err)
-		}
-		wait := every + time.Duration(rand.Int64N(int64(every)/10+1))
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-	}
 }
 
 // beat is how often the limits move.
@@ -298,11 +289,11 @@ func (k *keeper) step(now int64) {
 		}
 	}
 	g := s.guards.Load()
-	if g.limiter != nil {
-		k.tickLimiter(g.limiter, now)
+	if g.Limiter != nil {
+		k.tickLimiter(g.Limiter, now)
 	}
-	if g.throttle != nil {
-		g.throttle.Tick(now)
+	if g.Throttle != nil {
+		g.Throttle.Tick(now)
 	}
 	members := k.p.set.Load().members
 	for _, m := range members {
@@ -383,9 +374,9 @@ func (k *keeper) look(members []*member) {
 // sample is what the judge goes by.
 func (m *member) sample() outlier.Sample {
 	s := outlier.Sample{Key: m.key, Latency: m.pace.Value(), Usable: m.state.Load() == 0}
-	ok := m.outcomes[outcomeOK].Sum()
-	s.Errors = m.outcomes[outcomeError].Sum()
-	for _, o := range []outcome{outcomeConnect, outcomeReset, outcomeTimeout, outcomeProtocol} {
+	ok := m.outcomes[outcome.OK].Sum()
+	s.Errors = m.outcomes[outcome.Error].Sum()
+	for _, o := range []outcome.Outcome{outcome.Connect, outcome.Reset, outcome.Timeout, outcome.Protocol} {
 		s.GatewayErrors += m.outcomes[o].Sum()
 	}
 	s.Requests = ok + s.Errors + s.GatewayErrors
@@ -393,16 +384,16 @@ func (m *member) sample() outlier.Sample {
 }
 
 // stumbled takes in an attempt that failed.
-func (m *member) stumbled(x *edge.Exchange, o outcome, f *edge.Fault, status int) {
+func (m *member) stumbled(x *edge.Exchange, o outcome.Outcome, f *edge.Fault, status int) {
 	kind := outlier.TargetError
-	if o != outcomeError {
+	if o != outcome.Error {
 		kind = outlier.GatewayError
 		m.pool.shared.dropped.Inc(x.Lane)
 	}
-	m.stumble.note(f, status)
+	m.stumble.Note(f, status)
 	run := m.streak.Error(kind)
 	if c := m.pool.conf.Outlier; c != nil && outlier.Tripped(c, kind, run) && m.state.Load()&isEjected == 0 {
-		_, what := m.stumble.last()
+		_, what := m.stumble.Get()
 		m.eject(fmt.Sprintf("%d errors in a row, the last one: %s", run, what))
 	}
 }
@@ -432,16 +423,16 @@ func (m *member) eject(why string) {
 }
 
 // tell tells the target's own breaker how an attempt ended.
-func (m *member) tell(b *breaker.Breaker, permit breaker.Permit, x *edge.Exchange, o outcome) {
+func (m *member) tell(b *breaker.Breaker, permit breaker.Permit, x *edge.Exchange, o outcome.Outcome) {
 	at := x.Times.Done
 	if at == 0 {
 		at = clock.Now()
 	}
 	switch o {
-	case outcomeClient, outcomeCancelled, outcomeGateway:
+	case outcome.Client, outcome.Cancelled, outcome.Gateway:
 		b.Cancel(permit)
 	default:
-		b.Done(at, permit, o != outcomeOK, time.Duration(x.Times.Answer-x.Times.Sent))
+		b.Done(at, permit, o != outcome.OK, time.Duration(x.Times.Answer-x.Times.Sent))
 	}
 }
 
@@ -453,18 +444,4 @@ func (k *keeper) reopen(members []*member) {
 			k.p.shared.mark(m.Target, isBroken, false, "its breaker may be tried")
 		}
 	}
-}
-
-// resolved notes how asking for a name's addresses went, a line a change.
-func (m *member) resolved(pool string, err error) {
-	failed := err != nil
-	if !m.name.Failed(failed) {
-		return
-	}
-	if failed {
-		slog.Warn("cannot resolve a target; the last known addresses stay in use", "pool", pool,
-			"target", m.Address, "error", err)
-		return
-	}
-	slog.Info("target resolves again", "pool", pool, "target", m.Address)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
+	"github.com/penstock-edge/penstock/pool/guard"
 )
 
 // loopClient is the client's side of an exchange that a loop serves.
@@ -55,7 +56,7 @@ func BenchmarkPick(b *testing.B) {
 	}
 	defer loops.Close()
 	p := guarded().pool
-	p.shared.guards.Store(&guards{})
+	p.shared.guards.Store(&guard.Guards{})
 	p.conf.Balance = "round_robin"
 	p.change(origin(b), origin(b), origin(b), origin(b))
 	client := &loopClient{loop: loops.Pick()}

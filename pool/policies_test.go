@@ -11,6 +11,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/pool/discovery"
 	"github.com/penstock-edge/penstock/pool/order"
+	"github.com/penstock-edge/penstock/pool/outcome"
 	"github.com/penstock-edge/penstock/pool/section"
 )
 
@@ -89,7 +90,7 @@ func TestMemoryChoice(t *testing.T) {
 		t.Errorf("round robin gave %v", seen)
 	}
 	m := p.set.Load().members[0]
-	if n := m.outcomes[outcomeOK].Sum(); n != 10 {
+	if n := m.outcomes[outcome.OK].Sum(); n != 10 {
 		t.Errorf("%d good answers counted, want 10", n)
 	}
 	if n := m.transport.Open(); n != 1 {
@@ -150,7 +151,7 @@ func TestMemoryPutAside(t *testing.T) {
 		t.Errorf("status %d of %q, counted for %q", a.status, a.target, a.x.TargetName)
 	}
 	set := p.set.Load()
-	if set.find(asked[0]).outcomes[outcomeError].Sum() != 1 || set.find(asked[1]).outcomes[outcomeReset].Sum() != 1 {
+	if set.find(asked[0]).outcomes[outcome.Error].Sum() != 1 || set.find(asked[1]).outcomes[outcome.Reset].Sum() != 1 {
 		t.Error("the attempts were not counted for whom they were made")
 	}
 	atRest(t, p)
@@ -254,7 +255,7 @@ func TestMemoryOutlier(t *testing.T) {
 	if failed != 3 || m.state.Load() != isEjected {
 		t.Errorf("%d requests failed, state %b", failed, m.state.Load())
 	}
-	if _, what := m.stumble.last(); what != "upstream_reset" {
+	if _, what := m.stumble.Get(); what != "upstream_reset" {
 		t.Errorf("its last error is %q", what)
 	}
 	atRest(t, p)
@@ -277,8 +278,8 @@ func TestMemoryHedge(t *testing.T) {
 	}
 	atRest(t, p)
 	m := p.set.Load().find(silent)
-	if p.hedges.Sum() != 1 || p.hedgeWon.Sum() != 1 || m.outcomes[outcomeCancelled].Sum() != 1 {
-		t.Errorf("%d hedges, %d won, %d cancelled", p.hedges.Sum(), p.hedgeWon.Sum(), m.outcomes[outcomeCancelled].Sum())
+	if p.hedges.Sum() != 1 || p.hedgeWon.Sum() != 1 || m.outcomes[outcome.Cancelled].Sum() != 1 {
+		t.Errorf("%d hedges, %d won, %d cancelled", p.hedges.Sum(), p.hedgeWon.Sum(), m.outcomes[outcome.Cancelled].Sum())
 	}
 }
 
@@ -348,7 +349,7 @@ func TestMemorySticky(t *testing.T) {
 	x.Finish(nil)
 	for range 10 {
 		y := get(p)
-		y.Cookie = []byte("seat=" + p.sticky.key.Value(p.Name, m.Address))
+		y.Cookie = []byte("seat=" + p.sticky.Key.Value(p.Name, m.Address))
 		if a := ask(y); a.target != m.Address || y.Call.Stick != nil {
 			t.Errorf("its request went to %q", a.target)
 		}

@@ -3,22 +3,22 @@
 package pool
 
 import (
-	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
-	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
-	"github.com/penstock-edge/penstock/pool/balance"
 	"github.com/penstock-edge/penstock/pool/breaker"
+	"github.com/penstock-edge/penstock/pool/fixed"
+	"github.com/penstock-edge/penstock/pool/hashkey"
 	"github.com/penstock-edge/penstock/pool/kept"
+	"github.com/penstock-edge/penstock/pool/outcome"
 	"github.com/penstock-edge/penstock/pool/queue"
 	"github.com/penstock-edge/penstock/pool/replay"
 	"github.com/penstock-edge/penstock/pool/section"
+	"github.com/penstock-edge/penstock/pool/ticket"
 )
 
 // Pool is one [pool.NAME] in one generation.
@@ -28,15 +28,15 @@ type Pool struct {
 	shared *shared
 	set    atomic.Pointer[set] // never nil once the pool is built
 	seed   uint64
-	key    hashKey
-	sticky *sticky
+	key    hashkey.Key
+	sticky *ticket.Cookie // nil: clients stick to nobody
 	// conflicts are answers that would have had two cookies of one name.
 	conflicts *lanes.Counter
 	zone      string     // the gateway's own
 	store     kept.Store // of the last good targets, over restarts
 
 	fallback   edge.Upstream // nil: none
-	fallbackTo *fixed        // likewise
+	fallbackTo *fixed.Answer // likewise
 
 	retries    *lanes.Counter
 	refused    *lanes.Counter // retries and hedges that the budget refused
@@ -65,7 +65,7 @@ type member struct {
 	weight            int32            // that of spec, or what the admin API has set instead
 	host              string           // Host toward the target when the route does not keep the client's
 	breaker           *breaker.Breaker // its own; nil: not asked for
-	outcomes          [outcomes]*lanes.Counter
+	outcomes          [outcome.Count]*lanes.Counter
 	ejections         *lanes.Counter
 	cookie, cookieTLS []byte // Set-Cookie that ties a client to it, and the same for clients with TLS
 	unhook            func() // lets go of the target and its series
@@ -126,51 +126,4 @@ func now(x *edge.Exchange) int64 {
 		return x.Times.Policy
 	}
 	return clock.Now()
-}
-
-// hashKey is what consistent_hash chooses by.
-type hashKey struct {
-	kind string // "ip", "path", "uri", "header", "cookie", "query"; empty: the policy needs none
-	name []byte
-	seed uint64
-}
-
-func newHashKey(conf *section.Config, seed uint64) hashKey {
-	if conf.Balance != "consistent_hash" {
-		return hashKey{}
-	}
-	kind, name, _ := strings.Cut(conf.HashKey, ":")
-	return hashKey{kind: kind, name: []byte(name), seed: seed}
-}
-
-// of returns the key of x; a request without the named part is keyed by its address.
-func (k *hashKey) of(x *edge.Exchange) uint64 {
-	var room [128]byte
-	switch k.kind {
-	case "":
-		return 0
-	case "path":
-		return balance.HashKey(k.seed, x.Path)
-	case "uri":
-		h := balance.HashKey(k.seed, x.Path)
-		return balance.HashKey(h, x.Query)
-	case "header":
-		if v := x.Req.AppendKey(room[:0], header.View(k.name)); len(v) > 0 {
-			return balance.HashKey(k.seed, v)
-		}
-	case "cookie":
-		if v := x.AppendCookie(room[:0], k.name); len(v) > 0 {
-			return balance.HashKey(k.seed, v)
-		}
-	case "query":
-		if v := x.AppendParam(room[:0], k.name); len(v) > 0 {
-			return balance.HashKey(k.seed, v)
-		}
-	}
-	return k.ofAddr(x.Client)
-}
-
-func (k *hashKey) ofAddr(a netip.Addr) uint64 {
-	b := a.As16()
-	return balance.HashKey(k.seed, b[:])
 }

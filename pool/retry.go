@@ -12,12 +12,8 @@ import (
 // Retry implements edge.Retrier.
 func (m *member) Retry(x *edge.Exchange, f *edge.Fault) (bool, time.Duration) {
 	p := m.pool
-	r := p.conf.Retry
-	if r == nil || x.Call.Retries+1 >= r.Attempts || !r.Covers(f, x.Call.Status) || x.Uploading {
-		return false, 0
-	}
-	unsent := f != nil && f.Retry == edge.RetryUnsent
-	if !unsent && (!x.Repeatable() || len(x.Upgrade) > 0) || !x.Replayable() {
+	r, unsent := p.conf.Retry, f != nil && f.Retry == edge.RetryUnsent
+	if r == nil || x.Call.Retries+1 >= r.Attempts || !r.Covers(f, x.Call.Status) || !repeatable(x, unsent) {
 		return false, 0
 	}
 	now := clock.Now()
@@ -33,6 +29,14 @@ func (m *member) Retry(x *edge.Exchange, f *edge.Fault) (bool, time.Duration) {
 	}
 	x.Call.Retries++
 	return true, wait
+}
+
+// repeatable reports whether the request can be made again, and may be; unsent: nothing of it was sent.
+func repeatable(x *edge.Exchange, unsent bool) bool {
+	if !unsent && (!x.Repeatable() || len(x.Upgrade) > 0) {
+		return false
+	}
+	return !x.Uploading && x.Replayable()
 }
 
 // backoff returns how long to wait: a random part of a time that doubles with each attempt (full jitter). A

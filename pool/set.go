@@ -22,7 +22,7 @@ func (p *Pool) newSet(members []*member) (*set, error) {
 	p.shared.weigh(members)
 	s := &set{members: members, of: make(map[*Target]*member, len(members))}
 	if p.sticky != nil {
-		s.tickets = p.sticky.tickets(members)
+		s.tickets = tickets(p.sticky.Key, members)
 	}
 	if len(members) == 0 {
 		return s, nil
@@ -67,7 +67,7 @@ func (p *Pool) tied(x *edge.Exchange, s *set) *member {
 	if p.sticky == nil {
 		return nil
 	}
-	if m := p.sticky.find(x, s); m != nil && !tried(x, m) {
+	if m := p.stuck(x, s); m != nil && !tried(x, m) {
 		return m
 	}
 	return nil
@@ -75,7 +75,7 @@ func (p *Pool) tied(x *edge.Exchange, s *set) *member {
 
 // pick claims a place at one of the members that the pool's policy of balancing prefers.
 func (p *Pool) pick(x *edge.Exchange, s *set) (m *member, full bool) {
-	key, avoid := p.key.of(x), -1
+	key, avoid := p.key.Of(x), -1
 	if x.Attempts > 0 && !x.Fresh {
 		avoid = s.lastTried(x)
 	}

@@ -8,17 +8,18 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/pool/breaker"
 	"github.com/penstock-edge/penstock/pool/budget"
 	"github.com/penstock-edge/penstock/pool/discovery"
+	"github.com/penstock-edge/penstock/pool/guard"
 	"github.com/penstock-edge/penstock/pool/h1"
 	"github.com/penstock-edge/penstock/pool/kept"
 	"github.com/penstock-edge/penstock/pool/limit"
 	"github.com/penstock-edge/penstock/pool/order"
+	"github.com/penstock-edge/penstock/pool/own"
 	"github.com/penstock-edge/penstock/pool/queue"
 	"github.com/penstock-edge/penstock/pool/recent"
 	"github.com/penstock-edge/penstock/pool/resolve"
@@ -36,19 +37,17 @@ type shared struct {
 	over  maker              // makes the way to a target
 	h1    h1.Common          // of targets that are asked over HTTP/1
 
-	guards   atomic.Pointer[guards] // those that the leader has switched on; never nil
-	all      guards                 // all there are; they outlive being switched off
-	requests *lanes.Counter         // exchanges admitted or refused, for the budget
-	dropped  *lanes.Counter         // attempts that failed for other reasons than the target's answer
+	guards   atomic.Pointer[guard.Guards] // those that the leader has switched on; never nil
+	all      guard.Guards                 // all there are; they outlive being switched off
+	requests *lanes.Counter               // exchanges admitted or refused, for the budget
+	dropped  *lanes.Counter               // attempts that failed for other reasons than the target's answer
 	budget   budget.Budget
 	recent   recent.Times // to the head of an answer
 	observes atomic.Bool  // recent is wanted
 	// hedgeDelay: nanoseconds after which an attempt gets another one at its side; 0: never, or not known yet.
 	hedgeDelay atomic.Int64
 
-	own      atomic.Pointer[config.Own] // the gateway's own addresses, by the leader's file
-	ownFound atomic.Uint64              // addresses left out because they are the gateway's own
-	ownTold  sync.Map                   // when the log told of each, by address
+	own own.Addresses // of the gateway, by the leader's file
 
 	queue    queue.Queue[place]   // requests that found no free connection
 	lead     atomic.Pointer[Pool] // whose targets they wait for: the leader, or the newest there is; nil: none
@@ -72,15 +71,6 @@ type shared struct {
 	writer kept.Writer // of the last good targets
 }
 
-// guards decide whether an exchange may ask the pool. nil: not switched on.
-type guards struct {
-	breaker  *breaker.Breaker
-	limiter  *limit.Limiter
-	throttle *limit.Throttle
-}
-
-func (g *guards) any() bool { return g.breaker != nil || g.limiter != nil || g.throttle != nil }
-
 // maker makes the way to a target for which there is none yet.
 type maker func(t *Target, conf *section.Config) transport.Transport
 
@@ -94,9 +84,10 @@ func newShared(name string, files *descriptors.Budget, over maker) *shared {
 		requests: lanes.NewCounter(), dropped: lanes.NewCounter(),
 		targets: map[string]*Target{}, found: map[string][]discovery.Endpoint{}, keptAt: map[string]time.Time{},
 		orders: map[string]*order.Order{}}
-	s.all = guards{breaker.New(&breaker.Config{}, s.breakerChanged), limit.New(&limit.Config{}),
-		limit.NewThrottle(&limit.AdmissionConfig{})}
-	s.guards.Store(&guards{})
+	s.all = guard.Guards{Breaker: breaker.New(&breaker.Config{}, s.breakerChanged),
+		Limiter: limit.New(&limit.Config{}), Throttle: limit.NewThrottle(&limit.AdmissionConfig{})}
+	s.guards.Store(&guard.Guards{})
+	s.own.Pool = name
 	s.h1 = h1.Common{Pool: name, Files: files, Lacks: s.lacks, CloseIdle: func() { s.each((*Target).closeIdle) }}
 	_, _ = rand.Read(s.stickyKey[:]) // never fails
 	return s
@@ -123,7 +114,7 @@ func (s *shared) acquire(key string, spec section.Target, conf *section.Config) 
 	t = s.targets[key]
 	if t == nil {
 		joined = s.leader != nil
-		t = &Target{Address: spec.Address, name: resolve.New(spec.Address, s.isOwn), shared: s, key: key}
+		t = &Target{Address: spec.Address, name: resolve.New(spec.Address, s.own.Is), shared: s, key: key}
 		t.transport = s.over(t, conf)
 		t.own = breaker.New(&breaker.Config{}, func(_, to breaker.State, why string) {
 			s.mark(t, isBroken, to == breaker.Open, "its breaker is "+to.String()+": "+why)
@@ -194,7 +185,7 @@ func (s *shared) marked(t *Target, reason uint32, on bool, why string) {
 	}
 	s.settle()
 	if was != 0 && t.reasons == 0 && none {
-		s.all.breaker.Trial(clock.Now()) // there is somebody to ask again
+		s.all.Breaker.Trial(clock.Now()) // there is somebody to ask again
 	}
 }
 

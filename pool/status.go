@@ -6,84 +6,31 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/pool/breaker"
-	"github.com/penstock-edge/penstock/pool/health"
-	"github.com/penstock-edge/penstock/pool/order"
 	"github.com/penstock-edge/penstock/pool/section"
+	"github.com/penstock-edge/penstock/pool/status"
 )
 
-// TargetStatus is a target as /status shows it.
-type TargetStatus struct {
-	Address string        `json:"address"`
-	State   string        `json:"state"` // healthy, unhealthy, ejected, broken or drained
-	Since   time.Time     `json:"since"`
-	Why     string        `json:"why,omitempty"` // of the last change
-	Usable  bool          `json:"usable"`        // it may be chosen; in a panic all are
-	Weight  int32         `json:"weight"`
-	Set     *order.Status `json:"set,omitempty"` // by the admin API, in place of what the configuration says
-	// DrainsUntil is until when a drained target serves clients that stick to it.
-	DrainsUntil *time.Time       `json:"drains_until,omitempty"`
-	Share       float64          `json:"share"` // of its weight that it gets: less than 1 in its slow start
-	Backup      bool             `json:"backup"`
-	Zone        string           `json:"zone,omitempty"`
-	InFlight    int64            `json:"in_flight"`
-	Connections int64            `json:"connections"`
-	Waiting     int              `json:"waiting"` // requests that it serves when a connection is free
-	EWMASeconds float64          `json:"ewma_seconds"`
-	Ejections   int              `json:"ejections"`
-	EjectedTill *time.Time       `json:"ejected_until,omitempty"`
-	LastError   string           `json:"last_error,omitempty"` // of an attempt or a check
-	LastErrorAt *time.Time       `json:"last_error_at,omitempty"`
-	Health      *health.Snapshot `json:"health,omitempty"`
-	Breaker     any              `json:"breaker,omitempty"`
-	Resolved    []string         `json:"resolved,omitempty"`
-}
-
-// Status is a pool as /status shows it.
-type Status struct {
-	Name        string         `json:"name"`
-	Balance     string         `json:"balance"`
-	Proxy       string         `json:"proxy_protocol,omitempty"` // version of the header that targets get
-	Usable      int            `json:"usable"`                   // targets that may be chosen
-	Panic       bool           `json:"panic"`
-	Waiting     int            `json:"waiting"` // requests for which no connection is free
-	Targets     []TargetStatus `json:"targets"`
-	Breaker     any            `json:"breaker,omitempty"`
-	Concurrency any            `json:"concurrency,omitempty"`
-	Admission   any            `json:"admission,omitempty"`
-	BudgetLeft  *int64         `json:"retry_budget_left,omitempty"`
-	HedgeAfter  float64        `json:"hedge_after_seconds,omitempty"`
-	Discovery   *FoundStatus   `json:"discovery,omitempty"`
-}
-
-// FoundStatus is how discovery goes.
-type FoundStatus struct {
-	Source string    `json:"source"`
-	At     time.Time `json:"last_answer"` // the zero time: none yet
-	Error  string    `json:"error,omitempty"`
-	// KeptAge is how old the targets are, in seconds, when they are those kept from before the start.
-	KeptAge *float64 `json:"kept_age_seconds,omitempty"`
-}
-
 func (ps *pools) status() any {
-	list := make([]Status, 0, len(ps.list))
+	list := make([]status.Pool, 0, len(ps.list))
 	for _, p := range ps.list {
 		list = append(list, p.status())
 	}
 	return list
 }
 
-func (p *Pool) status() Status {
+func (p *Pool) status() status.Pool {
 	now, sh := clock.Now(), p.shared
-	s := Status{Name: p.Name, Balance: p.conf.Balance, Proxy: p.conf.ProxyProtocol, Targets: []TargetStatus{}}
+	s := status.Pool{Name: p.Name, Balance: p.conf.Balance, Proxy: p.conf.ProxyProtocol,
+		Targets: []status.Target{}}
 	g := sh.guards.Load()
-	if g.breaker != nil {
-		s.Breaker = g.breaker.Snapshot(now)
+	if g.Breaker != nil {
+		s.Breaker = g.Breaker.Snapshot(now)
 	}
-	if g.limiter != nil {
-		s.Concurrency = g.limiter.Snapshot(now)
+	if g.Limiter != nil {
+		s.Concurrency = g.Limiter.Snapshot(now)
 	}
-	if g.throttle != nil {
-		s.Admission = g.throttle.Snapshot()
+	if g.Throttle != nil {
+		s.Admission = g.Throttle.Snapshot()
 	}
 	if p.conf.Retry != nil || p.conf.Hedge != nil {
 		left := p.budgetLeft(now)
@@ -103,7 +50,7 @@ func (p *Pool) status() Status {
 	defer sh.mu.Unlock()
 	s.Panic = sh.panicking
 	if p.conf.Source != nil {
-		s.Discovery = &FoundStatus{Source: p.conf.Source.String(), At: sh.foundAt}
+		s.Discovery = &status.Discovery{Source: p.conf.Source.String(), At: sh.foundAt}
 		if sh.findFailed != nil {
 			s.Discovery.Error = sh.findFailed.Error()
 		}
@@ -133,8 +80,8 @@ func (p *Pool) budgetLeft(now int64) int64 {
 }
 
 // status is called while shared.mu is held.
-func (m *member) status() TargetStatus {
-	s := TargetStatus{Address: m.Address, State: stateName(m.reasons), Since: m.since, Why: m.why,
+func (m *member) status() status.Target {
+	s := status.Target{Address: m.Address, State: stateName(m.reasons), Since: m.since, Why: m.why,
 		Usable: m.Target.state.Load() == 0,
 		Weight: m.weight, Share: 1, Backup: m.spec.Backup, Zone: m.spec.Zone,
 		InFlight: m.inFlight.Load(), Connections: m.transport.Open(),
@@ -151,7 +98,7 @@ func (m *member) status() TargetStatus {
 		until := clock.At(m.ejection.Until())
 		s.EjectedTill = &until
 	}
-	if at, what := m.stumble.last(); at > 0 {
+	if at, what := m.stumble.Get(); at > 0 {
 		when := clock.At(at)
 		s.LastError, s.LastErrorAt = what, &when
 	}
@@ -175,7 +122,7 @@ func (p *Pool) gauges(m *metric.Scope) {
 		"pool", p.Name)
 	m.CounterFunc("penstock_pool_own_targets_total",
 		"Targets left out because a discovery or a name server gave an address of the gateway itself.",
-		func() float64 { return float64(s.ownFound.Load()) }, "pool", p.Name)
+		func() float64 { return float64(s.own.Found()) }, "pool", p.Name)
 	p.store.Errors = m.Counter("penstock_state_errors_total",
 		"Last good targets that could not be read from state_dir or written to it.", "pool", p.Name)
 	if p.conf.TLS.Renewable() {
@@ -201,7 +148,7 @@ func (p *Pool) gauges(m *metric.Scope) {
 	}, "pool", p.Name)
 	if conf.Breaker != nil {
 		m.GaugeFunc("penstock_breaker_state", "0 closed, 1 half open, 2 recovering, 3 open.", func() float64 {
-			return breakerGauge(s.all.breaker.State())
+			return breakerGauge(s.all.Breaker.State())
 		}, "pool", p.Name)
 	}
 	if conf.Retry != nil || conf.Hedge != nil {
@@ -210,7 +157,7 @@ func (p *Pool) gauges(m *metric.Scope) {
 		}, "pool", p.Name)
 	}
 	if conf.Concurrency != nil {
-		l := s.all.limiter
+		l := s.all.Limiter
 		m.GaugeFunc("penstock_pool_concurrency_limit", "Requests that may be with the pool at once.",
 			func() float64 { return float64(l.Limit()) }, "pool", p.Name)
 		m.GaugeFunc("penstock_pool_in_flight", "Requests that hold a place of the limit.",

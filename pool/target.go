@@ -2,15 +2,14 @@ package pool
 
 import (
 	"math"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/pool/balance"
 	"github.com/penstock-edge/penstock/pool/breaker"
 	"github.com/penstock-edge/penstock/pool/health"
+	"github.com/penstock-edge/penstock/pool/outcome"
 	"github.com/penstock-edge/penstock/pool/outlier"
 	"github.com/penstock-edge/penstock/pool/resolve"
 	"github.com/penstock-edge/penstock/pool/transport"
@@ -37,7 +36,7 @@ type Target struct {
 	_        [128]byte
 	gone     atomic.Bool // no generation uses the target: connections are closed when they come back
 
-	stumble  stumble
+	stumble  outcome.Last
 	ejection outlier.Ejection
 	known    health.Knowledge
 
@@ -50,28 +49,6 @@ type Target struct {
 	warmFrom int64  // when its slow start began, clock nanoseconds; 0: it has none
 	// drainFrom is when it ceased to take new clients, clock nanoseconds; 0: it takes them.
 	drainFrom int64
-}
-
-// stumble is the last failed attempt, noted without allocating.
-type stumble struct {
-	at     atomic.Int64 // clock nanoseconds; 0: there was none
-	fault  atomic.Pointer[edge.Fault]
-	status atomic.Int32 // when fault is nil
-}
-
-// note keeps f, or the status of an answer when f is nil.
-func (s *stumble) note(f *edge.Fault, status int) {
-	s.fault.Store(f)
-	s.status.Store(int32(status))
-	s.at.Store(clock.Now())
-}
-
-// last returns when it was and what happened.
-func (s *stumble) last() (at int64, what string) {
-	if f := s.fault.Load(); f != nil {
-		return s.at.Load(), f.Code
-	}
-	return s.at.Load(), "status " + strconv.Itoa(int(s.status.Load()))
 }
 
 // claim takes a place for x, or for whoever waits when x is nil; nil: all are in use.

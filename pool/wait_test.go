@@ -14,6 +14,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
+	"github.com/penstock-edge/penstock/pool/hashkey"
 	"github.com/penstock-edge/penstock/pool/queue"
 	"github.com/penstock-edge/penstock/pool/section"
 	"github.com/penstock-edge/penstock/pool/transport"
@@ -35,7 +36,7 @@ func poolOver(over maker, conf *section.Config, addrs ...string) *Pool {
 	if conf.Balance == "" {
 		conf.Balance = "round_robin"
 	}
-	p.key = newHashKey(conf, 1)
+	p.key = hashkey.New(conf, 1)
 	p.change(addrs...)
 	s.join(p)
 	return p

@@ -409,6 +409,12 @@ func (c *conn) NetConn() net.Conn { return c.nc }
 // Early implements edge.Tunnel.
 func (c *conn) Early() []byte { return c.br.Buffered() }
 
+// complete reports whether all of the request was sent, and all of its answer read and nothing beyond.
+func (c *conn) complete() bool {
+	return !c.awaits && !c.up.failed && c.unsent == nil &&
+		c.inBody && c.body.ended && c.body.err == nil && c.body.left != leftClose && len(c.br.Buffered()) == 0
+}
+
 // finish ends the exchange on c and reports whether the connection can serve another.
 func (c *conn) finish(f *edge.Fault) bool {
 	if c.socket != nil {
@@ -419,9 +425,7 @@ func (c *conn) finish(f *edge.Fault) bool {
 		c.a.X.Times.Done = clock.Now()
 		c.a.X.Uploading = false
 	}
-	keep := f == nil && c.inBody && c.body.ended && c.body.err == nil && c.body.left != leftClose &&
-		c.m.Status != 101 && !c.m.Close && !c.mended && !c.awaits && !c.up.failed && c.unsent == nil &&
-		len(c.br.Buffered()) == 0 && c.trusted(c.a.Settings)
+	keep := f == nil && c.complete() && c.m.Status != 101 && !c.m.Close && !c.mended && c.trusted(c.a.Settings)
 	if c.a.Settings.MaxHeadBytes > maxAnswer && len(c.br.Buffered()) == 0 {
 		c.br.Reset(c, answerBuffer, maxAnswer) // the room of a rare giant head must not stay for ever
 	}

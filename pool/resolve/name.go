@@ -5,16 +5,21 @@ package resolve
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/penstock-edge/penstock/edge/lib/caught"
 )
 
 // Name is the address of a target. Literal addresses and Unix sockets need no resolving.
 type Name struct {
+	address string // as configured
 	network string // "tcp" or "unix"
 	literal string // what to dial as it is; empty for a name
 	host    string
@@ -30,10 +35,10 @@ type Name struct {
 // whether an address is the gateway's own, which is left out; nil: none is.
 func New(address string, own func(addr netip.Addr, port uint16) bool) *Name {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		return &Name{network: "unix", literal: path}
+		return &Name{address: address, network: "unix", literal: path}
 	}
 	if _, err := netip.ParseAddrPort(address); err == nil {
-		return &Name{network: "tcp", literal: address}
+		return &Name{address: address, network: "tcp", literal: address}
 	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -43,7 +48,8 @@ func New(address string, own func(addr netip.Addr, port uint16) bool) *Name {
 	if err != nil {
 		panic("BUG: target port was not checked: " + address)
 	}
-	return &Name{network: "tcp", host: host, port: uint16(n), own: own, lookup: net.DefaultResolver.LookupNetIP}
+	return &Name{address: address, network: "tcp", host: host, port: uint16(n), own: own,
+		lookup: net.DefaultResolver.LookupNetIP}
 }
 
 // Named reports whether the address has to be resolved.
@@ -116,5 +122,33 @@ func (n *Name) Resolve(ctx context.Context, until time.Time) error {
 	return nil
 }
 
-// Failed notes whether resolving has failed, and reports whether that is a change.
-func (n *Name) Failed(failed bool) (changed bool) { return n.failed.Swap(failed) != failed }
+// Refresh resolves the name at once and then as often as every says, with some jitter so that a fleet does
+// not ask in step, until ctx ends. The log hears of changes: pool is whose target it is.
+func (n *Name) Refresh(ctx context.Context, every time.Duration, pool string) {
+	for {
+		err := caught.Try(func() error { return n.Resolve(ctx, time.Now().Add(every)) })
+		if ctx.Err() == nil {
+			n.note(pool, err)
+		}
+		wait := every + time.Duration(rand.Int64N(int64(every)/10+1))
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// note writes how resolving went, a line a change.
+func (n *Name) note(pool string, err error) {
+	failed := err != nil
+	if n.failed.Swap(failed) == failed {
+		return
+	}
+	if failed {
+		slog.Warn("cannot resolve a target; the last known addresses stay in use", "pool", pool,
+			"target", n.address, "error", err)
+		return
+	}
+	slog.Info("target resolves again", "pool", pool, "target", n.address)
+}

@@ -83,24 +83,6 @@ func TestProxyWaitersGetNoOtherClients(t *testing.T) {
 	}
 }
 
-// TestAllocProxyClaim: finding the connection of a client costs no memory.
-func TestAllocProxyClaim(t *testing.T) {
-	tg := proxyTarget(t, proxyproto.V1)
-	s := settings(4)
-	x := from("192.0.2.1:1000", "")
-	c := opened(t, tg, x, s)
-	c.Release(nil)
-	if n := testing.AllocsPerRun(100, func() {
-		a := tg.Claim(x, s)
-		if a != &c.a {
-			t.Fatal("not the client's connection")
-		}
-		a.Stream.Release(nil)
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
 func proxyTarget(t *testing.T, v proxyproto.Version) *Target {
 	addr, _ := listenerFor(t)
 	return New(common(), addr, resolve.New(addr, nil), v, 16)

@@ -5,7 +5,6 @@ import (
 
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
-	"github.com/penstock-edge/penstock/pool/breaker"
 	"github.com/penstock-edge/penstock/pool/section"
 	"github.com/penstock-edge/penstock/pool/status"
 )
@@ -148,7 +147,7 @@ func (p *Pool) gauges(m *metric.Scope) {
 	}, "pool", p.Name)
 	if conf.Breaker != nil {
 		m.GaugeFunc("penstock_breaker_state", "0 closed, 1 half open, 2 recovering, 3 open.", func() float64 {
-			return breakerGauge(s.all.Breaker.State())
+			return s.all.Breaker.State().Gauge()
 		}, "pool", p.Name)
 	}
 	if conf.Retry != nil || conf.Hedge != nil {
@@ -165,18 +164,6 @@ func (p *Pool) gauges(m *metric.Scope) {
 		m.GaugeFunc("penstock_pool_waiting", "Requests that wait for a place of the limit.",
 			func() float64 { return float64(l.Waiting()) }, "pool", p.Name)
 	}
-}
-
-func breakerGauge(s breaker.State) float64 {
-	switch s {
-	case breaker.HalfOpen:
-		return 1
-	case breaker.Recovering:
-		return 2
-	case breaker.Open:
-		return 3
-	}
-	return 0
 }
 
 // gauges registers what is read off the target when metrics are asked for.

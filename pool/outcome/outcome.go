@@ -16,16 +16,16 @@ var Lost = &edge.Fault{Status: 499, Side: edge.SideGateway, Code: "hedge_lost"}
 type Outcome uint8
 
 const (
-	OK      Outcome = iota // an answer below 500 came whole
-	Error                  // an answer of 500 and above
-	Connect                // no connection
-	Reset                  // closed or cut
-	Timeout  // no answer in time
-	Protocol // an answer that breaks the rules
-	Client    // the client ended it
-	Cancelled // another attempt of a race was faster
-	Gateway   // the gateway could not make it
-	Count     // how many there are
+	OK        Outcome = iota // an answer below 500 came whole
+	Error                    // an answer of 500 and above
+	Connect                  // no connection
+	Reset                    // closed or cut
+	Timeout                  // no answer in time
+	Protocol                 // an answer that breaks the rules
+	Client                   // the client ended it
+	Cancelled                // another attempt of a race was faster
+	Gateway                  // the gateway could not make it
+	Count                    // how many there are
 )
 
 var names = [Count]string{"ok", "error", "connect", "reset", "timeout", "protocol", "client",

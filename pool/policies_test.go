@@ -326,6 +326,9 @@ func TestMemoryLoop(t *testing.T) {
 	if f := m.RoundTrip(x); f != nil || x.TargetName == m.Address || x.Attempts != 2 {
 		t.Errorf("the race: %v from %s in %d attempts", f, x.TargetName, x.Attempts)
 	}
+	if a := held(x); a.X != x || a.Raced || a.Due != 0 {
+		t.Errorf("the winner's place serves another exchange, raced %v, due %d", a.Raced, a.Due)
+	}
 	m.Release(x, nil)
 	m, x = begin()
 	if got := hear(m, x); got != edge.Ended || x.TargetName != m.Address || x.Status() != 200 {

@@ -142,7 +142,7 @@ func (m *member) account(x *edge.Exchange, status int, f *edge.Fault, permit bre
 	o := outcome.Of(status, f)
 	m.outcomes[o].Inc(x.Lane)
 	if b := m.breaker; b != nil {
-		m.tell(b, permit, x, o)
+		m.report(b, permit, x, o)
 	}
 	if o == outcome.OK {
 		m.streak.Success()

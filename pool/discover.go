@@ -67,7 +67,7 @@ func (p *Pool) found(eps []discovery.Endpoint, err error) {
 	p.keep()
 }
 
-// unready says why the pool keeps the gateway from being ready; "": it does not.
+// unready returns why the pool keeps the gateway from being ready; "": it does not.
 func (p *Pool) unready() string {
 	if p.conf.Source == nil || p.known() != nil {
 		return ""

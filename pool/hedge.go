@@ -12,7 +12,7 @@ import (
 	"github.com/penstock-edge/penstock/pool/transport"
 )
 
-// hedgeable tells whether the attempt that begins may get a second one at its side.
+// hedgeable reports whether the attempt that begins may get a second one at its side.
 func (m *member) hedgeable(x *edge.Exchange) bool {
 	if m.pool.conf.Hedge == nil || x.Attempts != 1 || x.Call.Flags&isRaced != 0 || len(x.Upgrade) > 0 ||
 		!x.Repeatable() {
@@ -34,7 +34,7 @@ func (m *member) hedgeAt(x *edge.Exchange) int64 {
 	return x.Times.Policy + delay
 }
 
-// hedgeDue tells that a second attempt is to be made now. It asks once an exchange.
+// hedgeDue reports whether a second attempt is to be made now. It asks once an exchange.
 func (m *member) hedgeDue(x *edge.Exchange) bool {
 	x.Call.Flags |= isRaced
 	p := m.pool
@@ -48,8 +48,8 @@ func (m *member) hedgeDue(x *edge.Exchange) bool {
 	return true
 }
 
-// hedgeAfter tells whether RoundTrip is a race, and when its second attempt begins: at once when the loop has
-// waited for the first already.
+// hedgeAfter reports whether RoundTrip is a race, and when its second attempt begins: at once when the loop
+// has waited for the first already.
 func (m *member) hedgeAfter(x *edge.Exchange) (time.Duration, bool) {
 	if m.pool.conf.Hedge == nil {
 		return 0, false

@@ -258,7 +258,7 @@ func (k *keeper) contained(now int64) {
 	k.step(now)
 }
 
-// moves tells that something in the pool changes with time.
+// moves reports whether something in the pool changes with time.
 func (p *Pool) moves() bool {
 	c := p.conf
 	return c.Balance == "ewma" || c.SlowStart > 0 && c.Changes() || c.Retry != nil || c.Hedge != nil ||
@@ -422,8 +422,8 @@ func (m *member) eject(why string) {
 	s.marked(m.Target, isEjected, true, why)
 }
 
-// tell tells the target's own breaker how an attempt ended.
-func (m *member) tell(b *breaker.Breaker, permit breaker.Permit, x *edge.Exchange, o outcome.Outcome) {
+// report tells the target's own breaker how an attempt ended.
+func (m *member) report(b *breaker.Breaker, permit breaker.Permit, x *edge.Exchange, o outcome.Outcome) {
 	at := x.Times.Done
 	if at == 0 {
 		at = clock.Now()

@@ -36,11 +36,12 @@ func origin(b *testing.B) string {
 			}
 			go func() {
 				defer c.Close()
+				answer := []byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 				for buf := make([]byte, 4096); ; {
 					if _, err := c.Read(buf); err != nil {
 						return
 					}
-					_, _ = c.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+					_, _ = c.Write(answer)
 				}
 			}()
 		}

@@ -215,7 +215,7 @@ func (s *shared) warmUp(t *Target) {
 // rampLeast is the share of its picks that a target takes when its slow start begins, of 65536: a tenth.
 const rampLeast = 6554
 
-// anyUsable tells that the leader's pool has a target that may be chosen. s.mu is held.
+// anyUsable reports whether the leader's pool has a target that may be chosen. s.mu is held.
 func (s *shared) anyUsable() bool {
 	if s.leader == nil {
 		return true

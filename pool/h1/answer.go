@@ -123,7 +123,7 @@ func (c *conn) passInterim(x *edge.Exchange, head []byte) {
 	}
 }
 
-// refuse tells the log which rule an answer breaks, and how it begins.
+// refuse logs which rule an answer breaks, and how it begins.
 func (c *conn) refuse(x *edge.Exchange, rule error, answer []byte) {
 	x.Cause = rule
 	c.t.common.refusals.log(c.t.common.Pool, c.t.address, rule, answer)

@@ -61,9 +61,9 @@ type conn struct {
 	looped bool   // reads must not wait: a loop is the owner
 	now    int64  // then: when its round began, or the request was sent; clock nanoseconds
 	unsent []byte // of a request that the socket did not take at once; nil: none
-	// unwritten tells that the socket took no byte of the request: it failed before.
+	// unwritten: the socket took no byte of the request: it failed before.
 	unwritten bool
-	// awaits tells that the body of the request is sent when the target has asked for it by a 100, and not
+	// awaits: the body of the request is sent when the target has asked for it by a 100, and not
 	// before.
 	awaits bool
 
@@ -113,7 +113,7 @@ func (c *conn) close() {
 // that is believed no longer, or believe the gateway no longer.
 func (c *conn) trusted(s *transport.Settings) bool { return c.tls == nil || c.files == s.TLS.Sum() }
 
-// alive tells whether an idle connection can serve x: still open, and not one byte there that nobody asked
+// alive reports whether an idle connection can serve x: still open, and not one byte there that nobody asked
 // for.
 func (c *conn) alive(x *edge.Exchange) bool {
 	if c.raw == nil || len(c.br.Buffered()) > 0 || c.socket != nil && c.socket.HungUp() {
@@ -132,10 +132,10 @@ func (c *conn) alive(x *edge.Exchange) bool {
 	return c.peekN > 0 && c.tls != nil && c.onlyTickets()
 }
 
-// watched tells that the kernel need not be asked. epoll reports in the order in which things came (epoll is
-// first in, first out), so the loop that has just been told of x has been told before of what the target sent
-// on c, provided that c waited in the same loop and since an earlier round. A close that crosses the request
-// is found by RoundTrip; requests that should not be repeated ask all the same.
+// watched reports whether the kernel need not be asked. epoll reports in the order in which things came (it
+// is first in, first out), so the loop that has just been told of x has been told before of what the target
+// sent on c, provided that c waited in the same loop and since an earlier round. A close that crosses the
+// request is found by RoundTrip; requests that should not be repeated ask all the same.
 func (c *conn) watched(x *edge.Exchange) bool {
 	if c.socket == nil || x.Loop == nil || !x.Repeatable() {
 		return false
@@ -216,7 +216,7 @@ func (c *conn) readNow(p []byte) (int, error) {
 	return 0, c.readFault(err)
 }
 
-// errNothing tells the loop that nothing more has come.
+// errNothing: nothing more has come that a loop could read.
 var errNothing = &edge.Fault{Status: 504, Side: edge.SideUpstream, Code: "nothing_yet"}
 
 // wait reads into p, or into c.pipe when one is set.
@@ -271,7 +271,7 @@ func (c *conn) readFault(err error) *edge.Fault {
 var (
 	answerTooLarge = &edge.Fault{Status: 502, Side: edge.SideUpstream, Code: "upstream_protocol",
 		Detail: "The head of the upstream's answer is too large."}
-	// errEnded tells that the target closed in order; what that means depends on what was awaited.
+	// errEnded: the target closed in order; what that means depends on what was awaited.
 	errEnded = &edge.Fault{Status: 502, Side: edge.SideUpstream, Retry: edge.RetryIdempotent,
 		Code: "upstream_reset", Detail: "The upstream closed the connection."}
 )

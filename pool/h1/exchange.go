@@ -58,7 +58,7 @@ func (c *conn) ready(x *edge.Exchange) *edge.Fault {
 	return c.calledOff(x, start)
 }
 
-// calledOff tells why nothing is to be sent any more: another attempt of a race has won, or the client has
+// calledOff returns why nothing is to be sent any more: another attempt of a race has won, or the client has
 // left while the connection was opened, since start. One that has closed its side at once may only have said
 // that it sends nothing more.
 func (c *conn) calledOff(x *edge.Exchange, start int64) *edge.Fault {
@@ -138,7 +138,7 @@ func (c *conn) Hear(x *edge.Exchange) (edge.Progress, *edge.Fault) {
 	return edge.Ended, f
 }
 
-// overdue tells why the answer is not to be waited for any longer, or sets how long it is.
+// overdue returns why the answer is not to be waited for any longer, or sets how long it is.
 func (c *conn) overdue(x *edge.Exchange) *edge.Fault {
 	x.Loop.Watch(c.socket) // before the client is looked at: it may leave in between
 	c.unasked(c.now)
@@ -292,7 +292,7 @@ func appendFraming(dst []byte, x *edge.Exchange) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// expectsBody tells methods whose empty body is announced (RFC 9110 8.6).
+// expectsBody reports whether an empty body of the method is announced (RFC 9110 8.6).
 func expectsBody(method []byte) bool {
 	switch string(method) {
 	case "POST", "PUT", "PATCH":

@@ -20,7 +20,7 @@ type Common struct {
 	Files *descriptors.Budget
 	// CloseIdle closes the idle connections to all targets: descriptors are short.
 	CloseIdle func()
-	// Lacks tells the log that there was no descriptor or memory for something.
+	// Lacks logs that there was no descriptor or memory for something.
 	Lacks func(what string, err error)
 
 	refusals refusals

@@ -57,7 +57,7 @@ type Attempt struct {
 	X        *edge.Exchange // which it serves; nil: it has not begun. A race changes it between two calls
 	Settings *Settings      // of the generation that serves X
 	Host     string         // toward the target, where the route does not keep the client's
-	// Raced tells that X is one of two attempts for one request: its wait may be interrupted, and interim
+	// Raced: X is one of two attempts for one request: its wait may be interrupted, and interim
 	// answers are nobody's yet.
 	Raced bool
 	// Due is when Hear returns Blocked, in clock nanoseconds; 0: never.

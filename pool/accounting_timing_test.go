@@ -5,24 +5,26 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
-	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 	"github.com/penstock-edge/penstock/pool/breaker"
 	"github.com/penstock-edge/penstock/pool/limit"
+	"github.com/penstock-edge/penstock/pool/section"
+	"github.com/penstock-edge/penstock/pool/transport"
 )
 
 // guarded returns a member of a pool with all guards on, without a network.
 func guarded() *member {
-	s := newShared("app")
+	s := newShared("app", &descriptors.Budget{}, overHTTP1)
 	watch := &breaker.Config{ErrorPercent: 50, SlowCall: time.Second, SlowPercent: 50, Window: 10 * time.Second,
 		MinRequests: 20, OpenFor: time.Second, MaxOpenFor: time.Second, Probes: 1, PerTarget: true}
-	s.all.breaker.Configure(watch)
-	s.all.limiter.Configure(&limit.Config{Limit: 1000, Queue: 10})
+	s.all.Breaker.Configure(watch)
+	s.all.Limiter.Configure(&limit.Config{Limit: 1000, Queue: 10})
 	s.guards.Store(&s.all)
 	s.observes.Store(true)
 	p := &Pool{Name: "app", conf: testConfig(10, 10), shared: s, latency: lanes.NewHistogram([]time.Duration{
 		time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond, time.Second})}
-	t, _ := s.acquire("a", targetSpec{address: "127.0.0.1:1", weight: 1}, proxyproto.None, 4)
+	t, _ := s.acquire("a", section.Target{Address: "127.0.0.1:1", Weight: 1}, testConfig(4, 0))
 	t.own.Configure(watch)
 	m := &member{Target: t, pool: p, breaker: t.own, host: "h"}
 	for i := range m.outcomes {
@@ -36,15 +38,14 @@ func guarded() *member {
 func BenchmarkOutcome(b *testing.B) {
 	m := guarded()
 	x := newExchange()
-	c := &conn{}
-	c.m.Status = 200
+	a := &transport.Attempt{Status: 200}
 	x.Attempts = 1
 	now := int64(time.Second)
 	for b.Loop() {
 		now += 10_000
 		x.Times = edge.Timing{Policy: now, Done: now + 2_000_000, Trip: edge.Trip{Sent: now, Answer: now + 2_000_000}}
 		permit := m.breaker.Admit(now)
-		m.answered(x, c)
+		m.answered(x, a)
 		m.account(x, 200, nil, permit)
 	}
 }
@@ -53,8 +54,7 @@ func BenchmarkOutcome(b *testing.B) {
 func BenchmarkGuardsAndOutcome(b *testing.B) {
 	m := guarded()
 	x := newExchange()
-	c := &conn{}
-	c.m.Status = 200
+	a := &transport.Attempt{Status: 200}
 	now := int64(time.Second)
 	for b.Loop() {
 		now += 10_000
@@ -65,7 +65,7 @@ func BenchmarkGuardsAndOutcome(b *testing.B) {
 		}
 		m.permit(x)
 		x.Attempts = 1
-		m.answered(x, c)
+		m.answered(x, a)
 		m.account(x, 200, nil, breaker.Permit(x.Call.Permits[1]))
 		m.pool.End(x)
 		x.Attempts = 0

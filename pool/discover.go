@@ -3,11 +3,11 @@ package pool
 import (
 	"context"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/penstock-edge/penstock/pool/discovery"
+	"github.com/penstock-edge/penstock/pool/section"
 )
 
 // How long the first answer of a discovery is waited for: with a generation before that serves meanwhile, and
@@ -19,12 +19,12 @@ const (
 
 // known returns the last good answer of the pool's discovery; nil: there was none.
 func (p *Pool) known() []discovery.Endpoint {
-	if p.conf.source == nil {
+	if p.conf.Source == nil {
 		return nil
 	}
 	p.shared.mu.Lock()
 	defer p.shared.mu.Unlock()
-	return p.shared.found[p.conf.source.String()]
+	return p.shared.found[p.conf.Source.String()]
 }
 
 // findFirst waits so long for the first answer, and takes what was kept when none comes.
@@ -32,7 +32,7 @@ func (p *Pool) findFirst(wait time.Duration) {
 	defer p.recall()
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
-	p.conf.source.Run(ctx, func(eps []discovery.Endpoint, err error) {
+	p.conf.Source.Run(ctx, func(eps []discovery.Endpoint, err error) {
 		if ctx.Err() == nil {
 			p.found(eps, err)
 		}
@@ -42,7 +42,7 @@ func (p *Pool) findFirst(wait time.Duration) {
 
 // found takes in an answer. A failed one changes nothing but the log.
 func (p *Pool) found(eps []discovery.Endpoint, err error) {
-	s, source := p.shared, p.conf.source.String()
+	s, source := p.shared, p.conf.Source.String()
 	s.mu.Lock()
 	failing := s.findFailed
 	s.findFailed = err
@@ -67,9 +67,9 @@ func (p *Pool) found(eps []discovery.Endpoint, err error) {
 	p.keep()
 }
 
-// unready says why the pool keeps the gateway from being ready; "": it does not.
+// unready returns why the pool keeps the gateway from being ready; "": it does not.
 func (p *Pool) unready() string {
-	if p.conf.source == nil || p.known() != nil {
+	if p.conf.Source == nil || p.known() != nil {
 		return ""
 	}
 	p.shared.mu.Lock()
@@ -88,7 +88,7 @@ func (p *Pool) apply(eps []discovery.Endpoint) {
 	if p.closed {
 		return
 	}
-	left := map[targetSpec]*member{} // of those so far, the ones that were not found again
+	left := map[section.Target]*member{} // of those so far, the ones that were not found again
 	for _, m := range p.set.Load().members {
 		left[m.spec] = m
 	}
@@ -138,47 +138,25 @@ func (s *shared) renew(p *Pool) *keeper {
 
 // specs returns the targets of the file and, behind them, those of eps that the file does not have. The
 // gateway's own addresses are left out of eps.
-func (p *Pool) specs(eps []discovery.Endpoint) []targetSpec {
-	all := slices.Clone(p.conf.targets)
+func (p *Pool) specs(eps []discovery.Endpoint) []section.Target {
+	all := slices.Clone(p.conf.Members)
 	have := map[string]bool{}
 	for _, spec := range all {
-		have[spec.address] = true
+		have[spec.Address] = true
 	}
 	for _, e := range eps {
 		if have[e.Address] {
 			continue
 		}
 		have[e.Address] = true
-		if what := p.conf.own.Find(e.Address); what != "" {
-			p.shared.leftOut(e.Address, what)
+		if what := p.conf.Own.Find(e.Address); what != "" {
+			p.shared.own.LeftOut(e.Address, what)
 			continue
 		}
-		all = append(all, targetSpec{e.Address, e.Weight, e.Backup, e.Zone, e.Drain})
+		all = append(all, section.Target{Address: e.Address, Weight: e.Weight, Backup: e.Backup, Zone: e.Zone,
+			Drain: e.Drain})
 	}
 	return all
-}
-
-// isOwn reports whether an address that a target's name has led to is the gateway's own, which it
-// then counts.
-func (s *shared) isOwn(addr netip.Addr, port uint16) bool {
-	what := s.own.Load().FindAddr(addr, port)
-	if what != "" {
-		s.leftOut(netip.AddrPortFrom(addr, port).String(), what)
-	}
-	return what != ""
-}
-
-// leftOut counts and tells of an address that a discovery or a name server gave and that is the
-// gateway's own.
-func (s *shared) leftOut(address, what string) {
-	s.ownFound.Add(1)
-	now := time.Now()
-	if before, told := s.ownTold.Load(address); told && now.Sub(before.(time.Time)) < time.Minute {
-		return
-	}
-	s.ownTold.Store(address, now)
-	slog.Warn("a target is left out: it is an address of this gateway", "pool", s.name,
-		"target", address, "is", what)
 }
 
 // again returns a copy of m for another set: its index there is another one.

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"maps"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -12,9 +11,14 @@ import (
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
-	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 	"github.com/penstock-edge/penstock/pool/balance"
+	"github.com/penstock-edge/penstock/pool/fixed"
+	"github.com/penstock-edge/penstock/pool/hashkey"
+	"github.com/penstock-edge/penstock/pool/kept"
+	"github.com/penstock-edge/penstock/pool/outcome"
 	"github.com/penstock-edge/penstock/pool/queue"
+	"github.com/penstock-edge/penstock/pool/section"
+	"github.com/penstock-edge/penstock/pool/ticket"
 )
 
 // Feature makes the [pool.NAME] sections and routes' `pool` key work.
@@ -31,20 +35,23 @@ type pools struct {
 // found by name.
 func (ps *pools) connections() (n int) {
 	for _, p := range ps.list {
-		for _, t := range p.conf.targets {
-			if _, err := netip.ParseAddrPort(t.address); err != nil && !strings.HasPrefix(t.address, "unix:") {
+		for _, t := range p.conf.Members {
+			if _, err := netip.ParseAddrPort(t.Address); err != nil && !strings.HasPrefix(t.Address, "unix:") {
 				return 0
 			}
 			n += p.conf.MaxConnections
 		}
-		if p.conf.source != nil {
+		if p.conf.Source != nil {
 			return 0
 		}
 	}
 	return n
 }
 
-func build(h *edge.Host) *edge.Instance {
+func build(h *edge.Host) *edge.Instance { return buildOver(h, overHTTP1) }
+
+// buildOver builds the pools of a generation, whose targets are asked over what the maker makes.
+func buildOver(h *edge.Host, over maker) *edge.Instance {
 	ps := &pools{}
 	series := newSeries(h.Metrics)
 	var server struct {
@@ -58,7 +65,7 @@ func build(h *edge.Host) *edge.Instance {
 	own := h.Config.Own()
 	ps.first = h.Current == nil || h.Current.Load() == nil
 	for _, t := range h.Config.File.Root.Children("pool") {
-		p := newPool(h, t, series, server.Zone, own)
+		p := newPool(h, t, series, server.Zone, own, over)
 		ps.list = append(ps.list, p)
 		h.Offer(p.Name, p)
 	}
@@ -84,7 +91,7 @@ func (ps *pools) linkFallbacks(h *edge.Host) {
 		case f.Pool != "":
 			p.fallback = h.Upstream(f.Table, "pool", f.Pool)
 		case f.Status != 0:
-			p.fallbackTo = newFixed(f)
+			p.fallbackTo = fixed.New(f)
 		}
 	}
 	for _, p := range ps.list {
@@ -100,14 +107,6 @@ func (ps *pools) linkFallbacks(h *edge.Host) {
 			next, _ = next.fallback.(*Pool)
 		}
 	}
-}
-
-func newFixed(f *Fallback) *fixed {
-	a := &fixed{status: f.Status, body: []byte(f.Body), kind: f.ContentType}
-	for _, name := range slices.Sorted(maps.Keys(f.Headers)) {
-		a.fields = append(a.fields, [2]string{name, f.Headers[name]})
-	}
-	return a
 }
 
 func (ps *pools) route(h *edge.Host, r *edge.RouteSetup) {
@@ -174,42 +173,39 @@ func newSeries(m *metric.Scope) *series {
 	}
 }
 
-func newPool(h *edge.Host, t *config.Table, s *series, zone string, own *config.Own) *Pool {
-	p := &Pool{Name: t.Name(), zone: zone, series: s, metrics: h.Metrics, stateDir: h.Config.Server.StateDir}
-	p.conf = readConfig(t, own)
+func newPool(h *edge.Host, t *config.Table, s *series, zone string, own *config.Own, over maker) *Pool {
+	p := &Pool{Name: t.Name(), zone: zone, series: s, metrics: h.Metrics,
+		store: kept.Store{Dir: h.Config.Server.StateDir, Pool: t.Name()}}
+	p.conf = section.Read(t, own)
 	if d := p.conf.Discover; d != nil && h.Dry {
 		d.CheckFile(t.Child("discover"))
 	}
 	p.set.Store(&set{})
 	files, _ := edge.Keep(h.State, descriptors.Key, descriptors.New, nil) // New does not fail
-	fresh := func() (*shared, error) {
-		s := newShared(p.Name)
-		s.files = files
-		return s, nil
-	}
+	fresh := func() (*shared, error) { return newShared(p.Name, files, over), nil }
 	p.shared, _ = edge.Keep(h.State, "pool/"+p.Name, fresh, nil) // fresh does not fail
 	p.retries, p.latency = s.retries.With(p.Name), s.latency.With(p.Name)
-	p.mended = s.mended.With(p.Name)
+	p.conf.Transport.Mended = s.mended.With(p.Name)
 	p.refused, p.hedges, p.hedgeWon = s.refused.With(p.Name), s.hedges.With(p.Name), s.hedgeWon.With(p.Name)
 	for v := range queue.Verdicts {
 		p.waits[v] = s.waits.With(p.Name, v.String())
 	}
 	p.seed = balance.HashKey(0, []byte(p.conf.HashSeed.Reveal()+p.Name))
-	p.key = newHashKey(p.conf, p.seed)
+	p.key = hashkey.New(p.conf, p.seed)
 	if p.conf.Sticky != nil {
-		p.sticky = newSticky(p.conf.Sticky, p.shared.stickyKey[:])
+		p.sticky = ticket.NewCookie(p.conf.Sticky, p.shared.stickyKey[:])
 		p.conflicts = h.Metrics.Counter("penstock_sticky_cookie_conflicts_total",
 			"Answers whose application has a cookie of the sticky name itself: the client has theirs.",
 			"pool", p.Name)
 	}
-	p.shared.own.CompareAndSwap(nil, own) // else that of the leader, until p starts
+	p.shared.own.SetFirst(own) // else that of the leader, until p starts
 	p.gauges(h.Metrics)
 	if !slices.Contains(balance.Kinds(), p.conf.Balance) {
 		return p // an error of the file that has been recorded
 	}
 	var members []*member
 	for i, spec := range p.specs(p.known()) {
-		if i < len(p.conf.targets) {
+		if i < len(p.conf.Members) {
 			members = append(members, p.newMember(spec, h.Metrics, s))
 		} else {
 			members = append(members, p.newMember(spec, nil, nil))
@@ -226,16 +222,15 @@ func newPool(h *edge.Host, t *config.Table, s *series, zone string, own *config.
 
 // newMember makes a member for a target. One that was discovered, and may go before its generation does,
 // has a scope of its own for its series; m and s are nil then.
-func (p *Pool) newMember(spec targetSpec, m *metric.Scope, s *series) *member {
+func (p *Pool) newMember(spec section.Target, m *metric.Scope, s *series) *member {
 	var own *metric.Scope
 	if m == nil {
 		own = p.metrics.Sub()
 		m, s = own, newSeries(own)
 	}
-	b := &member{pool: p, spec: spec, host: p.conf.hostFor(spec.address)}
+	b := &member{pool: p, spec: spec, host: p.conf.HostFor(spec.Address)}
 	var joined bool
-	b.Target, joined = p.shared.acquire(p.conf.keyOf(spec.address), spec, p.conf.proxy,
-		min(p.conf.MaxConnections, maxIdle))
+	b.Target, joined = p.shared.acquire(p.conf.KeyOf(spec.Address), spec, p.conf)
 	if joined && p.conf.SlowStart > 0 {
 		p.shared.mu.Lock()
 		p.shared.warmUp(b.Target)
@@ -246,12 +241,12 @@ func (p *Pool) newMember(spec targetSpec, m *metric.Scope, s *series) *member {
 		b.own.Configure(p.conf.Breaker)
 	}
 	if p.sticky != nil {
-		p.sticky.equip(b)
+		b.cookie, b.cookieTLS = p.sticky.Lines(p.Name, spec.Address)
 	}
-	for i, name := range outcomeNames {
-		b.outcomes[i] = s.outcomes.With(p.Name, spec.address, name)
+	for o := range outcome.Count {
+		b.outcomes[o] = s.outcomes.With(p.Name, spec.Address, o.String())
 	}
-	b.ejections = s.ejections.With(p.Name, spec.address)
+	b.ejections = s.ejections.With(p.Name, spec.Address)
 	b.gauges(m)
 	b.unhook = func() {
 		p.shared.release(b.Target)
@@ -260,16 +255,6 @@ func (p *Pool) newMember(spec targetSpec, m *metric.Scope, s *series) *member {
 		}
 	}
 	return b
-}
-
-// keyOf returns what targets are told apart by. Connections made under other settings must not be reused: the
-// settings are part of the key. What their files hold is not; see conn.finish.
-func (c *Config) keyOf(address string) string {
-	key := address + "/" + c.TLS.Identity()
-	if c.proxy != proxyproto.None {
-		key += "/" + c.proxy.String()
-	}
-	return key
 }
 
 // maxIdle bounds how many idle connections of one target are kept.
@@ -291,7 +276,7 @@ func (ps *pools) open() {
 	}
 	var wg sync.WaitGroup
 	for _, p := range ps.list {
-		if p.conf.source != nil && len(p.known()) == 0 {
+		if p.conf.Source != nil && len(p.known()) == 0 {
 			wg.Go(func() { p.findFirst(wait) })
 		}
 	}

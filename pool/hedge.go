@@ -2,46 +2,17 @@ package pool
 
 import (
 	"bytes"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
+	"github.com/penstock-edge/penstock/pool/outcome"
+	"github.com/penstock-edge/penstock/pool/transport"
 )
 
-// Hedge is [pool.NAME.hedge].
-type Hedge struct {
-	// p50 to p99.9 of the last answers, or a duration.
-	After string `toml:"after" default:"p95"`
-
-	Table *config.Table `toml:"-"`
-
-	quantile float64       // 0: fixed
-	fixed    time.Duration // likewise
-	percent  float64       // of the requests that may be hedged
-}
-
-// compile reads After. percent is the pool's budget.
-func (h *Hedge) compile(percent float64) {
-	h.percent = percent
-	if p, ok := strings.CutPrefix(h.After, "p"); ok {
-		if n, err := strconv.ParseFloat(p, 64); err == nil && n >= 50 && n <= 99.9 {
-			h.quantile, h.percent = n/100, min(percent, 100-n)
-			return
-		}
-	} else if d, err := time.ParseDuration(h.After); err == nil && d >= time.Millisecond && d <= time.Minute {
-		h.fixed = d
-		return
-	}
-	h.Table.Errorf("after", "must be a quantile from \"p50\" to \"p99.9\" or a duration from \"1ms\" to "+
-		"\"1m\", is %q", h.After)
-}
-
-// hedgeable tells whether the attempt that begins may get a second one at its side.
+// hedgeable reports whether the attempt that begins may get a second one at its side.
 func (m *member) hedgeable(x *edge.Exchange) bool {
 	if m.pool.conf.Hedge == nil || x.Attempts != 1 || x.Call.Flags&isRaced != 0 || len(x.Upgrade) > 0 ||
 		!x.Repeatable() {
@@ -60,35 +31,32 @@ func (m *member) hedgeAt(x *edge.Exchange) int64 {
 	return x.Times.Policy + delay
 }
 
-// hedgeDue tells that a second attempt is to be made now. It asks once an exchange.
+// hedgeDue reports whether a second attempt is to be made now. It asks once an exchange.
 func (m *member) hedgeDue(x *edge.Exchange) bool {
 	x.Call.Flags |= isRaced
 	p := m.pool
 	if !p.set.Load().untried(x) || p.shared.queue.Len() > 0 { // others wait for the place it would take
 		return false
 	}
-	if !p.shared.budget.take(clock.Now(), p.shared.requests.Sum(), p.conf.Hedge.percent) {
+	if !p.shared.budget.Take(clock.Now(), p.shared.requests.Sum(), p.conf.Hedge.Percent) {
 		p.refused.Inc(x.Lane)
 		return false
 	}
 	return true
 }
 
-// hedgeAfter tells whether RoundTrip is a race, and when its second attempt begins: at once when the loop has
-// waited for the first already.
+// hedgeAfter reports whether RoundTrip is a race, and when its second attempt begins: at once when the loop
+// has waited for the first already.
 func (m *member) hedgeAfter(x *edge.Exchange) (time.Duration, bool) {
 	if m.pool.conf.Hedge == nil {
 		return 0, false
 	}
-	if c := begun(x); c != nil {
-		return 0, c.hedgeAt > 0 && x.Call.Flags&isRaced != 0
+	if a := begun(x); a != nil {
+		return 0, a.Due > 0 && x.Call.Flags&isRaced != 0
 	}
 	delay := time.Duration(m.pool.shared.hedgeDelay.Load())
 	return delay, delay > 0 && m.hedgeable(x)
 }
-
-// lost is how the attempt ends that another one of its race has beaten.
-var lost = &edge.Fault{Status: 499, Side: edge.SideGateway, Code: "hedge_lost"}
 
 // racer is one attempt of a race: an exchange of its own, in a goroutine of its own. Whoever comes second
 // finds out through Gone, as if its client had left, and cleans up behind itself; the race does not wait
@@ -102,7 +70,7 @@ type racer struct {
 	race chan *racer // takes all racers without waiting
 	// state is settled once: by the racer when it has come to its end, or by the race that has no use for it.
 	state atomic.Uint32
-	wake  atomic.Pointer[conn] // what it may be waiting for
+	wake  atomic.Pointer[transport.Attempt] // what it may be waiting for
 }
 
 const (
@@ -143,7 +111,7 @@ func (m *member) race(x *edge.Exchange, after time.Duration) *edge.Fault {
 	r := &race{m: m, x: x, came: make(chan *racer, 2)}
 	r.runners[0] = m.send(x, r.came)
 	until := clock.Now() + int64(after)
-	timer := time.NewTimer(min(after, firstSlice))
+	timer := time.NewTimer(min(after, lookEach))
 	defer timer.Stop()
 	for {
 		select {
@@ -156,7 +124,7 @@ func (m *member) race(x *edge.Exchange, after time.Duration) *edge.Fault {
 				r.spare, r.f = nil, edge.ClientGone
 				return r.end()
 			}
-			wait := firstSlice
+			wait := lookEach
 			if left := time.Duration(until - clock.Now()); left > 0 {
 				wait = min(wait, left)
 			} else if until > 0 {
@@ -200,17 +168,16 @@ func (r *race) end() *edge.Fault {
 		if winner.x.Call.Flags&isHedge != 0 {
 			r.m.pool.hedgeWon.Inc(x.Lane)
 		}
-		c := winner.x.Held.(*conn)
 		x.Adopt(&winner.x)
-		c.handTo(x)
+		handTo(held(x), x)
 	}
 	for _, other := range r.runners {
 		if other == nil {
 			continue
 		}
 		if other.state.CompareAndSwap(racing, beaten) {
-			if c := other.wake.Load(); c != nil {
-				c.interrupt()
+			if a := other.wake.Load(); a != nil {
+				a.Stream.Interrupt()
 			}
 		} else if last := <-r.came; last.f == nil { // it arrived at this moment
 			last.letGo(nil)
@@ -223,8 +190,7 @@ func (r *race) end() *edge.Fault {
 	return r.f
 }
 
-// send begins an attempt at m with a copy of x. A connection on which the loop has sent the request already
-// goes on with the copy.
+// send begins an attempt at m with a copy of x. One that the loop has begun already goes on with the copy.
 func (m *member) send(x *edge.Exchange, came chan *racer) *racer {
 	r := &racer{m: m, race: came}
 	y := &r.x
@@ -241,9 +207,9 @@ func (m *member) send(x *edge.Exchange, came chan *racer) *racer {
 		y.In, y.InLen, y.InMax = &r.in, x.InLen, x.InMax
 	}
 	x.Held, y.Held = nil, x.Held
-	if c := begun(y); c != nil {
+	if a := begun(y); a != nil {
 		y.TargetName = m.Address
-		c.handTo(y)
+		handTo(a, y)
 	}
 	go r.run()
 	return r
@@ -278,7 +244,7 @@ func (r *racer) run() {
 	}()
 	if r.f != nil && r.Gone() {
 		r.late()
-		r.f = lost
+		r.f = outcome.Lost
 	}
 	if r.f != nil {
 		r.letGo(r.f)
@@ -286,7 +252,7 @@ func (r *racer) run() {
 	if r.state.CompareAndSwap(racing, arrived) {
 		r.race <- r
 	} else if r.f == nil {
-		r.letGo(lost)
+		r.letGo(outcome.Lost)
 	}
 }
 
@@ -297,7 +263,7 @@ func (r *racer) late() {
 	took := time.Duration(at - r.x.Times.Policy)
 	r.m.pace.Fail(at, took)
 	if r.m.pool.shared.observes.Load() && r.x.Call.Flags&isHedge == 0 {
-		r.m.pool.shared.recent.observe(r.x.Lane, took)
+		r.m.pool.shared.recent.Observe(r.x.Lane, took)
 	}
 }
 

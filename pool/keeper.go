@@ -4,22 +4,23 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"log/slog"
 	"math"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/lib/caught"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/pool/breaker"
+	"github.com/penstock-edge/penstock/pool/certs"
 	"github.com/penstock-edge/penstock/pool/discovery"
+	"github.com/penstock-edge/penstock/pool/guard"
 	"github.com/penstock-edge/penstock/pool/health"
 	"github.com/penstock-edge/penstock/pool/limit"
+	"github.com/penstock-edge/penstock/pool/outcome"
 	"github.com/penstock-edge/penstock/pool/outlier"
+	"github.com/penstock-edge/penstock/pool/section"
 )
 
 // keeper is what the leading pool of a name does on its own: it checks its targets, resolves their names,
@@ -45,7 +46,7 @@ func (p *Pool) start() {
 	before := s.keeper // not the leader's: it may be closed already, and its keeper still in a step
 	p.keeper, s.keeper = k, k
 	s.leader = p
-	s.own.Store(p.conf.own)
+	s.own.Set(p.conf.Own)
 	s.follow()
 	s.configure(p.conf)
 	s.review()
@@ -58,9 +59,11 @@ func (p *Pool) start() {
 	k.follow()
 	go k.run(before)
 	if p.conf.TLS.Renewable() {
-		go k.renew()
+		r := certs.Renewer{Pool: p.Name, TLS: &p.conf.TLS, Renewed: p.certsRenewed, Refused: p.certsRefused,
+			Changed: p.closeIdle}
+		go r.Run(k.ctx)
 	}
-	if src := p.conf.source; src != nil {
+	if src := p.conf.Source; src != nil {
 		go src.Run(k.ctx, func(eps []discovery.Endpoint, err error) {
 			if k.ctx.Err() == nil {
 				p.found(eps, err)
@@ -81,32 +84,39 @@ func (p *Pool) close() {
 	for _, m := range p.set.Load().members {
 		m.unhook()
 	}
-	p.shared.writer.done.Wait()
+	p.shared.writer.Wait()
+}
+
+// closeIdle closes all idle connections to the targets.
+func (p *Pool) closeIdle() {
+	for _, m := range p.set.Load().members {
+		m.closeIdle()
+	}
 }
 
 // configure switches the guards on that conf asks for. What is switched off keeps its state. s.mu is held.
-func (s *shared) configure(conf *Config) {
-	g := &guards{}
+func (s *shared) configure(conf *section.Config) {
+	g := &guard.Guards{}
 	if conf.Breaker != nil {
-		s.all.breaker.Configure(conf.Breaker)
-		g.breaker = s.all.breaker
+		s.all.Breaker.Configure(conf.Breaker)
+		g.Breaker = s.all.Breaker
 	}
 	if conf.Concurrency != nil {
-		s.all.limiter.Configure(conf.Concurrency)
-		g.limiter = s.all.limiter
+		s.all.Limiter.Configure(conf.Concurrency)
+		g.Limiter = s.all.Limiter
 	}
 	if conf.Admission != nil && conf.Admission.Enabled {
-		s.all.throttle.Configure(conf.Admission)
-		g.throttle = s.all.throttle
+		s.all.Throttle.Configure(conf.Admission)
+		g.Throttle = s.all.Throttle
 	}
 	s.guards.Store(g)
 	h := conf.Hedge
-	s.observes.Store(h != nil && h.quantile > 0 || conf.Concurrency != nil && conf.Concurrency.Adaptive)
+	s.observes.Store(h != nil && h.Quantile > 0 || conf.Concurrency != nil && conf.Concurrency.Adaptive)
 	switch {
 	case h == nil:
 		s.hedgeDelay.Store(0)
-	case h.quantile == 0:
-		s.hedgeDelay.Store(int64(h.fixed))
+	case h.Quantile == 0:
+		s.hedgeDelay.Store(int64(h.Fixed))
 	}
 	for _, t := range s.targets { // what nobody looks for any more is no reason
 		if conf.Health == nil {
@@ -147,22 +157,22 @@ func (k *keeper) follow() {
 
 // watch starts what looks after one target.
 func (k *keeper) watch(ctx context.Context, m *member) {
-	if m.name.named() {
-		go k.refresh(ctx, m)
+	if m.name.Named() {
+		go m.name.Refresh(ctx, k.p.conf.ResolveInterval, k.p.Name)
 	}
 	h := k.p.conf.Health
 	if h == nil {
 		return
 	}
 	k.p.shared.mark(m.Target, isUnhealthy, !m.known.Usable(h), "not checked yet")
-	to := health.Target{Address: m.Address, Host: m.host, Proxy: k.p.conf.proxy}
+	to := health.Target{Address: m.Address, Host: m.host, Proxy: k.p.conf.Proxy}
 	if k.p.conf.TLS.Enabled {
 		to.TLS = func() *tls.Config { return k.p.conf.TLS.For(m.Address) }
 	}
-	if m.name.named() {
+	if m.name.Named() {
 		to.Dial = func(ctx context.Context) (net.Conn, error) {
 			until, _ := ctx.Deadline()
-			return m.name.dial(ctx, until)
+			return m.name.Dial(ctx, until)
 		}
 	}
 	c := health.NewChecker(h, to)
@@ -197,24 +207,6 @@ func (s *shared) checked(m *member, h *health.Config, err error) {
 	s.marked(m.Target, isUnhealthy, !m.known.Usable(h), why)
 }
 
-// refresh resolves the name of m at once and then every resolve interval, with some jitter so that a fleet
-// does not ask in step.
-func (k *keeper) refresh(ctx context.Context, m *member) {
-	every := k.p.conf.ResolveInterval
-	for {
-		err := caught.Try(func() error { return m.name.resolve(ctx, time.Now().Add(every)) })
-		if ctx.Err() == nil {
-			m.resolved(k.p.Name, err)
-		}
-		wait := every + time.Duration(rand.Int64N(int64(every)/10+1))
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-	}
-}
-
 // beat is how often the limits move.
 const beat = 100 * time.Millisecond
 
@@ -227,7 +219,7 @@ func (k *keeper) run(before *keeper) {
 	}
 	p := k.p
 	every := max(p.conf.IdleTimeout/4, beat)
-	if p.stateDir != "" && p.conf.source != nil {
+	if p.store.Dir != "" && p.conf.Source != nil {
 		every = min(every, keepEvery)
 	}
 	if p.moves() {
@@ -247,9 +239,9 @@ func (k *keeper) run(before *keeper) {
 		if now-reaped >= int64(p.conf.IdleTimeout)/4 {
 			reaped = now
 			before := now - int64(p.conf.IdleTimeout) // negative at first: nothing is that old
-			p.shared.each(func(t *Target) { t.closeIdleSince(before) })
+			p.shared.each(func(t *Target) { t.transport.Retire(before) })
 		}
-		if p.conf.source != nil && now-kept >= int64(keepEvery) {
+		if p.conf.Source != nil && now-kept >= int64(keepEvery) {
 			kept = now
 			p.keep()
 		}
@@ -266,15 +258,12 @@ func (k *keeper) contained(now int64) {
 	k.step(now)
 }
 
-// moves tells that something in the pool changes with time.
+// moves reports whether something in the pool changes with time.
 func (p *Pool) moves() bool {
 	c := p.conf
-	return c.Balance == "ewma" || c.SlowStart > 0 && c.changes() || c.Retry != nil || c.Hedge != nil ||
+	return c.Balance == "ewma" || c.SlowStart > 0 && c.Changes() || c.Retry != nil || c.Hedge != nil ||
 		c.Outlier != nil || c.Breaker != nil || c.Concurrency != nil || c.Admission != nil
 }
-
-// changes tells that targets may come and recover.
-func (c *Config) changes() bool { return c.Health != nil || c.source != nil || len(c.targets) > 1 }
 
 // each calls f for every target.
 func (s *shared) each(f func(*Target)) {
@@ -292,19 +281,19 @@ func (s *shared) each(f func(*Target)) {
 // step is one beat.
 func (k *keeper) step(now int64) {
 	s, conf := k.p.shared, k.p.conf
-	s.budget.tick(now, s.requests.Sum())
+	s.budget.Tick(now, s.requests.Sum())
 	if s.observes.Load() {
-		s.recent.look()
-		if h := conf.Hedge; h != nil && h.quantile > 0 {
-			s.hedgeDelay.Store(int64(s.recent.quantile(h.quantile)))
+		s.recent.Look()
+		if h := conf.Hedge; h != nil && h.Quantile > 0 {
+			s.hedgeDelay.Store(int64(s.recent.Quantile(h.Quantile)))
 		}
 	}
 	g := s.guards.Load()
-	if g.limiter != nil {
-		k.tickLimiter(g.limiter, now)
+	if g.Limiter != nil {
+		k.tickLimiter(g.Limiter, now)
 	}
-	if g.throttle != nil {
-		g.throttle.Tick(now)
+	if g.Throttle != nil {
+		g.Throttle.Tick(now)
 	}
 	members := k.p.set.Load().members
 	for _, m := range members {
@@ -328,7 +317,7 @@ func (k *keeper) step(now int64) {
 // tickLimiter gives the limiter what it decides by.
 func (k *keeper) tickLimiter(l *limit.Limiter, now int64) {
 	s := k.p.shared
-	typical, n := s.recent.latest(0.5)
+	typical, n := s.recent.Latest(0.5)
 	dropped := s.dropped.Sum()
 	l.Tick(now, limit.Sample{Count: n, Typical: typical, Dropped: int(dropped - s.droppedSeen)})
 	s.droppedSeen = dropped
@@ -385,9 +374,9 @@ func (k *keeper) look(members []*member) {
 // sample is what the judge goes by.
 func (m *member) sample() outlier.Sample {
 	s := outlier.Sample{Key: m.key, Latency: m.pace.Value(), Usable: m.state.Load() == 0}
-	ok := m.outcomes[outcomeOK].Sum()
-	s.Errors = m.outcomes[outcomeError].Sum()
-	for _, o := range []outcome{outcomeConnect, outcomeReset, outcomeTimeout, outcomeProtocol} {
+	ok := m.outcomes[outcome.OK].Sum()
+	s.Errors = m.outcomes[outcome.Error].Sum()
+	for _, o := range []outcome.Outcome{outcome.Connect, outcome.Reset, outcome.Timeout, outcome.Protocol} {
 		s.GatewayErrors += m.outcomes[o].Sum()
 	}
 	s.Requests = ok + s.Errors + s.GatewayErrors
@@ -395,16 +384,16 @@ func (m *member) sample() outlier.Sample {
 }
 
 // stumbled takes in an attempt that failed.
-func (m *member) stumbled(x *edge.Exchange, o outcome, f *edge.Fault, status int) {
+func (m *member) stumbled(x *edge.Exchange, o outcome.Outcome, f *edge.Fault, status int) {
 	kind := outlier.TargetError
-	if o != outcomeError {
+	if o != outcome.Error {
 		kind = outlier.GatewayError
 		m.pool.shared.dropped.Inc(x.Lane)
 	}
-	m.stumble.note(f, status)
+	m.stumble.Note(f, status)
 	run := m.streak.Error(kind)
 	if c := m.pool.conf.Outlier; c != nil && outlier.Tripped(c, kind, run) && m.state.Load()&isEjected == 0 {
-		_, what := m.stumble.last()
+		_, what := m.stumble.Get()
 		m.eject(fmt.Sprintf("%d errors in a row, the last one: %s", run, what))
 	}
 }
@@ -433,17 +422,17 @@ func (m *member) eject(why string) {
 	s.marked(m.Target, isEjected, true, why)
 }
 
-// tell tells the target's own breaker how an attempt ended.
-func (m *member) tell(b *breaker.Breaker, permit breaker.Permit, x *edge.Exchange, o outcome) {
+// report tells the target's own breaker how an attempt ended.
+func (m *member) report(b *breaker.Breaker, permit breaker.Permit, x *edge.Exchange, o outcome.Outcome) {
 	at := x.Times.Done
 	if at == 0 {
 		at = clock.Now()
 	}
 	switch o {
-	case outcomeClient, outcomeCancelled, outcomeGateway:
+	case outcome.Client, outcome.Cancelled, outcome.Gateway:
 		b.Cancel(permit)
 	default:
-		b.Done(at, permit, o != outcomeOK, time.Duration(x.Times.Answer-x.Times.Sent))
+		b.Done(at, permit, o != outcome.OK, time.Duration(x.Times.Answer-x.Times.Sent))
 	}
 }
 
@@ -455,18 +444,4 @@ func (k *keeper) reopen(members []*member) {
 			k.p.shared.mark(m.Target, isBroken, false, "its breaker may be tried")
 		}
 	}
-}
-
-// resolved notes how asking for a name's addresses went, a line a change.
-func (m *member) resolved(pool string, err error) {
-	failed := err != nil
-	if m.name.failed.Swap(failed) == failed {
-		return
-	}
-	if failed {
-		slog.Warn("cannot resolve a target; the last known addresses stay in use", "pool", pool,
-			"target", m.Address, "error", err)
-		return
-	}
-	slog.Info("target resolves again", "pool", pool, "target", m.Address)
 }

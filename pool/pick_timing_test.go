@@ -2,14 +2,52 @@ package pool
 
 import (
 	"net"
-	"strconv"
 	"testing"
+	"time"
 
+	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
-	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
-	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
+	"github.com/penstock-edge/penstock/pool/guard"
 )
+
+// loopClient is the client's side of an exchange that a loop serves.
+type loopClient struct {
+	stillThere
+	loop *poll.Loop
+}
+
+func (c *loopClient) Loop() (*poll.Loop, bool) { return c.loop, true }
+func (c *loopClient) Resume(*poll.Loop)        {}
+func (c *loopClient) Watch(*poll.Socket)       {}
+
+// origin answers each piece that comes on each of its connections by an empty 200, until the benchmark ends.
+func origin(b *testing.B) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				answer := []byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+				for buf := make([]byte, 4096); ; {
+					if _, err := c.Read(buf); err != nil {
+						return
+					}
+					_, _ = c.Write(answer)
+				}
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
 
 // BenchmarkPick is choosing a target and taking one of its idle connections, and giving it back.
 func BenchmarkPick(b *testing.B) {
@@ -18,59 +56,40 @@ func BenchmarkPick(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer loops.Close()
-	loop := loops.Pick()
 	p := guarded().pool
-	p.shared.guards.Store(&guards{})
+	p.shared.guards.Store(&guard.Guards{})
 	p.conf.Balance = "round_robin"
-	p.retries = lanes.NewCounter()
-	var members []*member
-	for i := range 4 {
-		t, _ := p.shared.acquire(strconv.Itoa(i), targetSpec{address: "127.0.0.1:1", weight: 1}, proxyproto.None, 4)
-		m := &member{Target: t, pool: p, spec: targetSpec{weight: 1}}
-		members = append(members, m)
+	p.change(origin(b), origin(b), origin(b), origin(b))
+	client := &loopClient{loop: loops.Pick()}
+	newX := func() *edge.Exchange {
+		x := newExchange()
+		x.Plan = &edge.Plan{Upstream: p}
+		x.Method, x.Path, x.OutPath = []byte("GET"), []byte("/"), []byte("/")
+		x.Conn, x.Loop = client, client
+		x.Times.Policy = clock.Now()
+		return x
 	}
-	set, err := p.newSet(members)
-	if err != nil {
+	for range 4 {
+		x := newX()
+		f := edge.Fetch(x)
+		if f != nil {
+			b.Fatal(f, x.Cause)
+		}
+		x.Finish(nil)
+	}
+	if err := loops.Turn(time.Minute); err != nil { // it hears of all that has come
 		b.Fatal(err)
 	}
-	p.set.Store(set)
-	for _, m := range members {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer l.Close()
-		near, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			b.Fatal(err)
-		}
-		s, err := loop.Take(near, onReady{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer s.Close()
-		c := &conn{t: m.Target, nc: s, socket: s, plain: true}
-		c.raw, _ = s.SyscallConn()
-		m.conns.Add(1)
-		m.idle.push(c)
-	}
-	x := newExchange()
-	x.Method = []byte("GET")
-	x.Loop = &loopClient{loop: loop, inside: true}
-	x.Times.Policy = clock.Now()
-	b.ResetTimer()
+	x := newX()
 	for b.Loop() {
 		x.Call.Flags = 0
 		peer, f := p.Pick(x)
 		if f != nil {
 			b.Fatal(f)
 		}
-		m := peer.(*member)
-		c, ok := x.Held.(*conn)
-		if !ok {
+		if held(x) == nil || held(x).Starter == nil {
 			b.Fatal("no connection")
 		}
-		c.claimed = false
-		m.Target.release(c, true, 0)
+		peer.(*member).unclaim(x)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/pool/balance"
 	"github.com/penstock-edge/penstock/pool/breaker"
+	"github.com/penstock-edge/penstock/pool/ticket"
+	"github.com/penstock-edge/penstock/pool/transport"
 )
 
 // set is the targets of a pool at one moment and the choice among them. It never changes: when discovery
@@ -12,7 +14,7 @@ type set struct {
 	members []*member
 	of      map[*Target]*member
 	chooser *balance.Chooser // nil: there are no members
-	tickets []ticket         // sticky cookies, in order
+	tickets ticket.List      // sticky cookies
 }
 
 // newSet builds the choice among members, which it numbers.
@@ -20,7 +22,7 @@ func (p *Pool) newSet(members []*member) (*set, error) {
 	p.shared.weigh(members)
 	s := &set{members: members, of: make(map[*Target]*member, len(members))}
 	if p.sticky != nil {
-		s.tickets = p.sticky.tickets(members)
+		s.tickets = tickets(p.sticky.Key, members)
 	}
 	if len(members) == 0 {
 		return s, nil
@@ -29,8 +31,8 @@ func (p *Pool) newSet(members []*member) (*set, error) {
 	for i, m := range members {
 		m.index = i
 		s.of[m.Target] = m
-		ts[i] = balance.Target{Name: m.Address, Weight: m.weight, Backup: m.spec.backup,
-			Local: p.zone != "" && m.spec.zone == p.zone, InFlight: &m.inFlight, State: &m.state,
+		ts[i] = balance.Target{Name: m.Address, Weight: m.weight, Backup: m.spec.Backup,
+			Local: p.zone != "" && m.spec.Zone == p.zone, InFlight: &m.inFlight, State: &m.state,
 			Latency: &m.pace, Ramp: &m.ramp}
 	}
 	var err error
@@ -46,17 +48,34 @@ func (p *Pool) choose(x *edge.Exchange) (m *member, full bool) {
 	if s.chooser == nil {
 		return nil, false
 	}
-	if p.sticky != nil {
-		if m := p.sticky.find(x, s); m != nil && !tried(x, m) {
-			switch m.take(x) {
-			case taken:
-				return m, false
-			case isFull: // the client waits for it
-				return nil, true
-			}
+	if m := p.tied(x, s); m != nil {
+		switch m.take(x) {
+		case taken:
+			return m, false
+		case isFull: // the client waits for it
+			return nil, true
 		}
 	}
-	key, avoid := p.key.of(x), -1
+	if m, full = p.pick(x, s); m != nil || full {
+		return m, full
+	}
+	return s.search(x)
+}
+
+// tied returns the member that the client of x comes back to, when it may be asked; nil: there is none.
+func (p *Pool) tied(x *edge.Exchange, s *set) *member {
+	if p.sticky == nil {
+		return nil
+	}
+	if m := p.stuck(x, s); m != nil && !tried(x, m) {
+		return m
+	}
+	return nil
+}
+
+// pick claims a place at one of the members that the pool's policy of balancing prefers.
+func (p *Pool) pick(x *edge.Exchange, s *set) (m *member, full bool) {
+	key, avoid := p.key.Of(x), -1
 	if x.Attempts > 0 && !x.Fresh {
 		avoid = s.lastTried(x)
 	}
@@ -79,10 +98,7 @@ func (p *Pool) choose(x *edge.Exchange) (m *member, full bool) {
 		}
 		avoid = i
 	}
-	if full {
-		return nil, true
-	}
-	return s.search(x)
+	return nil, full
 }
 
 // search looks at all members when those that the policy picks have been tried or refuse: for one that has
@@ -107,10 +123,10 @@ func (s *set) search(x *edge.Exchange) (m *member, full bool) {
 	return nil, false
 }
 
-// rankOf tells after whom a target is asked: after those that have not been tried, and after those that are
+// rankOf returns after whom a target is asked: after those that have not been tried, and after those that are
 // no backups.
 func rankOf(x *edge.Exchange, m *member) (rank int) {
-	if m.spec.backup {
+	if m.spec.Backup {
 		rank++
 	}
 	if tried(x, m) {
@@ -121,7 +137,7 @@ func rankOf(x *edge.Exchange, m *member) (rank int) {
 
 const ranks = 4
 
-// best tells that nobody in the set is to be asked by x before m.
+// best reports whether nobody in the set is to be asked by x before m.
 func (s *set) best(x *edge.Exchange, m *member) bool {
 	rank := rankOf(x, m)
 	if rank == 0 {
@@ -135,7 +151,7 @@ func (s *set) best(x *edge.Exchange, m *member) bool {
 	return true
 }
 
-// anyUsable tells that the set has a target that may be asked.
+// anyUsable reports whether the set has a target that may be asked.
 func (s *set) anyUsable() bool {
 	for _, m := range s.members {
 		if m.state.Load() == 0 {
@@ -150,7 +166,7 @@ type claim uint8
 
 const (
 	taken   claim = iota // x has it
-	isFull               // all its connections are in use
+	isFull               // all its places are in use
 	refused              // its own breaker lets nobody in
 )
 
@@ -160,54 +176,38 @@ func (m *member) welcomes(now int64) bool {
 	return state == 0 || state == isDrained && m.pool.sticky != nil && now < m.stayUntil.Load()
 }
 
-// take claims a place at m for x, if there is one: an idle connection that is alive, or room to open one.
+// take claims a place at m for x, if there is one.
 func (m *member) take(x *edge.Exchange) claim {
-	c, ok := m.Target.take(x, m.pool.conf)
-	if !ok {
+	a := m.Target.claim(x, &m.pool.conf.Transport)
+	if a == nil {
 		return isFull
 	}
 	if !m.permit(x) {
-		m.giveBack(c)
+		m.giveBack(a)
 		return refused
 	}
-	m.claim(x, c)
+	x.Held = a
 	m.note(x)
 	return taken
 }
 
-// claim makes c that of x for its next attempt; nil: room for a connection.
-func (m *member) claim(x *edge.Exchange, c *conn) {
-	if c == nil {
-		x.Held = room
-		return
-	}
-	c.claimed = true
-	x.Held = c
-}
-
-// room stands in Exchange.Held when the attempt may open a connection.
-var room = new(struct{ _ int })
-
 // unclaim gives back what x has claimed at m, if it has not been used.
 func (m *member) unclaim(x *edge.Exchange) bool {
-	c, _ := x.Held.(*conn)
-	if x.Held != room && (c == nil || !c.claimed) {
+	a := held(x)
+	if a == nil || a.X != nil {
 		return false
 	}
 	x.Held = nil
 	if m.breaker != nil {
 		m.breaker.Cancel(breaker.Permit(x.Call.Permits[1]))
 	}
-	m.giveBack(c)
+	m.giveBack(a)
 	return true
 }
 
-// giveBack gives up a place of m, and to who waits for one.
-func (m *member) giveBack(c *conn) {
-	if c != nil {
-		c.claimed = false
-	}
-	m.Target.putBack(c)
+// giveBack gives up a place of m that has not been used, and to who waits for one.
+func (m *member) giveBack(a *transport.Attempt) {
+	m.Target.release(a, nil)
 	m.pool.shared.freed(m.Target)
 }
 
@@ -222,7 +222,7 @@ func (m *member) note(x *edge.Exchange) {
 	}
 }
 
-// tried tells that m was asked already. Whoever only had a dead connection was not.
+// tried reports whether m was asked already. Whoever only had a dead connection was not.
 func tried(x *edge.Exchange, m *member) bool {
 	n := x.Attempts
 	if x.Fresh {
@@ -255,7 +255,7 @@ func (m *member) permit(x *edge.Exchange) bool {
 	return p != breaker.Refused
 }
 
-// untried tells that the set has a target that could be asked and has not been.
+// untried reports whether the set has a target that could be asked and has not been.
 func (s *set) untried(x *edge.Exchange) bool {
 	for _, m := range s.members {
 		if m.state.Load() == 0 && !tried(x, m) {

@@ -3,21 +3,28 @@ package pool
 import (
 	"crypto/rand"
 	"log/slog"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
-	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 	"github.com/penstock-edge/penstock/pool/breaker"
+	"github.com/penstock-edge/penstock/pool/budget"
 	"github.com/penstock-edge/penstock/pool/discovery"
+	"github.com/penstock-edge/penstock/pool/guard"
+	"github.com/penstock-edge/penstock/pool/h1"
+	"github.com/penstock-edge/penstock/pool/kept"
 	"github.com/penstock-edge/penstock/pool/limit"
+	"github.com/penstock-edge/penstock/pool/order"
+	"github.com/penstock-edge/penstock/pool/own"
 	"github.com/penstock-edge/penstock/pool/queue"
+	"github.com/penstock-edge/penstock/pool/recent"
+	"github.com/penstock-edge/penstock/pool/resolve"
+	"github.com/penstock-edge/penstock/pool/section"
+	"github.com/penstock-edge/penstock/pool/transport"
 )
 
 // shared is what the pools of one name have in common over all generations: targets and all that is known of
@@ -27,21 +34,20 @@ type shared struct {
 	name  string
 	files *descriptors.Budget
 	short descriptors.Notice // of files
+	over  maker              // makes the way to a target
+	h1    h1.Common          // of targets that are asked over HTTP/1
 
-	guards   atomic.Pointer[guards] // those that the leader has switched on; never nil
-	all      guards                 // all there are; they outlive being switched off
-	requests *lanes.Counter         // exchanges admitted or refused, for the budget
-	dropped  *lanes.Counter         // attempts that failed for other reasons than the target's answer
-	budget   budget
-	recent   recent
-	observes atomic.Bool // recent is wanted
-	refusals refusals
+	guards   atomic.Pointer[guard.Guards] // those that the leader has switched on; never nil
+	all      guard.Guards                 // all there are; they outlive being switched off
+	requests *lanes.Counter               // exchanges admitted or refused, for the budget
+	dropped  *lanes.Counter               // attempts that failed for other reasons than the target's answer
+	budget   budget.Budget
+	recent   recent.Times // to the head of an answer
+	observes atomic.Bool  // recent is wanted
 	// hedgeDelay: nanoseconds after which an attempt gets another one at its side; 0: never, or not known yet.
 	hedgeDelay atomic.Int64
 
-	own      atomic.Pointer[config.Own] // the gateway's own addresses, by the leader's file
-	ownFound atomic.Uint64              // addresses left out because they are the gateway's own
-	ownTold  sync.Map                   // when the log told of each, by address
+	own own.Addresses // of the gateway, by the leader's file
 
 	queue    queue.Queue[place]   // requests that found no free connection
 	lead     atomic.Pointer[Pool] // whose targets they wait for: the leader, or the newest there is; nil: none
@@ -56,32 +62,33 @@ type shared struct {
 	foundAt    time.Time                       // when; the zero time: never
 	keptAt     map[string]time.Time            // likewise, of those kept from before the start
 	findFailed error                           // of the last answer; nil: it was a good one
-	orders     map[string]*order               // of the admin API, by address
+	orders     map[string]*order.Order         // of the admin API, by address
 	panicking  bool
 	stickyKey  [32]byte
 
 	droppedSeen uint64 // of dropped; the keeper's
 
-	writer writer // of the last good targets
+	writer kept.Writer // of the last good targets
 }
 
-// guards decide whether an exchange may ask the pool. nil: not switched on.
-type guards struct {
-	breaker  *breaker.Breaker
-	limiter  *limit.Limiter
-	throttle *limit.Throttle
+// maker makes the way to a target for which there is none yet.
+type maker func(t *Target, conf *section.Config) transport.Transport
+
+// overHTTP1 is the maker of pools whose targets speak HTTP/1.
+func overHTTP1(t *Target, conf *section.Config) transport.Transport {
+	return h1.New(&t.shared.h1, t.Address, t.name, conf.Proxy, min(conf.MaxConnections, maxIdle))
 }
 
-func (g *guards) any() bool { return g.breaker != nil || g.limiter != nil || g.throttle != nil }
-
-func newShared(name string) *shared {
-	s := &shared{name: name, files: &descriptors.Budget{},
+func newShared(name string, files *descriptors.Budget, over maker) *shared {
+	s := &shared{name: name, files: files, over: over,
 		requests: lanes.NewCounter(), dropped: lanes.NewCounter(),
 		targets: map[string]*Target{}, found: map[string][]discovery.Endpoint{}, keptAt: map[string]time.Time{},
-		orders: map[string]*order{}}
-	s.all = guards{breaker.New(&breaker.Config{}, s.breakerChanged), limit.New(&limit.Config{}),
-		limit.NewThrottle(&limit.AdmissionConfig{})}
-	s.guards.Store(&guards{})
+		orders: map[string]*order.Order{}}
+	s.all = guard.Guards{Breaker: breaker.New(&breaker.Config{}, s.breakerChanged),
+		Limiter: limit.New(&limit.Config{}), Throttle: limit.NewThrottle(&limit.AdmissionConfig{})}
+	s.guards.Store(&guard.Guards{})
+	s.own.Pool = name
+	s.h1 = h1.Common{Pool: name, Files: files, Lacks: s.lacks, CloseIdle: func() { s.each((*Target).closeIdle) }}
 	_, _ = rand.Read(s.stickyKey[:]) // never fails
 	return s
 }
@@ -101,20 +108,19 @@ func (s *shared) breakerChanged(from, to breaker.State, why string) {
 
 // acquire returns the target with this key, made if there is none; joined tells that it was made for a pool
 // that had targets before.
-func (s *shared) acquire(key string, spec targetSpec, proxy proxyproto.Version, idle int) (t *Target,
-	joined bool) {
+func (s *shared) acquire(key string, spec section.Target, conf *section.Config) (t *Target, joined bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t = s.targets[key]
 	if t == nil {
 		joined = s.leader != nil
-		t = newTarget(s, spec.address, idle)
-		t.key, t.proxy = key, proxy
+		t = &Target{Address: spec.Address, name: resolve.New(spec.Address, s.own.Is), shared: s, key: key}
+		t.transport = s.over(t, conf)
 		t.own = breaker.New(&breaker.Config{}, func(_, to breaker.State, why string) {
 			s.mark(t, isBroken, to == breaker.Open, "its breaker is "+to.String()+": "+why)
 		})
 		t.since = time.Now()
-		if why := s.orders[spec.address].closes(&spec); why != "" { // from its first moment on
+		if why := s.orders[spec.Address].Closes(&spec); why != "" { // from its first moment on
 			t.reasons, t.why, t.drainFrom = isDrained, why, clock.Now()
 			t.state.Store(isDrained)
 		}
@@ -179,7 +185,7 @@ func (s *shared) marked(t *Target, reason uint32, on bool, why string) {
 	}
 	s.settle()
 	if was != 0 && t.reasons == 0 && none {
-		s.all.breaker.Trial(clock.Now()) // there is somebody to ask again
+		s.all.Breaker.Trial(clock.Now()) // there is somebody to ask again
 	}
 }
 
@@ -209,7 +215,7 @@ func (s *shared) warmUp(t *Target) {
 // rampLeast is the share of its picks that a target takes when its slow start begins, of 65536: a tenth.
 const rampLeast = 6554
 
-// anyUsable tells that the leader's pool has a target that may be chosen. s.mu is held.
+// anyUsable reports whether the leader's pool has a target that may be chosen. s.mu is held.
 func (s *shared) anyUsable() bool {
 	if s.leader == nil {
 		return true
@@ -226,7 +232,7 @@ func (s *shared) anyUsable() bool {
 // panic, and which sets leave their zone. s.mu is held.
 func (s *shared) settle() {
 	usable, total := s.countUsable()
-	conf := &Config{}
+	conf := &section.Config{}
 	if s.leader != nil {
 		conf = s.leader.conf
 	}
@@ -264,7 +270,7 @@ func (s *shared) countUsable() (usable, total int) {
 	}
 	for _, backups := range []bool{false, true} {
 		for _, m := range s.leader.set.Load().members {
-			if m.spec.backup != backups || m.reasons&isDrained != 0 {
+			if m.spec.Backup != backups || m.reasons&isDrained != 0 {
 				continue
 			}
 			total++
@@ -287,7 +293,7 @@ func (p *Pool) settleZone() {
 	}
 	var usable, total int64
 	for _, m := range s.members {
-		if m.spec.zone == p.zone && !m.spec.backup {
+		if m.spec.Zone == p.zone && !m.spec.Backup {
 			total += int64(m.weight)
 			if m.state.Load() == 0 {
 				usable += int64(m.weight)
@@ -328,7 +334,3 @@ func (s *shared) follow() {
 	}
 	s.lead.Store(p)
 }
-
-// loops is how many loops of its own the process runs: one for each of its processors but one. Another number
-// would cost some time, no more.
-func loops() int { return max(runtime.GOMAXPROCS(0)-1, 1) }

@@ -1,89 +1,35 @@
 package pool
 
 import (
-	"net"
-	"strconv"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
-	"github.com/penstock-edge/penstock/pool/breaker"
-	"github.com/penstock-edge/penstock/pool/health"
+	"github.com/penstock-edge/penstock/pool/section"
+	"github.com/penstock-edge/penstock/pool/status"
 )
 
-// TargetStatus is a target as /status shows it.
-type TargetStatus struct {
-	Address string       `json:"address"`
-	State   string       `json:"state"` // healthy, unhealthy, ejected, broken or drained
-	Since   time.Time    `json:"since"`
-	Why     string       `json:"why,omitempty"` // of the last change
-	Usable  bool         `json:"usable"`        // it may be chosen; in a panic all are
-	Weight  int32        `json:"weight"`
-	Set     *OrderStatus `json:"set,omitempty"` // by the admin API, in place of what the configuration says
-	// DrainsUntil is until when a drained target serves clients that stick to it.
-	DrainsUntil *time.Time       `json:"drains_until,omitempty"`
-	Share       float64          `json:"share"` // of its weight that it gets: less than 1 in its slow start
-	Backup      bool             `json:"backup"`
-	Zone        string           `json:"zone,omitempty"`
-	InFlight    int64            `json:"in_flight"`
-	Connections int64            `json:"connections"`
-	Waiting     int              `json:"waiting"` // requests that it serves when a connection is free
-	EWMASeconds float64          `json:"ewma_seconds"`
-	Ejections   int              `json:"ejections"`
-	EjectedTill *time.Time       `json:"ejected_until,omitempty"`
-	LastError   string           `json:"last_error,omitempty"` // of an attempt or a check
-	LastErrorAt *time.Time       `json:"last_error_at,omitempty"`
-	Health      *health.Snapshot `json:"health,omitempty"`
-	Breaker     any              `json:"breaker,omitempty"`
-	Resolved    []string         `json:"resolved,omitempty"`
-}
-
-// Status is a pool as /status shows it.
-type Status struct {
-	Name        string         `json:"name"`
-	Balance     string         `json:"balance"`
-	Proxy       string         `json:"proxy_protocol,omitempty"` // version of the header that targets get
-	Usable      int            `json:"usable"`                   // targets that may be chosen
-	Panic       bool           `json:"panic"`
-	Waiting     int            `json:"waiting"` // requests for which no connection is free
-	Targets     []TargetStatus `json:"targets"`
-	Breaker     any            `json:"breaker,omitempty"`
-	Concurrency any            `json:"concurrency,omitempty"`
-	Admission   any            `json:"admission,omitempty"`
-	BudgetLeft  *int64         `json:"retry_budget_left,omitempty"`
-	HedgeAfter  float64        `json:"hedge_after_seconds,omitempty"`
-	Discovery   *FoundStatus   `json:"discovery,omitempty"`
-}
-
-// FoundStatus is how discovery goes.
-type FoundStatus struct {
-	Source string    `json:"source"`
-	At     time.Time `json:"last_answer"` // the zero time: none yet
-	Error  string    `json:"error,omitempty"`
-	// KeptAge is how old the targets are, in seconds, when they are those kept from before the start.
-	KeptAge *float64 `json:"kept_age_seconds,omitempty"`
-}
-
 func (ps *pools) status() any {
-	list := make([]Status, 0, len(ps.list))
+	list := make([]status.Pool, 0, len(ps.list))
 	for _, p := range ps.list {
 		list = append(list, p.status())
 	}
 	return list
 }
 
-func (p *Pool) status() Status {
+func (p *Pool) status() status.Pool {
 	now, sh := clock.Now(), p.shared
-	s := Status{Name: p.Name, Balance: p.conf.Balance, Proxy: p.conf.ProxyProtocol, Targets: []TargetStatus{}}
+	s := status.Pool{Name: p.Name, Balance: p.conf.Balance, Proxy: p.conf.ProxyProtocol,
+		Targets: []status.Target{}}
 	g := sh.guards.Load()
-	if g.breaker != nil {
-		s.Breaker = g.breaker.Snapshot(now)
+	if g.Breaker != nil {
+		s.Breaker = g.Breaker.Snapshot(now)
 	}
-	if g.limiter != nil {
-		s.Concurrency = g.limiter.Snapshot(now)
+	if g.Limiter != nil {
+		s.Concurrency = g.Limiter.Snapshot(now)
 	}
-	if g.throttle != nil {
-		s.Admission = g.throttle.Snapshot()
+	if g.Throttle != nil {
+		s.Admission = g.Throttle.Snapshot()
 	}
 	if p.conf.Retry != nil || p.conf.Hedge != nil {
 		left := p.budgetLeft(now)
@@ -102,12 +48,12 @@ func (p *Pool) status() Status {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	s.Panic = sh.panicking
-	if p.conf.source != nil {
-		s.Discovery = &FoundStatus{Source: p.conf.source.String(), At: sh.foundAt}
+	if p.conf.Source != nil {
+		s.Discovery = &status.Discovery{Source: p.conf.Source.String(), At: sh.foundAt}
 		if sh.findFailed != nil {
 			s.Discovery.Error = sh.findFailed.Error()
 		}
-		if at, kept := sh.keptAt[p.conf.source.String()]; kept {
+		if at, kept := sh.keptAt[p.conf.Source.String()]; kept {
 			age := time.Since(at).Seconds()
 			s.Discovery.KeptAge = &age
 		}
@@ -125,19 +71,19 @@ func (p *Pool) status() Status {
 }
 
 func (p *Pool) budgetLeft(now int64) int64 {
-	percent := defaultBudget
+	percent := section.DefaultBudget
 	if p.conf.Retry != nil {
 		percent = p.conf.Retry.BudgetPercent
 	}
-	return p.shared.budget.left(now, p.shared.requests.Sum(), percent)
+	return p.shared.budget.Left(now, p.shared.requests.Sum(), percent)
 }
 
 // status is called while shared.mu is held.
-func (m *member) status() TargetStatus {
-	s := TargetStatus{Address: m.Address, State: stateName(m.reasons), Since: m.since, Why: m.why,
+func (m *member) status() status.Target {
+	s := status.Target{Address: m.Address, State: stateName(m.reasons), Since: m.since, Why: m.why,
 		Usable: m.Target.state.Load() == 0,
-		Weight: m.weight, Share: 1, Backup: m.spec.backup, Zone: m.spec.zone,
-		InFlight: m.inFlight.Load(), Connections: m.conns.Load(),
+		Weight: m.weight, Share: 1, Backup: m.spec.Backup, Zone: m.spec.Zone,
+		InFlight: m.inFlight.Load(), Connections: m.transport.Open(),
 		EWMASeconds: m.pace.Value().Seconds(), Ejections: m.ejection.Count()}
 	if r := m.ramp.Load(); r > 0 {
 		s.Share = float64(r) / 65536
@@ -146,12 +92,12 @@ func (m *member) status() TargetStatus {
 		at := clock.At(until)
 		s.DrainsUntil = &at
 	}
-	s.Set = m.pool.shared.orders[m.Address].status(&m.spec)
+	s.Set = m.pool.shared.orders[m.Address].Status(&m.spec)
 	if m.reasons&isEjected != 0 {
 		until := clock.At(m.ejection.Until())
 		s.EjectedTill = &until
 	}
-	if at, what := m.stumble.last(); at > 0 {
+	if at, what := m.stumble.Get(); at > 0 {
 		when := clock.At(at)
 		s.LastError, s.LastErrorAt = what, &when
 	}
@@ -162,12 +108,8 @@ func (m *member) status() TargetStatus {
 			s.LastError, s.LastErrorAt = known.LastError, &at
 		}
 	}
-	if m.name.named() {
-		if addrs := m.name.addrs.Load(); addrs != nil {
-			for _, a := range *addrs {
-				s.Resolved = append(s.Resolved, net.JoinHostPort(a.String(), strconv.Itoa(int(m.name.port))))
-			}
-		}
+	for _, a := range m.name.Addrs() {
+		s.Resolved = append(s.Resolved, a.String())
 	}
 	return s
 }
@@ -179,8 +121,8 @@ func (p *Pool) gauges(m *metric.Scope) {
 		"pool", p.Name)
 	m.CounterFunc("penstock_pool_own_targets_total",
 		"Targets left out because a discovery or a name server gave an address of the gateway itself.",
-		func() float64 { return float64(s.ownFound.Load()) }, "pool", p.Name)
-	p.stateErrors = m.Counter("penstock_state_errors_total",
+		func() float64 { return float64(s.own.Found()) }, "pool", p.Name)
+	p.store.Errors = m.Counter("penstock_state_errors_total",
 		"Last good targets that could not be read from state_dir or written to it.", "pool", p.Name)
 	if p.conf.TLS.Renewable() {
 		const name = "penstock_upstream_certificate_reloads_total"
@@ -205,7 +147,7 @@ func (p *Pool) gauges(m *metric.Scope) {
 	}, "pool", p.Name)
 	if conf.Breaker != nil {
 		m.GaugeFunc("penstock_breaker_state", "0 closed, 1 half open, 2 recovering, 3 open.", func() float64 {
-			return breakerGauge(s.all.breaker.State())
+			return s.all.Breaker.State().Gauge()
 		}, "pool", p.Name)
 	}
 	if conf.Retry != nil || conf.Hedge != nil {
@@ -214,7 +156,7 @@ func (p *Pool) gauges(m *metric.Scope) {
 		}, "pool", p.Name)
 	}
 	if conf.Concurrency != nil {
-		l := s.all.limiter
+		l := s.all.Limiter
 		m.GaugeFunc("penstock_pool_concurrency_limit", "Requests that may be with the pool at once.",
 			func() float64 { return float64(l.Limit()) }, "pool", p.Name)
 		m.GaugeFunc("penstock_pool_in_flight", "Requests that hold a place of the limit.",
@@ -222,18 +164,6 @@ func (p *Pool) gauges(m *metric.Scope) {
 		m.GaugeFunc("penstock_pool_waiting", "Requests that wait for a place of the limit.",
 			func() float64 { return float64(l.Waiting()) }, "pool", p.Name)
 	}
-}
-
-func breakerGauge(s breaker.State) float64 {
-	switch s {
-	case breaker.HalfOpen:
-		return 1
-	case breaker.Recovering:
-		return 2
-	case breaker.Open:
-		return 3
-	}
-	return 0
 }
 
 // gauges registers what is read off the target when metrics are asked for.

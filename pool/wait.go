@@ -7,14 +7,14 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/pool/queue"
+	"github.com/penstock-edge/penstock/pool/transport"
 )
 
-// place is what a request waits for: an idle connection of m, or room to open one when c is nil. in is the
-// set that m is of.
+// place is what a request waits for, at m. in is the set that m is of.
 type place struct {
 	in *set
 	m  *member
-	c  *conn
+	a  *transport.Attempt
 }
 
 // waiter is a request that found no place. It waits for the pool, not for one target: what becomes free first
@@ -57,7 +57,10 @@ func (p *Pool) wait(x *edge.Exchange) (*member, *edge.Fault) {
 	w := waiters.Get().(*waiter)
 	defer waiters.Put(w)
 	defer w.forget()
-	w.x, w.only = x, p.tiedTo(x)
+	w.x = x
+	if m := p.tied(x, p.set.Load()); m != nil {
+		w.only = m.Target
+	}
 	began := clock.Now()
 	until := began + int64(p.conf.WaitTimeout)
 	if x.Deadline > 0 {
@@ -80,17 +83,6 @@ func (p *Pool) wait(x *edge.Exchange) (*member, *edge.Fault) {
 }
 
 func (w *waiter) forget() { w.x, w.only, w.shun = nil, nil, nil }
-
-// tiedTo returns the target that the client of x comes back to, when it may be asked; nil: there is none.
-func (p *Pool) tiedTo(x *edge.Exchange) *Target {
-	if p.sticky == nil {
-		return nil
-	}
-	if m := p.sticky.find(x, p.set.Load()); m != nil && !tried(x, m) {
-		return m.Target
-	}
-	return nil
-}
 
 // watch returns when the wait of w has ended, or ends it when its time is over.
 func (s *shared) watch(w *waiter, until int64) queue.Outcome[place] {
@@ -135,14 +127,14 @@ func (p *Pool) ended(w *waiter, o queue.Outcome[place]) (m *member, f *edge.Faul
 		m = o.Place.m
 		switch {
 		case w.Gone():
-			m.giveBack(o.Place.c)
+			m.giveBack(o.Place.a)
 			o.Verdict, m, f = queue.Left, nil, edge.ClientGone
 		case !m.permit(x):
 			w.shun, w.till = m.Target, clock.Now()+int64(lookEach)
-			m.giveBack(o.Place.c)
+			m.giveBack(o.Place.a)
 			return nil, nil
 		default:
-			m.claim(x, m.freshen(x, o.Place.c, m.pool.conf))
+			x.Held = o.Place.a
 			m.note(x)
 		}
 	case queue.Full:
@@ -201,38 +193,25 @@ func (s *shared) changed() {
 func (s *shared) fill(in *set, m *member) {
 	for s.queue.Len() > 0 {
 		joins := s.queue.Joins()
-		c, ok := m.Target.takeAny(m.pool.conf.MaxConnections)
-		if !ok {
+		a := m.claim(nil, &m.pool.conf.Transport)
+		if a == nil {
 			return
 		}
-		if s.queue.Offer(clock.Now(), place{in, m, c}) {
+		if s.queue.Offer(clock.Now(), place{in, m, a}) {
 			continue
 		}
-		m.Target.putBack(c)
+		m.release(a, nil)
 		if s.queue.Joins() == joins { // after the line above: who begins to wait looks after saying so
 			return
 		}
 	}
 }
 
-// offer gives c, an idle connection of t, to who has waited longest for one; false: nobody does.
-func (s *shared) offer(t *Target, c *conn) bool {
-	set := s.waitSet()
-	if set == nil {
-		return false
-	}
-	m := set.of[t]
-	return m != nil && m.welcomes(clock.Now()) && s.queue.Offer(clock.Now(), place{set, m, c})
-}
-
 // freed gives what has become free at t to those who wait.
 func (s *shared) freed(t *Target) {
-	if s.queue.Len() > 0 {
-		s.give(t)
+	if s.queue.Len() == 0 {
+		return
 	}
-}
-
-func (s *shared) give(t *Target) {
 	set := s.waitSet()
 	if set == nil {
 		return

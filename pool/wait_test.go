@@ -8,25 +8,35 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
+	"github.com/penstock-edge/penstock/pool/hashkey"
 	"github.com/penstock-edge/penstock/pool/queue"
+	"github.com/penstock-edge/penstock/pool/section"
+	"github.com/penstock-edge/penstock/pool/transport"
 )
 
-// poolOf returns a pool of targets, without anything that looks after it.
-func poolOf(conf *Config, addrs ...string) *Pool {
-	s := newShared("app")
+// poolOf returns a pool of targets in memory, without anything that looks after it.
+func poolOf(conf *section.Config, addrs ...string) *Pool {
+	return poolOver(inMemory(nil, false), conf, addrs...)
+}
+
+// poolOver is poolOf for targets that are asked over other transports.
+func poolOver(over maker, conf *section.Config, addrs ...string) *Pool {
+	s := newShared("app", &descriptors.Budget{}, over)
 	p := &Pool{Name: "app", conf: conf, shared: s, retries: lanes.NewCounter(), hedges: lanes.NewCounter(),
-		refused: lanes.NewCounter()}
+		refused: lanes.NewCounter(), latency: lanes.NewHistogram([]time.Duration{time.Second})}
 	for v := range p.waits {
 		p.waits[v] = lanes.NewCounter()
 	}
 	if conf.Balance == "" {
 		conf.Balance = "round_robin"
 	}
-	p.key = newHashKey(conf, 1)
+	p.key = hashkey.New(conf, 1)
 	p.change(addrs...)
 	s.join(p)
 	return p
@@ -36,8 +46,9 @@ func poolOf(conf *Config, addrs ...string) *Pool {
 func (p *Pool) change(addrs ...string) {
 	var members []*member
 	for _, addr := range addrs {
-		t, _ := p.shared.acquire(addr, targetSpec{address: addr, weight: 1}, p.conf.proxy, 16)
-		m := &member{Target: t, pool: p, spec: targetSpec{address: addr, weight: 1}}
+		spec := section.Target{Address: addr, Weight: 1}
+		t, _ := p.shared.acquire(addr, spec, p.conf)
+		m := &member{Target: t, pool: p, spec: spec}
 		for i := range m.outcomes {
 			m.outcomes[i] = lanes.NewCounter()
 		}
@@ -53,30 +64,29 @@ func (p *Pool) change(addrs ...string) {
 	p.shared.mu.Unlock()
 }
 
-// held is a connection in use.
-type held struct {
+// inUse is a place in use.
+type inUse struct {
 	x *edge.Exchange
 	m *member
-	c *conn
+	a *transport.Attempt
 }
 
-// get makes x wait for a connection, if need be.
-func (p *Pool) get(x *edge.Exchange) (held, *edge.Fault) {
+// get makes x wait for a place, if need be.
+func (p *Pool) get(x *edge.Exchange) (inUse, *edge.Fault) {
 	x.MayWait = true
 	m, f := p.find(x)
 	if f != nil {
-		return held{}, f
+		return inUse{}, f
 	}
 	x.Attempts++
-	c, f := m.connect(x)
-	if f != nil {
+	if f := m.RoundTrip(x); f != nil {
 		m.Release(x, f)
-		return held{}, f
+		return inUse{}, f
 	}
-	return held{x, m, c}, nil
+	return inUse{x, m, held(x)}, nil
 }
 
-func (p *Pool) mustGet(t *testing.T) held {
+func (p *Pool) mustGet(t *testing.T) inUse {
 	t.Helper()
 	h, f := p.get(newExchange())
 	if f != nil {
@@ -85,12 +95,13 @@ func (p *Pool) mustGet(t *testing.T) held {
 	return h
 }
 
-// put gives a connection back as after an answer.
-func (p *Pool) put(h held, keep bool) {
-	h.x.Held = nil
-	h.c.x, h.c.body.x, h.c.up.x = nil, nil, nil
-	h.m.inFlight.Add(-1)
-	h.m.Target.release(h.c, keep, clock.Now())
+// put gives a place back as after an answer.
+func (p *Pool) put(h inUse, keep bool) {
+	var f *edge.Fault
+	if !keep {
+		f = edge.UpstreamTruncated
+	}
+	h.m.Release(h.x, f)
 }
 
 func (p *Pool) waitFor(n int) {
@@ -118,15 +129,14 @@ func storm(t *testing.T, balance string) {
 		rounds = 20
 	}
 	var addrs []string
-	for range targets {
-		addr, _ := listenerFor(t)
-		addrs = append(addrs, addr)
+	for i := range targets {
+		addrs = append(addrs, fmt.Sprintf("t:%d", i+1))
 	}
 	conf := testConfig(most, clients)
 	conf.Balance, conf.HashKey, conf.WaitTimeout = balance, "path", 60e9
 	p := poolOf(conf, addrs...)
 	p.shared.attended.Store(true) // by nobody: each wake-up must come by itself
-	var inUse sync.Map
+	var taken sync.Map
 	var served, left atomic.Int64
 	var wg sync.WaitGroup
 	for i := range clients {
@@ -156,16 +166,16 @@ func storm(t *testing.T, balance string) {
 					continue
 				}
 				served.Add(1)
-				if _, taken := inUse.LoadOrStore(h.c, true); taken {
+				if _, twice := taken.LoadOrStore(h.a, true); twice {
 					t.Error("a connection is in two hands")
 				}
-				if n := h.m.conns.Load(); n > most {
+				if n := h.m.transport.Open(); n > most {
 					t.Errorf("%d connections to one target", n)
 				}
 				for range rand.IntN(10) {
 					runtime.Gosched()
 				}
-				inUse.Delete(h.c)
+				taken.Delete(h.a)
 				p.put(h, rand.IntN(3) > 0)
 			}
 		})
@@ -198,12 +208,9 @@ func storm(t *testing.T, balance string) {
 		if tg.inFlight.Load() != 0 {
 			t.Errorf("%d in flight at the end", tg.inFlight.Load())
 		}
-		idle := int64(0)
-		for tg.idle.pop(0) != nil {
-			idle++
-		}
-		if idle != tg.conns.Load() {
-			t.Errorf("%d connections counted, %d there", tg.conns.Load(), idle)
+		tg.drop()
+		if n := tg.transport.Open(); n != 0 {
+			t.Errorf("%d places are lost", n)
 		}
 	}
 	if served.Load() == 0 || left.Load() == 0 {
@@ -214,10 +221,9 @@ func storm(t *testing.T, balance string) {
 // TestGoneGetNothing: from the moment it is known that clients have left they keep nobody out of a full queue, and a
 // connection that becomes free is not for them.
 func TestGoneGetNothing(t *testing.T) {
-	addr, _ := listenerFor(t)
 	conf := testConfig(1, 2)
 	conf.WaitTimeout = 60e9
-	p := poolOf(conf, addr)
+	p := poolOf(conf, "a:1")
 	p.shared.attended.Store(true) // by nobody
 	first := p.mustGet(t)
 	client, ended := &leaver{}, make(chan *edge.Fault)
@@ -231,7 +237,7 @@ func TestGoneGetNothing(t *testing.T) {
 	}
 	p.waitFor(2)
 	client.gone.Store(true)
-	next := make(chan held)
+	next := make(chan inUse)
 	go func() {
 		h, f := p.get(newExchange())
 		if f != nil {
@@ -261,7 +267,7 @@ func TestGoneGetNothing(t *testing.T) {
 		t.Errorf("who has left got %v", f)
 	}
 	last := p.mustGet(t)
-	if last.c != first.c {
+	if last.a != first.a {
 		t.Error("the connection is lost")
 	}
 	p.put(last, false)

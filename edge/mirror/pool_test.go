@@ -11,6 +11,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"github.com/penstock-edge/penstock/edge/live"
 	"github.com/penstock-edge/penstock/pool"
+	"github.com/penstock-edge/penstock/pool/status"
 )
 
 // TestPool mirrors to a real pool: the copies arrive whole, and every connection is given back.
@@ -72,7 +73,7 @@ func TestPool(t *testing.T) {
 	if b.counts() != "60 0 0 0 0" {
 		t.Errorf("counts %s", b.counts())
 	}
-	for _, s := range pools.Status().([]pool.Status) {
+	for _, s := range pools.Status().([]status.Pool) {
 		if target := s.Targets[0]; target.InFlight != 0 || target.Connections != 1 {
 			t.Errorf("%s: %+v", s.Name, target)
 		}

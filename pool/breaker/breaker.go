@@ -31,6 +31,11 @@ var stateNames = [...]string{"closed", "open", "half_open", "recovering"}
 // String returns the name as /status and the log show it.
 func (s State) String() string { return stateNames[s] }
 
+// Gauge returns the number as metrics show it: 0 closed, 1 half open, 2 recovering, 3 open.
+func (s State) Gauge() float64 {
+	return [...]float64{Closed: 0, HalfOpen: 1, Recovering: 2, Open: 3}[s]
+}
+
 // Permit is what Admit gave. All but Refused are given back, once, by Done or Cancel.
 type Permit uint64
 

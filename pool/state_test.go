@@ -142,9 +142,11 @@ func TestZones(t *testing.T) {
 }
 
 func TestSlowStart(t *testing.T) {
-	p := memoryPool(t, "", nil)
-	k := p.keeper
-	p.conf.SlowStart = 10 * time.Second
+	conf := testConfig(1, 1)
+	conf.SlowStart = 10 * time.Second
+	p := poolOf(conf, "a:1", "b:1")
+	p.shared.leader = p // nobody looks after it but the test
+	k := &keeper{p: p}
 	m := p.set.Load().members[0]
 	p.shared.mark(m.Target, isUnhealthy, true, "test")
 	p.shared.mark(m.Target, isUnhealthy, false, "test")

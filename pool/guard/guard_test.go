@@ -100,7 +100,12 @@ func TestOpenFaults(t *testing.T) {
 func TestPlace(t *testing.T) {
 	g := &Guards{Limiter: limit.New(&limit.Config{Limit: 1, Queue: 1, QueueTimeout: time.Hour, QueueTarget: time.Hour})}
 	first, second := newExchange(), newExchange()
-	if !g.TryPlace(first) || !g.TryPlace(first) || g.Limiter.InFlight() != 1 {
+	for range 2 {
+		if !g.TryPlace(first) {
+			t.Fatal("there is no place")
+		}
+	}
+	if g.Limiter.InFlight() != 1 {
 		t.Fatalf("%d places are taken by one", g.Limiter.InFlight())
 	}
 	if g.TryPlace(second) {

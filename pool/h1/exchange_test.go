@@ -53,12 +53,12 @@ func readHead(r *bufio.Reader) string {
 	}
 }
 
-// saying answers each request without a body by the same bytes. With close, the connection ends then.
-func saying(answer string, close bool) func(net.Conn, *bufio.Reader) {
+// saying answers each request without a body by the same bytes. If ends, the connection ends then.
+func saying(answer string, ends bool) func(net.Conn, *bufio.Reader) {
 	return func(c net.Conn, r *bufio.Reader) {
 		for readHead(r) != "" {
 			_, _ = io.WriteString(c, answer)
-			if close {
+			if ends {
 				return
 			}
 		}
@@ -103,9 +103,9 @@ func do(t *testing.T, tg *Target, s *transport.Settings, x *edge.Exchange) (d do
 }
 
 func TestAnswers(t *testing.T) {
-	f := func(name, method, answer string, close bool, want string) {
+	f := func(name, method, answer string, ends bool, want string) {
 		t.Helper()
-		tg, s, x := script(t, saying(answer, close)), settings(1), request(method)
+		tg, s, x := script(t, saying(answer, ends)), settings(1), request(method)
 		d := do(t, tg, s, x)
 		got := fmt.Sprintf("%d %q kept %v", x.Status(), d.body, d.kept)
 		if d.f != nil {

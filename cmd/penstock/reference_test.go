@@ -346,7 +346,7 @@ func TestRenew(t *testing.T) {
 }
 
 var (
-	defaults = regexp.MustCompile("^\\| *key *\\|( *where *\\|)? *default *\\|")
+	defaults = regexp.MustCompile(`^\| *key *\|( *where *\|)? *default *\|`)
 	row      = regexp.MustCompile("^\\| (`[a-z][^|]*) \\| ([^|]*) \\| ([^|]*) \\|")
 	name     = regexp.MustCompile("`[a-z_.\\[\\]]*?([a-z][a-z0-9_]*)`")
 	plain    = strings.NewReplacer("`", "", `"`, "", "[", "", "]", "", " ", "", ",", "")

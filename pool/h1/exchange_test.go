@@ -198,9 +198,9 @@ func TestRequests(t *testing.T) {
 	f("no body", func(*edge.Exchange) {}, post+"Content-Length: 0\r\n\r\n", "")
 	f("whole", func(x *edge.Exchange) { x.In, x.InLen = edge.NewBytesBody([]byte("hello")), 5 },
 		post+"Content-Length: 5\r\n\r\n", "hello")
-	f("streamed", func(x *edge.Exchange) { x.In, x.InLen = io.NopCloser(strings.NewReader(long)), int64(len(long)) },
+	f("streamed", func(x *edge.Exchange) { x.In, x.InLen = edge.ReaderBody{R: strings.NewReader(long)}, int64(len(long)) },
 		post+fmt.Sprintf("Content-Length: %d\r\n\r\n", len(long)), long)
-	f("chunked", func(x *edge.Exchange) { x.In, x.InLen = &trailed{strings.NewReader("hello")}, -1 },
+	f("chunked", func(x *edge.Exchange) { x.In, x.InLen = &trailed{Reader: strings.NewReader("hello")}, -1 },
 		post+"Transfer-Encoding: chunked\r\n\r\n", "5\r\nhello\r\n0\r\nSum: 5\r\n\r\n")
 	f("TE", func(x *edge.Exchange) { x.TETrailers = true }, post+"Content-Length: 0\r\nConnection: TE\r\nTE: trailers\r\n\r\n", "")
 	f("Upgrade", func(x *edge.Exchange) { x.Method, x.Upgrade = []byte("GET"), []byte("websocket") },
@@ -208,9 +208,11 @@ func TestRequests(t *testing.T) {
 }
 
 // trailed is a body with a trailer field.
-type trailed struct{ io.Reader }
+type trailed struct {
+	edge.Opaque
+	io.Reader
+}
 
-func (*trailed) Close() error    { return nil }
 func (*trailed) Trailer() []byte { return []byte("Sum: 5\r\n") }
 
 // TestShortenedBody: a target never takes a body for whole that broke off.
@@ -225,7 +227,7 @@ func TestShortenedBody(t *testing.T) {
 		ended <- err
 	})
 	x := request("POST")
-	x.In, x.InLen = io.NopCloser(strings.NewReader("hel")), 5
+	x.In, x.InLen = edge.ReaderBody{R: strings.NewReader("hel")}, 5
 	if d := do(t, tg, settings(1), x); d.f != edge.ClientGone || d.kept {
 		t.Errorf("fault %v, kept %v", d.f, d.kept)
 	}
@@ -347,7 +349,7 @@ func TestExpect(t *testing.T) {
 		})
 		x := request("POST")
 		x.Plan.ForwardExpect, x.Expects = true, true
-		x.In, x.InLen = io.NopCloser(strings.NewReader("hello")), 5
+		x.In, x.InLen = edge.ReaderBody{R: strings.NewReader("hello")}, 5
 		d := do(t, tg, settings(1), x)
 		if d.f != nil || x.Status() != status || d.kept != (status == 200) {
 			t.Errorf("status %d, fault %v, kept %v", x.Status(), d.f, d.kept)
@@ -371,7 +373,7 @@ func TestEarlyAnswer(t *testing.T) {
 	x := request("POST")
 	in, feed := io.Pipe()
 	client := &aborter{in: in}
-	x.Conn, x.In, x.InLen = client, in, 100
+	x.Conn, x.In, x.InLen = client, edge.ReaderBody{R: in}, 100
 	go feed.Write([]byte("some"))
 	d := do(t, tg, settings(1), x)
 	if d.f != nil || x.Status() != 413 || d.body != "no" || d.kept || x.Uploading {

@@ -159,7 +159,8 @@ func TestGarbageHellos(t *testing.T) {
 		[]byte("GET / HTTP/1.1\r\nHost: h\r\n\r\n"),
 		append([]byte{0x16, 3, 1, 2, 0}, random(512)...),                      // a record of noise
 		append([]byte{0x16, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3}, random(32)...), // a hello cut short
-		{0x80, 0x2e, 1, 0, 2},                                                 // SSL 2
+		// SSL 2
+		{0x80, 0x2e, 1, 0, 2},
 		random(4096), bytes.Repeat([]byte{0}, 1<<16),
 	}
 	before := e2e.MemoryOf(t, g.Cmd.Process.Pid)

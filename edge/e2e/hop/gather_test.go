@@ -1,8 +1,10 @@
-package e2e
+package hop
 
 import (
 	"strings"
 	"testing"
+
+	"github.com/penstock-edge/penstock/edge/e2e"
 )
 
 // TestShortBodiesAreGathered: whatever stands in front of a short body, it is complete before a target is asked.
@@ -10,23 +12,23 @@ func TestShortBodiesAreGathered(t *testing.T) {
 	t.Parallel()
 	f := func(stands, conf string) {
 		t.Helper()
-		target, shadow := record(t, nil), record(t, nil)
-		conf = strings.ReplaceAll(conf, "TARGET", target.addr)
-		g := start(t, strings.ReplaceAll(conf, "SHADOW", shadow.addr))
-		g.want(stands, lines("POST /hasty HTTP/1.1", "Content-Length: 10")+"1", 408, "request_timeout")
-		if n, m := len(target.requests()), len(shadow.requests()); n+m != 0 {
+		target, shadow := e2e.Record(t, nil), e2e.Record(t, nil)
+		conf = strings.ReplaceAll(conf, "TARGET", target.Addr)
+		g := e2e.Start(t, strings.ReplaceAll(conf, "SHADOW", shadow.Addr))
+		g.Want(stands, e2e.Lines("POST /hasty HTTP/1.1", "Content-Length: 10")+"1", 408, "request_timeout")
+		if n, m := len(target.Requests()), len(shadow.Requests()); n+m != 0 {
 			t.Errorf("%s: a body that did not come reached the target %d times, the mirror %d times", stands, n, m)
 		}
-		c := dialRaw(t, g.addr)
-		c.send(lines("POST /x HTTP/1.1", "Content-Length: 10") + "0123456789")
-		if a := c.answer("POST"); a.StatusCode != 200 {
-			t.Errorf("%s: %d %s", stands, a.StatusCode, a.body)
+		c := e2e.DialRaw(t, g.Addr)
+		c.Send(e2e.Lines("POST /x HTTP/1.1", "Content-Length: 10") + "0123456789")
+		if a := c.Answer("POST"); a.StatusCode != 200 {
+			t.Errorf("%s: %d %s", stands, a.StatusCode, a.Body)
 		}
-		got := target.of("/x")
+		got := target.Of("/x")
 		if strings.Contains(conf, "mirror") {
-			eventually(t, "the copy has come", func() bool { return len(shadow.of("/x")) == 1 })
+			e2e.Eventually(t, "the copy has come", func() bool { return len(shadow.Of("/x")) == 1 })
 		}
-		if len(got) != 1 || got[0].body != "0123456789" {
+		if len(got) != 1 || got[0].Body != "0123456789" {
 			t.Errorf("%s: at the target: %+v", stands, got)
 		}
 	}

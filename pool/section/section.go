@@ -87,11 +87,12 @@ type Config struct {
 
 	// What follows is made of the keys.
 
-	Refusals health.Statuses    `toml:"-"` // of Admission; 503 without one
-	Proxy    proxyproto.Version `toml:"-"`
-	Own      *config.Own        `toml:"-"` // the gateway's addresses, which are no targets
 	// "host:port", "unix:/path" or a table; names are resolved again.
-	Members   []Target           `toml:"-" reads:"targets" unset:"required, or discover" type:"list of strings and tables"`
+	Members []Target `toml:"-" reads:"targets" unset:"required, or discover" type:"list of strings and tables"`
+
+	Refusals  health.Statuses    `toml:"-"` // of Admission; 503 without one
+	Proxy     proxyproto.Version `toml:"-"`
+	Own       *config.Own        `toml:"-"` // the gateway's addresses, which are no targets
 	Source    discovery.Source   `toml:"-"` // nil: none
 	Transport transport.Settings `toml:"-"` // what transports go by
 }

@@ -58,7 +58,7 @@ func TestReplay(t *testing.T) {
 
 func TestReplayAsWrapper(t *testing.T) {
 	var r *body
-	bodytest.Wrapper(t, bodytest.Case{Name: "replay", Wrap: func(in edge.Body) edge.Body {
+	bodytest.Wrapper(t, bodytest.Case{Name: "body", Wrap: func(in edge.Body) edge.Body {
 		r = &body{Wrapper: edge.Wrapper{In: in}, most: 1000}
 		return r
 	}})

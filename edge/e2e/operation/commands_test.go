@@ -44,7 +44,8 @@ func TestCommandsForPeople(t *testing.T) {
 	}
 	f(`"generation": 1`, "status", "--json", "--admin", g.Admin)
 	for _, line := range []string{`(?m)^drain_timeout +duration +30s +how long requests may go on after SIGTERM`,
-		`(?m)^\[pool\.NAME\.health\]$`, `(?m)^address +string +required +"host:port"`, `(?m)^targets +list of strings and tables +required, or discover`} {
+		`(?m)^\[pool\.NAME\.health\]$`, `(?m)^address +string +required +"host:port"`,
+		`(?m)^targets +list of strings and tables +required, or discover`} {
 		if out := f("", "keys"); !regexp.MustCompile(line).MatchString(out) {
 			t.Errorf("keys has no line %s", line)
 		}

@@ -500,7 +500,7 @@ func (t *fetching) atHand() bool {
 	return t.y.Out.Ready() && (t.flight.size >= 0 || t.got+int64(t.room) <= t.flight.most)
 }
 
-// read reads a piece of the body; more tells that it was not the last.
+// read reads a piece of the body. more reports whether another one may follow.
 func (t *fetching) read(k key) (more bool, fault *edge.Fault) {
 	f := t.flight
 	if n := len(t.buf); n < leastRoom && (n == 0 || f.size < 0 || f.size-t.got >= int64(n)) {

@@ -119,7 +119,7 @@ func (ps *pools) route(h *edge.Host, r *edge.RouteSetup) {
 	var keys struct {
 		// true: a POST and the like may reach a target twice.
 		RetryUnsafe bool `toml:"retry_unsafe" default:"false"`
-		// forward: the target says whether a client sends its body (100, 417).
+		// forward: the target decides whether a client sends its body (100, 417).
 		Expect string `toml:"expect" default:"local" enum:"local|forward"`
 	}
 	r.Table.Decode(&keys)

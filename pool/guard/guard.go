@@ -126,7 +126,7 @@ var openFaults = func() (fs [300]edge.Fault) {
 }()
 
 // End gives back what Ask and Place took and tells the guards how the exchange ended, as the client saw it.
-// refusals are the statuses by which the pool says that it has enough.
+// refusals are the statuses of a pool that is overloaded.
 func (g *Guards) End(x *edge.Exchange, refusals *health.Statuses) {
 	c := &x.Call
 	at := x.Times.Done

@@ -117,7 +117,7 @@ func (t *Target) reuse(x *edge.Exchange, s *transport.Settings) *conn {
 	}
 }
 
-// free takes back c, which is no exchange's any more; keep tells that it may serve another.
+// free takes back c, which no exchange uses any more. keep reports whether it may serve another.
 func (t *Target) free(c *conn, keep bool) {
 	if c.nc == nil { // room for a connection that was not opened
 		blanks.Put(c)

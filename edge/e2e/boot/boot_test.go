@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/penstock-edge/penstock/edge/e2e"
 )
 
 const config = "/etc/penstock/penstock.toml"
@@ -33,7 +35,7 @@ pool = "app"
 // TestUnits boots once and asks one thing after the other of the service.
 func TestUnits(t *testing.T) {
 	m := boot(t)
-	u := &unit{machine: m, address: free(t), target: origin(t)}
+	u := &unit{machine: m, address: e2e.FreeAddr(t), target: e2e.HTTPOrigin(t, slowOrWhole)}
 	for _, part := range []struct {
 		name string
 		run  func(*unit, *testing.T)
@@ -69,25 +71,15 @@ type unit struct {
 	address, target string
 }
 
-// origin answers from the host. /slow begins an answer and ends it when the client has sent a line.
-func origin(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// slowOrWhole answers from the host. /slow begins an answer and ends it when the client's body has ended.
+func slowOrWhole(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/slow" {
+		_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/1.1 can
+		_, _ = io.WriteString(w, "begun\n")                  // the gateway may have gone
+		w.(http.Flusher).Flush()
+		_, _ = io.Copy(io.Discard, r.Body) // likewise
 	}
-	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/slow" {
-			_ = http.NewResponseController(w).EnableFullDuplex()
-			_, _ = io.WriteString(w, "begun\n")
-			w.(http.Flusher).Flush()
-			_, _ = io.Copy(io.Discard, r.Body)
-		}
-		_, _ = io.WriteString(w, "whole\n")
-	})}
-	go func() { _ = s.Serve(l) }()
-	t.Cleanup(func() { _ = s.Close() })
-	return l.Addr().String()
+	_, _ = io.WriteString(w, "whole\n") // likewise
 }
 
 // get asks the service for a path, on a connection of its own.

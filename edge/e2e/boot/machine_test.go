@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/penstock-edge/penstock/edge/e2e"
 )
 
 const units = "../../../configs/systemd"
@@ -32,6 +33,8 @@ type machine struct {
 	bounds bool   // it can bound the memory of a service
 }
 
+func TestMain(m *testing.M) { e2e.Main(m) }
+
 // boot boots a container, or skips the test where that is not asked for.
 func boot(t *testing.T) *machine {
 	t.Helper()
@@ -46,14 +49,12 @@ func boot(t *testing.T) *machine {
 			t.Skipf("%v: apt-get install systemd-container mmdebstrap util-linux", err)
 		}
 	}
-	binary := filepath.Join(t.TempDir(), "penstock")
-	command(t, "go", "build", "-o", binary, "github.com/penstock-edge/penstock/cmd/penstock")
 	folder, err := filepath.Abs(units)
 	if err != nil {
 		t.Fatal(err)
 	}
 	args := []string{"--quiet", "--directory=" + system(t), "--volatile=overlay", "--register=no", "--keep-unit",
-		"--machine=penstock-boot", "--console=pipe", "--boot", "--bind-ro=" + binary + ":/usr/bin/penstock"}
+		"--machine=penstock-boot", "--console=pipe", "--boot", "--bind-ro=" + e2e.Binary + ":/usr/bin/penstock"}
 	for name, at := range map[string]string{"penstock.service": "etc/systemd/system/penstock.service",
 		"penstock.socket": "etc/systemd/system/penstock.socket", "penstock-restart": "usr/sbin/penstock-restart"} {
 		args = append(args, "--bind-ro="+filepath.Join(folder, name)+":/"+at)
@@ -139,18 +140,15 @@ func system(t *testing.T) string {
 	t.Logf("making a Debian in %s, about a minute", dir)
 	fresh := dir + ".new"
 	_ = os.RemoveAll(fresh)
-	command(t, "mmdebstrap", "--quiet", "--variant=minbase", "--include="+packages, "bookworm", fresh)
+	out, err := exec.Command("mmdebstrap", "--quiet", "--variant=minbase", "--include="+packages, "bookworm", fresh).
+		CombinedOutput()
+	if err != nil {
+		t.Fatalf("mmdebstrap: %v\n%s", err, out)
+	}
 	if err := os.Rename(fresh, dir); err != nil {
 		t.Fatal(err)
 	}
 	return dir
-}
-
-func command(t *testing.T, name string, args ...string) {
-	t.Helper()
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", name, err, out)
-	}
 }
 
 // try runs a command in the container and returns what it printed.
@@ -234,15 +232,4 @@ func (m *machine) wait(what string, is func() bool) {
 			m.t.Fatalf("waited %v for %s\n%s", patience, what, m.journal("-n", "50"))
 		}
 	}
-}
-
-// free returns an address that nobody listens on.
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }

@@ -97,7 +97,7 @@ func newAnswers(t *testing.T, more ...string) *answers {
 }
 
 // probe asks once more, on the same client connection if there is one: then the gateway has let go of the
-// target's. What comes must be the probe's own answer. It tells whether the target's connection was used again.
+// target's. What comes must be the probe's own answer. It reports whether the target's connection was used again.
 func (a *answers) probe(stands string, c *e2e.RawClient) (reused bool) {
 	a.t.Helper()
 	before := a.s.lastConn()

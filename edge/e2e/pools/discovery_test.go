@@ -313,3 +313,52 @@ func etcd(t *testing.T) (string, func(string)) {
 	}
 	return `{ etcd = { endpoints = ["` + client + `"], prefix = "/app/" } }`, set
 }
+
+// TestFileDiscovery: targets come from a file that is watched.
+func TestFileDiscovery(t *testing.T) {
+	a, b := newTarget(t), newTarget(t)
+	list := t.TempDir() + "/app.targets.toml"
+	put := func(targets string) {
+		t.Helper()
+		if err := os.WriteFile(list+".new", []byte("targets = ["+targets+"]\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(list+".new", list); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(quote(a))
+	g := e2e.Start(t, `
+[[listener]]
+address = "{{addr}}"
+[pool.app]
+discover = { file = "`+list+`" }
+[[route]]
+prefix = "/"
+pool = "app"
+`)
+	if status := statusOf(t, g.Addr, "/x"); status != 200 {
+		t.Fatalf("the first request: status %d", status)
+	}
+	put(quote(a, b))
+	e2e.Eventually(t, "the second target is asked", func() bool {
+		return statusOf(t, g.Addr, "/x") == 200 && b.tally().Requests > 0
+	})
+	put("")
+	e2e.Eventually(t, "an empty list is an error", func() bool {
+		return g.Metric(`penstock_discovery_errors_total{pool="app"}`) > 0
+	})
+	for range 20 {
+		if status := statusOf(t, g.Addr, "/x"); status != 200 {
+			t.Fatalf("status %d after the list became empty", status)
+		}
+	}
+	put(quote(b))
+	e2e.Eventually(t, "the first target is not asked any more", func() bool {
+		before := a.tally().Requests
+		for range 8 {
+			statusOf(t, g.Addr, "/x")
+		}
+		return a.tally().Requests == before
+	})
+}

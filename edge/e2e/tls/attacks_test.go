@@ -86,13 +86,7 @@ func slowHTTPTest(t *testing.T, cut func() int, args ...string) {
 		close(ended)
 	}()
 	t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended }) // it may have ended
-	for deadline := time.Now().Add(2 * time.Minute); cut() < all*9/10; {
-		if time.Now().After(deadline) {
-			t.Errorf("%d of %d were cut, want nine in ten at least", cut(), all)
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	e2e.Eventually(t, "nine in ten are cut", func() bool { return cut() >= all*9/10 })
 	_ = cmd.Process.Kill() // as above
 	<-ended
 }

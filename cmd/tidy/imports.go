@@ -50,6 +50,8 @@ var arrows = []arrow{
 	{"cache/fresh", []string{"edge/lib"}},
 	{"cache/store", []string{"edge/lib"}},
 	{"cache/disk", []string{"edge/lib"}},
+	{"edge/front/client", []string{"edge/lib"}},
+	{"edge/front/h1", []string{"edge/front/client", "edge/route", "edge.", "edge/lib"}},
 	{"edge/e2e", []string{"edge", "bench", "pool", "ratelimit", "cache", "configs"}},
 	{"edge/live", append([]string{"edge/front"}, core...)},
 	{"edge/*", core},

@@ -8,25 +8,26 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/front/client"
 )
 
 // TestDrainWhileConnecting: a drain that meets connections at any point of their beginning ends all of them
 // after the grace, not after the time a client has for its first request.
 func TestDrainWhileConnecting(t *testing.T) {
-	l := newTestListener(t, &edge.Current{}, &settings{headerTimeout: time.Hour, maxConns: 1000})
-	l.front.drainGrace.Store(int64(time.Millisecond))
+	l := newTestListener(t, &edge.Current{}, &settings{Settings: client.Settings{HeaderTimeout: time.Hour}, maxConns: 1000})
+	l.front.group.DrainGrace.Store(int64(time.Millisecond))
 	l.start()
-	l.drains.Store(true) // as drain does, but again and again
+	l.Drains.Store(true) // as drain does, but again and again
 	for range 500 {
 		nc := l.dial(t)
-		l.each((*conn).lastCall)
+		l.each(func(c *conn) { c.LastCall() })
 		_ = nc.SetDeadline(time.Now().Add(time.Minute))
 		if b, err := io.ReadAll(nc); len(b) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
 			t.Fatalf("%q %v", b, err)
 		}
 		nc.Close()
 	}
-	l.drains.Store(false)
+	l.Drains.Store(false)
 	l.drain()
 	if !l.waitEmpty(time.Now().Add(time.Minute)) {
 		t.Fatalf("%d connections are left", l.conns.Sum())

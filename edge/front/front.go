@@ -1,6 +1,6 @@
-// Package front is the client's side of the gateway: listening sockets, TLS, and the HTTP/1.1 connection loop
-// that fills an edge.Exchange, has it served and sends the answer. Why the loop is our own, on fasthttp's
-// header codecs, is told in edge/adr/0001-connection-loop.md.
+// Package front is the client's side of the gateway: listening sockets, limits of connections, the PROXY
+// protocol and TLS. What clients speak is the business of a protocol, to which each connection is handed over
+// (client); there is one so far, HTTP/1.1 (h1).
 package front
 
 import (
@@ -14,7 +14,8 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/front/client"
+	"github.com/penstock-edge/penstock/edge/front/h1"
 	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
@@ -23,27 +24,22 @@ import (
 
 // Front owns the listeners of the process.
 type Front struct {
-	current   *edge.Current
 	inherited []*os.File // listening sockets handed in by the service manager
 	lane      atomic.Uint32
 	nloops    int
 	loops     *poll.Loops // nil before the first listener is opened; made under mu
-	// drainGrace is how long an idle connection is kept at a drain, for a request that is on its way already.
-	drainGrace atomic.Int64 // nanoseconds
+	group     client.Group
+	http1     client.Protocol
 
 	files   atomic.Pointer[descriptors.Budget] // never nil
-	parting atomic.Int64                       // connections that are to be closed to make room
 	paused  descriptors.Notice                 // of accepting
 	refused descriptors.Notice                 // accepting, by the system
 
-	tunnels      *lanes.Gauge
-	parted       *lanes.Counter
 	pauses       *lanes.Counter
 	acceptErrors *lanes.Counter
 	away         map[string]*lanes.Counter
 	greetings    map[string]*lanes.Counter
 
-	clock     clock.Coarse         // for Date
 	mu        sync.Mutex           // guards the fields below
 	watching  chan struct{}        // closed to stop the watch over the last generation's certificates
 	listeners map[string]*Listener // by configured address, those that accept
@@ -60,17 +56,17 @@ func New(current *edge.Current, metrics *metric.Scope, inherited []*os.File, loo
 		loops = runtime.GOMAXPROCS(0)
 	}
 	f := &Front{
-		current: current, inherited: inherited, nloops: loops, listeners: make(map[string]*Listener),
+		inherited: inherited, nloops: loops, listeners: make(map[string]*Listener),
 		away: make(map[string]*lanes.Counter), greetings: make(map[string]*lanes.Counter),
 	}
-	f.drainGrace.Store(int64(drainGrace))
+	f.group.DrainGrace.Store(int64(drainGrace))
 	unbound, _ := descriptors.New() // does not fail
 	f.files.Store(unbound)
-	f.tunnels = metrics.Gauge("penstock_tunnels", "Upgraded connections that are open.")
+	f.http1 = h1.New(current, metrics.Gauge("penstock_tunnels", "Upgraded connections that are open."))
 	f.acceptErrors = metrics.Counter("penstock_accept_errors_total", "Connections that could not be accepted.")
 	f.pauses = metrics.Counter("penstock_accept_pauses_total",
 		"Connections that waited for a descriptor after they were accepted; nobody was accepted meanwhile.")
-	f.parted = metrics.Counter("penstock_idle_connections_closed_total",
+	f.group.Parted = metrics.Counter("penstock_idle_connections_closed_total",
 		"Idle client connections that were closed because there was no descriptor for another one.")
 	for _, why := range []string{"listener_full", "address_full", "address_too_fast", "no_descriptors"} {
 		f.away[why] = metrics.Counter("penstock_connections_refused_total",
@@ -117,7 +113,7 @@ func (f *Front) startLoops() (err error) {
 // cut. It returns how many were cut.
 func (f *Front) Drain(timeout time.Duration) (cut int64) {
 	all := f.everyone()
-	f.drainGrace.Store(int64(min(drainGrace, timeout/2)))
+	f.group.DrainGrace.Store(int64(min(drainGrace, timeout/2)))
 	until := time.Now().Add(timeout)
 	for _, l := range all {
 		l.drain()
@@ -126,7 +122,7 @@ func (f *Front) Drain(timeout time.Duration) (cut int64) {
 		if !l.waitEmpty(until) {
 			cut += l.conns.Sum()
 			l.cut()
-			l.waitEmpty(until.Add(lingerTime))
+			l.waitEmpty(until.Add(client.LingerTime))
 		}
 	}
 	return cut
@@ -163,7 +159,7 @@ func (f *Front) build(h *edge.Host) *edge.Instance {
 		set := compile(h, conf)
 		p.set = append(p.set, set)
 		p.addr = append(p.addr, conf.Address)
-		name := set.name
+		name := set.Name
 		h.Metrics.GaugeFunc("penstock_connections", "Client connections that are open.", func() float64 {
 			return float64(f.openOn(conf.Address))
 		}, "listener", name)
@@ -280,7 +276,7 @@ func (f *Front) status() any {
 func (l *Listener) status(leaving bool) ListenerStatus {
 	set := l.settings.Load()
 	return ListenerStatus{
-		Name: set.name, Address: l.socket.Addr().String(), TLS: set.tls != nil, Connections: l.conns.Sum(),
+		Name: set.Name, Address: l.socket.Addr().String(), TLS: set.tls != nil, Connections: l.conns.Sum(),
 		Leaving: leaving, Tunnels: l.tunnelList(),
 	}
 }

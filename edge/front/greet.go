@@ -8,56 +8,58 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/penstock-edge/penstock/edge/front/client"
 	"github.com/penstock-edge/penstock/edge/lib/header"
-	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
 // greet does what comes before the first request: the PROXY header and the TLS handshake, both within the
-// listener's header time. It returns false when the connection cannot go on.
-func (c *conn) greet(set *settings) bool {
-	if set.proxyProtocol && (set.trusted.Contains(c.peer) || !c.peer.IsValid()) {
-		_ = c.nc.SetReadDeadline(time.Now().Add(set.headerTimeout)) // a closed socket fails the read
+// listener's header time. It returns false when the connection cannot go on, and how to close it.
+func (c *conn) greet(set *settings) (how client.Closing, ok bool) {
+	if set.proxyProtocol && (set.trusted.Contains(c.Peer) || !c.Peer.IsValid()) {
+		_ = c.Net.SetReadDeadline(time.Now().Add(set.HeaderTimeout)) // a closed socket fails the read
 		if err := c.readProxy(); err != nil {
-			c.l.front.badGreeting("proxy").Inc(c.lane)
-			slog.Debug("bad PROXY header", "listener", c.l.key, "peer", c.peer.String(), "error", err)
-			return false
+			c.l.front.badGreeting("proxy").Inc(c.Lane)
+			slog.Debug("bad PROXY header", "listener", c.l.Key, "peer", c.Peer.String(), "error", err)
+			if len(c.Early) > 0 {
+				how = client.Linger
+			}
+			return how, false
 		}
 	}
 	if set.tls == nil {
-		return true
+		return how, true
 	}
 	return c.secure(set)
 }
 
 // secure makes the TLS handshake; bytes that were read behind a PROXY header belong to it.
-func (c *conn) secure(set *settings) bool {
-	under := net.Conn(&c.socket)
-	if rest := c.br.Buffered(); len(rest) > 0 {
-		under = &prefixed{Conn: under, rest: append([]byte(nil), rest...)}
-		c.br.Discard(len(rest))
+func (c *conn) secure(set *settings) (how client.Closing, ok bool) {
+	under := net.Conn(&c.Socket)
+	if len(c.Early) > 0 {
+		under = &prefixed{Conn: under, rest: c.Early}
+		c.Early = nil
 	}
-	t := tls.Server(&paced{Conn: under, c: c}, set.tls)
-	_ = under.SetDeadline(time.Now().Add(set.headerTimeout)) // a closed socket fails the handshake
+	t := tls.Server(&client.Paced{Conn: under, C: &c.Conn}, set.tls)
+	_ = under.SetDeadline(time.Now().Add(set.HeaderTimeout)) // a closed socket fails the handshake
 	if err := t.Handshake(); err != nil {
-		c.l.front.badGreeting("tls").Inc(c.lane)
-		slog.Debug("TLS handshake failed", "listener", c.l.key, "peer", c.peer.String(), "error", err)
-		c.enlighten(err)
-		return false
+		c.l.front.badGreeting("tls").Inc(c.Lane)
+		slog.Debug("TLS handshake failed", "listener", c.l.Key, "peer", c.Peer.String(), "error", err)
+		return c.enlighten(err), false
 	}
 	_ = under.SetDeadline(time.Time{})
-	c.nc, c.scheme = t, "https"
-	return true
+	c.Net, c.Scheme = t, "https"
+	return how, true
 }
 
 // enlighten answers a client that speaks HTTP where TLS is spoken, which it would else take for a broken
-// server.
-func (c *conn) enlighten(err error) {
+// server, and returns how the connection is to be closed.
+func (c *conn) enlighten(err error) client.Closing {
 	var first tls.RecordHeaderError // with Conn: of the first record, to which nothing has been answered
 	if !errors.As(err, &first) || first.Conn == nil || !looksLikeHTTP(first.RecordHeader[:]) {
-		return
+		return client.Orderly
 	}
-	c.unread = true          // the rest of the request: see close
-	_ = c.write(plainAnswer) // best effort: the connection ends anyway
+	_ = c.Write(plainAnswer) // best effort: the connection ends anyway
+	return client.Linger     // the rest of the request is still to come
 }
 
 // looksLikeHTTP reports whether b may be the first bytes of a request: a method, perhaps with what follows. A
@@ -80,26 +82,29 @@ var plainAnswer = []byte("HTTP/1.1 400 Bad Request\r\nContent-Type: application/
 const plainProblem = `{"type":"about:blank","title":"Bad Request","status":400,"code":"plain_http",` +
 	`"detail":"This port speaks TLS; the request came as plain HTTP. Use https://."}`
 
-// readProxy reads a PROXY header from the connection's buffer; the address it names becomes the peer.
+// readProxy reads a PROXY header; the address it names becomes the peer. What was read with it, or instead of
+// it, is left in c.Early.
 func (c *conn) readProxy() error {
-	for {
-		n, src, err := parseProxy(c.br.Buffered())
-		if err == nil {
-			c.br.Discard(n)
+	room := client.AcquireBuffer()
+	defer client.ReleaseBuffer(room)
+	buf := room[:proxyV2Max]
+	for have := 0; ; {
+		n, src, err := parseProxy(buf[:have])
+		switch {
+		case err == nil:
 			if src.IsValid() {
-				c.peer, c.port = src.Addr(), src.Port()
+				c.Peer, c.Port = src.Addr(), src.Port()
 			}
-			return nil
-		}
-		if !errors.Is(err, errProxyShort) {
-			return err
-		}
-		if _, err := c.br.Fill(); err != nil {
-			if errors.Is(err, wire.ErrFull) {
-				return errProxy
+		case errors.Is(err, errProxyShort) && have < len(buf):
+			more, rerr := c.Net.Read(buf[have:])
+			have += more
+			if more > 0 || rerr == nil {
+				continue
 			}
-			return err
+			err = rerr
 		}
+		c.Early = append(c.Early, buf[n:have]...)
+		return err
 	}
 }
 

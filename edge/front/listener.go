@@ -12,45 +12,33 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/front/client"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/ip"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
-	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
 // settings are what a reload may change of a listener; a connection takes them up with its next request.
 type settings struct {
-	name          string
-	headerTimeout time.Duration
-	idleTimeout   time.Duration
-	minReceive    int64 // bytes a second; 0: no minimum
-	minSend       int64
-	maxHead       int   // bytes
-	headBuffer    int   // size the read buffer may grow to
-	maxBody       int64 // bytes
+	client.Settings
 	maxConns      int64
 	maxPerIP      int // 0: no cap
 	ratePerIP     config.Rate
 	proxyProtocol bool
-	mergeSlashes  bool
 	trusted       *ip.Set
-	underscores   wire.Underscores
-	underscored   *lanes.Counter // fields dropped for an underscore
-	alike         *lanes.Counter // and for being like one of the gateway's
-	certificates  *certificates  // nil: plain
+	certificates  *certificates // nil: plain
 	tls           *tls.Config
 }
 
 // Listener is one listening socket with its connections; it outlives generations.
 type Listener struct {
+	client.Listener
 	front    *Front
-	key      string // address as configured
 	socket   *poll.Listener
-	lent     bool // the service manager holds the socket too
-	settings atomic.Pointer[settings]
-	drains   atomic.Bool
-	shut     atomic.Bool // accepts nobody any more
+	lent     bool                     // the service manager holds the socket too
+	settings atomic.Pointer[settings] // those of the embedded Listener are a part of them
+	shut     atomic.Bool              // accepts nobody any more
 	started  sync.Once
 	accepts  sync.WaitGroup
 	conns    *lanes.Gauge
@@ -62,10 +50,13 @@ type Listener struct {
 }
 
 func newListener(f *Front, key string, socket *poll.Listener) *Listener {
-	return &Listener{front: f, key: key, socket: socket, conns: lanes.NewGauge(), open: make(map[*conn]struct{})}
+	l := &Listener{front: f, socket: socket, conns: lanes.NewGauge(), open: make(map[*conn]struct{})}
+	l.Group, l.Key = &f.group, key
+	if t, ok := socket.Addr().(*net.TCPAddr); ok {
+		l.Addr = t.AddrPort()
+	}
+	return l
 }
-
-func (l *Listener) draining() bool { return l.drains.Load() }
 
 // start begins to accept; later calls do nothing.
 func (l *Listener) start() {
@@ -86,13 +77,13 @@ func (l *Listener) accept() {
 			l.admit(a)
 			continue
 		}
-		if l.draining() || errors.Is(err, net.ErrClosed) {
+		if l.Draining() || errors.Is(err, net.ErrClosed) {
 			_ = l.socket.Close() // all who had connected have been taken in
 			return
 		}
 		// Out of files or memory: the socket stays readable, so accepting again at once would spin.
 		if n, due := l.front.refused.Due(); due {
-			slog.Error("cannot accept a connection", "listener", l.key, "error", err, "count", n,
+			slog.Error("cannot accept a connection", "listener", l.Key, "error", err, "count", n,
 				"hint", acceptHint(err))
 		}
 		l.front.acceptErrors.Inc(0)
@@ -113,7 +104,7 @@ func acceptHint(err error) string {
 // admit starts a connection, or turns it away when the listener or its address has enough.
 func (l *Listener) admit(a poll.Accepted) {
 	set := l.settings.Load()
-	peer := addressOf(a.Remote)
+	peer := client.AddressOf(a.Remote)
 	if l.conns.Sum() >= set.maxConns {
 		l.turnAway(a, "listener_full", set)
 		return
@@ -139,9 +130,6 @@ func (l *Listener) admit(a poll.Accepted) {
 	l.newConn(a, peer, counted)
 }
 
-// addressOf returns the address at an end of a socket in the one form that it has here.
-func addressOf(end poll.Addr) netip.Addr { return end.Addr().Unmap().WithZone("") }
-
 // turnAway answers 503 on a plain connection, without waiting, and closes it.
 func (l *Listener) turnAway(a poll.Accepted, why string, set *settings) {
 	l.front.turnedAway(why).Inc(0)
@@ -158,7 +146,7 @@ var fullAnswer = []byte("HTTP/1.1 503 Service Unavailable\r\nContent-Type: appli
 
 // enter makes a connection known.
 func (l *Listener) enter(c *conn) {
-	l.conns.Add(c.lane, 1)
+	l.conns.Add(c.Lane, 1)
 	l.mu.Lock()
 	l.open[c] = struct{}{}
 	l.mu.Unlock()
@@ -167,15 +155,12 @@ func (l *Listener) enter(c *conn) {
 // forget is called when a connection has ended.
 func (l *Listener) forget(c *conn) {
 	if c.counted {
-		l.perIP.leave(addressOf(c.socket.Remote()))
+		l.perIP.leave(client.AddressOf(c.Socket.Remote()))
 	}
-	l.conns.Add(c.lane, -1)
+	l.conns.Add(c.Lane, -1)
 	l.mu.Lock()
 	delete(l.open, c)
 	l.mu.Unlock()
-	if c.state.Swap(stateBusy) == stateParting {
-		l.front.parting.Add(-1)
-	}
 	l.front.files.Load().Clients.Give()
 }
 
@@ -191,29 +176,19 @@ func (l *Listener) each(f func(*conn)) {
 // drain stops accepting, as soon as all who have connected are taken in, and lets connections end with
 // their next answer. It does not wait; l.accepts does.
 func (l *Listener) drain() {
-	if l.drains.Swap(true) {
+	if l.Drains.Swap(true) {
 		return
 	}
 	l.leave()
 	l.each(func(c *conn) {
-		if s := c.state.Load(); s == stateIdle || s == stateGreeting {
-			c.lastCall()
+		if _, waits := c.Waits(0); waits {
+			c.LastCall()
 		}
 	})
 }
 
 // cut closes what is left.
-func (l *Listener) cut() {
-	l.each(func(c *conn) {
-		if t := c.tunnel.Load(); t != nil {
-			t.end()
-		}
-		c.socket.Shutdown()
-		if up := c.upstream.Load(); up != nil {
-			up.SetDue(clock.Now()) // nobody waits for its answer
-		}
-	})
-}
+func (l *Listener) cut() { l.each((*conn).cut) }
 
 // waitEmpty returns when no connection is left or the time is over; true: none is left.
 func (l *Listener) waitEmpty(until time.Time) bool {
@@ -225,14 +200,6 @@ func (l *Listener) waitEmpty(until time.Time) bool {
 		time.Sleep(5 * time.Millisecond)
 	}
 	return true
-}
-
-// at returns the address that the listener is bound to, which may stand for many.
-func (l *Listener) at() netip.AddrPort {
-	if t, ok := l.socket.Addr().(*net.TCPAddr); ok {
-		return t.AddrPort()
-	}
-	return netip.AddrPort{}
 }
 
 // perIP counts connections by address, those of IPv6 by /64 as arrivals does.
@@ -280,9 +247,9 @@ type Tunnel struct {
 func (l *Listener) tunnelList() []Tunnel {
 	list := []Tunnel{}
 	l.each(func(c *conn) {
-		if t := c.tunnel.Load(); t != nil {
-			list = append(list, Tunnel{l.key, c.peer.String(), t.route, t.pool, t.target,
-				float64(clock.Now()-t.began) / 1e9, t.in.Load(), t.out.Load()})
+		if t := c.Tunnel(); t != nil {
+			list = append(list, Tunnel{l.Key, c.Peer.String(), t.Route, t.Pool, t.Target,
+				float64(clock.Now()-t.Began) / 1e9, t.In.Load(), t.Out.Load()})
 		}
 	})
 	return list

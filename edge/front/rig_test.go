@@ -25,9 +25,9 @@ func newTestListener(t *testing.T, current *edge.Current, set *settings) *Listen
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { socket.Close() })
-	set.headBuffer = readBuffer
+	set.HeadBuffer = 4 << 10
 	l := newListener(f, "test", socket)
-	l.settings.Store(set)
+	l.use(set)
 	return l
 }
 
@@ -40,24 +40,4 @@ func (l *Listener) dial(t *testing.T) net.Conn {
 	}
 	t.Cleanup(func() { far.Close() })
 	return far
-}
-
-// take accepts a connection. Without await only the test serves it.
-func (l *Listener) take(t *testing.T, await bool) *conn {
-	t.Helper()
-	a, err := l.socket.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &conn{l: l, greeted: true}
-	c.nc = &c.socket
-	c.br.Reset(c, readBuffer, readBuffer)
-	if err := l.front.loops.Hold(&c.socket, a, c); err != nil {
-		t.Fatal(err)
-	}
-	l.enter(c)
-	if err := c.socket.Begin(await); err != nil {
-		t.Fatal(err)
-	}
-	return c
 }

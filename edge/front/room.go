@@ -27,11 +27,11 @@ func (l *Listener) room() bool {
 	f.pauses.Inc(0)
 	if n, due := f.paused.Due(); due {
 		slog.Warn("no descriptors are left for clients: accepting pauses, and idle connections are closed",
-			"listener", l.key, "count", n, "limit", f.files.Load().Limit(), "clients", clients.Most(),
+			"listener", l.Key, "count", n, "limit", f.files.Load().Limit(), "clients", clients.Most(),
 			"hint", descriptorHint)
 	}
-	for !l.draining() {
-		f.part(int(max(clients.Most()/partAtOnce, 1) - f.parting.Load()))
+	for !l.Draining() {
+		f.part(int(max(clients.Most()/partAtOnce, 1) - f.group.Parting.Load()))
 		if clients.Wait(roomLook) {
 			return true
 		}
@@ -59,23 +59,19 @@ func (f *Front) part(n int) {
 		age uint32
 	}
 	var all []idler
-	now := millis(clock.Now())
+	now := clock.Now()
 	for _, l := range f.everyone() {
 		l.each(func(c *conn) {
-			age := now - c.idleSince.Load()
-			if s := c.state.Load(); age >= partAfter && (s == stateIdle || s == stateGreeting) {
+			if age, waits := c.Waits(now); waits && age >= partAfter {
 				all = append(all, idler{c, age})
 			}
 		})
 	}
 	slices.SortFunc(all, func(a, b idler) int { return cmp.Compare(b.age, a.age) })
 	for _, i := range all[:min(n, len(all))] {
-		i.c.part()
+		i.c.Part()
 	}
 }
-
-// millis are the milliseconds of a reading of the clock. They wrap after 49 days; ages are right up to then.
-func millis(now int64) uint32 { return uint32(now / int64(time.Millisecond)) }
 
 // everyone returns all listeners, those that only end their connections too.
 func (f *Front) everyone() []*Listener {
@@ -86,35 +82,4 @@ func (f *Front) everyone() []*Listener {
 		all = append(all, l)
 	}
 	return all
-}
-
-// part ends the connection unless a request is on its way: then it ends with its answer. Anybody may call it.
-func (c *conn) part() {
-	f := c.l.front
-	f.parting.Add(1) // before the state, which its owner answers to
-	switch {
-	case c.state.CompareAndSwap(stateIdle, stateParting):
-		c.socket.SetDue(clock.Now()) // its owner may set another moment now, and looks at the state after that
-	case c.state.CompareAndSwap(stateGreeting, stateParting):
-		c.socket.Shutdown() // its goroutine waits for the client
-	default:
-		f.parting.Add(-1)
-		return
-	}
-	f.parted.Inc(c.lane)
-}
-
-// busy notes that a request has begun. One that comes while the connection is to be closed is answered all
-// the same.
-func (c *conn) busy() {
-	if c.state.Swap(stateBusy) == stateParting {
-		c.l.front.parting.Add(-1)
-		c.last = true
-	}
-}
-
-// idle notes that the connection waits for a request.
-func (c *conn) idle() {
-	c.idleSince.Store(millis(c.now()))
-	c.state.CompareAndSwap(stateBusy, stateIdle) // else it is idle, or parting
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/front/client"
 	"github.com/penstock-edge/penstock/edge/lib/ip"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
@@ -22,31 +23,33 @@ import (
 // compile turns a [[listener]] into settings; what is wrong is recorded on its table.
 func compile(h *edge.Host, conf *config.Listener) *settings {
 	set := &settings{
-		name:          conf.Name,
-		headerTimeout: conf.HeaderTimeout,
-		idleTimeout:   conf.IdleTimeout,
-		minReceive:    int64(conf.MinReceiveRate),
-		minSend:       int64(conf.MinSendRate),
-		maxHead:       int(conf.MaxHeaderBytes),
-		headBuffer:    int(conf.MaxHeaderBytes),
-		maxBody:       int64(conf.MaxBodyBytes),
+		Settings: client.Settings{
+			Name:          conf.Name,
+			HeaderTimeout: conf.HeaderTimeout,
+			IdleTimeout:   conf.IdleTimeout,
+			MinReceive:    int64(conf.MinReceiveRate),
+			MinSend:       int64(conf.MinSendRate),
+			MaxHead:       int(conf.MaxHeaderBytes),
+			HeadBuffer:    int(conf.MaxHeaderBytes),
+			MaxBody:       int64(conf.MaxBodyBytes),
+			MergeSlashes:  h.Config.Server.MergeSlashes,
+			Underscores:   underscores[conf.UnderscoreFields],
+		},
 		maxConns:      int64(conf.MaxConnections),
 		maxPerIP:      conf.MaxConnectionsPerIP,
 		ratePerIP:     conf.MaxConnectionRatePerIP,
 		proxyProtocol: conf.ProxyProtocol,
-		mergeSlashes:  h.Config.Server.MergeSlashes,
 		trusted:       ip.NewSet(h.Config.Server.TrustedProxies),
-		underscores:   underscores[conf.UnderscoreFields],
 	}
 	dropped := h.Metrics.Counters("penstock_fields_dropped_total",
 		"Fields of requests that were left out for their names: "+
 			"with an underscore, or like one of the gateway's.", "listener", "reason")
-	set.underscored, set.alike = dropped.With(conf.Name, "underscore"), dropped.With(conf.Name, "look_alike")
+	set.Underscored, set.Alike = dropped.With(conf.Name, "underscore"), dropped.With(conf.Name, "look_alike")
 	if len(conf.Certificates) > 0 {
 		set.certificates = loadCertificates(conf)
 		reloads := func(result string) *lanes.Counter {
 			return h.Metrics.Counter("penstock_certificate_reloads_total",
-				"Certificates whose files have changed, by what became of them.", "listener", set.name, "result", result)
+				"Certificates whose files have changed, by what became of them.", "listener", set.Name, "result", result)
 		}
 		set.certificates.renewed, set.certificates.refused = reloads("ok"), reloads("error")
 		set.tls = tlsConfig(conf.TLSMinVersion, set.certificates)
@@ -59,7 +62,10 @@ var underscores = map[string]wire.Underscores{
 }
 
 // use makes set the listener's settings from the next request on.
-func (l *Listener) use(set *settings) { l.settings.Store(set) }
+func (l *Listener) use(set *settings) {
+	l.settings.Store(set)
+	l.Settings.Store(&set.Settings)
+}
 
 // open listens on the addresses of conf where the front does not yet. Clients can connect from now on, though
 // nobody accepts before start: so all else in the file must be good.

@@ -1,4 +1,4 @@
-package front
+package h1
 
 import (
 	"io"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/front/client"
 )
 
 // answering answers every request, and counts those that a loop and those that a goroutine has brought.
@@ -26,7 +27,7 @@ func (a *answering) Run(x *edge.Exchange) edge.Verdict {
 // TestTurn: a client that sends many requests in one go has a turn in the loop, the rest is a goroutine's.
 func TestTurn(t *testing.T) {
 	var current edge.Current
-	l := newTestListener(t, &current, &settings{maxHead: 1000, headerTimeout: time.Hour, idleTimeout: time.Hour})
+	l := newRig(t, &current, &client.Settings{MaxHead: 1000, HeaderTimeout: time.Hour, IdleTimeout: time.Hour})
 	try := func(looped, handed int) {
 		t.Helper()
 		a := &answering{}
@@ -38,7 +39,7 @@ func TestTurn(t *testing.T) {
 		if _, err := io.WriteString(far, strings.Repeat(request, looped+handed-1)+last); err != nil {
 			t.Fatal(err)
 		}
-		l.take(t, true)
+		l.accept(t, true)
 		b, err := io.ReadAll(far)
 		if n := strings.Count(string(b), "HTTP/1.1 200 OK"); err != nil || n != looped+handed {
 			t.Errorf("%d answers, want %d; %v", n, looped+handed, err)

@@ -1,4 +1,4 @@
-package front
+package h1
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/front/client"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/splice"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
@@ -38,13 +39,13 @@ func (w *work) send(x *edge.Exchange) *edge.Fault {
 	if x.Tunnel != nil {
 		return c.runTunnel(w)
 	}
-	if c.l.draining() || !w.in.quiet() {
+	if c.Listener.Draining() || !w.in.quiet() {
 		x.Close = true
 	}
 	framing := w.head(x)
 	switch framing {
 	case noBody:
-		return c.sent(x, c.write(w.out), nil)
+		return c.sent(x, c.Write(w.out), nil)
 	case chunked:
 		return w.sendChunked(x)
 	}
@@ -69,7 +70,7 @@ func (w *work) trySend(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
 		return edge.Blocked, nil
 	}
 	c.begun, w.tried = true, true // there is no other goroutine that could send
-	if c.l.draining() {
+	if c.Listener.Draining() {
 		x.Close = true
 	}
 	if w.head(x) == noBody {
@@ -152,8 +153,7 @@ func piece(x *edge.Exchange, wait bool) ([]byte, error) {
 // tryWrite writes what the socket takes, and leaves the rest for sendRest.
 func (w *work) tryWrite(head, body []byte) (all bool, err error) {
 	c := w.c
-	n, err := c.socket.TryWriteBoth(head, body)
-	c.outflo.add(int64(n), 0)
+	n, err := c.TryWriteBoth(head, body)
 	ofHead := min(n, len(head))
 	w.rest = [2][]byte{head[ofHead:], body[n-ofHead:]}
 	return n == len(head)+len(body), err
@@ -165,7 +165,7 @@ func (w *work) sendRest(x *edge.Exchange) *edge.Fault {
 		if len(b) == 0 {
 			continue
 		}
-		if err := w.c.write(b); err != nil {
+		if err := w.c.Write(b); err != nil {
 			return w.c.sent(x, err, nil)
 		}
 	}
@@ -203,7 +203,7 @@ func (w *work) head(x *edge.Exchange) framing {
 	w.out = append(appendStatus(w.begin(), status, x.Reason()), x.Resp.Lines()...)
 	if !x.Resp.Has("Date") {
 		w.out = append(w.out, "Date: "...)
-		w.out = append(w.out, w.c.l.front.clock.HTTPDateAt(x.Times.First)...)
+		w.out = append(w.out, w.c.p.clock.HTTPDateAt(x.Times.First)...)
 		w.out = append(w.out, "\r\n"...)
 	}
 	w.out = appendFraming(w.out, x, f, status)
@@ -270,13 +270,13 @@ func appendStatus(dst []byte, status int, reason []byte) []byte {
 func (w *work) sendWhole(x *edge.Exchange, b []byte) *edge.Fault {
 	c := w.c
 	x.OutBytes = int64(len(b))
-	if len(w.out)+len(b) <= outBuffer || !c.plain() {
+	if len(w.out)+len(b) <= client.BufferSize || !c.Plain() {
 		w.out = append(w.out, b...)
-		return c.sent(x, c.write(w.out), nil)
+		return c.sent(x, c.Write(w.out), nil)
 	}
-	err := c.write(w.out)
+	err := c.Write(w.out)
 	if err == nil {
-		err = c.write(b)
+		err = c.Write(b)
 	}
 	return c.sent(x, err, nil)
 }
@@ -286,7 +286,7 @@ func (w *work) sendStream(x *edge.Exchange, cutByReset bool) *edge.Fault {
 	c := w.c
 	buf := w.out
 	if !x.Out.Ready() { // the head must not wait for it
-		if err := c.write(buf); err != nil {
+		if err := c.Write(buf); err != nil {
 			return c.sent(x, err, nil)
 		}
 		buf = buf[:0]
@@ -305,7 +305,7 @@ func (w *work) sendStream(x *edge.Exchange, cutByReset bool) *edge.Fault {
 			err = edge.UpstreamTruncated // a filter changed the body and not its length
 		}
 		if len(buf) > 0 {
-			if werr := c.write(buf); werr != nil {
+			if werr := c.Write(buf); werr != nil {
 				return c.sent(x, werr, nil)
 			}
 		}
@@ -321,16 +321,16 @@ func (w *work) sendStream(x *edge.Exchange, cutByReset bool) *edge.Fault {
 func (w *work) sendPieces(x *edge.Exchange, first []byte, err error, cutByReset bool) *edge.Fault {
 	c := w.c
 	if err != nil && !errors.Is(err, edge.ErrWait) {
-		return w.cut(x, c.write(w.out), err, cutByReset)
+		return w.cut(x, c.Write(w.out), err, cutByReset)
 	}
-	if c.plain() {
+	if c.Plain() {
 		_, err = w.tryWrite(w.out, first)
 	} else {
 		w.rest, err = [2][]byte{w.out, first}, nil
 	}
 	for _, b := range w.rest {
 		if err == nil && len(b) > 0 {
-			err = c.write(b)
+			err = c.Write(b)
 		}
 	}
 	w.rest = [2][]byte{}
@@ -348,7 +348,7 @@ func (w *work) sendOtherPieces(x *edge.Exchange, cutByReset bool) *edge.Fault {
 		if err != nil {
 			return w.cut(x, nil, err, cutByReset)
 		}
-		if err := c.write(b); err != nil {
+		if err := c.Write(b); err != nil {
 			return c.sent(x, err, nil)
 		}
 	}
@@ -363,8 +363,8 @@ func (w *work) cut(x *edge.Exchange, werr, berr error, byReset bool) *edge.Fault
 
 // room returns where the next piece of a body goes: behind what buf holds already.
 func (w *work) room(buf []byte) []byte {
-	if cap(w.out)-len(buf) < outBuffer/2 {
-		grown := make([]byte, len(buf), len(buf)+outBuffer)
+	if cap(w.out)-len(buf) < client.BufferSize/2 {
+		grown := make([]byte, len(buf), len(buf)+client.BufferSize)
 		copy(grown, buf)
 		w.out = grown
 	}
@@ -378,7 +378,7 @@ const spliceMin = 64 << 10
 // splice moves the rest of the body without copying it; moved is false when it cannot be done.
 func (w *work) splice(x *edge.Exchange) (moved bool, f *edge.Fault) {
 	c := w.c
-	if !c.plain() {
+	if !c.Plain() {
 		return false, nil
 	}
 	p, err := splice.Acquire()
@@ -392,7 +392,7 @@ func (w *work) splice(x *edge.Exchange) (moved bool, f *edge.Fault) {
 			return moved, nil
 		}
 		moved = true
-		if werr := c.drainPipe(p, x); werr != nil {
+		if werr := c.DrainPipe(p, &x.OutBytes); werr != nil {
 			return true, c.sent(x, werr, nil)
 		}
 		if err != nil {
@@ -401,29 +401,10 @@ func (w *work) splice(x *edge.Exchange) (moved bool, f *edge.Fault) {
 	}
 }
 
-// drainPipe sends what is in p to the client at the pace of an answer.
-func (c *conn) drainPipe(p *splice.Pipe, x *edge.Exchange) error {
-	for p.Len() > 0 {
-		now, left := clock.Now(), c.patience()
-		if left <= 0 {
-			return os.ErrDeadlineExceeded
-		}
-		c.moveWriteDeadline(now, left)
-		raw, _ := c.socket.SyscallConn() // never fails
-		n, err := p.Drain(raw)
-		x.OutBytes += int64(n)
-		c.outflo.add(int64(n), clock.Now()-now)
-		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			return err
-		}
-	}
-	return nil
-}
-
 // spliceInto moves up to n bytes of the client's socket into p, at the pace of a body.
 func (c *conn) spliceInto(p *splice.Pipe, n int64) (int, error) {
 	now := clock.Now()
-	allowed := c.pace.allowed(c.l.settings.Load().minReceive)
+	allowed := c.pace.Allowed(c.Settings().MinReceive)
 	if allowed <= 0 {
 		return 0, os.ErrDeadlineExceeded
 	}
@@ -431,9 +412,9 @@ func (c *conn) spliceInto(p *splice.Pipe, n int64) (int, error) {
 	if c.aborted.Load() {
 		return 0, os.ErrDeadlineExceeded
 	}
-	raw, _ := c.socket.SyscallConn() // never fails
+	raw, _ := c.Socket.SyscallConn() // never fails
 	moved, err := p.Fill(raw, n)
-	c.pace.add(int64(moved), clock.Now()-now)
+	c.pace.Add(int64(moved), clock.Now()-now)
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
@@ -445,7 +426,7 @@ func (w *work) sendChunked(x *edge.Exchange) *edge.Fault {
 	c := w.c
 	buf := w.out
 	if !x.Out.Ready() { // the head must not wait for it
-		if err := c.write(buf); err != nil {
+		if err := c.Write(buf); err != nil {
 			return c.sent(x, err, nil)
 		}
 		buf = buf[:0]
@@ -465,7 +446,7 @@ func (w *work) sendChunked(x *edge.Exchange) *edge.Fault {
 			buf = append(buf, "\r\n"...)
 		}
 		if len(buf) > 0 {
-			if werr := c.write(buf); werr != nil {
+			if werr := c.Write(buf); werr != nil {
 				return c.sent(x, werr, nil)
 			}
 		}

@@ -1,4 +1,4 @@
-package front
+package h1
 
 import (
 	"io"
@@ -45,9 +45,9 @@ func TestTunnelLosesNothingUnnoticed(t *testing.T) {
 	f := func(failure error, ends bool) {
 		t.Helper()
 		src, dst := &scripted{}, &scripted{failure: failure}
-		tn := &tunnel{c: &conn{}, socket: src, up: dst, idle: int64(time.Hour)}
+		tn := &tunnel{socket: src, up: dst, idle: int64(time.Hour)}
 		tn.last.Store(clock.Now())
-		tn.carry(dst, src, nil, &tn.in)
+		tn.carry(dst, src, nil, &tn.In)
 		if src.closed.Load() != ends || dst.closed.Load() != ends {
 			t.Fatalf("write error %v: closed %v and %v, want %v", failure, src.closed.Load(), dst.closed.Load(), ends)
 		}

@@ -1,4 +1,4 @@
-package front
+package h1
 
 import (
 	"errors"
@@ -10,22 +10,19 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/front/client"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
 // tunnel is a switched connection while it lives: bytes pass both ways until one side ends or both are
 // silent.
 type tunnel struct {
-	c        *conn
-	up       net.Conn
-	socket   io.Closer // of the client
-	route    string
-	pool     string
-	target   string
-	began    int64        // clock nanoseconds
+	client.Tunnel
+	near     net.Conn     // the client's side
+	up       net.Conn     // the target's
+	socket   io.Closer    // under near
 	idle     int64        // nanoseconds both sides may be silent
 	last     atomic.Int64 // when a byte last passed
-	in, out  atomic.Int64 // bytes from and to the client
 	finished sync.WaitGroup
 }
 
@@ -35,22 +32,20 @@ func (c *conn) runTunnel(w *work) *edge.Fault {
 	x.Close = true
 	c.aborted.Store(true) // no request follows on this connection
 	w.switching(x)
-	if err := c.write(w.out); err != nil {
+	if err := c.Write(w.out); err != nil {
 		return c.sent(x, err, nil)
 	}
-	t := &tunnel{c: c, socket: &c.socket, up: x.Tunnel.NetConn(),
-		route: x.Plan.Name, pool: x.PoolName, target: x.TargetName,
-		began: clock.Now(), idle: int64(x.TunnelIdle)}
+	t := &tunnel{near: c.Net, socket: &c.Socket, up: x.Tunnel.NetConn(), idle: int64(x.TunnelIdle)}
+	t.Route, t.Pool, t.Target, t.Began, t.End = x.Plan.Name, x.PoolName, x.TargetName, clock.Now(), t.end
 	t.last.Store(clock.Now())
 	early := append([]byte(nil), c.br.Buffered()...)
 	c.br.Discard(len(early))
-	c.state.Store(stateTunnel)
-	c.tunnel.Store(t)
-	c.l.front.tunnels.Add(c.lane, 1)
+	c.Switch(&t.Tunnel)
+	c.p.tunnels.Add(c.Lane, 1)
 	t.run(early, x.Tunnel.Early())
-	c.l.front.tunnels.Add(c.lane, -1)
-	c.tunnel.Store(nil)
-	x.InBytes, x.OutBytes = t.in.Load(), t.out.Load()
+	c.p.tunnels.Add(c.Lane, -1)
+	c.Switch(nil)
+	x.InBytes, x.OutBytes = t.In.Load(), t.Out.Load()
 	return nil
 }
 
@@ -67,16 +62,16 @@ func (t *tunnel) run(fromClient, fromTarget []byte) {
 	t.finished.Add(1)
 	go func() {
 		defer t.finished.Done()
-		t.carry(t.up, t.c.nc, fromClient, &t.in)
+		t.carry(t.up, t.near, fromClient, &t.In)
 	}()
-	t.carry(t.c.nc, t.up, fromTarget, &t.out)
+	t.carry(t.near, t.up, fromTarget, &t.Out)
 	t.finished.Wait()
 }
 
 // carry copies src to dst until src ends, then passes the end on; an error ends both directions.
 func (t *tunnel) carry(dst, src net.Conn, early []byte, count *atomic.Int64) {
-	buf := acquireBuffer()
-	defer releaseBuffer(buf)
+	buf := client.AcquireBuffer()
+	defer client.ReleaseBuffer(buf)
 	err := t.pass(dst, early, count)
 	for err == nil {
 		var n int

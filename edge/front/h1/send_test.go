@@ -1,4 +1,4 @@
-package front
+package h1
 
 import (
 	"io"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/front/client"
 )
 
 // halting is a body in pieces, of which those that are empty have to be waited for.
@@ -35,13 +36,13 @@ func (h *halting) Piece(wait bool) ([]byte, error) {
 // TestSendHalts: a body in memory is sent in the loop until it would have to be waited for; Send then goes
 // on with what is left, be that the head.
 func TestSendHalts(t *testing.T) {
-	l := newTestListener(t, &edge.Current{}, &settings{})
+	l := newRig(t, &edge.Current{}, &client.Settings{})
 	try := func(length int64, halts int, fault *edge.Fault, pieces ...string) {
 		t.Helper()
 		far := l.dial(t)
-		c := l.take(t, false)
+		c := l.accept(t, false)
 		w := acquireWork()
-		w.c = c
+		w.c = c.conn
 		w.in.ended.Store(true)
 		x, body := &w.x, &halting{pieces: pieces}
 		x.Minor = 1
@@ -57,8 +58,7 @@ func TestSendHalts(t *testing.T) {
 		if got != fault || body.waited != halts {
 			t.Errorf("%q: %v, waited %d times", pieces, got, body.waited)
 		}
-		c.socket.Close()
-		l.forget(c)
+		c.Close(client.Orderly)
 		b, err := io.ReadAll(far)
 		if _, sent, _ := strings.Cut(string(b), "\r\n\r\n"); err != nil || sent != strings.Join(pieces, "") ||
 			x.OutBytes != int64(len(sent)) || strings.Count(string(b), "HTTP/1.1") != 1 {

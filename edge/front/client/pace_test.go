@@ -1,4 +1,4 @@
-package front
+package client
 
 import (
 	"testing"
@@ -8,8 +8,8 @@ import (
 func TestPace(t *testing.T) {
 	f := func(bytes int64, waited time.Duration, rate int64, alive bool) {
 		t.Helper()
-		p := pace{bytes: bytes, waited: int64(waited)}
-		if got := p.allowed(rate) > 0; got != alive {
+		p := Pace{bytes: bytes, waited: int64(waited)}
+		if got := p.Allowed(rate) > 0; got != alive {
 			t.Fatalf("%d bytes in %s at %d B/s: alive %v, want %v", bytes, waited, rate, got, alive)
 		}
 	}

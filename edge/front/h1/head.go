@@ -1,4 +1,4 @@
-package front
+package h1
 
 import (
 	"bytes"
@@ -6,23 +6,24 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/front/client"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 	"github.com/penstock-edge/penstock/edge/route"
 )
 
 // collect reads until a whole head is in the buffer and returns its length, or what is wrong with it.
-func (c *conn) collect(set *settings) (int, *wire.Violation, error) {
-	c.br.SetMax(set.headBuffer)
+func (c *conn) collect(set *client.Settings) (int, *wire.Violation, error) {
+	c.br.SetMax(set.HeadBuffer)
 	for searched := 0; ; {
 		b := c.br.Buffered()
 		if c.started == 0 && len(b) > 0 {
 			c.started = c.now()
-			c.busy()
+			c.Busy()
 		}
 		n := wire.HeadEnd(b, searched)
 		switch {
-		case n > set.maxHead, n == 0 && len(b) >= set.maxHead:
+		case n > set.MaxHead, n == 0 && len(b) >= set.MaxHead:
 			return 0, wire.Overflow(b), nil
 		case n > 0:
 			return n, nil, nil
@@ -45,15 +46,15 @@ func (c *conn) collect(set *settings) (int, *wire.Violation, error) {
 
 // headDeadline bounds the next read of a goroutine: by the time for a head that has begun; else by how long
 // it is worth to keep the goroutine instead of giving the connection to the loop.
-func (c *conn) headDeadline(set *settings) {
-	at := c.started + int64(set.headerTimeout)
+func (c *conn) headDeadline(set *client.Settings) {
+	at := c.started + int64(set.HeaderTimeout)
 	if c.started == 0 {
-		at = clock.Now() + int64(min(restAfter, set.headerTimeout, set.idleTimeout))
-		c.idle()
+		at = clock.Now() + int64(min(restAfter, set.HeaderTimeout, set.IdleTimeout))
+		c.Idle(c.now())
 	}
 	c.setReadDeadline(at)
-	if c.started == 0 && c.l.draining() {
-		c.lastCall()
+	if c.started == 0 && c.Listener.Draining() {
+		c.LastCall()
 	}
 }
 
@@ -66,12 +67,13 @@ func (c *conn) take(n int, v *wire.Violation, f *edge.Fault) {
 	w := acquireWork()
 	w.c, c.work = c, w
 	x := &w.x
-	set := c.l.settings.Load()
+	set := c.Settings()
 	x.Times.Start, x.Times.Head = c.started, c.now()
 	c.started, c.begun = 0, false
-	c.pace, c.outflo = pace{}, pace{}
-	x.Lane, x.Peer, x.Client, x.Listener, x.Scheme = c.lane, c.peer, c.peer, set.name, c.scheme
-	x.Conn, x.Loop, x.Ends = c, c, c
+	c.pace = client.Pace{}
+	c.NewAnswer()
+	x.Lane, x.Peer, x.Client, x.Listener, x.Scheme = c.Lane, c.Peer, c.Peer, set.Name, c.Scheme
+	x.Conn, x.Loop, x.Ends = c, c, c.Conn
 	w.in.reset(c, 0, false)
 	switch {
 	case v != nil:
@@ -90,18 +92,18 @@ var foreignScheme = &edge.Fault{Status: 400, Side: edge.SideClient, Code: "bad_r
 	Detail: "The scheme of the request's target is not the one of this connection."}
 
 // parse checks the head of n bytes in the buffer and fills the exchange from it.
-func (c *conn) parse(w *work, n int, set *settings) *edge.Fault {
+func (c *conn) parse(w *work, n int, set *client.Settings) *edge.Fault {
 	x, m := &w.x, &w.m
 	var v *wire.Violation
-	m.Underscores = set.underscores
+	m.Underscores = set.Underscores
 	w.clean, v = wire.ScanRequest(w.clean[:0], c.br.Buffered()[:n], m)
 	if v != nil {
 		return refused(x, v)
 	}
-	if len(m.Scheme) > 0 && !bytes.EqualFold(m.Scheme, []byte(c.scheme)) {
+	if len(m.Scheme) > 0 && !bytes.EqualFold(m.Scheme, []byte(c.Scheme)) {
 		return foreignScheme
 	}
-	if set.mergeSlashes {
+	if set.MergeSlashes {
 		m.Path = route.MergeSlashes(m.Path)
 	}
 	var bad *route.PathError
@@ -111,13 +113,13 @@ func (c *conn) parse(w *work, n int, set *settings) *edge.Fault {
 		return x.Refuse(400, edge.SideClient, "bad_request", bad.Reason)
 	}
 	if alike := x.TakeRequest(m, w.clean); alike > 0 {
-		set.alike.Add(c.lane, uint64(alike))
+		set.Alike.Add(c.Lane, uint64(alike))
 	}
 	if m.Dropped > 0 {
-		set.underscored.Add(c.lane, uint64(m.Dropped))
+		set.Underscored.Add(c.Lane, uint64(m.Dropped))
 	}
 	x.Host = route.NormalHost(x.Host[:0], m.Host)
-	x.Close, x.InMax = m.Close, set.maxBody
+	x.Close, x.InMax = m.Close, set.MaxBody
 	w.frame(m)
 	c.br.Discard(n)
 	return nil

@@ -1,4 +1,4 @@
-package front
+package client
 
 import "time"
 
@@ -8,17 +8,17 @@ const paceGrace = 5 * time.Second
 // paceSilence is how long one silence may last, however much came before it.
 const paceSilence = time.Minute
 
-// pace measures how fast a client moves bytes while the gateway waits for it: time spent waiting for others
+// Pace measures how fast a client moves bytes while the gateway waits for it: time spent waiting for others
 // does not count against it, and a slow honest transfer lives however long it takes.
-type pace struct {
-	on     bool
+type Pace struct {
+	On     bool // what is read now counts
 	bytes  int64
 	waited int64 // nanoseconds
 }
 
-// allowed returns for how many nanoseconds the gateway may wait for the client now; rate is in bytes a
+// Allowed returns for how many nanoseconds the gateway may wait for the client now; rate is in bytes a
 // second, 0: no minimum.
-func (p *pace) allowed(rate int64) int64 {
+func (p *Pace) Allowed(rate int64) int64 {
 	if rate <= 0 {
 		return int64(24 * time.Hour)
 	}
@@ -29,7 +29,8 @@ func (p *pace) allowed(rate int64) int64 {
 	return min(int64(paceGrace)+int64(earned)-p.waited, int64(paceSilence))
 }
 
-func (p *pace) add(n, waited int64) {
+// Add counts n bytes for which the gateway has waited so many nanoseconds.
+func (p *Pace) Add(n, waited int64) {
 	p.bytes += n
 	p.waited += waited
 }

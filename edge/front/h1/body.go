@@ -1,4 +1,4 @@
-package front
+package h1
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/front/client"
 	"github.com/penstock-edge/penstock/edge/lib/splice"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
@@ -51,9 +52,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 			return 0, b.fail(err)
 		}
 	}
-	b.c.pace.on = true
+	b.c.pace.On = true
 	n, err := b.pull(p)
-	b.c.pace.on = false
+	b.c.pace.On = false
 	b.seen += int64(n)
 	b.x.InBytes = b.seen
 	if b.seen > b.x.InMax {
@@ -101,8 +102,8 @@ func (b *requestBody) Gather() *edge.Fault {
 		}
 	}
 	b.c.br.SetMax(gatherMost)
-	b.c.pace.on, b.c.until = true, b.x.Deadline
-	defer func() { b.c.pace.on, b.c.until = false, 0 }()
+	b.c.pace.On, b.c.until = true, b.x.Deadline
+	defer func() { b.c.pace.On, b.c.until = false, 0 }()
 	for len(b.c.br.Buffered()) < want {
 		if _, err := b.c.br.Fill(); err != nil {
 			f := b.fault(err)
@@ -178,7 +179,7 @@ func (b *requestBody) Trailer() []byte { return b.trailer }
 
 // Splice implements edge.Body for plain bodies of known length.
 func (b *requestBody) Splice(p *splice.Pipe, limit int64) (int, error) {
-	if !b.c.plain() || b.left <= 0 || b.expect || b.err != nil || len(b.c.br.Buffered()) > 0 {
+	if !b.c.Plain() || b.left <= 0 || b.expect || b.err != nil || len(b.c.br.Buffered()) > 0 {
 		return 0, edge.ErrNoSplice
 	}
 	n, err := b.c.spliceInto(p, min(limit, b.left))
@@ -237,8 +238,8 @@ func (b *requestBody) drain() bool {
 	if b.expect || b.left > drainBytes {
 		return false
 	}
-	buf := acquireBuffer()
-	defer releaseBuffer(buf)
+	buf := client.AcquireBuffer()
+	defer client.ReleaseBuffer(buf)
 	for total := 0; total < drainBytes; {
 		n, err := b.Read(buf[:])
 		total += n

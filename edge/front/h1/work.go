@@ -1,9 +1,10 @@
-package front
+package h1
 
 import (
 	"sync"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/front/client"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
@@ -29,9 +30,6 @@ var works = sync.Pool{New: func() any {
 // bodies make it grow.
 const headBuffer = 2 << 10
 
-// outBuffer is how much of a body passes at once.
-const outBuffer = 32 << 10
-
 func acquireWork() *work { return works.Get().(*work) }
 
 // release gives w back; nothing of it may be used afterwards.
@@ -40,15 +38,8 @@ func (w *work) release() {
 	w.x.Reset()
 	w.m = wire.Request{}
 	w.tried, w.rest, w.more, w.early = false, [2][]byte{}, false, w.early[:0]
-	if cap(w.out) > 4*outBuffer || cap(w.clean) > 4*outBuffer || w.x.Req.IsLarge() || w.x.Resp.IsLarge() {
+	if cap(w.out) > 4*client.BufferSize || cap(w.clean) > 4*client.BufferSize || w.x.Req.IsLarge() || w.x.Resp.IsLarge() {
 		return // a rare giant head must not stay for ever
 	}
 	works.Put(w)
 }
-
-type buffer [outBuffer]byte
-
-var buffers = sync.Pool{New: func() any { return new(buffer) }}
-
-func acquireBuffer() *buffer  { return buffers.Get().(*buffer) }
-func releaseBuffer(b *buffer) { buffers.Put(b) }

@@ -1,4 +1,4 @@
-package front
+package h1
 
 import "github.com/penstock-edge/penstock/edge"
 
@@ -20,9 +20,8 @@ func (c *conn) Interim(head []byte) {
 	case !c.looped:
 		_ = c.writeEarly() // the final answer will fail likewise
 	case !waiting:
-		n, _ := c.socket.TryWrite(w.early) // as above
-		c.outflo.add(int64(max(n, 0)), 0)
-		w.early = w.early[:copy(w.early, w.early[max(n, 0):])]
+		n, _ := c.TryWriteBoth(w.early, nil) // as above
+		w.early = w.early[:copy(w.early, w.early[n:])]
 	}
 }
 
@@ -32,7 +31,7 @@ func (c *conn) writeEarly() error {
 	if len(w.early) == 0 {
 		return nil
 	}
-	err := c.write(w.early)
+	err := c.Write(w.early)
 	w.early = w.early[:0]
 	return err
 }
@@ -47,7 +46,7 @@ func (c *conn) sendContinue() error {
 	if err := c.writeEarly(); err != nil {
 		return err
 	}
-	return c.write(continueLine)
+	return c.Write(continueLine)
 }
 
 var continueLine = []byte("HTTP/1.1 100 Continue\r\n\r\n")

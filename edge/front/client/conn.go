@@ -1,0 +1,139 @@
+// Package client is what the front and the protocols that it speaks say to each other about the connection of a
+// client. The front accepts it, reads a PROXY header, makes the TLS handshake, chooses the protocol, and hands
+// the connection over. A protocol serves requests on it until it closes it. Neither sees more of the other than
+// is here: the front knows no HTTP, a protocol knows no certificate and no limit of connections.
+package client
+
+import (
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge/lib/lanes"
+	"github.com/penstock-edge/penstock/edge/lib/poll"
+	"github.com/penstock-edge/penstock/edge/lib/wire"
+)
+
+// Protocol serves the connections that the front hands over.
+type Protocol interface {
+	// Open takes over c, on which no request has come yet.
+	Open(c *Conn) Served
+}
+
+// Served is a connection in the hands of a protocol. Its socket's loop calls the methods of poll.Handler.
+type Served interface {
+	poll.Handler
+	// Serve serves the connection in the calling goroutine, instead of a first call of Ready, and returns when
+	// the loop waits for the client or the connection has ended.
+	Serve()
+	// Cut ends what others do for the client, whose socket is shut down. Any goroutine may call it.
+	Cut()
+}
+
+// Conn is a client's connection, which the protocol owns from Protocol.Open to Close.
+type Conn struct {
+	Listener *Listener
+	Owner    Owner
+	Socket   poll.Socket
+	Net      net.Conn // bytes are read from and written to it: the socket, or TLS on it
+	Early    []byte   // bytes of the protocol that were read with the PROXY header
+	Scheme   string
+	Peer     netip.Addr // other end of the socket, or what a PROXY header said
+	Port     uint16     // of Peer
+	Lane     uint32
+
+	outflo Pace  // of what the client takes
+	wdl    int64 // write deadline in force, clock nanoseconds; 0: none
+
+	state     atomic.Uint32
+	idleSince atomic.Uint32 // milliseconds of the clock, which may have wrapped
+
+	local  atomic.Pointer[netip.AddrPort] // this end of the socket; nil: nobody has asked for it
+	tunnel atomic.Pointer[Tunnel]
+}
+
+// Owner is the front's half of a connection.
+type Owner interface {
+	// Closed is called once, when the connection has ended.
+	Closed()
+}
+
+// Listener is what a connection knows of the listener that has accepted it.
+type Listener struct {
+	Group    *Group
+	Key      string         // its address as configured
+	Addr     netip.AddrPort // that it is bound to, which may stand for many
+	Settings atomic.Pointer[Settings]
+	Drains   atomic.Bool // connections end with their next answer
+}
+
+// Draining reports whether connections are to end with their next answer.
+func (l *Listener) Draining() bool { return l.Drains.Load() }
+
+// Group is what the connections of all listeners share.
+type Group struct {
+	// DrainGrace is how long an idle connection is kept at a drain, for a request that is on its way already.
+	DrainGrace atomic.Int64   // nanoseconds
+	Parting    atomic.Int64   // connections that are to be closed to make room
+	Parted     *lanes.Counter // those that were
+}
+
+// Settings are what a protocol has to know of a listener's section. A reload replaces them; a connection takes
+// them up with its next request.
+type Settings struct {
+	Name          string
+	HeaderTimeout time.Duration
+	IdleTimeout   time.Duration
+	MinReceive    int64 // bytes a second; 0: no minimum
+	MinSend       int64
+	MaxHead       int   // bytes
+	HeadBuffer    int   // size the read buffer may grow to
+	MaxBody       int64 // bytes
+	MergeSlashes  bool
+	Underscores   wire.Underscores
+	Underscored   *lanes.Counter // fields dropped for an underscore
+	Alike         *lanes.Counter // and for being like one of the gateway's
+}
+
+// Tunnel is a switched connection while it lives.
+type Tunnel struct {
+	Route, Pool, Target string
+	Began               int64        // clock nanoseconds
+	In, Out             atomic.Int64 // bytes from and to the client
+	// End closes both sides. Any goroutine may call it.
+	End func()
+}
+
+// Settings returns the listener's settings.
+func (c *Conn) Settings() *Settings { return c.Listener.Settings.Load() }
+
+// Plain reports whether bytes can be moved without being looked at: there is no TLS.
+func (c *Conn) Plain() bool { return c.Net == net.Conn(&c.Socket) }
+
+// Switch makes t the tunnel that the connection carries from here to its end; nil: t has ended.
+func (c *Conn) Switch(t *Tunnel) {
+	c.state.Store(switched)
+	c.tunnel.Store(t)
+}
+
+// Tunnel returns the tunnel that the connection carries, or nil.
+func (c *Conn) Tunnel() *Tunnel { return c.tunnel.Load() }
+
+// Ends implements edge.Ends. The kernel is asked once: most requests go where nobody wants to know.
+func (c *Conn) Ends() (peer, local netip.AddrPort) {
+	p := c.local.Load()
+	if p == nil {
+		at, err := c.Socket.Local()
+		if err != nil { // the client has left: where it came in is still known
+			at = c.Listener.Addr
+		}
+		at = netip.AddrPortFrom(AddressOf(at), at.Port())
+		p = &at
+		c.local.Store(p)
+	}
+	return netip.AddrPortFrom(c.Peer, c.Port), *p
+}
+
+// AddressOf returns the address at an end of a socket in the one form that it has in the gateway.
+func AddressOf(end poll.Addr) netip.Addr { return end.Addr().Unmap().WithZone("") }

@@ -1,0 +1,110 @@
+package client
+
+import (
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"github.com/penstock-edge/penstock/edge/lib/clock"
+	"github.com/penstock-edge/penstock/edge/lib/splice"
+)
+
+// Write sends b to the client; a client that takes it too slowly is cut.
+func (c *Conn) Write(b []byte) error {
+	var err error
+	if c.Plain() {
+		_, err = c.push(b)
+	} else {
+		_, err = c.Net.Write(b) // which pushes its records
+	}
+	return err
+}
+
+// TryWriteBoth writes as much of a and, behind it, b to the socket as there is room for.
+func (c *Conn) TryWriteBoth(a, b []byte) (int, error) {
+	n, err := c.Socket.TryWriteBoth(a, b)
+	c.outflo.Add(int64(n), 0)
+	return n, err
+}
+
+// NewAnswer begins to measure anew how fast the client takes what is sent.
+func (c *Conn) NewAnswer() { c.outflo = Pace{} }
+
+// push writes b to the socket at the pace of an answer.
+func (c *Conn) push(b []byte) (n int, err error) {
+	for {
+		now, left := clock.Now(), c.patience()
+		if left <= 0 {
+			return n, os.ErrDeadlineExceeded
+		}
+		c.moveWriteDeadline(now, left)
+		m, err := c.Socket.Write(b[n:])
+		n += m
+		c.outflo.Add(int64(m), clock.Now()-now)
+		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+	}
+}
+
+// DrainPipe sends what is in p to the client at the pace of an answer, and counts it in sent.
+func (c *Conn) DrainPipe(p *splice.Pipe, sent *int64) error {
+	for p.Len() > 0 {
+		now, left := clock.Now(), c.patience()
+		if left <= 0 {
+			return os.ErrDeadlineExceeded
+		}
+		c.moveWriteDeadline(now, left)
+		raw, _ := c.Socket.SyscallConn() // never fails
+		n, err := p.Drain(raw)
+		*sent += int64(n)
+		c.outflo.Add(int64(n), clock.Now()-now)
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
+	return nil
+}
+
+// moveWriteDeadline lets a write block for wait, or up to a second less.
+func (c *Conn) moveWriteDeadline(now, wait int64) {
+	if c.wdl <= now || c.wdl > now+wait || now+wait-c.wdl > int64(time.Second) {
+		c.wdl = now + wait
+		_ = c.Socket.SetWriteDeadline(clock.At(c.wdl)) // fails only on a closed socket, which the write will tell
+	}
+}
+
+// paceLook is how long a client must have kept the gateway waiting before it is looked what it has taken.
+const paceLook = time.Second
+
+// patience returns for how many nanoseconds the next write may wait for the client. The kernel takes more
+// than the client does, hundreds of kilobytes: what still lies in the socket's buffer does not count for a
+// client that keeps the gateway waiting. One wait lasts no longer than the grace, then it is looked again.
+func (c *Conn) patience() int64 {
+	rate := c.Settings().MinSend
+	taken := c.outflo
+	if rate > 0 && taken.waited > int64(paceLook) {
+		taken.bytes = max(taken.bytes-c.Socket.Queued(), 0)
+	}
+	left := taken.Allowed(rate)
+	if rate > 0 {
+		left = min(left, int64(paceGrace))
+	}
+	return left
+}
+
+// Paced is the socket under TLS: its records are written at the pace of the answer in them. Handshakes and
+// tunnels have deadlines of their own.
+type Paced struct {
+	net.Conn
+	C *Conn
+}
+
+// Write implements io.Writer.
+func (p *Paced) Write(b []byte) (int, error) {
+	if s := p.C.state.Load(); s != busy && s != last {
+		return p.Conn.Write(b)
+	}
+	return p.C.push(b)
+}

@@ -28,7 +28,7 @@ func (l *Listener) newConn(a poll.Accepted, peer netip.Addr, counted bool) {
 	set := l.settings.Load()
 	greets := set.tls != nil || set.proxyProtocol
 	c := &conn{l: l, counted: counted}
-	c.Listener, c.Owner, c.Net, c.Scheme = &l.Listener, c, &c.Socket, "http"
+	c.Listener, c.Owner, c.Net = &l.Listener, c, &c.Socket
 	c.Peer, c.Port, c.Lane = peer, a.Remote.Port(), l.front.nextLane()
 	c.Begin(greets)
 	if !greets {

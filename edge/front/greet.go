@@ -47,7 +47,7 @@ func (c *conn) secure(set *settings) (how client.Closing, ok bool) {
 		return c.enlighten(err), false
 	}
 	_ = under.SetDeadline(time.Time{})
-	c.Net, c.Scheme = t, "https"
+	c.Net = t
 	return how, true
 }
 

@@ -1,7 +1,7 @@
-// Package client is what the front and the protocols that it speaks say to each other about the connection of a
-// client. The front accepts it, reads a PROXY header, makes the TLS handshake, chooses the protocol, and hands
-// the connection over. A protocol serves requests on it until it closes it. Neither sees more of the other than
-// is here: the front knows no HTTP, a protocol knows no certificate and no limit of connections.
+// Package client is the seam between the front and the protocols that clients speak. The front accepts a
+// connection, reads its PROXY header, makes the TLS handshake, chooses the protocol and hands the connection
+// over. The protocol serves requests on it until it closes it. Neither knows more of the other than is here:
+// the front knows no HTTP, a protocol knows no certificates and no limits of connections.
 package client
 
 import (
@@ -36,9 +36,8 @@ type Conn struct {
 	Listener *Listener
 	Owner    Owner
 	Socket   poll.Socket
-	Net      net.Conn // bytes are read from and written to it: the socket, or TLS on it
-	Early    []byte   // bytes of the protocol that were read with the PROXY header
-	Scheme   string
+	Net      net.Conn   // bytes are read from and written to it: the socket, or TLS on it
+	Early    []byte     // bytes of the protocol that were read with the PROXY header
 	Peer     netip.Addr // other end of the socket, or what a PROXY header said
 	Port     uint16     // of Peer
 	Lane     uint32
@@ -73,14 +72,14 @@ func (l *Listener) Draining() bool { return l.Drains.Load() }
 
 // Group is what the connections of all listeners share.
 type Group struct {
-	// DrainGrace is how long an idle connection is kept at a drain, for a request that is on its way already.
+	// DrainGrace is how long a drain keeps an idle connection, for a request that is on its way already.
 	DrainGrace atomic.Int64   // nanoseconds
 	Parting    atomic.Int64   // connections that are to be closed to make room
 	Parted     *lanes.Counter // those that were
 }
 
-// Settings are what a protocol has to know of a listener's section. A reload replaces them; a connection takes
-// them up with its next request.
+// Settings are what a protocol has to know of a listener's section. A reload replaces them; a connection
+// takes them up with its next request.
 type Settings struct {
 	Name          string
 	HeaderTimeout time.Duration
@@ -110,6 +109,14 @@ func (c *Conn) Settings() *Settings { return c.Listener.Settings.Load() }
 
 // Plain reports whether bytes can be moved without being looked at: there is no TLS.
 func (c *Conn) Plain() bool { return c.Net == net.Conn(&c.Socket) }
+
+// Scheme returns the scheme of the requests on the connection.
+func (c *Conn) Scheme() string {
+	if c.Plain() {
+		return "http"
+	}
+	return "https"
+}
 
 // Switch makes t the tunnel that the connection carries from here to its end; nil: t has ended.
 func (c *Conn) Switch(t *Tunnel) {

@@ -11,7 +11,6 @@ const paceSilence = time.Minute
 // Pace measures how fast a client moves bytes while the gateway waits for it: time spent waiting for others
 // does not count against it, and a slow honest transfer lives however long it takes.
 type Pace struct {
-	On     bool // what is read now counts
 	bytes  int64
 	waited int64 // nanoseconds
 }

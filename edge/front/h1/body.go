@@ -8,6 +8,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/front/client"
+	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/splice"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
@@ -25,11 +26,16 @@ type requestBody struct {
 	ended   atomic.Bool // the framing was seen to end
 	err     error
 	trailer []byte
+
+	pace    client.Pace // of what the client sends
+	reading bool        // what is read now is the body, at its pace
+	until   int64       // when the body being gathered is given up, clock nanoseconds; 0: never
 }
 
 func (b *requestBody) reset(c *conn, length int64, expect bool) {
 	b.c, b.x, b.left, b.expect = c, nil, length, expect
 	b.seen, b.err, b.trailer = 0, nil, nil
+	b.pace, b.reading, b.until = client.Pace{}, false, 0
 	b.ended.Store(length == 0)
 	if length < 0 {
 		b.chunks.Reset(&c.br, maxTrailer)
@@ -52,9 +58,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 			return 0, b.fail(err)
 		}
 	}
-	b.c.pace.On = true
+	b.reading = true
 	n, err := b.pull(p)
-	b.c.pace.On = false
+	b.reading = false
 	b.seen += int64(n)
 	b.x.InBytes = b.seen
 	if b.seen > b.x.InMax {
@@ -102,12 +108,12 @@ func (b *requestBody) Gather() *edge.Fault {
 		}
 	}
 	b.c.br.SetMax(gatherMost)
-	b.c.pace.On, b.c.until = true, b.x.Deadline
-	defer func() { b.c.pace.On, b.c.until = false, 0 }()
+	b.reading, b.until = true, b.x.Deadline
+	defer func() { b.reading, b.until = false, 0 }()
 	for len(b.c.br.Buffered()) < want {
 		if _, err := b.c.br.Fill(); err != nil {
 			f := b.fault(err)
-			if f == edge.BodyTooSlow && b.c.overdue() {
+			if f == edge.BodyTooSlow && b.until > 0 && clock.Now() >= b.until {
 				f = edge.RequestTimeout
 			}
 			return f
@@ -182,7 +188,7 @@ func (b *requestBody) Splice(p *splice.Pipe, limit int64) (int, error) {
 	if !b.c.Plain() || b.left <= 0 || b.expect || b.err != nil || len(b.c.br.Buffered()) > 0 {
 		return 0, edge.ErrNoSplice
 	}
-	n, err := b.c.spliceInto(p, min(limit, b.left))
+	n, err := b.fill(p, min(limit, b.left))
 	b.seen += int64(n)
 	b.x.InBytes = b.seen
 	b.left -= int64(n)
@@ -197,6 +203,27 @@ func (b *requestBody) Splice(p *splice.Pipe, limit int64) (int, error) {
 		return n, b.fail(err)
 	}
 	return n, nil
+}
+
+// fill moves up to n bytes of the client's socket into p, at the pace of a body.
+func (b *requestBody) fill(p *splice.Pipe, n int64) (int, error) {
+	c := b.c
+	now := clock.Now()
+	allowed := b.pace.Allowed(c.Settings().MinReceive)
+	if allowed <= 0 {
+		return 0, os.ErrDeadlineExceeded
+	}
+	c.moveReadDeadline(now, allowed)
+	if c.aborted.Load() {
+		return 0, os.ErrDeadlineExceeded
+	}
+	raw, _ := c.Socket.SyscallConn() // never fails
+	moved, err := p.Fill(raw, n)
+	b.pace.Add(int64(moved), clock.Now()-now)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return moved, err
 }
 
 // quiet reports whether the connection can stay: the body has ended, or what is left of it will be read in

@@ -35,28 +35,21 @@ func (p *Protocol) Open(cc *client.Conn) client.Served {
 	return c
 }
 
-// conn is one client connection. It has one owner at any time: the loop while it waits for a request or for
-// the upstream, else whoever runs on from there, which is the loop as long as nobody has to be waited for
-// and a goroutine (serve) from there to the end of the exchange.
+// conn is one client connection. It has one owner at any time, which its state names.
 type conn struct {
 	*client.Conn
 	p    *Protocol
 	work *work // the request being served; nil: none
 
 	br      wire.Reader
-	pace    client.Pace // of what the client sends
-	started int64       // when the first byte of a head was seen, clock nanoseconds; 0: none yet
-	rdl     int64       // read deadline in force, likewise; 0: none
-	until   int64       // when the body being gathered is given up, likewise; 0: never
+	started int64 // when the first byte of a head was seen, clock nanoseconds; 0: none yet
+	rdl     int64 // read deadline in force, likewise; 0: none
 
-	looped bool // reads must not wait: the loop is the owner, or serve does its work
-	inside bool // served in the loop of the socket
-	served bool // a request has been answered
-	unread bool // the client has sent, or may yet send, what nobody reads
-	begun  bool // guarded by sendMu: the final answer has begun
-	reset  bool // close with RST: the client must not take what it got for whole
+	state  state
+	served bool           // a request has been answered
+	ending client.Closing // how it ends, if nothing is left unread then
 
-	serving func() // serve, for hand; nil: not needed yet
+	serving func() // Serve, for hand; nil: not needed yet
 
 	// aborted is set when the body's reader was told to stop: nothing more can be read.
 	aborted atomic.Bool
@@ -71,9 +64,8 @@ const readBuffer = 4 << 10
 
 // Ready implements poll.Handler: a request begins or goes on, or the client has left.
 func (c *conn) Ready() {
-	c.inside = true
 	if c.Plain() {
-		c.loop()
+		c.loop(looped)
 	} else {
 		c.hand()
 	}
@@ -81,13 +73,12 @@ func (c *conn) Ready() {
 
 // Expired implements poll.Handler: nothing has come in time.
 func (c *conn) Expired() {
-	c.inside = true
 	if !wire.Begun(c.br.Buffered()) {
 		c.finish()
 		return
 	}
 	c.take(0, nil, edge.RequestTimeout)
-	c.loop()
+	c.loop(looped)
 }
 
 // Hangup implements poll.Handler: an upstream that the client does not wait for any more is looked after
@@ -113,26 +104,23 @@ func (c *conn) Cut() {
 }
 
 // Loop implements edge.LoopConn.
-func (c *conn) Loop() (l *poll.Loop, inside bool) { return c.Socket.Loop(), c.inside }
+func (c *conn) Loop() (l *poll.Loop, inside bool) { return c.Socket.Loop(), c.state == looped }
 
 // Watch implements edge.LoopConn.
 func (c *conn) Watch(up *poll.Socket) { c.upstream.Store(up) }
 
 // Resume implements edge.LoopConn.
 func (c *conn) Resume(on *poll.Loop) {
-	w := c.work
-	c.inside = on == c.Socket.Loop()
-	switch c.after(edge.Resume(&w.x, w, false)) {
-	case edge.Ended:
-		c.loop()
-	case edge.Blocked:
-		c.hand()
+	if on == c.Socket.Loop() {
+		c.loop(looped)
+	} else {
+		c.loop(moved)
 	}
 }
 
-// loop serves requests in the loop, and hands over to a goroutine what has to wait.
-func (c *conn) loop() {
-	if c.run() == edge.Blocked {
+// loop serves requests in a loop, and hands over to a goroutine what has to wait.
+func (c *conn) loop(s state) {
+	if c.run(s) == edge.Blocked {
 		c.hand()
 	}
 }
@@ -140,38 +128,34 @@ func (c *conn) loop() {
 // hand gives the connection to a goroutine. The function value is kept: a go statement with a method makes
 // a new one each time.
 func (c *conn) hand() {
-	c.inside = false
 	if c.serving == nil {
-		c.serving = c.serve
+		c.serving = c.Serve
 	}
 	go c.serving()
 }
 
-// Serve implements client.Served.
-func (c *conn) Serve() { c.serve() }
-
-// serve is the goroutine of a connection: it does what has to wait, and ends when there is nothing of that
-// kind.
-func (c *conn) serve() {
+// Serve implements client.Served. It is the goroutine of a connection: it does what has to wait, and ends
+// when there is nothing of that kind.
+func (c *conn) Serve() {
 	var f *edge.Fault
 	defer func() {
 		if f != nil { // a panic ends this connection only
-			c.finish()
+			c.abandon()
 		}
 	}()
 	defer edge.Contain(&f)
-	c.looped = false
+	c.enter(blocking)
 	for {
 		if w := c.work; w != nil {
-			c.looped = false
 			if c.after(edge.Resume(&w.x, w, true)) == edge.Pending {
 				return
 			}
 		}
 		if c.Plain() {
-			if c.run() == edge.Pending {
+			if c.run(moved) == edge.Pending {
 				return
 			}
+			c.enter(blocking)
 			if c.work == nil { // its turn is over
 				runtime.Gosched()
 			}
@@ -185,18 +169,18 @@ func (c *conn) serve() {
 // c.work, if there is one, or the next one goes on in a goroutine; Pending, it waits in the loop, or has
 // ended.
 
-// run serves requests without waiting. Whoever sends many in one go, or asks for much, gets a turn and then a
-// goroutine, which other connections need not wait for.
-func (c *conn) run() (o edge.Outcome) {
+// run serves requests in the state s, without waiting. A client that sends many in one go, or asks for much,
+// gets a turn and then a goroutine, which other connections need not wait for.
+func (c *conn) run(s state) (o edge.Outcome) {
 	var f *edge.Fault
 	defer func() {
-		if f != nil { // a panic ends this connection only
-			c.finish()
+		if f != nil { // as in Serve
+			c.abandon()
 			o = edge.Pending
 		}
 	}()
 	defer edge.Contain(&f)
-	c.looped = true
+	c.enter(s)
 	for turn := int64(0); ; turn += requestShare {
 		if turn > loopShare && (len(c.br.Buffered()) > 0 || !c.Socket.Fresh()) {
 			return edge.Blocked
@@ -205,11 +189,15 @@ func (c *conn) run() (o edge.Outcome) {
 			return edge.Pending
 		}
 		w := c.work
-		served := edge.Serve(c.pin(w), &w.x, w, false)
-		if served == edge.Ended {
+		if w.x.Gen == nil {
+			o = edge.Serve(c.pin(w), &w.x, w, false)
+		} else {
+			o = edge.Resume(&w.x, w, false)
+		}
+		if o == edge.Ended {
 			turn += w.x.OutBytes
 		}
-		if o := c.after(served); o != edge.Ended {
+		if o = c.after(o); o != edge.Ended {
 			return o
 		}
 	}
@@ -252,7 +240,7 @@ func (c *conn) rest() bool {
 	set := c.Settings()
 	if len(c.br.Buffered()) > 0 {
 		c.Socket.SetDue(c.started + int64(set.HeaderTimeout))
-		return c.Socket.Await()
+		return c.await()
 	}
 	c.br.Release()
 	wait := set.IdleTimeout
@@ -261,7 +249,18 @@ func (c *conn) rest() bool {
 	}
 	c.Idle(c.now())
 	c.IdleUntil(poll.Coarse(c.now() + int64(wait)))
-	return c.Socket.Await()
+	return c.await()
+}
+
+// await makes the loop the owner; false: there is something to read, and the caller stays it.
+func (c *conn) await() bool {
+	s := c.state
+	c.enter(resting) // before the loop may have it
+	if c.Socket.Await() {
+		return true
+	}
+	c.enter(s)
+	return false
 }
 
 // pin returns the generation that serves w.
@@ -280,7 +279,9 @@ func (c *conn) after(o edge.Outcome) edge.Outcome {
 	w := c.work
 	w.x.Gen.Unpin(c.Lane)
 	alive := !w.x.Close && c.settle(w)
-	c.unread = !w.in.finished()
+	if !w.in.finished() { // the client has sent, or may yet send, what nobody reads
+		c.ending = max(c.ending, client.Linger)
+	}
 	c.work, c.served = nil, true
 	w.release()
 	if !alive {
@@ -305,16 +306,17 @@ var errNothing = errors.New("nothing to read yet")
 // Read is the source of the connection's read buffer: it keeps the pace of a body. For the loop it does not
 // wait.
 func (c *conn) Read(p []byte) (int, error) {
-	if c.looped {
+	if c.state != blocking {
 		return c.readNow(p)
 	}
-	if !c.pace.On {
+	if c.work == nil || !c.work.in.reading {
 		return c.Net.Read(p)
 	}
+	b := &c.work.in
 	now := clock.Now()
-	allowed := c.pace.Allowed(c.Settings().MinReceive)
-	if c.until > 0 {
-		allowed = min(allowed, c.until-now)
+	allowed := b.pace.Allowed(c.Settings().MinReceive)
+	if b.until > 0 {
+		allowed = min(allowed, b.until-now)
 	}
 	if allowed <= 0 {
 		return 0, os.ErrDeadlineExceeded
@@ -324,7 +326,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		return 0, os.ErrDeadlineExceeded
 	}
 	n, err := c.Net.Read(p)
-	c.pace.Add(int64(n), clock.Now()-now)
+	b.pace.Add(int64(n), clock.Now()-now)
 	return n, err
 }
 
@@ -342,14 +344,11 @@ func (c *conn) readNow(p []byte) (int, error) {
 // now is the time: in the loop when its round began, which costs nothing to know. A request's time then
 // counts from when it was there to be read, not from when its turn came.
 func (c *conn) now() int64 {
-	if c.inside {
+	if c.state == looped {
 		return c.Socket.Loop().Round()
 	}
 	return clock.Now()
 }
-
-// overdue reports whether the exchange's own time is over.
-func (c *conn) overdue() bool { return c.until > 0 && clock.Now() >= c.until }
 
 // moveReadDeadline lets a read block for wait, or up to a second less.
 func (c *conn) moveReadDeadline(now, wait int64) {
@@ -377,21 +376,26 @@ func (c *conn) finish() {
 	if w := c.work; w != nil && w.x.Gen != nil { // after a panic
 		w.x.Gen.Unpin(c.Lane)
 	}
-	how := client.Orderly
-	switch {
-	case c.reset:
-		how = client.Reset
-	case c.aborted.Load() || len(c.br.Buffered()) > 0 || c.unread:
-		how = client.Linger
+	waits := c.state == blocking
+	c.enter(closed)
+	if c.ending == client.Orderly && (c.aborted.Load() || len(c.br.Buffered()) > 0) {
+		c.ending = client.Linger
 	}
-	if c.looped && how == client.Linger {
-		go c.end(how)
+	if c.ending == client.Linger && !waits {
+		go c.end()
 		return
 	}
-	c.end(how)
+	c.end()
 }
 
-func (c *conn) end(how client.Closing) {
+// abandon ends the connection after a panic.
+func (c *conn) abandon() {
+	if c.state != closed {
+		c.finish()
+	}
+}
+
+func (c *conn) end() {
 	c.br.Release()
-	c.Close(how)
+	c.Close(c.ending)
 }

@@ -32,7 +32,7 @@ func (c *conn) collect(set *client.Settings) (int, *wire.Violation, error) {
 			return 0, v, nil
 		}
 		searched = len(b)
-		if !c.looped {
+		if c.state == blocking {
 			c.headDeadline(set)
 		}
 		if _, err := c.br.Fill(); err != nil {
@@ -69,10 +69,9 @@ func (c *conn) take(n int, v *wire.Violation, f *edge.Fault) {
 	x := &w.x
 	set := c.Settings()
 	x.Times.Start, x.Times.Head = c.started, c.now()
-	c.started, c.begun = 0, false
-	c.pace = client.Pace{}
+	c.started = 0
 	c.NewAnswer()
-	x.Lane, x.Peer, x.Client, x.Listener, x.Scheme = c.Lane, c.Peer, c.Peer, set.Name, c.Scheme
+	x.Lane, x.Peer, x.Client, x.Listener, x.Scheme = c.Lane, c.Peer, c.Peer, set.Name, c.Scheme()
 	x.Conn, x.Loop, x.Ends = c, c, c.Conn
 	w.in.reset(c, 0, false)
 	switch {
@@ -100,7 +99,7 @@ func (c *conn) parse(w *work, n int, set *client.Settings) *edge.Fault {
 	if v != nil {
 		return refused(x, v)
 	}
-	if len(m.Scheme) > 0 && !bytes.EqualFold(m.Scheme, []byte(c.Scheme)) {
+	if len(m.Scheme) > 0 && !bytes.EqualFold(m.Scheme, []byte(x.Scheme)) {
 		return foreignScheme
 	}
 	if set.MergeSlashes {

@@ -11,13 +11,13 @@ func (c *conn) Interim(head []byte) {
 	c.sendMu.Lock()
 	defer c.sendMu.Unlock()
 	w := c.work
-	if c.begun || w == nil || len(w.early)+len(head) > mostEarly {
+	if w == nil || w.begun || len(w.early)+len(head) > mostEarly {
 		return
 	}
 	waiting := len(w.early) > 0
 	w.early = append(w.early, head...)
 	switch {
-	case !c.looped:
+	case c.state == blocking:
 		_ = c.writeEarly() // the final answer will fail likewise
 	case !waiting:
 		n, _ := c.TryWriteBoth(w.early, nil) // as above
@@ -40,7 +40,7 @@ func (c *conn) writeEarly() error {
 func (c *conn) sendContinue() error {
 	c.sendMu.Lock()
 	defer c.sendMu.Unlock()
-	if c.begun {
+	if c.work.begun {
 		return edge.ClientGone
 	}
 	if err := c.writeEarly(); err != nil {

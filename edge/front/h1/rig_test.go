@@ -70,7 +70,7 @@ func (r *rig) accept(t *testing.T, await bool) *held {
 		t.Fatal(err)
 	}
 	h := &held{ended: make(chan struct{})}
-	h.Listener, h.Owner, h.Net, h.Scheme = &r.Listener, h, &h.Conn.Socket, "http"
+	h.Listener, h.Owner, h.Net = &r.Listener, h, &h.Conn.Socket
 	h.Conn.Begin(false)
 	h.conn = r.p.Open(&h.Conn).(*conn)
 	if err := r.loops.Hold(&h.Conn.Socket, a, h.conn); err != nil {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/front/client"
-	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/splice"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
@@ -34,7 +33,7 @@ func (w *work) Send(x *edge.Exchange, wait bool) (edge.Outcome, *edge.Fault) {
 func (w *work) send(x *edge.Exchange) *edge.Fault {
 	c := w.c
 	c.sendMu.Lock()
-	c.begun = true
+	w.begun = true
 	c.sendMu.Unlock()
 	if x.Tunnel != nil {
 		return c.runTunnel(w)
@@ -69,7 +68,7 @@ func (w *work) trySend(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
 	if !fit {
 		return edge.Blocked, nil
 	}
-	c.begun, w.tried = true, true // there is no other goroutine that could send
+	w.begun, w.tried = true, true // there is no other goroutine that could send
 	if c.Listener.Draining() {
 		x.Close = true
 	}
@@ -357,7 +356,9 @@ func (w *work) sendOtherPieces(x *edge.Exchange, cutByReset bool) *edge.Fault {
 // cut ends an answer whose body has ended, or broken off. One that lasts until the connection closes is then
 // cut by a reset.
 func (w *work) cut(x *edge.Exchange, werr, berr error, byReset bool) *edge.Fault {
-	w.c.reset = w.c.reset || (byReset && !errors.Is(berr, io.EOF))
+	if byReset && !errors.Is(berr, io.EOF) {
+		w.c.ending = client.Reset
+	}
 	return w.c.sent(x, werr, berr)
 }
 
@@ -399,26 +400,6 @@ func (w *work) splice(x *edge.Exchange) (moved bool, f *edge.Fault) {
 			return true, c.sent(x, nil, err)
 		}
 	}
-}
-
-// spliceInto moves up to n bytes of the client's socket into p, at the pace of a body.
-func (c *conn) spliceInto(p *splice.Pipe, n int64) (int, error) {
-	now := clock.Now()
-	allowed := c.pace.Allowed(c.Settings().MinReceive)
-	if allowed <= 0 {
-		return 0, os.ErrDeadlineExceeded
-	}
-	c.moveReadDeadline(now, allowed)
-	if c.aborted.Load() {
-		return 0, os.ErrDeadlineExceeded
-	}
-	raw, _ := c.Socket.SyscallConn() // never fails
-	moved, err := p.Fill(raw, n)
-	c.pace.Add(int64(moved), clock.Now()-now)
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return moved, err
 }
 
 // sendChunked sends a body of unknown length to an HTTP/1.1 client, a chunk a read, its trailers at the end.
@@ -487,7 +468,7 @@ func (c *conn) sent(x *edge.Exchange, werr, berr error) *edge.Fault {
 	f := c.why(x, werr, berr)
 	c.aborted.Store(true)
 	if f.Side == edge.SideClient {
-		c.reset = true // nothing more can reach it
+		c.ending = client.Reset // nothing more can reach it
 	}
 	return f
 }

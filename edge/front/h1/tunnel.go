@@ -14,9 +14,9 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
-// tunnel is a switched connection while it lives: bytes pass both ways until one side ends or both are
+// switched is a switched connection while it lives: bytes pass both ways until one side ends or both are
 // silent.
-type tunnel struct {
+type switched struct {
 	client.Tunnel
 	near     net.Conn     // the client's side
 	up       net.Conn     // the target's
@@ -35,16 +35,18 @@ func (c *conn) runTunnel(w *work) *edge.Fault {
 	if err := c.Write(w.out); err != nil {
 		return c.sent(x, err, nil)
 	}
-	t := &tunnel{near: c.Net, socket: &c.Socket, up: x.Tunnel.NetConn(), idle: int64(x.TunnelIdle)}
+	t := &switched{near: c.Net, socket: &c.Socket, up: x.Tunnel.NetConn(), idle: int64(x.TunnelIdle)}
 	t.Route, t.Pool, t.Target, t.Began, t.End = x.Plan.Name, x.PoolName, x.TargetName, clock.Now(), t.end
 	t.last.Store(clock.Now())
 	early := append([]byte(nil), c.br.Buffered()...)
 	c.br.Discard(len(early))
+	c.enter(tunnel)
 	c.Switch(&t.Tunnel)
 	c.p.tunnels.Add(c.Lane, 1)
 	t.run(early, x.Tunnel.Early())
 	c.p.tunnels.Add(c.Lane, -1)
 	c.Switch(nil)
+	c.enter(blocking)
 	x.InBytes, x.OutBytes = t.In.Load(), t.Out.Load()
 	return nil
 }
@@ -58,7 +60,7 @@ func (w *work) switching(x *edge.Exchange) {
 }
 
 // run carries bytes both ways; fromClient and fromTarget were read already.
-func (t *tunnel) run(fromClient, fromTarget []byte) {
+func (t *switched) run(fromClient, fromTarget []byte) {
 	t.finished.Add(1)
 	go func() {
 		defer t.finished.Done()
@@ -69,7 +71,7 @@ func (t *tunnel) run(fromClient, fromTarget []byte) {
 }
 
 // carry copies src to dst until src ends, then passes the end on; an error ends both directions.
-func (t *tunnel) carry(dst, src net.Conn, early []byte, count *atomic.Int64) {
+func (t *switched) carry(dst, src net.Conn, early []byte, count *atomic.Int64) {
 	buf := client.AcquireBuffer()
 	defer client.ReleaseBuffer(buf)
 	err := t.pass(dst, early, count)
@@ -91,7 +93,7 @@ func (t *tunnel) carry(dst, src net.Conn, early []byte, count *atomic.Int64) {
 	t.end()
 }
 
-func (t *tunnel) pass(dst net.Conn, b []byte, count *atomic.Int64) error {
+func (t *switched) pass(dst net.Conn, b []byte, count *atomic.Int64) error {
 	if len(b) == 0 {
 		return nil
 	}
@@ -103,7 +105,7 @@ func (t *tunnel) pass(dst net.Conn, b []byte, count *atomic.Int64) error {
 }
 
 // end closes both sides; what blocks in them returns.
-func (t *tunnel) end() {
+func (t *switched) end() {
 	_ = t.up.Close()
 	_ = t.socket.Close()
 }

@@ -45,7 +45,7 @@ func TestTunnelLosesNothingUnnoticed(t *testing.T) {
 	f := func(failure error, ends bool) {
 		t.Helper()
 		src, dst := &scripted{}, &scripted{failure: failure}
-		tn := &tunnel{socket: src, up: dst, idle: int64(time.Hour)}
+		tn := &switched{socket: src, up: dst, idle: int64(time.Hour)}
 		tn.last.Store(clock.Now())
 		tn.carry(dst, src, nil, &tn.In)
 		if src.closed.Load() != ends || dst.closed.Load() != ends {

@@ -15,6 +15,7 @@ type work struct {
 	m     wire.Request
 	clean []byte    // the head without hop-by-hop fields
 	out   []byte    // the answer's head, and bodies on their way
+	begun bool      // the final answer has begun; guarded by conn.sendMu
 	tried bool      // the answer has been begun by trySend; sendRest goes on:
 	rest  [2][]byte // with what the socket did not take,
 	more  bool      // then with the pieces of the body; false: that was all
@@ -37,8 +38,9 @@ func (w *work) release() {
 	w.c = nil
 	w.x.Reset()
 	w.m = wire.Request{}
-	w.tried, w.rest, w.more, w.early = false, [2][]byte{}, false, w.early[:0]
-	if cap(w.out) > 4*client.BufferSize || cap(w.clean) > 4*client.BufferSize || w.x.Req.IsLarge() || w.x.Resp.IsLarge() {
+	w.begun, w.tried, w.rest, w.more, w.early = false, false, [2][]byte{}, false, w.early[:0]
+	large := max(cap(w.out), cap(w.clean)) > 4*client.BufferSize
+	if large || w.x.Req.IsLarge() || w.x.Resp.IsLarge() {
 		return // a rare giant head must not stay for ever
 	}
 	works.Put(w)

@@ -20,9 +20,9 @@ const (
 	firstArrivals = 1024
 )
 
-// pass tells whether another connection from a may come now. A rate of 0 lets all pass. At once, as many
+// allow reports whether another connection from a may come now. A rate of 0 lets all pass. At once, as many
 // may come as the rate has in a second, and at least one.
-func (r *arrivals) pass(now int64, a netip.Addr, rate config.Rate) bool {
+func (r *arrivals) allow(now int64, a netip.Addr, rate config.Rate) bool {
 	if rate.Count == 0 {
 		return true
 	}

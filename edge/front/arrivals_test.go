@@ -16,7 +16,7 @@ func TestArrivals(t *testing.T) {
 	ten := config.Rate{Count: 10, Per: time.Second}
 	come := func(now int64, a netip.Addr, rate config.Rate, n int) (passed int) {
 		for range n {
-			if r.pass(now, a, rate) {
+			if r.allow(now, a, rate) {
 				passed++
 			}
 		}
@@ -62,16 +62,16 @@ func TestArrivalsAreForgotten(t *testing.T) {
 		return netip.AddrFrom4(b)
 	}
 	for i := range uint32(1_000_000) {
-		if !r.pass(int64(i)*1000, address(i), rate) { // a million in a second
+		if !r.allow(int64(i)*1000, address(i), rate) { // a million in a second
 			t.Fatal("the first connection of an address is refused")
 		}
 		if len(r.next) > mostArrivals {
 			t.Fatalf("%d addresses are remembered", len(r.next))
 		}
 	}
-	r.pass(int64(time.Hour), address(7), rate)
+	r.allow(int64(time.Hour), address(7), rate)
 	for i := range uint32(100) {
-		r.pass(int64(time.Hour), address(10_000_000+i), rate)
+		r.allow(int64(time.Hour), address(10_000_000+i), rate)
 	}
 	if len(r.next) > firstArrivals {
 		t.Errorf("%d addresses are remembered after an hour", len(r.next))

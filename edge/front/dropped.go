@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// tellDropped says in the log that fields were dropped, once a minute at most, until done is closed. The
+// logDropped says in the log that fields were dropped, once a minute at most, until done is closed. The
 // first ones are told at once: somebody may be looking for them.
-func (s *settings) tellDropped(done <-chan struct{}) {
+func (s *settings) logDropped(done <-chan struct{}) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var told time.Time

@@ -66,7 +66,7 @@ func New(current *edge.Current, metrics *metric.Scope, inherited []*os.File, loo
 	f.acceptErrors = metrics.Counter("penstock_accept_errors_total", "Connections that could not be accepted.")
 	f.pauses = metrics.Counter("penstock_accept_pauses_total",
 		"Connections that waited for a descriptor after they were accepted; nobody was accepted meanwhile.")
-	f.group.Parted = metrics.Counter("penstock_idle_connections_closed_total",
+	f.group.Evicted = metrics.Counter("penstock_idle_connections_closed_total",
 		"Idle client connections that were closed because there was no descriptor for another one.")
 	for _, why := range []string{"listener_full", "address_full", "address_too_fast", "no_descriptors"} {
 		f.away[why] = metrics.Counter("penstock_connections_refused_total",
@@ -112,7 +112,7 @@ func (f *Front) startLoops() (err error) {
 // Drain stops accepting everywhere and waits until the connections have ended; what is left after timeout is
 // cut. It returns how many were cut.
 func (f *Front) Drain(timeout time.Duration) (cut int64) {
-	all := f.everyone()
+	all := f.allListeners()
 	f.group.DrainGrace.Store(int64(min(drainGrace, timeout/2)))
 	until := time.Now().Add(timeout)
 	for _, l := range all {
@@ -203,7 +203,7 @@ func (p *part) takeOver() (gone []*Listener) {
 			l = f.listeners[addr]
 		}
 		l.use(p.set[i])
-		go p.set[i].tellDropped(f.watching)
+		go p.set[i].logDropped(f.watching)
 		if c := p.set[i].certificates; c != nil {
 			go c.watch(f.watching)
 		}

@@ -44,16 +44,16 @@ func (c *conn) secure(set *settings) (how client.Closing, ok bool) {
 	if err := t.Handshake(); err != nil {
 		c.l.front.badGreeting("tls").Inc(c.Lane)
 		slog.Debug("TLS handshake failed", "listener", c.l.Key, "peer", c.Peer.String(), "error", err)
-		return c.enlighten(err), false
+		return c.explainPlainHTTP(err), false
 	}
 	_ = under.SetDeadline(time.Time{})
 	c.Net = t
 	return how, true
 }
 
-// enlighten answers a client that speaks HTTP where TLS is spoken, which it would else take for a broken
+// explainPlainHTTP answers a client that speaks HTTP where TLS is spoken, which it would else take for a broken
 // server, and returns how the connection is to be closed.
-func (c *conn) enlighten(err error) client.Closing {
+func (c *conn) explainPlainHTTP(err error) client.Closing {
 	var first tls.RecordHeaderError // with Conn: of the first record, to which nothing has been answered
 	if !errors.As(err, &first) || first.Conn == nil || !looksLikeHTTP(first.RecordHeader[:]) {
 		return client.Orderly

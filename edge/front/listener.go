@@ -111,7 +111,7 @@ func (l *Listener) admit(a poll.Accepted) {
 	}
 	// Behind a trusted proxy all connections share its address: the cap would be on the proxy.
 	trusted := (set.maxPerIP > 0 || set.ratePerIP.Count > 0) && set.trusted.Contains(peer)
-	if !trusted && !l.arrivals.pass(clock.Now(), peer, set.ratePerIP) {
+	if !trusted && !l.arrivals.allow(clock.Now(), peer, set.ratePerIP) {
 		l.turnAway(a, "address_too_fast", set)
 		return
 	}

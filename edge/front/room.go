@@ -31,7 +31,7 @@ func (l *Listener) room() bool {
 			"hint", descriptorHint)
 	}
 	for !l.Draining() {
-		f.part(int(max(clients.Most()/partAtOnce, 1) - f.group.Parting.Load()))
+		f.evictIdle(int(max(clients.Most()/evictShare, 1) - f.group.Evicting.Load()))
 		if clients.Wait(roomLook) {
 			return true
 		}
@@ -41,16 +41,16 @@ func (l *Listener) room() bool {
 
 const descriptorHint = "raise LimitNOFILE, or lower max_connections"
 
-// partAtOnce is the share of all connections that are closed together when there is no room: looking for the
+// evictShare is the share of all connections that are closed together when there is no room: looking for the
 // idle ones takes longer the more there are.
-const partAtOnce = 64
+const evictShare = 64
 
-// partAfter is how long a connection must have been idle, in milliseconds: a request is often on its way on
+// evictAfter is how long a connection must have been idle, in milliseconds: a request is often on its way on
 // one that has just been made.
-const partAfter = 100
+const evictAfter = 100
 
-// part has the n connections closed that have been idle for longest.
-func (f *Front) part(n int) {
+// evictIdle has the n connections closed that have been idle for longest.
+func (f *Front) evictIdle(n int) {
 	if n <= 0 {
 		return
 	}
@@ -60,21 +60,21 @@ func (f *Front) part(n int) {
 	}
 	var all []idler
 	now := clock.Now()
-	for _, l := range f.everyone() {
+	for _, l := range f.allListeners() {
 		l.each(func(c *conn) {
-			if age, waits := c.Waits(now); waits && age >= partAfter {
+			if age, waits := c.Waits(now); waits && age >= evictAfter {
 				all = append(all, idler{c, age})
 			}
 		})
 	}
 	slices.SortFunc(all, func(a, b idler) int { return cmp.Compare(b.age, a.age) })
 	for _, i := range all[:min(n, len(all))] {
-		i.c.Part()
+		i.c.Evict()
 	}
 }
 
-// everyone returns all listeners, those that only end their connections too.
-func (f *Front) everyone() []*Listener {
+// allListeners returns all listeners, those that only end their connections too.
+func (f *Front) allListeners() []*Listener {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	all := append([]*Listener(nil), f.leaving...)

@@ -31,8 +31,8 @@ func (c *Conn) Close(how Closing) {
 	default:
 		_ = c.Net.Close()
 	}
-	if c.state.Swap(busy) == parting {
-		c.Listener.Group.Parting.Add(-1)
+	if c.state.Swap(busy) == evicted {
+		c.Listener.Group.Evicting.Add(-1)
 	}
 	c.Owner.Closed()
 }

@@ -42,8 +42,8 @@ type Conn struct {
 	Port     uint16     // of Peer
 	Lane     uint32
 
-	outflo Pace  // of what the client takes
-	wdl    int64 // write deadline in force, clock nanoseconds; 0: none
+	sendRate Rate  // of what the client takes
+	wdl      int64 // write deadline in force, clock nanoseconds; 0: none
 
 	state     atomic.Uint32
 	idleSince atomic.Uint32 // milliseconds of the clock, which may have wrapped
@@ -74,8 +74,8 @@ func (l *Listener) Draining() bool { return l.Drains.Load() }
 type Group struct {
 	// DrainGrace is how long a drain keeps an idle connection, for a request that is on its way already.
 	DrainGrace atomic.Int64   // nanoseconds
-	Parting    atomic.Int64   // connections that are to be closed to make room
-	Parted     *lanes.Counter // those that were
+	Evicting   atomic.Int64   // connections that are to be closed to make room
+	Evicted    *lanes.Counter // those that were
 }
 
 // Settings are what a protocol has to know of a listener's section. A reload replaces them; a connection

@@ -10,7 +10,7 @@ import (
 const (
 	greeting uint32 = iota // before the first request: PROXY header and TLS handshake
 	idle                   // it waits for a request
-	parting                // as either, and to be closed
+	evicted                // as either, and to be closed
 	busy                   // it serves a request
 	last                   // likewise, and the connection ends with its answer
 	switched               // it carries a tunnel
@@ -25,13 +25,13 @@ func (c *Conn) Begin(greets bool) {
 }
 
 // Greeted notes that the connection can take requests.
-func (c *Conn) Greeted() { c.state.CompareAndSwap(greeting, idle) } // else it is parting
+func (c *Conn) Greeted() { c.state.CompareAndSwap(greeting, idle) } // else it is evicted
 
 // Busy notes that a request has begun. One that comes while the connection is to be closed is answered all
 // the same, as the last one.
 func (c *Conn) Busy() {
-	if c.state.Swap(busy) == parting {
-		c.Listener.Group.Parting.Add(-1)
+	if c.state.Swap(busy) == evicted {
+		c.Listener.Group.Evicting.Add(-1)
 		c.state.Store(last)
 	}
 }
@@ -42,7 +42,7 @@ func (c *Conn) Last() bool { return c.state.Load() == last || c.Listener.Drainin
 // Idle notes that the connection waits for a request.
 func (c *Conn) Idle(now int64) {
 	c.idleSince.Store(millis(now))
-	c.state.CompareAndSwap(busy, idle) // else it is idle, or parting
+	c.state.CompareAndSwap(busy, idle) // else it is idle, or evicted
 }
 
 // IdleUntil sets how long the loop waits for a request.
@@ -52,7 +52,7 @@ func (c *Conn) IdleUntil(at int64) {
 		// A drain that began before the line above has set its own, earlier moment; it must not be lost.
 		c.LastCall()
 	}
-	if c.state.Load() == parting { // likewise
+	if c.state.Load() == evicted { // likewise
 		c.Socket.SetDue(clock.Now())
 	}
 }
@@ -72,20 +72,20 @@ func (c *Conn) Waits(now int64) (age uint32, ok bool) {
 	return millis(now) - c.idleSince.Load(), s == idle || s == greeting
 }
 
-// Part ends the connection unless a request is on its way: then it ends with its answer. Anybody may call it.
-func (c *Conn) Part() {
+// Evict ends the connection unless a request is on its way: then it ends with its answer. Anybody may call it.
+func (c *Conn) Evict() {
 	g := c.Listener.Group
-	g.Parting.Add(1) // before the state, which its owner answers to
+	g.Evicting.Add(1) // before the state, which its owner answers to
 	switch {
-	case c.state.CompareAndSwap(idle, parting):
+	case c.state.CompareAndSwap(idle, evicted):
 		c.Socket.SetDue(clock.Now()) // its owner may set another moment now, and looks at the state after that
-	case c.state.CompareAndSwap(greeting, parting):
+	case c.state.CompareAndSwap(greeting, evicted):
 		c.Socket.Shutdown() // its goroutine waits for the client
 	default:
-		g.Parting.Add(-1)
+		g.Evicting.Add(-1)
 		return
 	}
-	g.Parted.Inc(c.Lane)
+	g.Evicted.Inc(c.Lane)
 }
 
 // millis are the milliseconds of a reading of the clock. They wrap after 49 days; ages are right up to then.

@@ -27,15 +27,15 @@ type requestBody struct {
 	err     error
 	trailer []byte
 
-	pace    client.Pace // of what the client sends
-	reading bool        // what is read now is the body, at its pace
-	until   int64       // when the body being gathered is given up, clock nanoseconds; 0: never
+	recvRate client.Rate // of what the client sends
+	reading  bool        // what is read now is the body, at its pace
+	until    int64       // when the body being gathered is given up, clock nanoseconds; 0: never
 }
 
 func (b *requestBody) reset(c *conn, length int64, expect bool) {
 	b.c, b.x, b.left, b.expect = c, nil, length, expect
 	b.seen, b.err, b.trailer = 0, nil, nil
-	b.pace, b.reading, b.until = client.Pace{}, false, 0
+	b.recvRate, b.reading, b.until = client.Rate{}, false, 0
 	b.ended.Store(length == 0)
 	if length < 0 {
 		b.chunks.Reset(&c.br, maxTrailer)
@@ -209,7 +209,7 @@ func (b *requestBody) Splice(p *splice.Pipe, limit int64) (int, error) {
 func (b *requestBody) fill(p *splice.Pipe, n int64) (int, error) {
 	c := b.c
 	now := clock.Now()
-	allowed := b.pace.Allowed(c.Settings().MinReceive)
+	allowed := b.recvRate.Allowed(c.Settings().MinReceive)
 	if allowed <= 0 {
 		return 0, os.ErrDeadlineExceeded
 	}
@@ -219,16 +219,16 @@ func (b *requestBody) fill(p *splice.Pipe, n int64) (int, error) {
 	}
 	raw, _ := c.Socket.SyscallConn() // never fails
 	moved, err := p.Fill(raw, n)
-	b.pace.Add(int64(moved), clock.Now()-now)
+	b.recvRate.Add(int64(moved), clock.Now()-now)
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return moved, err
 }
 
-// quiet reports whether the connection can stay: the body has ended, or what is left of it will be read in
+// reusable reports whether the connection can serve another request: the body has ended, or what is left of it will be read in
 // passing.
-func (b *requestBody) quiet() bool {
+func (b *requestBody) reusable() bool {
 	if b.ended.Load() {
 		return true
 	}
@@ -239,8 +239,8 @@ func (b *requestBody) quiet() bool {
 	return whole || (b.err == nil && !b.expect && b.left > 0 && b.left <= drainBytes)
 }
 
-// here reports whether nothing of the body is still to come.
-func (b *requestBody) here() bool {
+// complete reports whether nothing of the body is still to come.
+func (b *requestBody) complete() bool {
 	if b.ended.Load() {
 		return true
 	}
@@ -257,8 +257,8 @@ func (b *requestBody) drain() bool {
 	if b.ended.Load() {
 		return true
 	}
-	if w, ok := b.Whole(); ok {
-		b.c.br.Discard(len(w))
+	if r, ok := b.Whole(); ok {
+		b.c.br.Discard(len(r))
 		b.ended.Store(true)
 		return true
 	}

@@ -38,8 +38,8 @@ func (p *Protocol) Open(cc *client.Conn) client.Served {
 // conn is one client connection. It has one owner at any time, which its state names.
 type conn struct {
 	*client.Conn
-	p    *Protocol
-	work *work // the request being served; nil: none
+	p       *Protocol
+	request *request // being served; nil: none
 
 	br      wire.Reader
 	started int64 // when the first byte of a head was seen, clock nanoseconds; 0: none yet
@@ -49,7 +49,7 @@ type conn struct {
 	served bool           // a request has been answered
 	ending client.Closing // how it ends, if nothing is left unread then
 
-	serving func() // Serve, for hand; nil: not needed yet
+	serving func() // Serve, for handOff; nil: not needed yet
 
 	// aborted is set when the body's reader was told to stop: nothing more can be read.
 	aborted atomic.Bool
@@ -67,7 +67,7 @@ func (c *conn) Ready() {
 	if c.Plain() {
 		c.loop(looped)
 	} else {
-		c.hand()
+		c.handOff()
 	}
 }
 
@@ -77,7 +77,7 @@ func (c *conn) Expired() {
 		c.finish()
 		return
 	}
-	c.take(0, nil, edge.RequestTimeout)
+	c.startRequest(0, nil, edge.RequestTimeout)
 	c.loop(looped)
 }
 
@@ -121,13 +121,13 @@ func (c *conn) Resume(on *poll.Loop) {
 // loop serves requests in a loop, and hands over to a goroutine what has to wait.
 func (c *conn) loop(s state) {
 	if c.run(s) == edge.Blocked {
-		c.hand()
+		c.handOff()
 	}
 }
 
-// hand gives the connection to a goroutine. The function value is kept: a go statement with a method makes
+// handOff gives the connection to a goroutine. The function value is kept: a go statement with a method makes
 // a new one each time.
-func (c *conn) hand() {
+func (c *conn) handOff() {
 	if c.serving == nil {
 		c.serving = c.Serve
 	}
@@ -146,8 +146,8 @@ func (c *conn) Serve() {
 	defer edge.Contain(&f)
 	c.enter(blocking)
 	for {
-		if w := c.work; w != nil {
-			if c.after(edge.Resume(&w.x, w, true)) == edge.Pending {
+		if r := c.request; r != nil {
+			if c.afterRequest(edge.Resume(&r.x, r, true)) == edge.Pending {
 				return
 			}
 		}
@@ -156,17 +156,17 @@ func (c *conn) Serve() {
 				return
 			}
 			c.enter(blocking)
-			if c.work == nil { // its turn is over
+			if c.request == nil { // its turn is over
 				runtime.Gosched()
 			}
-		} else if c.secured() == edge.Pending {
+		} else if c.serveTLS() == edge.Pending {
 			return
 		}
 	}
 }
 
 // What an edge.Outcome says of a connection: Ended, its next request can be read; Blocked, the request in
-// c.work, if there is one, or the next one goes on in a goroutine; Pending, it waits in the loop, or has
+// c.request, if there is one, or the next one goes on in a goroutine; Pending, it waits in the loop, or has
 // ended.
 
 // run serves requests in the state s, without waiting. A client that sends many in one go, or asks for much,
@@ -185,47 +185,47 @@ func (c *conn) run(s state) (o edge.Outcome) {
 		if turn > loopShare && (len(c.br.Buffered()) > 0 || !c.Socket.Fresh()) {
 			return edge.Blocked
 		}
-		if c.work == nil && c.read() == edge.Pending {
+		if c.request == nil && c.read() == edge.Pending {
 			return edge.Pending
 		}
-		w := c.work
-		if w.x.Gen == nil {
-			o = edge.Serve(c.pin(w), &w.x, w, false)
+		r := c.request
+		if r.x.Gen == nil {
+			o = edge.Serve(c.pin(r), &r.x, r, false)
 		} else {
-			o = edge.Resume(&w.x, w, false)
+			o = edge.Resume(&r.x, r, false)
 		}
 		if o == edge.Ended {
-			turn += w.x.OutBytes
+			turn += r.x.OutBytes
 		}
-		if o = c.after(o); o != edge.Ended {
+		if o = c.afterRequest(o); o != edge.Ended {
 			return o
 		}
 	}
 }
 
-// secured reads and serves one request under TLS; the connection goes to the loop when none comes soon.
-func (c *conn) secured() edge.Outcome {
+// serveTLS reads and serves one request under TLS; the connection goes to the loop when none comes soon.
+func (c *conn) serveTLS() edge.Outcome {
 	if c.read() == edge.Pending {
 		return edge.Pending
 	}
-	w := c.work
-	return c.after(edge.Serve(c.pin(w), &w.x, w, true))
+	r := c.request
+	return c.afterRequest(edge.Serve(c.pin(r), &r.x, r, true))
 }
 
-// read reads a head into c.work, unless the connection waits for it in the loop, or has ended.
+// read reads a head into c.request, unless the connection waits for it in the loop, or has ended.
 func (c *conn) read() edge.Outcome {
 	for {
 		n, v, err := c.collect(c.Settings())
 		late := errors.Is(err, os.ErrDeadlineExceeded)
 		switch {
 		case err == nil:
-			c.take(n, v, nil)
+			c.startRequest(n, v, nil)
 			return edge.Ended
 		case late && wire.Begun(c.br.Buffered()):
-			c.take(0, nil, edge.RequestTimeout)
+			c.startRequest(0, nil, edge.RequestTimeout)
 			return edge.Ended
 		case late || errors.Is(err, errNothing):
-			if c.rest() {
+			if c.park() {
 				return edge.Pending
 			}
 		default:
@@ -235,8 +235,8 @@ func (c *conn) read() edge.Outcome {
 	}
 }
 
-// rest gives the connection to the loop until more has come; false: it has, and the caller goes on.
-func (c *conn) rest() bool {
+// park gives the connection to the loop until more has come; false: it has, and the caller goes on.
+func (c *conn) park() bool {
 	set := c.Settings()
 	if len(c.br.Buffered()) > 0 {
 		c.Socket.SetDue(c.started + int64(set.HeaderTimeout))
@@ -263,27 +263,27 @@ func (c *conn) await() bool {
 	return false
 }
 
-// pin returns the generation that serves w.
-func (c *conn) pin(w *work) *edge.Generation {
+// pin returns the generation that serves r.
+func (c *conn) pin(r *request) *edge.Generation {
 	if c.Last() {
-		w.x.Close = true
+		r.x.Close = true
 	}
 	return c.p.current.Pin(c.Lane)
 }
 
-// after looks what became of the request in c.work, and ends it when it has been served.
-func (c *conn) after(o edge.Outcome) edge.Outcome {
+// afterRequest ends the request once it has been served.
+func (c *conn) afterRequest(o edge.Outcome) edge.Outcome {
 	if o != edge.Ended {
 		return o
 	}
-	w := c.work
-	w.x.Gen.Unpin(c.Lane)
-	alive := !w.x.Close && c.settle(w)
-	if !w.in.finished() { // the client has sent, or may yet send, what nobody reads
+	r := c.request
+	r.x.Gen.Unpin(c.Lane)
+	alive := !r.x.Close && c.drainBody(r)
+	if !r.in.finished() { // the client has sent, or may yet send, what nobody reads
 		c.ending = max(c.ending, client.Linger)
 	}
-	c.work, c.served = nil, true
-	w.release()
+	c.request, c.served = nil, true
+	r.release()
 	if !alive {
 		c.finish()
 		return edge.Pending
@@ -291,13 +291,13 @@ func (c *conn) after(o edge.Outcome) edge.Outcome {
 	return edge.Ended
 }
 
-// settle makes the connection ready for the next head: what is left of the request's body is read, if it is
+// drainBody makes the connection ready for the next head: what is left of the request's body is read, if it is
 // little; false when the connection must end instead.
-func (c *conn) settle(w *work) bool {
-	if c.aborted.Load() || w.in.failed() {
+func (c *conn) drainBody(r *request) bool {
+	if c.aborted.Load() || r.in.failed() {
 		return false
 	}
-	return w.in.drain()
+	return r.in.drain()
 }
 
 // errNothing tells the loop that nothing more has come.
@@ -309,12 +309,12 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.state != blocking {
 		return c.readNow(p)
 	}
-	if c.work == nil || !c.work.in.reading {
+	if c.request == nil || !c.request.in.reading {
 		return c.Net.Read(p)
 	}
-	b := &c.work.in
+	b := &c.request.in
 	now := clock.Now()
-	allowed := b.pace.Allowed(c.Settings().MinReceive)
+	allowed := b.recvRate.Allowed(c.Settings().MinReceive)
 	if b.until > 0 {
 		allowed = min(allowed, b.until-now)
 	}
@@ -326,7 +326,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		return 0, os.ErrDeadlineExceeded
 	}
 	n, err := c.Net.Read(p)
-	b.pace.Add(int64(n), clock.Now()-now)
+	b.recvRate.Add(int64(n), clock.Now()-now)
 	return n, err
 }
 
@@ -373,8 +373,8 @@ func (c *conn) Abort() {
 
 // finish ends the connection. What that has to wait for is done by a goroutine.
 func (c *conn) finish() {
-	if w := c.work; w != nil && w.x.Gen != nil { // after a panic
-		w.x.Gen.Unpin(c.Lane)
+	if r := c.request; r != nil && r.x.Gen != nil { // after a panic
+		r.x.Gen.Unpin(c.Lane)
 	}
 	waits := c.state == blocking
 	c.enter(closed)

@@ -49,7 +49,7 @@ func (c *conn) collect(set *client.Settings) (int, *wire.Violation, error) {
 func (c *conn) headDeadline(set *client.Settings) {
 	at := c.started + int64(set.HeaderTimeout)
 	if c.started == 0 {
-		at = clock.Now() + int64(min(restAfter, set.HeaderTimeout, set.IdleTimeout))
+		at = clock.Now() + int64(min(parkAfter, set.HeaderTimeout, set.IdleTimeout))
 		c.Idle(c.now())
 	}
 	c.setReadDeadline(at)
@@ -58,27 +58,27 @@ func (c *conn) headDeadline(set *client.Settings) {
 	}
 }
 
-// restAfter is how long a goroutine waits for the next request under TLS before it gives the connection, its
+// parkAfter is how long a goroutine waits for the next request under TLS before it gives the connection, its
 // stack and its buffer back.
-const restAfter = time.Second
+const parkAfter = time.Second
 
-// take makes the head of n bytes in the buffer, or what is wrong with it, the request that is served next.
-func (c *conn) take(n int, v *wire.Violation, f *edge.Fault) {
-	w := acquireWork()
-	w.c, c.work = c, w
-	x := &w.x
+// startRequest makes the head of n bytes in the buffer, or what is wrong with it, the request that is served next.
+func (c *conn) startRequest(n int, v *wire.Violation, f *edge.Fault) {
+	r := acquireRequest()
+	r.c, c.request = c, r
+	x := &r.x
 	set := c.Settings()
 	x.Times.Start, x.Times.Head = c.started, c.now()
 	c.started = 0
 	c.NewAnswer()
 	x.Lane, x.Peer, x.Client, x.Listener, x.Scheme = c.Lane, c.Peer, c.Peer, set.Name, c.Scheme()
 	x.Conn, x.Loop, x.Ends = c, c, c.Conn
-	w.in.reset(c, 0, false)
+	r.in.reset(c, 0, false)
 	switch {
 	case v != nil:
 		f = refused(x, v)
 	case f == nil:
-		f = c.parse(w, n, set)
+		f = c.parse(r, n, set)
 	}
 	if f != nil {
 		x.Fault = f
@@ -91,11 +91,11 @@ var foreignScheme = &edge.Fault{Status: 400, Side: edge.SideClient, Code: "bad_r
 	Detail: "The scheme of the request's target is not the one of this connection."}
 
 // parse checks the head of n bytes in the buffer and fills the exchange from it.
-func (c *conn) parse(w *work, n int, set *client.Settings) *edge.Fault {
-	x, m := &w.x, &w.m
+func (c *conn) parse(r *request, n int, set *client.Settings) *edge.Fault {
+	x, m := &r.x, &r.m
 	var v *wire.Violation
 	m.Underscores = set.Underscores
-	w.clean, v = wire.ScanRequest(w.clean[:0], c.br.Buffered()[:n], m)
+	r.clean, v = wire.ScanRequest(r.clean[:0], c.br.Buffered()[:n], m)
 	if v != nil {
 		return refused(x, v)
 	}
@@ -111,7 +111,7 @@ func (c *conn) parse(w *work, n int, set *client.Settings) *edge.Fault {
 	} else if x.Path, bad = route.Canonical(x.Path[:0], m.Path); bad != nil {
 		return x.Refuse(400, edge.SideClient, "bad_request", bad.Reason)
 	}
-	if alike := x.TakeRequest(m, w.clean); alike > 0 {
+	if alike := x.TakeRequest(m, r.clean); alike > 0 {
 		set.Alike.Add(c.Lane, uint64(alike))
 	}
 	if m.Dropped > 0 {
@@ -119,25 +119,25 @@ func (c *conn) parse(w *work, n int, set *client.Settings) *edge.Fault {
 	}
 	x.Host = route.NormalHost(x.Host[:0], m.Host)
 	x.Close, x.InMax = m.Close, set.MaxBody
-	w.frame(m)
+	r.frame(m)
 	c.br.Discard(n)
 	return nil
 }
 
 // frame decides how the request's body ends.
-func (w *work) frame(m *wire.Request) {
-	x := &w.x
+func (r *request) frame(m *wire.Request) {
+	x := &r.x
 	switch {
 	case m.Chunked:
 		x.InLen = -1
 	case m.ContentLength > 0:
 		x.InLen = m.ContentLength
 	}
-	w.in.reset(w.c, x.InLen, m.Expect100)
+	r.in.reset(r.c, x.InLen, m.Expect100)
 	if x.InLen != 0 {
-		w.in.x = x
+		r.in.x = x
 		x.Expects = m.Expect100
-		x.In = &w.in
+		x.In = &r.in
 		x.Upgrade = nil // an upgrade with a body has no meaning that both sides are sure to share
 	}
 }

@@ -10,29 +10,29 @@ const mostEarly = 64 << 10
 func (c *conn) Interim(head []byte) {
 	c.sendMu.Lock()
 	defer c.sendMu.Unlock()
-	w := c.work
-	if w == nil || w.begun || len(w.early)+len(head) > mostEarly {
+	r := c.request
+	if r == nil || r.begun || len(r.early)+len(head) > mostEarly {
 		return
 	}
-	waiting := len(w.early) > 0
-	w.early = append(w.early, head...)
+	waiting := len(r.early) > 0
+	r.early = append(r.early, head...)
 	switch {
 	case c.state == blocking:
 		_ = c.writeEarly() // the final answer will fail likewise
 	case !waiting:
-		n, _ := c.TryWriteBoth(w.early, nil) // as above
-		w.early = w.early[:copy(w.early, w.early[n:])]
+		n, _ := c.TryWriteBoth(r.early, nil) // as above
+		r.early = r.early[:copy(r.early, r.early[n:])]
 	}
 }
 
 // writeEarly sends what waits of interim answers. sendMu is held.
 func (c *conn) writeEarly() error {
-	w := c.work
-	if len(w.early) == 0 {
+	r := c.request
+	if len(r.early) == 0 {
 		return nil
 	}
-	err := c.Write(w.early)
-	w.early = w.early[:0]
+	err := c.Write(r.early)
+	r.early = r.early[:0]
 	return err
 }
 
@@ -40,7 +40,7 @@ func (c *conn) writeEarly() error {
 func (c *conn) sendContinue() error {
 	c.sendMu.Lock()
 	defer c.sendMu.Unlock()
-	if c.work.begun {
+	if c.request.begun {
 		return edge.ClientGone
 	}
 	if err := c.writeEarly(); err != nil {

@@ -37,7 +37,7 @@ func newRig(t *testing.T, current *edge.Current, set *client.Settings) *rig {
 	t.Cleanup(func() { r.socket.Close() })
 	set.HeadBuffer = max(set.HeadBuffer, readBuffer)
 	set.Underscored, set.Alike = lanes.NewCounter(), lanes.NewCounter()
-	r.Group = &client.Group{Parted: lanes.NewCounter()}
+	r.Group = &client.Group{Evicted: lanes.NewCounter()}
 	r.Settings.Store(set)
 	return r
 }

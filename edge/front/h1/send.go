@@ -19,76 +19,76 @@ var clientTooSlow = &edge.Fault{Status: 499, Side: edge.SideClient, Code: "clien
 	Detail: "The client took the answer below the minimum rate."}
 
 // Send implements edge.Sender: the answer leaves as head and body in as few writes as it can.
-func (w *work) Send(x *edge.Exchange, wait bool) (edge.Outcome, *edge.Fault) {
+func (r *request) Send(x *edge.Exchange, wait bool) (edge.Outcome, *edge.Fault) {
 	switch {
 	case !wait:
-		return w.trySend(x)
-	case w.tried:
-		return edge.Ended, w.sendRest(x)
+		return r.trySend(x)
+	case r.tried:
+		return edge.Ended, r.sendRest(x)
 	}
-	return edge.Ended, w.send(x)
+	return edge.Ended, r.send(x)
 }
 
 // send sends the answer, waiting for the client.
-func (w *work) send(x *edge.Exchange) *edge.Fault {
-	c := w.c
+func (r *request) send(x *edge.Exchange) *edge.Fault {
+	c := r.c
 	c.sendMu.Lock()
-	w.begun = true
+	r.begun = true
 	c.sendMu.Unlock()
 	if x.Tunnel != nil {
-		return c.runTunnel(w)
+		return c.runTunnel(r)
 	}
-	if c.Listener.Draining() || !w.in.quiet() {
+	if c.Listener.Draining() || !r.in.reusable() {
 		x.Close = true
 	}
-	framing := w.head(x)
+	framing := r.head(x)
 	switch framing {
 	case noBody:
-		return c.sent(x, c.Write(w.out), nil)
+		return c.sendFault(x, c.Write(r.out), nil)
 	case chunked:
-		return w.sendChunked(x)
+		return r.sendChunked(x)
 	}
 	if b, ok := x.Out.Whole(); ok {
-		return w.sendWhole(x, b)
+		return r.sendWhole(x, b)
 	}
 	first, err := piece(x, false)
 	if errors.Is(err, edge.ErrNoPiece) {
-		return w.sendStream(x, framing == untilClose)
+		return r.sendStream(x, framing == untilClose)
 	}
-	return w.sendPieces(x, first, err, framing == untilClose)
+	return r.sendPieces(x, first, err, framing == untilClose)
 }
 
 // trySend is send for a loop: what does not wait is an answer in memory to a request that is.
-func (w *work) trySend(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
-	c := w.c
-	if x.Tunnel != nil || x.OutLen < 0 || !w.in.here() {
+func (r *request) trySend(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
+	c := r.c
+	if x.Tunnel != nil || x.OutLen < 0 || !r.in.complete() {
 		return edge.Blocked, nil
 	}
 	body, more, fit := atHand(x)
 	if !fit {
 		return edge.Blocked, nil
 	}
-	w.begun, w.tried = true, true // there is no other goroutine that could send
+	r.begun, r.tried = true, true // there is no other goroutine that could send
 	if c.Listener.Draining() {
 		x.Close = true
 	}
-	if w.head(x) == noBody {
+	if r.head(x) == noBody {
 		body, more = nil, false
 	}
-	if w.more = more; more {
-		return w.tryPieces(x, body)
+	if r.more = more; more {
+		return r.tryPieces(x, body)
 	}
 	x.OutBytes = int64(len(body))
 	if len(body) <= joinMax {
-		w.out = append(w.out, body...)
+		r.out = append(r.out, body...)
 		body = nil
 	}
-	all, err := w.tryWrite(w.out, body)
-	return tried(all || err != nil), c.sent(x, err, nil)
+	all, err := r.tryWrite(r.out, body)
+	return endedIf(all || err != nil), c.sendFault(x, err, nil)
 }
 
-// tried is the outcome of sending without waiting: all that there was to do has been done, or not.
-func tried(all bool) edge.Outcome {
+// endedIf is the outcome of sending without waiting: all that there was to do has been done, or not.
+func endedIf(all bool) edge.Outcome {
 	if all {
 		return edge.Ended
 	}
@@ -121,22 +121,22 @@ func atHand(x *edge.Exchange) (b []byte, more, ok bool) {
 	return b, true, err == nil
 }
 
-// tryPieces sends the head in w.out and the pieces of the body, of which it gets the first, as long as
+// tryPieces sends the head in r.out and the pieces of the body, of which it gets the first, as long as
 // neither has to wait.
-func (w *work) tryPieces(x *edge.Exchange, first []byte) (edge.Outcome, *edge.Fault) {
-	c := w.c
-	all, err := w.tryWrite(w.out, first)
+func (r *request) tryPieces(x *edge.Exchange, first []byte) (edge.Outcome, *edge.Fault) {
+	c := r.c
+	all, err := r.tryWrite(r.out, first)
 	for err == nil && all && x.OutBytes <= loopShare {
 		next, berr := piece(x, false)
 		if errors.Is(berr, edge.ErrWait) {
 			return edge.Blocked, nil
 		}
 		if berr != nil {
-			return edge.Ended, c.sent(x, nil, berr)
+			return edge.Ended, c.sendFault(x, nil, berr)
 		}
-		all, err = w.tryWrite(nil, next)
+		all, err = r.tryWrite(nil, next)
 	}
-	return tried(err != nil), c.sent(x, err, nil)
+	return endedIf(err != nil), c.sendFault(x, err, nil)
 }
 
 // piece returns the next piece of the body of x.
@@ -150,28 +150,28 @@ func piece(x *edge.Exchange, wait bool) ([]byte, error) {
 }
 
 // tryWrite writes what the socket takes, and leaves the rest for sendRest.
-func (w *work) tryWrite(head, body []byte) (all bool, err error) {
-	c := w.c
+func (r *request) tryWrite(head, body []byte) (all bool, err error) {
+	c := r.c
 	n, err := c.TryWriteBoth(head, body)
 	ofHead := min(n, len(head))
-	w.rest = [2][]byte{head[ofHead:], body[n-ofHead:]}
+	r.rest = [2][]byte{head[ofHead:], body[n-ofHead:]}
 	return n == len(head)+len(body), err
 }
 
 // sendRest goes on where trySend could not.
-func (w *work) sendRest(x *edge.Exchange) *edge.Fault {
-	for _, b := range w.rest {
+func (r *request) sendRest(x *edge.Exchange) *edge.Fault {
+	for _, b := range r.rest {
 		if len(b) == 0 {
 			continue
 		}
-		if err := w.c.Write(b); err != nil {
-			return w.c.sent(x, err, nil)
+		if err := r.c.Write(b); err != nil {
+			return r.c.sendFault(x, err, nil)
 		}
 	}
-	if !w.more {
+	if !r.more {
 		return nil
 	}
-	return w.sendOtherPieces(x, false)
+	return r.sendOtherPieces(x, false)
 }
 
 type framing uint8
@@ -183,8 +183,8 @@ const (
 	untilClose
 )
 
-// head writes the answer's head into w.out and decides how the body is framed (RFC 9112 6).
-func (w *work) head(x *edge.Exchange) framing {
+// head writes the answer's head into r.out and decides how the body is framed (RFC 9112 6).
+func (r *request) head(x *edge.Exchange) framing {
 	status := x.Status()
 	f := byLength
 	switch {
@@ -199,20 +199,20 @@ func (w *work) head(x *edge.Exchange) framing {
 	case x.OutLen < 0:
 		f = chunked
 	}
-	w.out = append(appendStatus(w.begin(), status, x.Reason()), x.Resp.Lines()...)
+	r.out = append(appendStatus(r.begin(), status, x.Reason()), x.Resp.Lines()...)
 	if !x.Resp.Has("Date") {
-		w.out = append(w.out, "Date: "...)
-		w.out = append(w.out, w.c.p.clock.HTTPDateAt(x.Times.First)...)
-		w.out = append(w.out, "\r\n"...)
+		r.out = append(r.out, "Date: "...)
+		r.out = append(r.out, r.c.p.clock.HTTPDateAt(x.Times.First)...)
+		r.out = append(r.out, "\r\n"...)
 	}
-	w.out = appendFraming(w.out, x, f, status)
+	r.out = appendFraming(r.out, x, f, status)
 	return f
 }
 
-// begin empties w.out, but for what has to go before the answer.
-func (w *work) begin() []byte {
-	out := append(w.out[:0], w.early...)
-	w.early = w.early[:0]
+// begin empties r.out, but for what has to go before the answer.
+func (r *request) begin() []byte {
+	out := append(r.out[:0], r.early...)
+	r.early = r.early[:0]
 	return out
 }
 
@@ -266,119 +266,119 @@ func appendStatus(dst []byte, status int, reason []byte) []byte {
 }
 
 // sendWhole sends a body in memory together with the head.
-func (w *work) sendWhole(x *edge.Exchange, b []byte) *edge.Fault {
-	c := w.c
+func (r *request) sendWhole(x *edge.Exchange, b []byte) *edge.Fault {
+	c := r.c
 	x.OutBytes = int64(len(b))
-	if len(w.out)+len(b) <= client.BufferSize || !c.Plain() {
-		w.out = append(w.out, b...)
-		return c.sent(x, c.Write(w.out), nil)
+	if len(r.out)+len(b) <= client.BufferSize || !c.Plain() {
+		r.out = append(r.out, b...)
+		return c.sendFault(x, c.Write(r.out), nil)
 	}
-	err := c.Write(w.out)
+	err := c.Write(r.out)
 	if err == nil {
 		err = c.Write(b)
 	}
-	return c.sent(x, err, nil)
+	return c.sendFault(x, err, nil)
 }
 
 // sendStream sends a body of known length, or one that ends when the connection closes.
-func (w *work) sendStream(x *edge.Exchange, cutByReset bool) *edge.Fault {
-	c := w.c
-	buf := w.out
+func (r *request) sendStream(x *edge.Exchange, cutByReset bool) *edge.Fault {
+	c := r.c
+	buf := r.out
 	if !x.Out.Ready() { // the head must not wait for it
 		if err := c.Write(buf); err != nil {
-			return c.sent(x, err, nil)
+			return c.sendFault(x, err, nil)
 		}
 		buf = buf[:0]
 	}
 	for {
 		if len(buf) == 0 && x.OutLen-x.OutBytes >= spliceMin {
-			if moved, f := w.splice(x); moved {
+			if moved, f := r.splice(x); moved {
 				return f
 			}
 		}
-		room := w.room(buf)
+		room := r.room(buf)
 		n, err := x.Out.Read(room)
-		buf = w.out[:len(buf)+n]
+		buf = r.out[:len(buf)+n]
 		x.OutBytes += int64(n)
 		if errors.Is(err, io.EOF) && x.OutLen >= 0 && x.OutBytes != x.OutLen {
 			err = edge.UpstreamTruncated // a filter changed the body and not its length
 		}
 		if len(buf) > 0 {
 			if werr := c.Write(buf); werr != nil {
-				return c.sent(x, werr, nil)
+				return c.sendFault(x, werr, nil)
 			}
 		}
 		if err != nil {
-			return w.cut(x, nil, err, cutByReset)
+			return r.cut(x, nil, err, cutByReset)
 		}
-		buf = w.out[:0]
+		buf = r.out[:0]
 	}
 }
 
-// sendPieces sends the head in w.out and a body in pieces; first and err are what is there of it, which goes
+// sendPieces sends the head in r.out and a body in pieces; first and err are what is there of it, which goes
 // with the head.
-func (w *work) sendPieces(x *edge.Exchange, first []byte, err error, cutByReset bool) *edge.Fault {
-	c := w.c
+func (r *request) sendPieces(x *edge.Exchange, first []byte, err error, cutByReset bool) *edge.Fault {
+	c := r.c
 	if err != nil && !errors.Is(err, edge.ErrWait) {
-		return w.cut(x, c.Write(w.out), err, cutByReset)
+		return r.cut(x, c.Write(r.out), err, cutByReset)
 	}
 	if c.Plain() {
-		_, err = w.tryWrite(w.out, first)
+		_, err = r.tryWrite(r.out, first)
 	} else {
-		w.rest, err = [2][]byte{w.out, first}, nil
+		r.rest, err = [2][]byte{r.out, first}, nil
 	}
-	for _, b := range w.rest {
+	for _, b := range r.rest {
 		if err == nil && len(b) > 0 {
 			err = c.Write(b)
 		}
 	}
-	w.rest = [2][]byte{}
+	r.rest = [2][]byte{}
 	if err != nil {
-		return c.sent(x, err, nil)
+		return c.sendFault(x, err, nil)
 	}
-	return w.sendOtherPieces(x, cutByReset)
+	return r.sendOtherPieces(x, cutByReset)
 }
 
 // sendOtherPieces sends what is left of a body in pieces.
-func (w *work) sendOtherPieces(x *edge.Exchange, cutByReset bool) *edge.Fault {
-	c := w.c
+func (r *request) sendOtherPieces(x *edge.Exchange, cutByReset bool) *edge.Fault {
+	c := r.c
 	for {
 		b, err := piece(x, true)
 		if err != nil {
-			return w.cut(x, nil, err, cutByReset)
+			return r.cut(x, nil, err, cutByReset)
 		}
 		if err := c.Write(b); err != nil {
-			return c.sent(x, err, nil)
+			return c.sendFault(x, err, nil)
 		}
 	}
 }
 
 // cut ends an answer whose body has ended, or broken off. One that lasts until the connection closes is then
 // cut by a reset.
-func (w *work) cut(x *edge.Exchange, werr, berr error, byReset bool) *edge.Fault {
+func (r *request) cut(x *edge.Exchange, werr, berr error, byReset bool) *edge.Fault {
 	if byReset && !errors.Is(berr, io.EOF) {
-		w.c.ending = client.Reset
+		r.c.ending = client.Reset
 	}
-	return w.c.sent(x, werr, berr)
+	return r.c.sendFault(x, werr, berr)
 }
 
 // room returns where the next piece of a body goes: behind what buf holds already.
-func (w *work) room(buf []byte) []byte {
-	if cap(w.out)-len(buf) < client.BufferSize/2 {
+func (r *request) room(buf []byte) []byte {
+	if cap(r.out)-len(buf) < client.BufferSize/2 {
 		grown := make([]byte, len(buf), len(buf)+client.BufferSize)
 		copy(grown, buf)
-		w.out = grown
+		r.out = grown
 	}
-	w.out = w.out[:cap(w.out)]
-	return w.out[len(buf):]
+	r.out = r.out[:cap(r.out)]
+	return r.out[len(buf):]
 }
 
 // spliceMin is from where on moving bytes socket to socket is cheaper than copying them.
 const spliceMin = 64 << 10
 
 // splice moves the rest of the body without copying it; moved is false when it cannot be done.
-func (w *work) splice(x *edge.Exchange) (moved bool, f *edge.Fault) {
-	c := w.c
+func (r *request) splice(x *edge.Exchange) (moved bool, f *edge.Fault) {
+	c := r.c
 	if !c.Plain() {
 		return false, nil
 	}
@@ -394,30 +394,30 @@ func (w *work) splice(x *edge.Exchange) (moved bool, f *edge.Fault) {
 		}
 		moved = true
 		if werr := c.DrainPipe(p, &x.OutBytes); werr != nil {
-			return true, c.sent(x, werr, nil)
+			return true, c.sendFault(x, werr, nil)
 		}
 		if err != nil {
-			return true, c.sent(x, nil, err)
+			return true, c.sendFault(x, nil, err)
 		}
 	}
 }
 
 // sendChunked sends a body of unknown length to an HTTP/1.1 client, a chunk a read, its trailers at the end.
-func (w *work) sendChunked(x *edge.Exchange) *edge.Fault {
-	c := w.c
-	buf := w.out
+func (r *request) sendChunked(x *edge.Exchange) *edge.Fault {
+	c := r.c
+	buf := r.out
 	if !x.Out.Ready() { // the head must not wait for it
 		if err := c.Write(buf); err != nil {
-			return c.sent(x, err, nil)
+			return c.sendFault(x, err, nil)
 		}
 		buf = buf[:0]
 	}
 	for {
 		start := len(buf)
-		room := w.room(buf)
+		room := r.room(buf)
 		n, err := x.Out.Read(room[chunkHead : len(room)-chunkTail])
 		x.OutBytes += int64(n)
-		buf = w.out[:start]
+		buf = r.out[:start]
 		if n > 0 {
 			buf = appendChunk(buf, room[chunkHead:chunkHead+n])
 		}
@@ -428,13 +428,13 @@ func (w *work) sendChunked(x *edge.Exchange) *edge.Fault {
 		}
 		if len(buf) > 0 {
 			if werr := c.Write(buf); werr != nil {
-				return c.sent(x, werr, nil)
+				return c.sendFault(x, werr, nil)
 			}
 		}
 		if err != nil {
-			return c.sent(x, nil, err)
+			return c.sendFault(x, nil, err)
 		}
-		buf = w.out[:0]
+		buf = r.out[:0]
 	}
 }
 
@@ -460,12 +460,12 @@ func trailer(x *edge.Exchange) []byte {
 	return x.Out.Trailer()
 }
 
-// sent returns why sending was cut: werr is the client's side, berr the body's.
-func (c *conn) sent(x *edge.Exchange, werr, berr error) *edge.Fault {
+// sendFault returns why sending was cut: werr is the client's side, berr the body's.
+func (c *conn) sendFault(x *edge.Exchange, werr, berr error) *edge.Fault {
 	if werr == nil && (berr == nil || errors.Is(berr, io.EOF)) {
 		return nil
 	}
-	f := c.why(x, werr, berr)
+	f := c.faultOf(x, werr, berr)
 	c.aborted.Store(true)
 	if f.Side == edge.SideClient {
 		c.ending = client.Reset // nothing more can reach it
@@ -473,8 +473,8 @@ func (c *conn) sent(x *edge.Exchange, werr, berr error) *edge.Fault {
 	return f
 }
 
-// why finds the fault behind an answer that was not sent whole.
-func (c *conn) why(x *edge.Exchange, werr, berr error) *edge.Fault {
+// faultOf returns the fault behind an answer that was not sent whole.
+func (c *conn) faultOf(x *edge.Exchange, werr, berr error) *edge.Fault {
 	var f *edge.Fault
 	switch {
 	case errors.As(berr, &f):

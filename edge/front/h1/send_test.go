@@ -41,19 +41,19 @@ func TestSendHalts(t *testing.T) {
 		t.Helper()
 		far := l.dial(t)
 		c := l.accept(t, false)
-		w := acquireWork()
-		w.c = c.conn
-		w.in.ended.Store(true)
-		x, body := &w.x, &halting{pieces: pieces}
+		r := acquireRequest()
+		r.c = c.conn
+		r.in.ended.Store(true)
+		x, body := &r.x, &halting{pieces: pieces}
 		x.Minor = 1
 		x.SetHead(200, nil, []byte("Date: x\r\n"))
 		x.Out, x.OutLen = body, length
-		o, got := w.Send(x, false)
+		o, got := r.Send(x, false)
 		if (o == edge.Ended) != (halts == 0) {
 			t.Errorf("%q: outcome %v", pieces, o)
 		}
 		if o == edge.Blocked {
-			_, got = w.Send(x, true)
+			_, got = r.Send(x, true)
 		}
 		if got != fault || body.waited != halts {
 			t.Errorf("%q: %v, waited %d times", pieces, got, body.waited)

@@ -27,13 +27,13 @@ type switched struct {
 }
 
 // runTunnel answers 101 and carries the tunnel until it ends.
-func (c *conn) runTunnel(w *work) *edge.Fault {
-	x := &w.x
+func (c *conn) runTunnel(r *request) *edge.Fault {
+	x := &r.x
 	x.Close = true
 	c.aborted.Store(true) // no request follows on this connection
-	w.switching(x)
-	if err := c.Write(w.out); err != nil {
-		return c.sent(x, err, nil)
+	r.switching(x)
+	if err := c.Write(r.out); err != nil {
+		return c.sendFault(x, err, nil)
 	}
 	t := &switched{near: c.Net, socket: &c.Socket, up: x.Tunnel.NetConn(), idle: int64(x.TunnelIdle)}
 	t.Route, t.Pool, t.Target, t.Began, t.End = x.Plan.Name, x.PoolName, x.TargetName, clock.Now(), t.end
@@ -51,12 +51,12 @@ func (c *conn) runTunnel(w *work) *edge.Fault {
 	return nil
 }
 
-// switching writes the head of a 101 into w.out.
-func (w *work) switching(x *edge.Exchange) {
-	w.out = append(appendStatus(w.begin(), x.Status(), x.Reason()), x.Resp.Lines()...)
-	w.out = append(w.out, "Connection: Upgrade\r\nUpgrade: "...)
-	w.out = append(w.out, x.Upgrade...)
-	w.out = append(w.out, "\r\n\r\n"...)
+// switching writes the head of a 101 into r.out.
+func (r *request) switching(x *edge.Exchange) {
+	r.out = append(appendStatus(r.begin(), x.Status(), x.Reason()), x.Resp.Lines()...)
+	r.out = append(r.out, "Connection: Upgrade\r\nUpgrade: "...)
+	r.out = append(r.out, x.Upgrade...)
+	r.out = append(r.out, "\r\n\r\n"...)
 }
 
 // run carries bytes both ways; fromClient and fromTarget were read already.

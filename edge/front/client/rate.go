@@ -2,22 +2,22 @@ package client
 
 import "time"
 
-// paceGrace is how long a sender may stay below the minimum rate before it is cut.
-const paceGrace = 5 * time.Second
+// rateGrace is how long a sender may stay below the minimum rate before it is cut.
+const rateGrace = 5 * time.Second
 
-// paceSilence is how long one silence may last, however much came before it.
-const paceSilence = time.Minute
+// rateSilence is how long one silence may last, however much came before it.
+const rateSilence = time.Minute
 
-// Pace measures how fast a client moves bytes while the gateway waits for it: time spent waiting for others
+// Rate measures how fast a client moves bytes while the gateway waits for it: time spent waiting for others
 // does not count against it, and a slow honest transfer lives however long it takes.
-type Pace struct {
+type Rate struct {
 	bytes  int64
 	waited int64 // nanoseconds
 }
 
 // Allowed returns for how many nanoseconds the gateway may wait for the client now; rate is in bytes a
 // second, 0: no minimum.
-func (p *Pace) Allowed(rate int64) int64 {
+func (p *Rate) Allowed(rate int64) int64 {
 	if rate <= 0 {
 		return int64(24 * time.Hour)
 	}
@@ -25,11 +25,11 @@ func (p *Pace) Allowed(rate int64) int64 {
 	if limit := float64(24 * time.Hour); earned > limit {
 		earned = limit
 	}
-	return min(int64(paceGrace)+int64(earned)-p.waited, int64(paceSilence))
+	return min(int64(rateGrace)+int64(earned)-p.waited, int64(rateSilence))
 }
 
 // Add counts n bytes for which the gateway has waited so many nanoseconds.
-func (p *Pace) Add(n, waited int64) {
+func (p *Rate) Add(n, waited int64) {
 	p.bytes += n
 	p.waited += waited
 }

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-func TestPace(t *testing.T) {
+func TestRate(t *testing.T) {
 	f := func(bytes int64, waited time.Duration, rate int64, alive bool) {
 		t.Helper()
-		p := Pace{bytes: bytes, waited: int64(waited)}
+		p := Rate{bytes: bytes, waited: int64(waited)}
 		if got := p.Allowed(rate) > 0; got != alive {
 			t.Fatalf("%d bytes in %s at %d B/s: alive %v, want %v", bytes, waited, rate, got, alive)
 		}

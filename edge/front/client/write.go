@@ -24,12 +24,12 @@ func (c *Conn) Write(b []byte) error {
 // TryWriteBoth writes as much of a and, behind it, b to the socket as there is room for.
 func (c *Conn) TryWriteBoth(a, b []byte) (int, error) {
 	n, err := c.Socket.TryWriteBoth(a, b)
-	c.outflo.Add(int64(n), 0)
+	c.sendRate.Add(int64(n), 0)
 	return n, err
 }
 
 // NewAnswer begins to measure anew how fast the client takes what is sent.
-func (c *Conn) NewAnswer() { c.outflo = Pace{} }
+func (c *Conn) NewAnswer() { c.sendRate = Rate{} }
 
 // push writes b to the socket at the pace of an answer.
 func (c *Conn) push(b []byte) (n int, err error) {
@@ -41,7 +41,7 @@ func (c *Conn) push(b []byte) (n int, err error) {
 		c.moveWriteDeadline(now, left)
 		m, err := c.Socket.Write(b[n:])
 		n += m
-		c.outflo.Add(int64(m), clock.Now()-now)
+		c.sendRate.Add(int64(m), clock.Now()-now)
 		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
@@ -59,7 +59,7 @@ func (c *Conn) DrainPipe(p *splice.Pipe, sent *int64) error {
 		raw, _ := c.Socket.SyscallConn() // never fails
 		n, err := p.Drain(raw)
 		*sent += int64(n)
-		c.outflo.Add(int64(n), clock.Now()-now)
+		c.sendRate.Add(int64(n), clock.Now()-now)
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
@@ -75,21 +75,21 @@ func (c *Conn) moveWriteDeadline(now, wait int64) {
 	}
 }
 
-// paceLook is how long a client must have kept the gateway waiting before it is looked what it has taken.
-const paceLook = time.Second
+// rateLook is how long a client must have kept the gateway waiting before it is looked what it has taken.
+const rateLook = time.Second
 
 // patience returns for how many nanoseconds the next write may wait for the client. The kernel takes more
 // than the client does, hundreds of kilobytes: what still lies in the socket's buffer does not count for a
 // client that keeps the gateway waiting. One wait lasts no longer than the grace, then it is looked again.
 func (c *Conn) patience() int64 {
 	rate := c.Settings().MinSend
-	taken := c.outflo
-	if rate > 0 && taken.waited > int64(paceLook) {
+	taken := c.sendRate
+	if rate > 0 && taken.waited > int64(rateLook) {
 		taken.bytes = max(taken.bytes-c.Socket.Queued(), 0)
 	}
 	left := taken.Allowed(rate)
 	if rate > 0 {
-		left = min(left, int64(paceGrace))
+		left = min(left, int64(rateGrace))
 	}
 	return left
 }

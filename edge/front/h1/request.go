@@ -8,8 +8,8 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
-// work is everything one request needs; an idle connection holds none of it.
-type work struct {
+// request is all that one request needs; an idle connection holds none of it.
+type request struct {
 	c     *conn
 	x     edge.Exchange
 	m     wire.Request
@@ -23,25 +23,25 @@ type work struct {
 	in    requestBody
 }
 
-var works = sync.Pool{New: func() any {
-	return &work{out: make([]byte, 0, headBuffer)}
+var requests = sync.Pool{New: func() any {
+	return &request{out: make([]byte, 0, headBuffer)}
 }}
 
 // headBuffer has room for most heads; a request that waits for its turn holds little more. Longer heads and
 // bodies make it grow.
 const headBuffer = 2 << 10
 
-func acquireWork() *work { return works.Get().(*work) }
+func acquireRequest() *request { return requests.Get().(*request) }
 
-// release gives w back; nothing of it may be used afterwards.
-func (w *work) release() {
-	w.c = nil
-	w.x.Reset()
-	w.m = wire.Request{}
-	w.begun, w.tried, w.rest, w.more, w.early = false, false, [2][]byte{}, false, w.early[:0]
-	large := max(cap(w.out), cap(w.clean)) > 4*client.BufferSize
-	if large || w.x.Req.IsLarge() || w.x.Resp.IsLarge() {
+// release gives r back; nothing of it may be used afterwards.
+func (r *request) release() {
+	r.c = nil
+	r.x.Reset()
+	r.m = wire.Request{}
+	r.begun, r.tried, r.rest, r.more, r.early = false, false, [2][]byte{}, false, r.early[:0]
+	large := max(cap(r.out), cap(r.clean)) > 4*client.BufferSize
+	if large || r.x.Req.IsLarge() || r.x.Resp.IsLarge() {
 		return // a rare giant head must not stay for ever
 	}
-	works.Put(w)
+	requests.Put(r)
 }

@@ -7,21 +7,21 @@ import (
 	"github.com/penstock-edge/penstock/edge/config"
 )
 
-// arrivals bounds how often an address may connect (GCRA, by the time at which it has used up what it had).
-// Only the goroutine that accepts uses it.
+// arrivals bounds how often an address may connect, by the time at which its allowance is used up (GCRA).
+// Only the accepting goroutine uses it.
 type arrivals struct {
-	next  map[netip.Addr]int64 // clock nanoseconds; what is past may be forgotten
-	sweep int                  // addresses at which the past is forgotten
-	swept int64                // when that was; a flood must not cause it at each connection
+	next  map[netip.Addr]int64 // clock nanoseconds; entries in the past may be dropped
+	sweep int                  // how many addresses trigger a sweep of the past
+	swept int64                // time of the last sweep, so that a flood does not cause one per connection
 }
 
 const (
-	mostArrivals  = 100_000 // addresses that are remembered; others pass
+	mostArrivals  = 100_000 // most addresses remembered; others are allowed
 	firstArrivals = 1024
 )
 
-// allow reports whether another connection from a may come now. A rate of 0 lets all pass. At once, as many
-// may come as the rate has in a second, and at least one.
+// allow reports whether another connection from a may come now. A rate of 0 allows all. The burst is what the
+// rate allows in a second, and at least one.
 func (r *arrivals) allow(now int64, a netip.Addr, rate config.Rate) bool {
 	if rate.Count == 0 {
 		return true
@@ -41,7 +41,7 @@ func (r *arrivals) allow(now int64, a netip.Addr, rate config.Rate) bool {
 	return true
 }
 
-// room makes room for another address; false: there is none.
+// room reports whether there is room for another address, after it has made some if needed.
 func (r *arrivals) room(now int64) bool {
 	switch {
 	case r.next == nil:
@@ -58,7 +58,7 @@ func (r *arrivals) room(now int64) bool {
 	return len(r.next) < mostArrivals
 }
 
-// network is what counts as one address: of IPv6 a customer has a whole /64.
+// network returns what counts as one address: for IPv6, whose customers have a whole /64, the prefix.
 func network(a netip.Addr) netip.Addr {
 	if a.Is6() {
 		if p, err := a.Prefix(64); err == nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/poll"
 )
 
-// conn is the front's half of a client's connection. A goroutine has it until it is greeted; from there on it
-// is served by a protocol.
+// conn is the front's half of a client's connection. A goroutine owns it until the client has been greeted;
+// from there on a protocol does.
 type conn struct {
 	client.Conn
 	l       *Listener
@@ -22,8 +22,8 @@ type conn struct {
 	ready atomic.Pointer[client.Served]
 }
 
-// newConn makes a connection and gives it to a protocol, by way of a goroutine when it does not begin with a
-// request.
+// newConn starts a connection. A protocol serves it at once, or, when a PROXY header or a handshake comes
+// first, after a goroutine has dealt with that.
 func (l *Listener) newConn(a poll.Accepted, peer netip.Addr, counted bool) {
 	set := l.settings.Load()
 	greets := set.tls != nil || set.proxyProtocol
@@ -35,7 +35,7 @@ func (l *Listener) newConn(a poll.Accepted, peer netip.Addr, counted bool) {
 		c.handOver()
 	}
 	err := l.front.loops.Hold(&c.Socket, a, c)
-	l.enter(c) // from here on a drain may find it
+	l.enter(c) // a drain may find it from here on
 	if err == nil {
 		if !greets {
 			c.IdleUntil(clock.Now() + int64(set.HeaderTimeout))
@@ -58,7 +58,7 @@ func (c *conn) handOver() {
 	c.ready.Store(&c.served)
 }
 
-// begin greets the client, and goes on with its requests.
+// begin greets the client and has the protocol serve it.
 func (c *conn) begin() {
 	if how, ok := c.greets(); !ok {
 		c.Close(how)
@@ -69,7 +69,7 @@ func (c *conn) begin() {
 	c.served.Serve()
 }
 
-// greets is greet behind a guard: a panic ends this connection only.
+// greets is greet with panics contained: one ends this connection only.
 func (c *conn) greets() (how client.Closing, ok bool) {
 	var f *edge.Fault
 	defer edge.Contain(&f)

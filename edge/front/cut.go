@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Turn reports whether connections are being looked after: each loop goes round, and nobody keeps the
-// locks of the listeners. It takes no descriptor, and nobody hears of it.
+// Turn checks that connections are being served: each loop completes a round, and the locks of the listeners
+// can be had. It needs no descriptor and leaves no trace.
 func (f *Front) Turn(within time.Duration) error {
 	f.mu.Lock()
 	loops := f.loops
 	for _, l := range f.listeners {
 		l.mu.Lock()
-		l.mu.Unlock() //nolint:staticcheck // that it can be had is all that is asked
+		l.mu.Unlock() //nolint:staticcheck // acquiring it is the check
 	}
 	f.mu.Unlock()
 	if loops == nil {
@@ -21,8 +21,8 @@ func (f *Front) Turn(within time.Duration) error {
 	return loops.Turn(within)
 }
 
-// Cut stops accepting everywhere and ends all connections now. It waits for a while at most until the
-// requests on them have ended, which the log then tells of.
+// Cut stops accepting everywhere and ends all connections now. It waits until their requests have ended and
+// are in the log, and for no longer than within.
 func (f *Front) Cut(within time.Duration) {
 	f.mu.Lock()
 	all := slices.Clone(f.leaving)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// logDropped says in the log that fields were dropped, once a minute at most, until done is closed. The
-// first ones are told at once: somebody may be looking for them.
+// logDropped logs that fields were dropped, at most once a minute, until done is closed. It logs the first
+// ones at once: somebody may be looking for them.
 func (s *settings) logDropped(done <-chan struct{}) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

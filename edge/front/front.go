@@ -46,7 +46,7 @@ type Front struct {
 	leaving   []*Listener          // drained by a reload, still with connections
 }
 
-// drainGrace: longer than the think time of a busy client, shorter than people wait for a restart.
+// drainGrace is longer than the think time of a busy client and shorter than people wait for a restart.
 const drainGrace = 3 * time.Second
 
 // New returns a front that serves the generations of current on sockets it opens, or takes from inherited.
@@ -86,7 +86,7 @@ func (f *Front) nextLane() uint32                       { return f.lane.Add(1) }
 // Feature returns the front's place in the list of features.
 func (f *Front) Feature() edge.Feature { return edge.Feature{Name: "listeners", New: f.build} }
 
-// Close ends what the front does on its own; connections are ended by Drain.
+// Close ends the front's own goroutines. Drain ends connections.
 func (f *Front) Close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -99,7 +99,7 @@ func (f *Front) Close() {
 	}
 }
 
-// startLoops makes the loops when the first listener is opened.
+// startLoops starts the loops if they have not been started.
 func (f *Front) startLoops() (err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -176,19 +176,19 @@ func (f *Front) openOn(addr string) int64 {
 	return 0
 }
 
-// start makes the generation's listeners the ones of the process. When it returns, the sockets of those
-// that have gone are closed: the next generation may listen there again.
+// start makes the generation's listeners those of the process. When it returns, the sockets of removed
+// listeners are closed, so that the next generation may listen there again.
 func (p *part) start() {
 	for _, l := range p.takeOver() {
 		l.accepts.Wait()
 	}
 }
 
-// takeOver returns the listeners that are no longer wanted.
+// takeOver replaces the listeners of the process and returns those that were removed.
 func (p *part) takeOver() (gone []*Listener) {
 	p.started = true
 	f := p.f
-	f.files.Store(p.files) // always the same one: nobody has used the first
+	f.files.Store(p.files) // the same one in every generation; the one that New made has not been used
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.watching != nil {
@@ -226,7 +226,7 @@ func (p *part) takeOver() (gone []*Listener) {
 	return gone
 }
 
-// dropEmpty forgets drained listeners that have no connections and will get none; f.mu is held.
+// dropEmpty forgets drained listeners that have no connections and will get none. f.mu must be held.
 func (f *Front) dropEmpty() {
 	kept := f.leaving[:0]
 	for _, l := range f.leaving {
@@ -238,7 +238,7 @@ func (f *Front) dropEmpty() {
 	f.leaving = kept
 }
 
-// close ends the generation's part; a build that never started gives back the sockets it opened.
+// close ends the generation's part: a build that was never started closes the sockets it opened.
 func (p *part) close() {
 	if p.started {
 		return

@@ -12,8 +12,8 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
-// greet does what comes before the first request: the PROXY header and the TLS handshake, both within the
-// listener's header time. It returns false when the connection cannot go on, and how to close it.
+// greet reads the PROXY header and makes the TLS handshake, each within the listener's header time. ok
+// reports whether the connection can go on; how is the way to close it if not.
 func (c *conn) greet(set *settings) (how client.Closing, ok bool) {
 	if set.proxyProtocol && (set.trusted.Contains(c.Peer) || !c.Peer.IsValid()) {
 		_ = c.Net.SetReadDeadline(time.Now().Add(set.HeaderTimeout)) // a closed socket fails the read
@@ -32,7 +32,7 @@ func (c *conn) greet(set *settings) (how client.Closing, ok bool) {
 	return c.secure(set)
 }
 
-// secure makes the TLS handshake; bytes that were read behind a PROXY header belong to it.
+// secure makes the TLS handshake, which begins with the bytes that were read with the PROXY header.
 func (c *conn) secure(set *settings) (how client.Closing, ok bool) {
 	under := net.Conn(&c.Socket)
 	if len(c.Early) > 0 {
@@ -51,10 +51,10 @@ func (c *conn) secure(set *settings) (how client.Closing, ok bool) {
 	return how, true
 }
 
-// explainPlainHTTP answers a client that speaks HTTP where TLS is spoken, which it would else take for a broken
-// server, and returns how the connection is to be closed.
+// explainPlainHTTP answers a client that speaks plain HTTP to a port with TLS, which would otherwise take it
+// for a broken server. It returns how to close the connection.
 func (c *conn) explainPlainHTTP(err error) client.Closing {
-	var first tls.RecordHeaderError // with Conn: of the first record, to which nothing has been answered
+	var first tls.RecordHeaderError // Conn is set for the first record, which has not been answered
 	if !errors.As(err, &first) || first.Conn == nil || !looksLikeHTTP(first.RecordHeader[:]) {
 		return client.Orderly
 	}
@@ -62,8 +62,8 @@ func (c *conn) explainPlainHTTP(err error) client.Closing {
 	return client.Linger     // the rest of the request is still to come
 }
 
-// looksLikeHTTP reports whether b may be the first bytes of a request: a method, perhaps with what follows. A
-// record of TLS begins with its kind, which is no character of a method.
+// looksLikeHTTP reports whether b may be the first bytes of a request, which begins with a method. A TLS
+// record begins with its type, which no method contains.
 func looksLikeHTTP(b []byte) bool {
 	for i, ch := range b {
 		if ch == ' ' && i > 0 {
@@ -82,8 +82,8 @@ var plainAnswer = []byte("HTTP/1.1 400 Bad Request\r\nContent-Type: application/
 const plainProblem = `{"type":"about:blank","title":"Bad Request","status":400,"code":"plain_http",` +
 	`"detail":"This port speaks TLS; the request came as plain HTTP. Use https://."}`
 
-// readProxy reads a PROXY header; the address it names becomes the peer. What was read with it, or instead of
-// it, is left in c.Early.
+// readProxy reads a PROXY header, whose source becomes the peer. It leaves in c.Early what it has read beyond
+// the header, or all of it if there is none.
 func (c *conn) readProxy() error {
 	room := client.AcquireBuffer()
 	defer client.ReleaseBuffer(room)
@@ -108,7 +108,7 @@ func (c *conn) readProxy() error {
 	}
 }
 
-// prefixed is a connection that first gives bytes that were read from it already.
+// prefixed is a connection whose first bytes have been read already.
 type prefixed struct {
 	net.Conn
 	rest []byte

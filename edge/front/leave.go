@@ -7,17 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// leaveGrace is how long a socket is kept for handshakes that had begun: a round trip to clients not too
-// far away.
+// leaveGrace is how long a socket stays open for handshakes under way: a round trip to clients not too far
+// away.
 const leaveGrace = 100 * time.Millisecond
 
-// leave stops accepting. Closing a socket resets the connections that clients have made, or are making, and
-// nobody has accepted yet: so new ones are kept out first, and the accepting goroutine takes in the others
-// before it closes the socket. A socket that the service manager holds too is let go at once: its queue is
-// for the next process.
+// leave stops accepting. Closing a socket would reset the connections in its queue and those being made. So
+// leave keeps new ones out first, and the accepting goroutine accepts the others before it closes the socket.
+// A socket that the service manager holds too is closed at once: its queue is for the next process.
 func (l *Listener) leave() {
 	if l.lent {
-		_ = l.socket.Close() // nobody accepts on it any more
+		_ = l.socket.Close() // it is not accepted on any more
 		return
 	}
 	if raw, err := l.socket.SyscallConn(); err == nil {
@@ -28,10 +27,9 @@ func (l *Listener) leave() {
 	}
 }
 
-// keepOut binds the socket to a network interface that does not exist: no SYN finds it any more, so that
-// clients are refused, or reach another socket on the port, while handshakes that have begun go on: they
-// are looked up by their own addresses. Where the kernel cannot (Linux before 5.1), a few connections may
-// be reset.
+// keepOut binds the socket to a network interface that does not exist. No SYN finds it any more: clients are
+// refused, or reach another socket on the port. Handshakes under way go on, since they are looked up by their
+// own addresses. Where the kernel cannot do that (Linux before 5.1), a few connections may be reset.
 func keepOut(fd uintptr) {
 	_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, math.MaxInt32) // see above
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/poll"
 )
 
-// settings are what a reload may change of a listener; a connection takes them up with its next request.
+// settings are what a reload may change of a listener. A connection uses new ones from its next request on.
 type settings struct {
 	client.Settings
 	maxConns      int64

@@ -9,15 +9,13 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
-// Each connection of a client takes one of the descriptors that are meant for clients. When none is left,
-// connections that wait for a request are closed to make room, those that have waited longest first, and
-// nobody is accepted until there is room.
+// Each client connection uses one of the descriptors set aside for clients. When none is left, idle
+// connections are closed to make room, the longest idle first, and accepting pauses until there is room.
 
-// roomLook is how often it is looked again for connections to close while nobody is accepted.
+// roomLook is how often idle connections are looked for while accepting pauses.
 const roomLook = 20 * time.Millisecond
 
-// room takes a descriptor for a connection that has been accepted, when there is one; false: the listener is
-// to drain.
+// room waits for a descriptor for an accepted connection. It returns false when the listener drains instead.
 func (l *Listener) room() bool {
 	f := l.front
 	clients := &f.files.Load().Clients
@@ -41,15 +39,15 @@ func (l *Listener) room() bool {
 
 const descriptorHint = "raise LimitNOFILE, or lower max_connections"
 
-// evictShare is the share of all connections that are closed together when there is no room: looking for the
-// idle ones takes longer the more there are.
+// evictShare is the share of all connections that are closed at a time, since finding the idle ones takes
+// longer the more there are.
 const evictShare = 64
 
-// evictAfter is how long a connection must have been idle, in milliseconds: a request is often on its way on
-// one that has just been made.
+// evictAfter is how long a connection must have been idle, in milliseconds: on a new one a request is often
+// on its way.
 const evictAfter = 100
 
-// evictIdle has the n connections closed that have been idle for longest.
+// evictIdle evicts the n connections that have been idle longest.
 func (f *Front) evictIdle(n int) {
 	if n <= 0 {
 		return
@@ -73,7 +71,7 @@ func (f *Front) evictIdle(n int) {
 	}
 }
 
-// allListeners returns all listeners, those that only end their connections too.
+// allListeners returns all listeners, including those that drain.
 func (f *Front) allListeners() []*Listener {
 	f.mu.Lock()
 	defer f.mu.Unlock()

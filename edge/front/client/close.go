@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Closing is how a connection is closed. A greater one goes before a lesser.
+// Closing is how a connection is closed. Of two ways the greater one wins.
 type Closing uint8
 
 // The ways.
 const (
 	// Orderly: all that the client has sent was read.
 	Orderly Closing = iota
-	// Linger: the client has sent, or may yet send, what nobody reads. Closing a socket with unread bytes would
-	// reset it and destroy the answer on its way (RFC 9112 9.6), so they are read for a short while.
+	// Linger: the client has sent, or may yet send, bytes that are not read. Closing the socket would reset it
+	// then and destroy the answer on its way (RFC 9112 9.6), so they are read for a short while.
 	Linger
-	// Reset: the client must not take what it got for whole.
+	// Reset: the client must not take what it has received for the whole answer.
 	Reset
 )
 
@@ -37,7 +37,7 @@ func (c *Conn) Close(how Closing) {
 	c.Owner.Closed()
 }
 
-// linger sends FIN and reads what is still on its way, for a short while and a bounded amount.
+// linger sends FIN and reads what is still on its way, up to a bounded time and amount.
 func (c *Conn) linger() {
 	cw, ok := c.Net.(interface{ CloseWrite() error })
 	if !ok || cw.CloseWrite() != nil {
@@ -60,7 +60,7 @@ const LingerTime = 2 * time.Second
 
 const lingerBytes = 4 << 20
 
-// BufferSize is how much of a body passes at once.
+// BufferSize is how much of a body is moved at a time.
 const BufferSize = 32 << 10
 
 // Buffer is room for bytes on their way.

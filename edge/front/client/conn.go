@@ -21,17 +21,17 @@ type Protocol interface {
 	Open(c *Conn) Served
 }
 
-// Served is a connection in the hands of a protocol. Its socket's loop calls the methods of poll.Handler.
+// Served is a connection that a protocol serves. The loop of its socket calls the methods of poll.Handler.
 type Served interface {
 	poll.Handler
-	// Serve serves the connection in the calling goroutine, instead of a first call of Ready, and returns when
-	// the loop waits for the client or the connection has ended.
+	// Serve serves the connection in the calling goroutine, in place of a first Ready. It returns when the loop
+	// waits for the client, or the connection has ended.
 	Serve()
-	// Cut ends what others do for the client, whose socket is shut down. Any goroutine may call it.
+	// Cut ends work in progress for the client, whose socket has been shut down. Any goroutine may call it.
 	Cut()
 }
 
-// Conn is a client's connection, which the protocol owns from Protocol.Open to Close.
+// Conn is a client's connection. The protocol owns it from Protocol.Open until it calls Close.
 type Conn struct {
 	Listener *Listener
 	Owner    Owner
@@ -42,7 +42,7 @@ type Conn struct {
 	Port     uint16     // of Peer
 	Lane     uint32
 
-	sendRate Rate  // of what the client takes
+	sendRate Rate  // at which the client takes answers
 	wdl      int64 // write deadline in force, clock nanoseconds; 0: none
 
 	state     atomic.Uint32
@@ -95,7 +95,7 @@ type Settings struct {
 	Alike         *lanes.Counter // and for being like one of the gateway's
 }
 
-// Tunnel is a switched connection while it lives.
+// Tunnel describes a connection that carries a tunnel.
 type Tunnel struct {
 	Route, Pool, Target string
 	Began               int64        // clock nanoseconds
@@ -107,7 +107,7 @@ type Tunnel struct {
 // Settings returns the listener's settings.
 func (c *Conn) Settings() *Settings { return c.Listener.Settings.Load() }
 
-// Plain reports whether bytes can be moved without being looked at: there is no TLS.
+// Plain reports whether bytes can be moved as they are: there is no TLS.
 func (c *Conn) Plain() bool { return c.Net == net.Conn(&c.Socket) }
 
 // Scheme returns the scheme of the requests on the connection.
@@ -127,7 +127,7 @@ func (c *Conn) Switch(t *Tunnel) {
 // Tunnel returns the tunnel that the connection carries, or nil.
 func (c *Conn) Tunnel() *Tunnel { return c.tunnel.Load() }
 
-// Ends implements edge.Ends. The kernel is asked once: most requests go where nobody wants to know.
+// Ends implements edge.Ends. It asks the kernel once, and only when asked: most requests never need it.
 func (c *Conn) Ends() (peer, local netip.AddrPort) {
 	p := c.local.Load()
 	if p == nil {

@@ -6,17 +6,17 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
-// What a connection is doing, for others than its owner.
+// What a connection is doing, as far as goroutines other than its owner may know.
 const (
 	greeting uint32 = iota // before the first request: PROXY header and TLS handshake
-	idle                   // it waits for a request
-	evicted                // as either, and to be closed
-	busy                   // it serves a request
-	last                   // likewise, and the connection ends with its answer
-	switched               // it carries a tunnel
+	idle                   // waiting for a request
+	evicted                // one of these, and to be closed
+	busy                   // serving a request
+	last                   // likewise; the connection ends with the answer
+	switched               // carrying a tunnel
 )
 
-// Begin makes the connection idle, or greeting, before anybody else knows of it.
+// Begin makes a new connection greeting or idle. No other goroutine may know of it yet.
 func (c *Conn) Begin(greets bool) {
 	c.idleSince.Store(millis(clock.Now()))
 	if !greets {
@@ -25,10 +25,10 @@ func (c *Conn) Begin(greets bool) {
 }
 
 // Greeted notes that the connection can take requests.
-func (c *Conn) Greeted() { c.state.CompareAndSwap(greeting, idle) } // else it is evicted
+func (c *Conn) Greeted() { c.state.CompareAndSwap(greeting, idle) } // otherwise it is evicted
 
-// Busy notes that a request has begun. One that comes while the connection is to be closed is answered all
-// the same, as the last one.
+// Busy marks the begin of a request. One that comes on an evicted connection is answered all the same, as the
+// last one.
 func (c *Conn) Busy() {
 	if c.state.Swap(busy) == evicted {
 		c.Listener.Group.Evicting.Add(-1)
@@ -36,13 +36,13 @@ func (c *Conn) Busy() {
 	}
 }
 
-// Last reports whether the connection is to end with the answer that is due.
+// Last reports whether the connection ends with the answer to the present request.
 func (c *Conn) Last() bool { return c.state.Load() == last || c.Listener.Draining() }
 
-// Idle notes that the connection waits for a request.
+// Idle marks the begin of the wait for a request.
 func (c *Conn) Idle(now int64) {
 	c.idleSince.Store(millis(now))
-	c.state.CompareAndSwap(busy, idle) // else it is idle, or evicted
+	c.state.CompareAndSwap(busy, idle) // otherwise it is idle or evicted
 }
 
 // IdleUntil sets how long the loop waits for a request.
@@ -57,8 +57,8 @@ func (c *Conn) IdleUntil(at int64) {
 	}
 }
 
-// LastCall shortens the wait of an idle connection: the client may have sent a request that is still on its
-// way, so the connection is not closed at once, and a request that comes is answered with Connection: close.
+// LastCall shortens the wait of an idle connection. It does not close it at once: the client may have sent a
+// request that is still on its way, which is then answered with Connection: close.
 func (c *Conn) LastCall() {
 	grace := c.Listener.Group.DrainGrace.Load()
 	c.Socket.SetDue(clock.Now() + grace)
@@ -66,19 +66,20 @@ func (c *Conn) LastCall() {
 	_ = c.Socket.SetReadDeadline(time.Now().Add(time.Duration(grace)))
 }
 
-// Waits reports whether the connection waits for a request, or greets, and for how many milliseconds it has.
+// Waits reports whether the connection is idle or greeting, and for how many milliseconds it has been.
 func (c *Conn) Waits(now int64) (age uint32, ok bool) {
 	s := c.state.Load()
 	return millis(now) - c.idleSince.Load(), s == idle || s == greeting
 }
 
-// Evict ends the connection unless a request is on its way: then it ends with its answer. Anybody may call it.
+// Evict closes the connection unless it serves a request; one that arrives now is still answered. Any
+// goroutine may call it.
 func (c *Conn) Evict() {
 	g := c.Listener.Group
-	g.Evicting.Add(1) // before the state, which its owner answers to
+	g.Evicting.Add(1) // before the state, to which the owner responds
 	switch {
 	case c.state.CompareAndSwap(idle, evicted):
-		c.Socket.SetDue(clock.Now()) // its owner may set another moment now, and looks at the state after that
+		c.Socket.SetDue(clock.Now()) // the owner may set another time now, and looks at the state after that
 	case c.state.CompareAndSwap(greeting, evicted):
 		c.Socket.Shutdown() // its goroutine waits for the client
 	default:
@@ -88,5 +89,5 @@ func (c *Conn) Evict() {
 	g.Evicted.Inc(c.Lane)
 }
 
-// millis are the milliseconds of a reading of the clock. They wrap after 49 days; ages are right up to then.
+// millis converts clock nanoseconds to milliseconds, which wrap after 49 days; ages are right up to then.
 func millis(now int64) uint32 { return uint32(now / int64(time.Millisecond)) }

@@ -5,18 +5,18 @@ import "time"
 // rateGrace is how long a sender may stay below the minimum rate before it is cut.
 const rateGrace = 5 * time.Second
 
-// rateSilence is how long one silence may last, however much came before it.
+// rateSilence is how long one pause may last, however much came before it.
 const rateSilence = time.Minute
 
-// Rate measures how fast a client moves bytes while the gateway waits for it: time spent waiting for others
-// does not count against it, and a slow honest transfer lives however long it takes.
+// Rate measures how fast a client moves bytes while the gateway waits for it. Waiting for others does not
+// count, so a slow honest transfer lives however long it takes.
 type Rate struct {
 	bytes  int64
 	waited int64 // nanoseconds
 }
 
-// Allowed returns for how many nanoseconds the gateway may wait for the client now; rate is in bytes a
-// second, 0: no minimum.
+// Allowed returns how many nanoseconds the gateway may wait for the client now. rate is the minimum in bytes
+// a second; 0 means none.
 func (p *Rate) Allowed(rate int64) int64 {
 	if rate <= 0 {
 		return int64(24 * time.Hour)
@@ -28,7 +28,7 @@ func (p *Rate) Allowed(rate int64) int64 {
 	return min(int64(rateGrace)+int64(earned)-p.waited, int64(rateSilence))
 }
 
-// Add counts n bytes for which the gateway has waited so many nanoseconds.
+// Add counts n bytes, and the nanoseconds that the gateway has waited for them.
 func (p *Rate) Add(n, waited int64) {
 	p.bytes += n
 	p.waited += waited

@@ -10,7 +10,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/splice"
 )
 
-// Write sends b to the client; a client that takes it too slowly is cut.
+// Write sends b. It fails with os.ErrDeadlineExceeded when the client takes it below the minimum rate.
 func (c *Conn) Write(b []byte) error {
 	var err error
 	if c.Plain() {
@@ -28,10 +28,10 @@ func (c *Conn) TryWriteBoth(a, b []byte) (int, error) {
 	return n, err
 }
 
-// NewAnswer begins to measure anew how fast the client takes what is sent.
+// NewAnswer starts a new measurement of the rate at which the client takes what is sent.
 func (c *Conn) NewAnswer() { c.sendRate = Rate{} }
 
-// push writes b to the socket at the pace of an answer.
+// push writes b to the socket, and enforces the minimum rate.
 func (c *Conn) push(b []byte) (n int, err error) {
 	for {
 		now, left := clock.Now(), c.patience()
@@ -48,7 +48,7 @@ func (c *Conn) push(b []byte) (n int, err error) {
 	}
 }
 
-// DrainPipe sends what is in p to the client at the pace of an answer, and counts it in sent.
+// DrainPipe sends the contents of p, enforces the minimum rate, and adds the number of bytes to *sent.
 func (c *Conn) DrainPipe(p *splice.Pipe, sent *int64) error {
 	for p.Len() > 0 {
 		now, left := clock.Now(), c.patience()
@@ -71,16 +71,16 @@ func (c *Conn) DrainPipe(p *splice.Pipe, sent *int64) error {
 func (c *Conn) moveWriteDeadline(now, wait int64) {
 	if c.wdl <= now || c.wdl > now+wait || now+wait-c.wdl > int64(time.Second) {
 		c.wdl = now + wait
-		_ = c.Socket.SetWriteDeadline(clock.At(c.wdl)) // fails only on a closed socket, which the write will tell
+		_ = c.Socket.SetWriteDeadline(clock.At(c.wdl)) // fails only on a closed socket, as the write will
 	}
 }
 
-// rateLook is how long a client must have kept the gateway waiting before it is looked what it has taken.
+// rateLook is how long a client must have kept the gateway waiting before the socket's queue is looked at.
 const rateLook = time.Second
 
-// patience returns for how many nanoseconds the next write may wait for the client. The kernel takes more
-// than the client does, hundreds of kilobytes: what still lies in the socket's buffer does not count for a
-// client that keeps the gateway waiting. One wait lasts no longer than the grace, then it is looked again.
+// patience returns how many nanoseconds the next write may wait for the client. The kernel buffers hundreds
+// of kilobytes, so for a client that keeps the gateway waiting, bytes in the socket's queue do not count as
+// taken. One wait lasts no longer than the grace; then the queue is looked at again.
 func (c *Conn) patience() int64 {
 	rate := c.Settings().MinSend
 	taken := c.sendRate
@@ -94,7 +94,7 @@ func (c *Conn) patience() int64 {
 	return left
 }
 
-// Paced is the socket under TLS: its records are written at the pace of the answer in them. Handshakes and
+// Paced is the socket under TLS. It enforces the minimum rate on the records of answers. Handshakes and
 // tunnels have deadlines of their own.
 type Paced struct {
 	net.Conn

@@ -13,8 +13,8 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
-// requestBody is the body of the request being served, read from the connection's buffer. It may be read by
-// one other goroutine than the connection's, never by two at once.
+// requestBody is the body of the request being served, read from the connection's buffer. A goroutine other
+// than the connection's may read it, but never two at once.
 type requestBody struct {
 	edge.Opaque
 	c       *conn
@@ -27,9 +27,9 @@ type requestBody struct {
 	err     error
 	trailer []byte
 
-	recvRate client.Rate // of what the client sends
-	reading  bool        // what is read now is the body, at its pace
-	until    int64       // when the body being gathered is given up, clock nanoseconds; 0: never
+	recvRate client.Rate // at which the client sends
+	reading  bool        // the reads of the connection are for the body and subject to recvRate
+	until    int64       // when gathering gives up, in clock nanoseconds; 0: never
 }
 
 func (b *requestBody) reset(c *conn, length int64, expect bool) {
@@ -90,16 +90,16 @@ func (b *requestBody) Ready() bool {
 // gatherMost is the length up to which a body must be there before an upstream is asked, in bytes.
 const gatherMost = 16 << 10
 
-// Gather implements edge.Body: clients that send short bodies slowly wait here and not on the
-// connections to a target, of which there are fewer. Longer ones may be refused by the target before they
-// are sent, and one in chunks may be a stream: they are not waited for.
+// Gather implements edge.Body. Clients that send short bodies slowly wait here and not on connections to a
+// target, of which there are fewer. Longer bodies are not waited for, as the target may refuse them before
+// they are sent, and chunked ones neither, as they may be streams.
 func (b *requestBody) Gather() *edge.Fault {
 	want := int(b.left)
 	if b.left < 0 || b.left > min(gatherMost, b.x.InMax) || len(b.c.br.Buffered()) >= want {
 		return nil
 	}
 	if b.expect && b.x.Plan.ForwardExpect {
-		return nil // whether the client is to send it is for the upstream to say
+		return nil // the upstream decides whether the client is to send it
 	}
 	if b.expect {
 		b.expect = false
@@ -122,7 +122,7 @@ func (b *requestBody) Gather() *edge.Fault {
 	return nil
 }
 
-// fault is fail as the flow wants it.
+// fault is fail for callers that want a *edge.Fault.
 func (b *requestBody) fault(err error) *edge.Fault {
 	var f *edge.Fault
 	errors.As(b.fail(err), &f) // fail returns nothing else
@@ -152,7 +152,7 @@ func (b *requestBody) pull(p []byte) (int, error) {
 	return n, err
 }
 
-// fail turns a read error into the fault that tells whose it is.
+// fail turns a read error into a fault, which names the side that failed.
 func (b *requestBody) fail(err error) error {
 	var v *wire.Violation
 	switch {
@@ -168,7 +168,7 @@ func (b *requestBody) fail(err error) error {
 	return b.err
 }
 
-// Close implements edge.Body; what the client still sends is drained or cut by the connection.
+// Close implements edge.Body. The connection drains or cuts what the client still sends.
 func (b *requestBody) Close() error { return nil }
 
 // Whole implements edge.Body: a short body of known length is often there together with the head.
@@ -205,7 +205,7 @@ func (b *requestBody) Splice(p *splice.Pipe, limit int64) (int, error) {
 	return n, nil
 }
 
-// fill moves up to n bytes of the client's socket into p, at the pace of a body.
+// fill moves up to n bytes from the client's socket into p, and enforces the minimum rate.
 func (b *requestBody) fill(p *splice.Pipe, n int64) (int, error) {
 	c := b.c
 	now := clock.Now()
@@ -226,8 +226,8 @@ func (b *requestBody) fill(p *splice.Pipe, n int64) (int, error) {
 	return moved, err
 }
 
-// reusable reports whether the connection can serve another request: the body has ended, or what is left of it will be read in
-// passing.
+// reusable reports whether the connection can stay open: the body has ended, or the rest of it will be
+// drained.
 func (b *requestBody) reusable() bool {
 	if b.ended.Load() {
 		return true
@@ -239,7 +239,7 @@ func (b *requestBody) reusable() bool {
 	return whole || (b.err == nil && !b.expect && b.left > 0 && b.left <= drainBytes)
 }
 
-// complete reports whether nothing of the body is still to come.
+// complete reports whether all of the body has been received.
 func (b *requestBody) complete() bool {
 	if b.ended.Load() {
 		return true
@@ -251,8 +251,8 @@ func (b *requestBody) complete() bool {
 func (b *requestBody) failed() bool   { return b.err != nil }
 func (b *requestBody) finished() bool { return b.ended.Load() && b.err == nil }
 
-// drain reads the rest of a body that nobody wanted, if it is at hand or short; false when the connection
-// must end instead. A client that still waits for 100 is not asked to send.
+// drain reads the unread rest of the body if it has been received or is short. It returns false when the
+// connection must end instead. A client that still waits for 100 is not asked to send.
 func (b *requestBody) drain() bool {
 	if b.ended.Load() {
 		return true

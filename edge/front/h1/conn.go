@@ -16,7 +16,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
-// Protocol is HTTP/1.1, and 1.0, as a front speaks it with clients.
+// Protocol is HTTP/1.1 and 1.0 with clients. It implements client.Protocol.
 type Protocol struct {
 	current *edge.Current
 	tunnels *lanes.Gauge
@@ -47,7 +47,7 @@ type conn struct {
 
 	state  state
 	served bool           // a request has been answered
-	ending client.Closing // how it ends, if nothing is left unread then
+	ending client.Closing // how it is closed, unless unread bytes want more
 
 	serving func() // Serve, for handOff; nil: not needed yet
 
@@ -62,7 +62,7 @@ type conn struct {
 // readBuffer is the minimum size of the read buffer: most heads fit in it.
 const readBuffer = 4 << 10
 
-// Ready implements poll.Handler: a request begins or goes on, or the client has left.
+// Ready implements poll.Handler: bytes of a request have come, or the client has left.
 func (c *conn) Ready() {
 	if c.Plain() {
 		c.loop(looped)
@@ -81,15 +81,14 @@ func (c *conn) Expired() {
 	c.loop(looped)
 }
 
-// Hangup implements poll.Handler: an upstream that the client does not wait for any more is looked after
-// soon.
+// Hangup implements poll.Handler: the upstream that the request waits for becomes due soon.
 func (c *conn) Hangup() {
 	if up := c.upstream.Load(); up != nil {
 		up.SetDue(clock.Now() + int64(gonePatience))
 	}
 }
 
-// gonePatience is how long a request may go on whose client has closed its side: it may only have said that
+// gonePatience is how long a request may go on after its client has closed its side, which may only mean that
 // it sends nothing more.
 const gonePatience = 100 * time.Millisecond
 
@@ -99,7 +98,7 @@ func (c *conn) Cut() {
 		t.End()
 	}
 	if up := c.upstream.Load(); up != nil {
-		up.SetDue(clock.Now()) // nobody waits for its answer
+		up.SetDue(clock.Now()) // its answer is not wanted any more
 	}
 }
 
@@ -118,15 +117,15 @@ func (c *conn) Resume(on *poll.Loop) {
 	}
 }
 
-// loop serves requests in a loop, and hands over to a goroutine what has to wait.
+// loop serves requests in a loop, and hands the connection off to a goroutine when it has to wait.
 func (c *conn) loop(s state) {
 	if c.run(s) == edge.Blocked {
 		c.handOff()
 	}
 }
 
-// handOff gives the connection to a goroutine. The function value is kept: a go statement with a method makes
-// a new one each time.
+// handOff gives the connection to a goroutine. It keeps the function value, since a go statement with a
+// method value allocates one each time.
 func (c *conn) handOff() {
 	if c.serving == nil {
 		c.serving = c.Serve
@@ -134,8 +133,8 @@ func (c *conn) handOff() {
 	go c.serving()
 }
 
-// Serve implements client.Served. It is the goroutine of a connection: it does what has to wait, and ends
-// when there is nothing of that kind.
+// Serve implements client.Served. It is the goroutine of a connection: it does what has to wait, and returns
+// when nothing has to any more.
 func (c *conn) Serve() {
 	var f *edge.Fault
 	defer func() {
@@ -165,9 +164,9 @@ func (c *conn) Serve() {
 	}
 }
 
-// What an edge.Outcome says of a connection: Ended, its next request can be read; Blocked, the request in
-// c.request, if there is one, or the next one goes on in a goroutine; Pending, it waits in the loop, or has
-// ended.
+// What an edge.Outcome means for a connection. Ended: its next request can be read. Blocked: a goroutine goes
+// on, with c.request if that is set, or with the next one. Pending: it waits in a loop or has ended, and the
+// caller does not own it any more.
 
 // run serves requests in the state s, without waiting. A client that sends many in one go, or asks for much,
 // gets a turn and then a goroutine, which other connections need not wait for.
@@ -203,7 +202,7 @@ func (c *conn) run(s state) (o edge.Outcome) {
 	}
 }
 
-// serveTLS reads and serves one request under TLS; the connection goes to the loop when none comes soon.
+// serveTLS reads and serves one request under TLS. The loop gets the connection when none comes soon.
 func (c *conn) serveTLS() edge.Outcome {
 	if c.read() == edge.Pending {
 		return edge.Pending
@@ -212,7 +211,8 @@ func (c *conn) serveTLS() edge.Outcome {
 	return c.afterRequest(edge.Serve(c.pin(r), &r.x, r, true))
 }
 
-// read reads a head into c.request, unless the connection waits for it in the loop, or has ended.
+// read reads a head into c.request. It returns Pending when the loop waits for one, or the connection has
+// ended.
 func (c *conn) read() edge.Outcome {
 	for {
 		n, v, err := c.collect(c.Settings())
@@ -235,7 +235,8 @@ func (c *conn) read() edge.Outcome {
 	}
 }
 
-// park gives the connection to the loop until more has come; false: it has, and the caller goes on.
+// park gives the connection to the loop until more bytes come. It returns false when some have: the caller
+// goes on.
 func (c *conn) park() bool {
 	set := c.Settings()
 	if len(c.br.Buffered()) > 0 {
@@ -252,10 +253,11 @@ func (c *conn) park() bool {
 	return c.await()
 }
 
-// await makes the loop the owner; false: there is something to read, and the caller stays it.
+// await makes the loop the owner. It returns false when there is something to read: the caller remains the
+// owner.
 func (c *conn) await() bool {
 	s := c.state
-	c.enter(resting) // before the loop may have it
+	c.enter(resting) // before the loop may become the owner
 	if c.Socket.Await() {
 		return true
 	}
@@ -279,7 +281,7 @@ func (c *conn) afterRequest(o edge.Outcome) edge.Outcome {
 	r := c.request
 	r.x.Gen.Unpin(c.Lane)
 	alive := !r.x.Close && c.drainBody(r)
-	if !r.in.finished() { // the client has sent, or may yet send, what nobody reads
+	if !r.in.finished() { // the client has sent, or may yet send, bytes that are not read
 		c.ending = max(c.ending, client.Linger)
 	}
 	c.request, c.served = nil, true
@@ -291,8 +293,8 @@ func (c *conn) afterRequest(o edge.Outcome) edge.Outcome {
 	return edge.Ended
 }
 
-// drainBody makes the connection ready for the next head: what is left of the request's body is read, if it is
-// little; false when the connection must end instead.
+// drainBody reads what is left of the request's body, if it is little. It returns false when the connection
+// cannot serve another request.
 func (c *conn) drainBody(r *request) bool {
 	if c.aborted.Load() || r.in.failed() {
 		return false
@@ -300,11 +302,11 @@ func (c *conn) drainBody(r *request) bool {
 	return r.in.drain()
 }
 
-// errNothing tells the loop that nothing more has come.
+// errNothing means that nothing more has come, in a state that must not wait.
 var errNothing = errors.New("nothing to read yet")
 
-// Read is the source of the connection's read buffer: it keeps the pace of a body. For the loop it does not
-// wait.
+// Read is the source of the connection's read buffer. It waits only in state blocking, and enforces the
+// minimum rate while a body is read.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.state != blocking {
 		return c.readNow(p)
@@ -341,8 +343,8 @@ func (c *conn) readNow(p []byte) (int, error) {
 	return n, err
 }
 
-// now is the time: in the loop when its round began, which costs nothing to know. A request's time then
-// counts from when it was there to be read, not from when its turn came.
+// now returns the time. In the loop that is when its round began, which costs nothing: a request's time then
+// counts from when it could be read, not from when its turn came.
 func (c *conn) now() int64 {
 	if c.state == looped {
 		return c.Socket.Loop().Round()
@@ -359,10 +361,10 @@ func (c *conn) moveReadDeadline(now, wait int64) {
 
 func (c *conn) setReadDeadline(at int64) {
 	c.rdl = at
-	_ = c.Net.SetReadDeadline(clock.At(at)) // fails only on a closed socket, which the read will tell
+	_ = c.Net.SetReadDeadline(clock.At(at)) // fails only on a closed socket, as the read will
 }
 
-// Gone implements edge.ClientConn: the loop has seen the end even behind unread bytes, TLS or not.
+// Gone implements edge.ClientConn. The loop sees the end even behind unread bytes, and under TLS too.
 func (c *conn) Gone() bool { return c.Socket.HungUp() }
 
 // Abort implements edge.ClientConn.
@@ -371,7 +373,7 @@ func (c *conn) Abort() {
 	_ = c.Net.SetReadDeadline(time.Unix(1, 0)) // wakes a blocked read
 }
 
-// finish ends the connection. What that has to wait for is done by a goroutine.
+// finish ends the connection, in a goroutine if it has to wait for that and may not.
 func (c *conn) finish() {
 	if r := c.request; r != nil && r.x.Gen != nil { // after a panic
 		r.x.Gen.Unpin(c.Lane)

@@ -44,8 +44,8 @@ func (c *conn) collect(set *client.Settings) (int, *wire.Violation, error) {
 	}
 }
 
-// headDeadline bounds the next read of a goroutine: by the time for a head that has begun; else by how long
-// it is worth to keep the goroutine instead of giving the connection to the loop.
+// headDeadline bounds the next read of a goroutine: by the time for a head that has begun, else by how long
+// the goroutine is worth keeping before the loop gets the connection.
 func (c *conn) headDeadline(set *client.Settings) {
 	at := c.started + int64(set.HeaderTimeout)
 	if c.started == 0 {
@@ -58,11 +58,11 @@ func (c *conn) headDeadline(set *client.Settings) {
 	}
 }
 
-// parkAfter is how long a goroutine waits for the next request under TLS before it gives the connection, its
-// stack and its buffer back.
+// parkAfter is how long a goroutine waits for the next request under TLS before the loop does, without its
+// stack and the buffer.
 const parkAfter = time.Second
 
-// startRequest makes the head of n bytes in the buffer, or what is wrong with it, the request that is served next.
+// startRequest makes the head of n bytes in the buffer the next request, or v or f, what is wrong with it.
 func (c *conn) startRequest(n int, v *wire.Violation, f *edge.Fault) {
 	r := acquireRequest()
 	r.c, c.request = c, r
@@ -138,7 +138,7 @@ func (r *request) frame(m *wire.Request) {
 		r.in.x = x
 		x.Expects = m.Expect100
 		x.In = &r.in
-		x.Upgrade = nil // an upgrade with a body has no meaning that both sides are sure to share
+		x.Upgrade = nil // both sides may not agree on what an upgrade with a body means
 	}
 }
 

@@ -2,10 +2,10 @@ package h1
 
 import "github.com/penstock-edge/penstock/edge"
 
-// mostEarly bounds the interim answers that wait for a client to take them, in bytes.
+// mostEarly bounds the interim answers that wait for the client, in bytes.
 const mostEarly = 64 << 10
 
-// Interim implements edge.InterimConn. What a client does not take while a loop may not wait goes before the
+// Interim implements edge.InterimConn. What the client does not take at once in a loop is sent ahead of the
 // final answer; when that is much, further ones are dropped.
 func (c *conn) Interim(head []byte) {
 	c.sendMu.Lock()
@@ -25,7 +25,7 @@ func (c *conn) Interim(head []byte) {
 	}
 }
 
-// writeEarly sends what waits of interim answers. sendMu is held.
+// writeEarly sends the interim answers that wait. sendMu must be held.
 func (c *conn) writeEarly() error {
 	r := c.request
 	if len(r.early) == 0 {

@@ -8,7 +8,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
-// request is all that one request needs; an idle connection holds none of it.
+// request is what one request needs. An idle connection has none.
 type request struct {
 	c     *conn
 	x     edge.Exchange
@@ -16,10 +16,10 @@ type request struct {
 	clean []byte    // the head without hop-by-hop fields
 	out   []byte    // the answer's head, and bodies on their way
 	begun bool      // the final answer has begun; guarded by conn.sendMu
-	tried bool      // the answer has been begun by trySend; sendRest goes on:
+	tried bool      // trySend has begun the answer; sendRest goes on:
 	rest  [2][]byte // with what the socket did not take,
 	more  bool      // then with the pieces of the body; false: that was all
-	early []byte    // of interim answers, what the socket has not taken yet
+	early []byte    // interim answers that the socket has not taken yet
 	in    requestBody
 }
 
@@ -27,13 +27,12 @@ var requests = sync.Pool{New: func() any {
 	return &request{out: make([]byte, 0, headBuffer)}
 }}
 
-// headBuffer has room for most heads; a request that waits for its turn holds little more. Longer heads and
-// bodies make it grow.
+// headBuffer is the first size of request.out: enough for most heads. Longer heads and bodies make it grow.
 const headBuffer = 2 << 10
 
 func acquireRequest() *request { return requests.Get().(*request) }
 
-// release gives r back; nothing of it may be used afterwards.
+// release gives r back. Nothing of it may be used afterwards.
 func (r *request) release() {
 	r.c = nil
 	r.x.Reset()
@@ -41,7 +40,7 @@ func (r *request) release() {
 	r.begun, r.tried, r.rest, r.more, r.early = false, false, [2][]byte{}, false, r.early[:0]
 	large := max(cap(r.out), cap(r.clean)) > 4*client.BufferSize
 	if large || r.x.Req.IsLarge() || r.x.Resp.IsLarge() {
-		return // a rare giant head must not stay for ever
+		return // memory of a rare giant head must not stay
 	}
 	requests.Put(r)
 }

@@ -58,7 +58,7 @@ func (r *request) send(x *edge.Exchange) *edge.Fault {
 	return r.sendPieces(x, first, err, framing == untilClose)
 }
 
-// trySend is send for a loop: what does not wait is an answer in memory to a request that is.
+// trySend is send without waiting, for an answer and a request body that are in memory.
 func (r *request) trySend(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
 	c := r.c
 	if x.Tunnel != nil || x.OutLen < 0 || !r.in.complete() {
@@ -68,7 +68,7 @@ func (r *request) trySend(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
 	if !fit {
 		return edge.Blocked, nil
 	}
-	r.begun, r.tried = true, true // there is no other goroutine that could send
+	r.begun, r.tried = true, true // no other goroutine can be sending
 	if c.Listener.Draining() {
 		x.Close = true
 	}
@@ -87,7 +87,7 @@ func (r *request) trySend(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
 	return endedIf(all || err != nil), c.sendFault(x, err, nil)
 }
 
-// endedIf is the outcome of sending without waiting: all that there was to do has been done, or not.
+// endedIf returns the outcome of sending without waiting: Ended if all was sent.
 func endedIf(all bool) edge.Outcome {
 	if all {
 		return edge.Ended
@@ -95,18 +95,18 @@ func endedIf(all bool) edge.Outcome {
 	return edge.Blocked
 }
 
-// loopShare is how many bytes a loop sends to one connection without a look at the others: some hundred
-// microseconds. The rest is a goroutine's.
+// loopShare is how many bytes a loop sends on one connection before it serves the others: some hundred
+// microseconds. A goroutine sends the rest.
 const loopShare = 1 << 20
 
-// requestShare is what a request counts for beside the bytes of its answer: a turn has no more than 64.
+// requestShare is what a request counts for besides the bytes of its answer, so that a turn has at most 64.
 const requestShare = 16 << 10
 
-// joinMax is up to where copying a body behind its head is cheaper than telling the kernel of two pieces.
+// joinMax is the size up to which copying a body behind its head is cheaper than a vectored write.
 const joinMax = 2 << 10
 
-// atHand returns what a loop may send of the body of x, if it may at all: all of it or, when there is more,
-// its first piece.
+// atHand returns what a loop may send of the body of x: all of it, or its first piece when there is more. ok
+// reports whether a loop may send it at all.
 func atHand(x *edge.Exchange) (b []byte, more, ok bool) {
 	if x.Out == nil {
 		return nil, false, true
@@ -121,8 +121,7 @@ func atHand(x *edge.Exchange) (b []byte, more, ok bool) {
 	return b, true, err == nil
 }
 
-// tryPieces sends the head in r.out and the pieces of the body, of which it gets the first, as long as
-// neither has to wait.
+// tryPieces sends the head in r.out, first, and the pieces that follow, as long as none has to be waited for.
 func (r *request) tryPieces(x *edge.Exchange, first []byte) (edge.Outcome, *edge.Fault) {
 	c := r.c
 	all, err := r.tryWrite(r.out, first)
@@ -149,7 +148,7 @@ func piece(x *edge.Exchange, wait bool) ([]byte, error) {
 	return b, err
 }
 
-// tryWrite writes what the socket takes, and leaves the rest for sendRest.
+// tryWrite writes what the socket takes and leaves the rest to sendRest.
 func (r *request) tryWrite(head, body []byte) (all bool, err error) {
 	c := r.c
 	n, err := c.TryWriteBoth(head, body)
@@ -158,7 +157,7 @@ func (r *request) tryWrite(head, body []byte) (all bool, err error) {
 	return n == len(head)+len(body), err
 }
 
-// sendRest goes on where trySend could not.
+// sendRest continues where trySend stopped.
 func (r *request) sendRest(x *edge.Exchange) *edge.Fault {
 	for _, b := range r.rest {
 		if len(b) == 0 {
@@ -209,7 +208,7 @@ func (r *request) head(x *edge.Exchange) framing {
 	return f
 }
 
-// begin empties r.out, but for what has to go before the answer.
+// begin returns r.out with nothing but the interim answers that go ahead of the final one.
 func (r *request) begin() []byte {
 	out := append(r.out[:0], r.early...)
 	r.early = r.early[:0]
@@ -218,7 +217,7 @@ func (r *request) begin() []byte {
 
 var methodHead = []byte("HEAD")
 
-// appendFraming writes the fields that belong to this connection and the end of the head.
+// appendFraming appends the fields that belong to this connection, and the end of the head.
 func appendFraming(dst []byte, x *edge.Exchange, f framing, status int) []byte {
 	switch {
 	case f == chunked:
@@ -242,8 +241,8 @@ func appendFraming(dst []byte, x *edge.Exchange, f framing, status int) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// hasUpgrade reports whether a head has an Upgrade field, which Connection must name then (RFC 9110 7.8). Of
-// answers only a 426 keeps the one of the target, to say what it wants; a 101 has its own.
+// hasUpgrade reports whether a head has an Upgrade field, which Connection must then name (RFC 9110 7.8).
+// Only a 426 keeps that of the target, which says what it wants; a 101 has its own.
 func hasUpgrade(head []byte) bool {
 	for line := range bytes.Lines(head) {
 		if name, _, _ := bytes.Cut(line, []byte(":")); bytes.EqualFold(name, []byte("Upgrade")) {
@@ -284,7 +283,7 @@ func (r *request) sendWhole(x *edge.Exchange, b []byte) *edge.Fault {
 func (r *request) sendStream(x *edge.Exchange, cutByReset bool) *edge.Fault {
 	c := r.c
 	buf := r.out
-	if !x.Out.Ready() { // the head must not wait for it
+	if !x.Out.Ready() { // the head must not wait for the body
 		if err := c.Write(buf); err != nil {
 			return c.sendFault(x, err, nil)
 		}
@@ -315,7 +314,7 @@ func (r *request) sendStream(x *edge.Exchange, cutByReset bool) *edge.Fault {
 	}
 }
 
-// sendPieces sends the head in r.out and a body in pieces; first and err are what is there of it, which goes
+// sendPieces sends the head in r.out and a body in pieces. first and err are its first piece, which leaves
 // with the head.
 func (r *request) sendPieces(x *edge.Exchange, first []byte, err error, cutByReset bool) *edge.Fault {
 	c := r.c
@@ -339,7 +338,7 @@ func (r *request) sendPieces(x *edge.Exchange, first []byte, err error, cutByRes
 	return r.sendOtherPieces(x, cutByReset)
 }
 
-// sendOtherPieces sends what is left of a body in pieces.
+// sendOtherPieces sends the pieces of the body that are left.
 func (r *request) sendOtherPieces(x *edge.Exchange, cutByReset bool) *edge.Fault {
 	c := r.c
 	for {
@@ -353,8 +352,8 @@ func (r *request) sendOtherPieces(x *edge.Exchange, cutByReset bool) *edge.Fault
 	}
 }
 
-// cut ends an answer whose body has ended, or broken off. One that lasts until the connection closes is then
-// cut by a reset.
+// cut ends an answer whose body has ended or has broken off. With byReset, one that has broken off is ended
+// by a reset, as its client would else take it for whole.
 func (r *request) cut(x *edge.Exchange, werr, berr error, byReset bool) *edge.Fault {
 	if byReset && !errors.Is(berr, io.EOF) {
 		r.c.ending = client.Reset
@@ -362,7 +361,7 @@ func (r *request) cut(x *edge.Exchange, werr, berr error, byReset bool) *edge.Fa
 	return r.c.sendFault(x, werr, berr)
 }
 
-// room returns where the next piece of a body goes: behind what buf holds already.
+// room returns where the next part of a body goes: behind the contents of buf.
 func (r *request) room(buf []byte) []byte {
 	if cap(r.out)-len(buf) < client.BufferSize/2 {
 		grown := make([]byte, len(buf), len(buf)+client.BufferSize)
@@ -373,7 +372,7 @@ func (r *request) room(buf []byte) []byte {
 	return r.out[len(buf):]
 }
 
-// spliceMin is from where on moving bytes socket to socket is cheaper than copying them.
+// spliceMin is the size from which moving bytes from socket to socket is cheaper than copying them.
 const spliceMin = 64 << 10
 
 // splice moves the rest of the body without copying it; moved is false when it cannot be done.
@@ -402,11 +401,12 @@ func (r *request) splice(x *edge.Exchange) (moved bool, f *edge.Fault) {
 	}
 }
 
-// sendChunked sends a body of unknown length to an HTTP/1.1 client, a chunk a read, its trailers at the end.
+// sendChunked sends a body of unknown length to an HTTP/1.1 client, one chunk for each read, and the
+// trailers.
 func (r *request) sendChunked(x *edge.Exchange) *edge.Fault {
 	c := r.c
 	buf := r.out
-	if !x.Out.Ready() { // the head must not wait for it
+	if !x.Out.Ready() { // the head must not wait for the body
 		if err := c.Write(buf); err != nil {
 			return c.sendFault(x, err, nil)
 		}
@@ -447,12 +447,12 @@ const (
 // appendChunk frames data, which lies chunkHead bytes behind dst's end in the same array.
 func appendChunk(dst, data []byte) []byte {
 	dst = wire.AppendChunkHeader(dst, len(data))
-	dst = append(dst, data...) // moves the data down by a few bytes; the regions may overlap
+	dst = append(dst, data...) // moves the data by a few bytes; the regions may overlap
 	return append(dst, "\r\n"...)
 }
 
-// trailer returns the trailer lines of the answer unless the client has said that it does not take them: who
-// reads chunks can skip them at least (RFC 9112 7.1.2).
+// trailer returns the trailer lines of the answer, or none if the client has said that it does not accept
+// them. Any client that reads chunks can at least skip them (RFC 9112 7.1.2).
 func trailer(x *edge.Exchange) []byte {
 	if x.NoTrailers {
 		return nil
@@ -460,7 +460,8 @@ func trailer(x *edge.Exchange) []byte {
 	return x.Out.Trailer()
 }
 
-// sendFault returns why sending was cut: werr is the client's side, berr the body's.
+// sendFault returns the fault of an answer that was not sent whole, or nil. werr is the error of the client's
+// side, berr that of the body.
 func (c *conn) sendFault(x *edge.Exchange, werr, berr error) *edge.Fault {
 	if werr == nil && (berr == nil || errors.Is(berr, io.EOF)) {
 		return nil
@@ -468,12 +469,12 @@ func (c *conn) sendFault(x *edge.Exchange, werr, berr error) *edge.Fault {
 	f := c.faultOf(x, werr, berr)
 	c.aborted.Store(true)
 	if f.Side == edge.SideClient {
-		c.ending = client.Reset // nothing more can reach it
+		c.ending = client.Reset // the client cannot be reached any more
 	}
 	return f
 }
 
-// faultOf returns the fault behind an answer that was not sent whole.
+// faultOf returns the fault that stands for werr and berr, of which one is set.
 func (c *conn) faultOf(x *edge.Exchange, werr, berr error) *edge.Fault {
 	var f *edge.Fault
 	switch {

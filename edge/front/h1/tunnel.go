@@ -14,7 +14,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
-// switched is a switched connection while it lives: bytes pass both ways until one side ends or both are
+// switched is a connection that carries a tunnel: bytes pass both ways until one side ends or both are
 // silent.
 type switched struct {
 	client.Tunnel
@@ -70,7 +70,7 @@ func (t *switched) run(fromClient, fromTarget []byte) {
 	t.finished.Wait()
 }
 
-// carry copies src to dst until src ends, then passes the end on; an error ends both directions.
+// carry copies src to dst until src ends, and then closes dst for writing. An error ends both directions.
 func (t *switched) carry(dst, src net.Conn, early []byte, count *atomic.Int64) {
 	buf := client.AcquireBuffer()
 	defer client.ReleaseBuffer(buf)
@@ -104,7 +104,7 @@ func (t *switched) pass(dst net.Conn, b []byte, count *atomic.Int64) error {
 	return err
 }
 
-// end closes both sides; what blocks in them returns.
+// end closes both sides, so that calls blocked in them return.
 func (t *switched) end() {
 	_ = t.up.Close()
 	_ = t.socket.Close()

@@ -308,6 +308,11 @@ var errNothing = errors.New("nothing to read yet")
 // Read is the source of the connection's read buffer. It waits only in state blocking, and enforces the
 // minimum rate while a body is read.
 func (c *conn) Read(p []byte) (int, error) {
+	if len(c.Early) > 0 {
+		n := copy(p, c.Early)
+		c.Early = c.Early[n:]
+		return n, nil
+	}
 	if c.state != blocking {
 		return c.readNow(p)
 	}

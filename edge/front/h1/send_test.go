@@ -36,7 +36,7 @@ func (h *halting) Piece(wait bool) ([]byte, error) {
 // TestSendHalts: a body in memory is sent in the loop until it would have to be waited for; Send then goes
 // on with what is left, be that the head.
 func TestSendHalts(t *testing.T) {
-	l := newRig(t, &edge.Current{}, &client.Settings{})
+	l := newRig(t, newApp(t, nil, nil), &client.Settings{})
 	try := func(length int64, halts int, fault *edge.Fault, pieces ...string) {
 		t.Helper()
 		far := l.dial(t)

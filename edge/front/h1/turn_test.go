@@ -5,7 +5,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/front/client"
@@ -26,14 +25,14 @@ func (a *answering) Run(x *edge.Exchange) edge.Verdict {
 
 // TestTurn: a client that sends many requests in one go has a turn in the loop, the rest is a goroutine's.
 func TestTurn(t *testing.T) {
-	var current edge.Current
-	l := newRig(t, &current, &client.Settings{MaxHead: 1000, HeaderTimeout: time.Hour, IdleTimeout: time.Hour})
+	site := newApp(t, nil, nil)
+	l := newRig(t, site, &client.Settings{})
 	try := func(looped, handed int) {
 		t.Helper()
 		a := &answering{}
 		g := edge.NewGeneration(1, func() {})
 		g.Early, g.Nowhere = []edge.Filter{a}, &edge.Plan{}
-		current.Swap(g)
+		site.Swap(g)
 		far := l.dial(t)
 		const request, last = "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 		if _, err := io.WriteString(far, strings.Repeat(request, looped+handed-1)+last); err != nil {

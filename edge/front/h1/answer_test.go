@@ -347,6 +347,7 @@ func TestTimeouts(t *testing.T) {
 			}
 		}
 		far.gone()
+		far.Close() // it may be lingered for
 		<-h.ended
 	}
 }
@@ -371,6 +372,7 @@ func TestDrain(t *testing.T) {
 			t.Errorf("evicted %v: %q, close %v", evicts, got.body, got.close)
 		}
 		far.gone()
+		far.Close() // it may be lingered for
 		<-h.ended
 		if n := r.Group.Evicting.Load(); n != 0 {
 			t.Errorf("%d are to be closed", n)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,12 +95,11 @@ func (b *trickle) Trailer() []byte { return []byte(b.trailer) }
 // TestAnswerBodies: bodies of each kind come whole, or are cut so that the client sees it.
 func TestAnswerBodies(t *testing.T) {
 	broken := errors.New("broken")
-	var out func() (edge.Body, int64)
-	var fault *edge.Fault
+	var out atomic.Pointer[func() (edge.Body, int64)]
 	a := newApp(t, nil, peer(func(x *edge.Exchange) *edge.Fault {
 		x.SetHead(200, nil, nil)
-		x.Out, x.OutLen = out()
-		return fault
+		x.Out, x.OutLen = (*out.Load())()
+		return nil
 	}))
 	r := newRig(t, a, &client.Settings{})
 	r.serve(t)
@@ -126,7 +126,7 @@ func TestAnswerBodies(t *testing.T) {
 		{"pieces, one missing", func() (edge.Body, int64) { return &halting{pieces: []string{"xxx", ""}}, 6 }, "1", 3, false, false},
 		{"pieces until close", func() (edge.Body, int64) { return &halting{pieces: []string{"", "xxx"}}, 3 }, "0", 3, true, false},
 	} {
-		out = c.out
+		out.Store(&c.out)
 		far := r.talk(t)
 		far.send("GET /a HTTP/1." + c.minor + "\r\nHost: a\r\n\r\n")
 		resp, err := http.ReadResponse(far.in, nil)
@@ -151,7 +151,8 @@ func TestAnswerBodies(t *testing.T) {
 		}
 		far.Close()
 	}
-	out = func() (edge.Body, int64) { return &trickle{left: 3, piece: 3, err: io.EOF, trailer: "A: b\r\n"}, -1 }
+	trailers := func() (edge.Body, int64) { return &trickle{left: 3, piece: 3, err: io.EOF, trailer: "A: b\r\n"}, -1 }
+	out.Store(&trailers)
 	far := r.talk(t)
 	for te, want := range map[string]string{"": "b", "TE: trailers\r\n": "b", "TE: gzip\r\n": ""} {
 		far.send("GET /a HTTP/1.1\r\nHost: a\r\nConnection: TE\r\n" + te + "\r\n")
@@ -340,7 +341,7 @@ func TestTimeouts(t *testing.T) {
 		h := r.accept(t, false)
 		// As the front does, but for the time: the bytes are there when the wait begins.
 		until(t, "the bytes are there", func() bool { return c.text == "" || !h.Conn.Socket.Fresh() })
-		h.Ready()
+		go h.conn.Serve()
 		for _, want := range c.statuses {
 			if got := far.get("GET"); got.status != want {
 				t.Errorf("%s: %d, want %d", c.name, got.status, want)
@@ -367,7 +368,7 @@ func TestDrain(t *testing.T) {
 		}
 		far.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n")
 		until(t, "the requests are there", func() bool { return !h.Conn.Socket.Fresh() })
-		h.Ready()
+		go h.conn.Serve()
 		if got := far.get("GET"); got.body != "GET /a " || !got.close {
 			t.Errorf("evicted %v: %q, close %v", evicts, got.body, got.close)
 		}

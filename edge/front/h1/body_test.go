@@ -281,19 +281,16 @@ func TestBodySizes(t *testing.T) {
 	a := newApp(t, nil, peer(func(x *edge.Exchange) *edge.Fault {
 		var all bytes.Buffer
 		buf := make([]byte, 1+rand.IntN(5000))
-		for x.In != nil {
+		for ended := x.In == nil; !ended; {
 			if string(x.Path) == "/spliced" {
-				if err := spliceOnce(x, &all); err == nil {
+				err := spliceOnce(x, &all)
+				if ended = errors.Is(err, io.EOF); ended || err == nil {
 					continue
-				} else if errors.Is(err, io.EOF) {
-					break
 				}
 			}
 			n, err := x.In.Read(buf)
 			all.Write(buf[:n])
-			if err != nil {
-				break
-			}
+			ended = err != nil
 		}
 		x.SetHead(200, nil, nil)
 		x.Out, x.OutLen = edge.ReaderBody{R: &all}, int64(all.Len())

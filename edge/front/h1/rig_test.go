@@ -106,6 +106,44 @@ func (r *rig) accept(t *testing.T, await bool) *held {
 	return h
 }
 
+// ringer is a socket whose loop calls a function when something has come.
+type ringer struct {
+	poll.Socket
+	do func()
+}
+
+func (r *ringer) Ready()   { r.do() }
+func (r *ringer) Expired() {}
+func (r *ringer) Hangup()  {}
+
+// inLoop has a loop call do.
+func (r *rig) inLoop(t *testing.T, on *poll.Loop, do func()) {
+	t.Helper()
+	for {
+		far := r.dial(t)
+		a, err := r.socket.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &ringer{do: do}
+		if err := r.loops.Hold(&s.Socket, a, s); err != nil {
+			t.Fatal(err)
+		}
+		if s.Loop() != on {
+			s.Close()
+			continue
+		}
+		t.Cleanup(func() { s.Close() })
+		if err := s.Begin(true); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := far.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+}
+
 // serve takes in connections until the test ends, and waits then until all have ended.
 func (r *rig) serve(t *testing.T) {
 	var all []*held

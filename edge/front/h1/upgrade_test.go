@@ -70,6 +70,14 @@ func (u *switching) open(t *testing.T, r *rig, with string) (near *talker, far *
 		!strings.HasSuffix(string(head), "Connection: Upgrade\r\nUpgrade: chat\r\n\r\n") {
 		t.Fatalf("%q %v", head, err)
 	}
+	until(t, "the tunnel is known", func() bool {
+		select {
+		case <-h.ended: // it was silent for too long
+			return true
+		default:
+			return h.Tunnel() != nil
+		}
+	})
 	return near, far, h
 }
 

@@ -52,8 +52,8 @@ func (u *later) resume(x *edge.Exchange, on *poll.Loop) {
 
 // TestWalk: each way of a request goes through the states that the README draws, and the owner of each serves it.
 func TestWalk(t *testing.T) {
-	var states []state
-	note := func(x *edge.Exchange) { states = append(states, x.Conn.(*conn).state) }
+	var states []string
+	note := func(x *edge.Exchange) { states = append(states, x.Conn.(*conn).state.String()) }
 	early := func(x *edge.Exchange) edge.Verdict {
 		note(x)
 		switch string(x.Path) {
@@ -89,8 +89,9 @@ func TestWalk(t *testing.T) {
 	} {
 		states = nil
 		far := r.talk(t)
-		h := r.accept(t, false)
+		var h *held
 		if c.secure {
+			h = r.accept(t, false)
 			h.Net = tls.Server(&client.Paced{Conn: &h.Conn.Socket, C: &h.Conn}, certificate(t))
 		}
 		paths := strings.Fields(c.paths)
@@ -112,8 +113,7 @@ func TestWalk(t *testing.T) {
 			got, _ = io.ReadAll(end) // what is missing is missed below
 		} else {
 			far.send(text)
-			until(t, "the requests are there", func() bool { return !h.Conn.Socket.Fresh() })
-			h.Ready()
+			h = r.accept(t, true)
 			sent <- nil
 			got, _ = io.ReadAll(far) // likewise
 		}
@@ -121,7 +121,7 @@ func TestWalk(t *testing.T) {
 		if n := strings.Count(string(got), "HTTP/1.1 200"); <-sent != nil || n != len(paths) {
 			t.Errorf("%s: %d answers, want %d", c.name, n, len(paths))
 		}
-		if s := strings.Trim(fmt.Sprint(states), "[]"); s != c.want || h.state != closed {
+		if s := strings.Join(states, " "); s != c.want || h.state != closed {
 			t.Errorf("%s: %s and then %s; want %s", c.name, s, h.state, c.want)
 		}
 	}
@@ -130,15 +130,16 @@ func TestWalk(t *testing.T) {
 // TestWalkPending: whichever loop has the news of an upstream owns the connection from then on.
 func TestWalkPending(t *testing.T) {
 	for _, own := range []bool{true, false} {
-		var states []state
+		var states []string
 		up := newLater()
 		early := func(x *edge.Exchange) edge.Verdict {
-			states = append(states, x.Conn.(*conn).state)
+			states = append(states, x.Conn.(*conn).state.String())
 			return edge.Next
 		}
 		r := newRig(t, newApp(t, early, up), &client.Settings{})
 		far := r.talk(t)
-		h := r.accept(t, false)
+		far.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+		h := r.accept(t, true)
 		other := r.loops.Pick()
 		if other == h.Conn.Socket.Loop() {
 			other = r.loops.Pick()
@@ -147,11 +148,9 @@ func TestWalkPending(t *testing.T) {
 		if own {
 			on = h.Conn.Socket.Loop()
 		}
-		far.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-		until(t, "the requests are there", func() bool { return !h.Conn.Socket.Fresh() })
-		h.Ready()
 		for range 2 {
-			up.resume(<-up.begun, on)
+			x := <-up.begun
+			r.inLoop(t, on, func() { up.resume(x, on) })
 			if got := far.get("GET"); got.body != "heard" {
 				t.Errorf("own loop %v: %q", own, got.body)
 			}
@@ -162,7 +161,7 @@ func TestWalkPending(t *testing.T) {
 		if own {
 			want = "looped looped"
 		}
-		if s := strings.Trim(fmt.Sprint(states), "[]"); s != want {
+		if s := strings.Join(states, " "); s != want {
 			t.Errorf("own loop %v: %s, want %s", own, s, want)
 		}
 	}
@@ -273,7 +272,7 @@ func TestClientLeaves(t *testing.T) {
 			c := x.Conn.(*conn)
 			go func() {
 				until(t, "the client has left", c.Gone)
-				pending.resume(x, c.Socket.Loop())
+				pending.resume(x, nil) // as a loop that is not its own
 			}()
 		}, "client_gone"},
 		{"blocked", "GET /blocked HTTP/1.1\r\nHost: a\r\n\r\n", blocked, func() { <-asked }, "client_gone"},
@@ -294,12 +293,11 @@ func TestClientLeaves(t *testing.T) {
 			if n := a.Load().Pins(); n != 0 || h.state != closed {
 				t.Errorf("%s, %s: %d requests hold the generation, the connection is %s", c.name, how, n, h.state)
 			}
-			switch {
-			case c.code == "none":
+			if c.code == "none" {
 				if len(a.log) > 0 {
 					t.Errorf("%s, %s: %+v", c.name, how, <-a.log)
 				}
-			default:
+			} else {
 				// An answer in memory may have been sent to a client that had left.
 				if e := <-a.log; e.code != c.code && !(c.name == "pending" && e.code == "") {
 					t.Errorf("%s, %s: %+v, want %s", c.name, how, e, c.code)

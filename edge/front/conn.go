@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/front/clientauth"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
@@ -29,6 +30,7 @@ type conn struct {
 	port   uint16     // of peer
 	peer   netip.Addr // other end of the socket, or what a PROXY header said
 	scheme string
+	client *clientauth.Client // nil: not asked for a certificate
 
 	br      wire.Reader
 	pace    pace  // of what the client sends

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/penstock-edge/penstock/edge/front/clientauth"
 	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
@@ -39,13 +40,21 @@ func (c *conn) secure(set *settings) bool {
 	t := tls.Server(&paced{Conn: under, c: c}, set.tls)
 	_ = under.SetDeadline(time.Now().Add(set.headerTimeout)) // a closed socket fails the handshake
 	if err := t.Handshake(); err != nil {
-		c.l.front.badGreeting("tls").Inc(c.lane)
+		what := "tls"
+		if errors.Is(err, clientauth.ErrRefused) {
+			what = "client_certificate"
+		}
+		c.l.front.badGreeting(what).Inc(c.lane)
 		slog.Debug("TLS handshake failed", "listener", c.l.key, "peer", c.peer.String(), "error", err)
 		c.enlighten(err)
 		return false
 	}
 	_ = under.SetDeadline(time.Time{})
 	c.nc, c.scheme = t, "https"
+	if set.clients != nil {
+		state := t.ConnectionState()
+		c.client = set.clients.Greeted(&state)
+	}
 	return true
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/front/clientauth"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/ip"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
@@ -40,6 +41,7 @@ type settings struct {
 	alike         *lanes.Counter // and for being like one of the gateway's
 	certificates  *certificates  // nil: plain
 	tls           *tls.Config
+	clients       *clientauth.Policy // nil: no certificates are asked for
 }
 
 // Listener is one listening socket with its connections; it outlives generations.

@@ -115,7 +115,7 @@ func (c *Copy) listeners(doc table, s Spec) {
 	}
 	plain, secure = maps.Clone(plain), maps.Clone(secure)
 	for _, l := range []table{plain, secure} {
-		for _, key := range []string{"name", "certificate", "reuse_port", "redirect_https"} {
+		for _, key := range []string{"name", "certificate", "client_auth", "reuse_port", "redirect_https"} {
 			delete(l, key)
 		}
 		if l["proxy_protocol"] == true {

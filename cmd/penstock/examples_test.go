@@ -82,7 +82,8 @@ func pki(t *testing.T) string {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "example.com"},
-		DNSNames: []string{"example.com"}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+		DNSNames: []string{"example.com"}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -91,10 +92,20 @@ func pki(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	issuer, err := x509.ParseCertificate(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := x509.CreateRevocationList(rand.Reader,
+		&x509.RevocationList{Number: big.NewInt(1), NextUpdate: time.Now().Add(time.Hour)}, issuer, key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	dir := t.TempDir()
 	for name, block := range map[string]*pem.Block{
 		"example.crt": {Type: "CERTIFICATE", Bytes: cert}, "site.crt": {Type: "CERTIFICATE", Bytes: cert},
-		"ca.pem":      {Type: "CERTIFICATE", Bytes: cert},
+		"ca.pem": {Type: "CERTIFICATE", Bytes: cert}, "clients.pem": {Type: "CERTIFICATE", Bytes: cert},
+		"clients.crl": {Type: "X509 CRL", Bytes: list},
 		"example.key": {Type: "PRIVATE KEY", Bytes: private}, "site.key": {Type: "PRIVATE KEY", Bytes: private},
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {

@@ -13,7 +13,7 @@ import (
 // Authorities returns the certificates that text, the content of a file, has in PEM form; none may be cut
 // short.
 func Authorities(file string, text []byte) (*x509.CertPool, error) {
-	if err := uncut(file, text); err != nil {
+	if err := Uncut(file, text); err != nil {
 		return nil, err
 	}
 	roots := x509.NewCertPool()
@@ -29,7 +29,7 @@ func ReadPair(cert, key string) (pair tls.Certificate, text []byte, err error) {
 	certs, err := os.ReadFile(cert)
 	keys, err2 := os.ReadFile(key)
 	if err = cmp.Or(err, err2); err == nil {
-		err = uncut(cert, certs)
+		err = Uncut(cert, certs)
 	}
 	if err == nil {
 		pair, err = tls.X509KeyPair(certs, keys)
@@ -37,9 +37,9 @@ func ReadPair(cert, key string) (pair tls.Certificate, text []byte, err error) {
 	return pair, append(append(certs, 0), keys...), err
 }
 
-// uncut returns an error when a block that begins in text does not end there. Without any block it is silent:
+// Uncut returns an error when a block that begins in text does not end there. Without any block it is silent:
 // whoever parses text says what is missing.
-func uncut(file string, text []byte) error {
+func Uncut(file string, text []byte) error {
 	whole, rest := 0, text
 	for block := new(pem.Block); block != nil; {
 		if block, rest = pem.Decode(rest); block != nil {

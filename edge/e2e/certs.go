@@ -56,6 +56,26 @@ func NewAuthority(t testing.TB, name string) *Authority {
 	return a
 }
 
+// Revoke writes the list of what a has revoked to file, at once; it ends at until.
+func (a *Authority) Revoke(file string, until time.Time, pairs ...*Pair) {
+	a.t.Helper()
+	template := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour),
+		NextUpdate: until}
+	for _, p := range pairs {
+		cert, err := x509.ParseCertificate(p.Chain[0])
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries,
+			x509.RevocationListEntry{SerialNumber: cert.SerialNumber, RevocationTime: time.Now()})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, template, a.Cert, a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.Save(file, "X509 CRL", der)
+}
+
 // Pair is a certificate with its key.
 type Pair struct {
 	Chain [][]byte // DER, leaf first

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/front/clientauth"
 	"github.com/penstock-edge/penstock/edge/lib/caught"
 	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/filewatch"
@@ -29,6 +30,7 @@ type certificates struct {
 	listener string
 	pairs    []*certPair
 	table    atomic.Pointer[certTable]
+	clients  *clientauth.Policy // renewed with them; nil: none
 
 	renewed, refused *lanes.Counter // nil: not counted
 }
@@ -146,6 +148,7 @@ func (c *certificates) watch(stop <-chan struct{}) {
 			return
 		case <-tick.C:
 			c.check()
+			c.checkClients()
 		}
 	}
 }
@@ -175,6 +178,27 @@ func (c *certificates) check() {
 	}
 	if changed > 0 {
 		c.arrange()
+	}
+}
+
+// checkClients renews what clients are judged by.
+func (c *certificates) checkClients() {
+	if c.clients == nil {
+		return
+	}
+	var changed bool
+	err := caught.Try(func() (err error) {
+		changed, err = c.clients.Renew()
+		return err
+	})
+	switch {
+	case err != nil:
+		count(c.refused)
+		slog.Error("authorities of clients not replaced; those before stay in use", "listener", c.listener,
+			"error", err)
+	case changed:
+		count(c.renewed)
+		slog.Info("authorities of clients replaced", "listener", c.listener)
 	}
 }
 

@@ -72,9 +72,10 @@ func New(current *edge.Current, metrics *metric.Scope, inherited []*os.File, loo
 		f.away[why] = metrics.Counter("penstock_connections_refused_total",
 			"Connections turned away at accept, by reason.", "reason", why)
 	}
-	for _, what := range []string{"proxy", "tls"} {
+	for _, what := range []string{"proxy", "tls", "client_certificate"} {
 		f.greetings[what] = metrics.Counter("penstock_bad_greetings_total",
-			"Connections that failed before their first request: PROXY header or TLS handshake.", "what", what)
+			"Connections that failed before their first request: PROXY header, TLS handshake, or the client's "+
+				"certificate.", "what", what)
 	}
 	return f
 }
@@ -253,6 +254,7 @@ type ListenerStatus struct {
 	Name        string   `json:"name"`
 	Address     string   `json:"address"`
 	TLS         bool     `json:"tls"`
+	ClientAuth  string   `json:"client_auth,omitempty"` // require or request: clients are asked for certificates
 	Connections int64    `json:"connections"`
 	Leaving     bool     `json:"leaving,omitempty"`
 	Tunnels     []Tunnel `json:"tunnels"`
@@ -276,7 +278,7 @@ func (f *Front) status() any {
 func (l *Listener) status(leaving bool) ListenerStatus {
 	set := l.settings.Load()
 	return ListenerStatus{
-		Name: set.Name, Address: l.socket.Addr().String(), TLS: set.tls != nil, Connections: l.conns.Sum(),
-		Leaving: leaving, Tunnels: l.tunnelList(),
+		Name: set.Name, Address: l.socket.Addr().String(), TLS: set.tls != nil, ClientAuth: set.ClientAuth.Asks(),
+		Connections: l.conns.Sum(), Leaving: leaving, Tunnels: l.tunnelList(),
 	}
 }

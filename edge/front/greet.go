@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/front/client"
+	"github.com/penstock-edge/penstock/edge/front/clientauth"
 	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
@@ -42,12 +43,20 @@ func (c *conn) secure(set *settings) (how client.Closing, ok bool) {
 	t := tls.Server(&client.Paced{Conn: under, C: &c.Conn}, set.tls)
 	_ = under.SetDeadline(time.Now().Add(set.HeaderTimeout)) // a closed socket fails the handshake
 	if err := t.Handshake(); err != nil {
-		c.l.front.badGreeting("tls").Inc(c.Lane)
+		what := "tls"
+		if errors.Is(err, clientauth.ErrRefused) {
+			what = "client_certificate"
+		}
+		c.l.front.badGreeting(what).Inc(c.Lane)
 		slog.Debug("TLS handshake failed", "listener", c.l.Key, "peer", c.Peer.String(), "error", err)
 		return c.explainPlainHTTP(err), false
 	}
 	_ = under.SetDeadline(time.Time{})
 	c.Net = t
+	if set.ClientAuth != nil {
+		state := t.ConnectionState()
+		c.Auth = set.ClientAuth.Greeted(&state)
+	}
 	return how, true
 }
 

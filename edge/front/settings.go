@@ -14,6 +14,7 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/front/client"
+	"github.com/penstock-edge/penstock/edge/front/clientauth"
 	"github.com/penstock-edge/penstock/edge/lib/ip"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
@@ -53,6 +54,9 @@ func compile(h *edge.Host, conf *config.Listener) *settings {
 		}
 		set.certificates.renewed, set.certificates.refused = reloads("ok"), reloads("error")
 		set.tls = tlsConfig(conf.TLSMinVersion, set.certificates)
+	}
+	if set.ClientAuth = clientauth.New(conf, set.tls); set.ClientAuth != nil {
+		set.certificates.clients, set.tls = set.ClientAuth, set.ClientAuth.TLS()
 	}
 	return set
 }

@@ -167,3 +167,31 @@ func hostName(name string) bool {
 	}
 	return true
 }
+
+// Hosts are names, addresses and wildcards, as rules have them, without ports. The zero value has none.
+type Hosts []host
+
+// ParseHosts returns the hosts of a list. The message is empty if all is well.
+func ParseHosts(texts []string) (list Hosts, message string) {
+	for _, text := range texts {
+		h, message := ruleHost(text)
+		switch {
+		case message != "":
+			return nil, message
+		case h.port != 0:
+			return nil, quote(text) + " must not have a port"
+		}
+		list = append(list, h)
+	}
+	return list, ""
+}
+
+// Has reports whether one of the hosts takes name, which is in its normal form: see NormalHost.
+func (l Hosts) Has(name []byte) bool {
+	for i := range l {
+		if l[i].takes(host{name: string(name)}) {
+			return true
+		}
+	}
+	return false
+}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/penstock-edge/penstock/edge/front/clientauth"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
@@ -41,6 +42,7 @@ type Conn struct {
 	Peer     netip.Addr // other end of the socket, or what a PROXY header said
 	Port     uint16     // of Peer
 	Lane     uint32
+	Auth     *clientauth.Client // nil: not asked for a certificate
 
 	sendRate Rate  // at which the client takes answers
 	wdl      int64 // write deadline in force, clock nanoseconds; 0: none
@@ -91,8 +93,9 @@ type Settings struct {
 	MaxBody       int64 // bytes
 	MergeSlashes  bool
 	Underscores   wire.Underscores
-	Underscored   *lanes.Counter // fields dropped for an underscore
-	Alike         *lanes.Counter // and for being like one of the gateway's
+	Underscored   *lanes.Counter     // fields dropped for an underscore
+	Alike         *lanes.Counter     // and for being like one of the gateway's
+	ClientAuth    *clientauth.Policy // nil: clients are not asked for certificates
 }
 
 // Tunnel describes a connection that carries a tunnel.

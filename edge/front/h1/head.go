@@ -90,6 +90,10 @@ func (c *conn) startRequest(n int, v *wire.Violation, f *edge.Fault) {
 var foreignScheme = &edge.Fault{Status: 400, Side: edge.SideClient, Code: "bad_request", Close: true,
 	Detail: "The scheme of the request's target is not the one of this connection."}
 
+var misdirected = &edge.Fault{Status: 421, Side: edge.SideClient, Code: "misdirected_request", Close: true,
+	Detail: "This connection was not made with the client certificate that this host asks for, if any. " +
+		"Make another one, with the name of the host."}
+
 // parse checks the head of n bytes in the buffer and fills the exchange from it.
 func (c *conn) parse(r *request, n int, set *client.Settings) *edge.Fault {
 	x, m := &r.x, &r.m
@@ -118,6 +122,9 @@ func (c *conn) parse(r *request, n int, set *client.Settings) *edge.Fault {
 		set.Underscored.Add(c.Lane, uint64(m.Dropped))
 	}
 	x.Host = route.NormalHost(x.Host[:0], m.Host)
+	if set.ClientAuth != nil && !set.ClientAuth.Allows(c.Auth, x.Host) {
+		return misdirected
+	}
 	x.Close, x.InMax = m.Close, set.MaxBody
 	r.frame(m)
 	c.br.Discard(n)

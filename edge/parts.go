@@ -101,7 +101,7 @@ type Response struct {
 	TunnelIdle time.Duration
 	// PoolName and TargetName are who was asked last; empty for local answers.
 	PoolName, TargetName string
-	// Held is what the Peer keeps between RoundTrip and Release; nobody else touches it.
+	// Held is what the Peer keeps between RoundTrip and Release; nothing else touches it.
 	Held any
 
 	peer Peer
@@ -112,7 +112,7 @@ func (r *Response) reset() {
 	head := r.Resp
 	*r = Response{} // by itself, as above
 	r.Resp = head
-	r.Resp.Take(nil, nil)
+	r.Resp.SetLines(nil, nil)
 	r.Resp.status, r.Resp.reason = 200, r.Resp.reason[:0]
 }
 
@@ -179,7 +179,7 @@ type Course struct {
 	Arm int
 	// Deadline bounds the whole exchange, in clock.Now nanoseconds; 0: none.
 	Deadline int64
-	// PassDeadline is how each request toward the upstream says what is left until Deadline; 0: not at all.
+	// PassDeadline is how each request to the upstream carries the time left until Deadline; 0: not at all.
 	PassDeadline DeadlineForm
 	MayWait      bool // filters and Upstream.Pick may wait: a goroutine serves the exchange
 	// Close is true when the client's connection ends after this exchange.

@@ -40,8 +40,8 @@ type Vars struct {
 	Cut int
 }
 
-// RouteVars returns the names for the templates of a route; not ok when its path or prefix is wrong,
-// which who compiles the routes reports.
+// RouteVars returns the names for the templates of a route; not ok when its path or prefix is wrong, which
+// the compiler of the routes reports.
 func RouteVars(path, prefix string) (v Vars, ok bool) {
 	names, ok := route.ParamNames(path)
 	cut, bad := route.Canonical(nil, []byte(prefix))

@@ -422,7 +422,7 @@ func (m *member) eject(why string) {
 	s.marked(m.Target, isEjected, true, why)
 }
 
-// report tells the target's own breaker how an attempt ended.
+// report passes to the target's own breaker how an attempt ended.
 func (m *member) report(b *breaker.Breaker, permit breaker.Permit, x *edge.Exchange, o outcome.Outcome) {
 	at := x.Times.Done
 	if at == 0 {

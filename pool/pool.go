@@ -99,8 +99,8 @@ func (p *Pool) Pick(x *edge.Exchange) (edge.Peer, *edge.Fault) {
 	return m, nil
 }
 
-// find chooses the member for the next attempt of x, which has a place there then, and waits for one when all
-// are taken. Nobody overtakes those who wait.
+// find chooses the member for the next attempt of x, which has a place there then, and waits for one when
+// all are taken. Nobody overtakes waiters.
 func (p *Pool) find(x *edge.Exchange) (*member, *edge.Fault) {
 	if !x.MayWait && p.conf.TLS.Enabled {
 		return nil, edge.MustWait // as everything under TLS; what is read of an idle connection too

@@ -127,7 +127,7 @@ func (c *Config) most() int64 {
 	return c.Burst
 }
 
-// mostOf says what most is.
+// mostOf describes what most is.
 func (c *Config) mostOf() string {
 	switch {
 	case c.Algorithm == "sliding_window":
@@ -187,7 +187,7 @@ func (c *Config) check(t *config.Table) {
 	c.checkQuota(t)
 }
 
-// checkScope looks at what says how gateways share a limit.
+// checkScope checks the keys for limits that gateways share.
 func (c *Config) checkScope(t *config.Table) {
 	fleet := c.Scope == "fleet"
 	if fleet && c.Algorithm == "concurrency" {

@@ -44,8 +44,8 @@ func parseCost(v []byte) (n int64, ok bool) {
 
 var minus = []byte("-")
 
-// charge charges what is known only now: what the answer says that it has cost, less what was taken
-// beforehand, or all of it where the status decides.
+// charge charges what is known only now: the cost in the answer less what was charged beforehand, or all of
+// it where the status decides.
 func (u *use) charge(x *edge.Exchange) {
 	cost := u.cost
 	if u.said >= 0 {

@@ -15,10 +15,10 @@ import (
 
 // meter counts what keys spend. now is in clock nanoseconds.
 type meter interface {
-	// Peek tells what Take would say, and charges nothing.
+	// Peek returns what TryCharge would, and charges nothing.
 	Peek(k bucket.Key, now, cost int64) bucket.Result
-	// Take charges the cost when the key has as much left.
-	Take(k bucket.Key, now, cost int64) bucket.Result
+	// TryCharge charges the cost when the key has as much left.
+	TryCharge(k bucket.Key, now, cost int64) bucket.Result
 	// Charge charges the cost whatever is left; a negative one is given back.
 	Charge(k bucket.Key, now, cost int64)
 }
@@ -115,7 +115,7 @@ func partitionOf(k bucket.Key) (raw [8]byte) {
 	return raw
 }
 
-// seconds rounds up: who waits so long is not refused again.
+// seconds rounds up: a client that waits so long is not refused again.
 func seconds(d time.Duration) int64 {
 	n := int64(d / time.Second)
 	if d%time.Second > 0 {

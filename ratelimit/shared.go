@@ -15,13 +15,13 @@ var unavailable = &edge.Fault{Status: 503, Side: edge.SideGateway, Code: "rate_l
 
 // takeShared takes from a limit of the fleet: at once when it is fast. An exact one is asked later, together
 // with the others.
-func (u *use) takeShared(now int64) bool {
+func (u *use) tryChargeShared(now int64) bool {
 	l := u.limit
 	switch {
 	case l.asks:
 		u.last = bucket.Result{OK: true}
 	case l.shared.Up():
-		u.last = l.shared.Take(u.key, now, u.cost)
+		u.last = l.shared.TryCharge(u.key, now, u.cost)
 		u.taken = u.last.OK
 	default:
 		u.fallBack(now)
@@ -50,13 +50,13 @@ func (u *use) fallBack(now int64) {
 			u.last = l.shared.Peek(u.key, now, u.cost)
 			return
 		}
-		u.last = l.shared.Take(u.key, now, u.cost)
+		u.last = l.shared.TryCharge(u.key, now, u.cost)
 		u.taken = u.last.OK
 	}
 }
 
 // ask asks the server about all exact limits of a request at once, and returns the one that refuses for
-// longest; -1: none does. left tells that the client has gone meanwhile: nothing is charged then.
+// longest; -1: none does. left is true when the client has gone meanwhile: nothing is charged then.
 func ask(x *edge.Exchange, r *record, now int64) (by int, left bool) {
 	a := fleet.AcquireAsk()
 	wait := time.Duration(0)

@@ -1,4 +1,4 @@
-// Package duel has proxies do the same work in turns and says what each spends on it.
+// Package duel has proxies do the same work in turns and measures what each spends on it.
 package duel
 
 import (

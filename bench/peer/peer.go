@@ -64,7 +64,7 @@ func Find(name string) (Work, error) {
 	return Work{}, fmt.Errorf("no work %q", name)
 }
 
-// Setup says where a proxy stands.
+// Setup is where a proxy stands.
 type Setup struct {
 	Work   Work
 	Dir    string // of its own; files go there
@@ -76,13 +76,13 @@ type Setup struct {
 	Cert   string // a file with certificate and key, and each alone beside it in .crt and .key
 }
 
-// ErrMissing says that a peer is not installed, ErrUnfit that it cannot do the work.
+// ErrMissing is returned for a peer that is not installed, ErrUnfit for one that cannot do the work.
 var (
 	ErrMissing = errors.New("not installed")
 	ErrUnfit   = errors.New("cannot do this work")
 )
 
-// Write writes a peer's files, and says how it is started.
+// Write writes a peer's files, and returns how it is started.
 func Write(name string, s Setup) (rig.Program, error) {
 	p := rig.Program{Core: rig.ProxyCore, Err: filepath.Join(s.Dir, "stderr"), Ready: s.Addr}
 	var text, file string

@@ -60,7 +60,7 @@ func check(t *tree) []finding {
 	var found []finding
 	for _, rule := range []func(*tree) []finding{
 		checkParse, checkTop, checkImports, checkEngines, checkSizes, checkNames,
-		checkDocs, checkCommands, checkWords, checkFeatures, checkMetrics,
+		checkDocs, checkCommands, checkWords, checkProse, checkFeatures, checkMetrics,
 	} {
 		found = append(found, rule(t)...)
 	}

@@ -27,6 +27,7 @@ func TestTrees(t *testing.T) {
 	f("star")  // every arrow that is not
 	f("names")
 	f("texts")
+	f("prose")
 }
 
 func TestSizes(t *testing.T) {

@@ -86,8 +86,8 @@ func (e endpoint) clashes(other endpoint) bool {
 	return e.host == other.host || e.host == "" || other.host == ""
 }
 
-// CheckServer says what is wrong with the address of a server to connect to, host:port or unix:/path. What it
-// is called in the message is the first argument.
+// CheckServer returns what is wrong with the address of a server to connect to, host:port or unix:/path. The
+// first argument is its name in the message.
 func CheckServer(what, address string) error {
 	if socket, ok := strings.CutPrefix(address, "unix:"); ok {
 		if socket == "" {

@@ -12,7 +12,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/filewatch"
 )
 
-// ClientTLS is a sub-table that says how a server of somebody else is spoken to over TLS.
+// ClientTLS is a sub-table with the settings for connecting to another server over TLS.
 type ClientTLS struct {
 	Enabled bool `toml:"enabled" default:"false"` // TLS instead of plain text
 	// Verified, and sent as SNI; to targets also as Host.
@@ -113,7 +113,7 @@ func (s *ClientTLS) Renew() (changed bool, err error) {
 // Renewable reports whether there are files that may change.
 func (s *ClientTLS) Renewable() bool { return s.Enabled && len(s.names()) > 0 }
 
-// Sum tells the contents of the files in use apart; the zero value: TLS is not enabled.
+// Sum is a checksum over the contents of the files in use; the zero value: TLS is not enabled.
 func (s *ClientTLS) Sum() [sha256.Size]byte {
 	if now := s.current.Load(); now != nil {
 		return now.sum
@@ -132,7 +132,7 @@ func (s *ClientTLS) For(address string) *tls.Config {
 	return c
 }
 
-// Identity tells settings apart, files by name.
+// Identity differs for different settings; files count by name.
 func (s *ClientTLS) Identity() string {
 	if !s.Enabled {
 		return "plain"
@@ -141,7 +141,7 @@ func (s *ClientTLS) Identity() string {
 		[]string{s.CA, s.Cert, s.Key})
 }
 
-// Fingerprint tells settings apart, files by content.
+// Fingerprint differs for different settings; files count by content.
 func (s *ClientTLS) Fingerprint() string {
 	if !s.Enabled {
 		return "plain"

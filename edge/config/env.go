@@ -29,7 +29,7 @@ func (f *File) expand(n *node) {
 }
 
 // expandEnv returns text with ${NAME} replaced by the variable and $${ by ${. What a variable holds is not
-// looked at again. The message says what is wrong, "" if nothing.
+// looked at again. The message is what is wrong, "" if nothing.
 func expandEnv(text string, env func(string) (string, bool)) (expanded, msg string) {
 	var b strings.Builder
 	for {

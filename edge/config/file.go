@@ -25,7 +25,7 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// Options say where a file may take values from that do not stand in it.
+// Options are the sources of values outside a file that it may refer to.
 type Options struct {
 	Env      func(string) (string, bool)  // for ${NAME}; nil: os.LookupEnv
 	ReadFile func(string) ([]byte, error) // for file:/path in secrets; nil: os.ReadFile

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What people write who know other gateways gets one line that shows the right form.
+// What users of other gateways write gets one line that shows the right form.
 func TestHints(t *testing.T) {
 	const start = "[[listener]]\naddress = \":8080\"\n"
 	f := func(text string, want string) {

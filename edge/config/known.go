@@ -87,7 +87,7 @@ func (t *Table) describeKey(k *Key) {
 	}
 }
 
-// add adds what a field says. Several structs may decode one key: each says what it knows.
+// add adds what a field describes. Several structs may decode one key: each adds what it knows.
 func (k *Key) add(fd *field) {
 	if slices.Contains(k.Sources, fd.source) {
 		return

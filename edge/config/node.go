@@ -190,7 +190,7 @@ func isBareKey(key string) bool {
 	return key != ""
 }
 
-// describe says what the value is, for the end of "must be …, is …".
+// describe describes the value, for the end of "must be …, is …".
 func (n *node) describe() string {
 	switch n.kind {
 	case tableKind:

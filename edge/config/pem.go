@@ -37,8 +37,8 @@ func ReadPair(cert, key string) (pair tls.Certificate, text []byte, err error) {
 	return pair, append(append(certs, 0), keys...), err
 }
 
-// uncut returns an error when a block that begins in text does not end there. Without any block it is silent:
-// whoever parses text says what is missing.
+// uncut returns an error when a block that begins in text does not end there. Without any block it is
+// silent: whoever parses text reports what is missing.
 func uncut(file string, text []byte) error {
 	whole, rest := 0, text
 	for block := new(pem.Block); block != nil; {

@@ -18,7 +18,7 @@ type clash struct {
 	first *node
 }
 
-// origin is how a table or value came into the file: it decides who may add to it.
+// origin is how a table or value came into the file: it decides what may be added to it.
 type origin uint8
 
 const (

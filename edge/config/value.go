@@ -69,7 +69,7 @@ func (v Value) Pos() (line, col int) {
 	return v.file.place(v.node.at)
 }
 
-// Describe says what the value is, for messages such as: must be a list, is the integer 5.
+// Describe describes the value, for messages such as: must be a list, is the integer 5.
 func (v Value) Describe() string {
 	if v.node == nil {
 		return "absent"

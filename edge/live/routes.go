@@ -27,7 +27,7 @@ func (b *Built) compile() {
 	both.Wait()
 	b.step("compile routes", func() {
 		if failed != nil {
-			b.tell("compile routes", failed)
+			b.logPanic("compile routes", failed)
 			panic(failed.Value)
 		}
 	})

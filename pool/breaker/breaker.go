@@ -133,7 +133,7 @@ func (b *Breaker) lucky(now int64) bool {
 	return drawn < uint64(max(int64(whole)/10, now-b.since.Load()))
 }
 
-// Done gives a permit back and tells how the call ended. Results of calls that were let in before the last
+// Done gives a permit back and records how the call ended. Results of calls that were let in before the last
 // change of state say nothing.
 func (b *Breaker) Done(now int64, p Permit, failed bool, took time.Duration) {
 	word := b.word.Load()
@@ -164,7 +164,7 @@ func (b *Breaker) Done(now int64, p Permit, failed bool, took time.Duration) {
 	}
 }
 
-// tooBad says why the breaker must open; empty: it need not.
+// tooBad returns why the breaker must open; empty: it need not.
 func (b *Breaker) tooBad(c *Config, now, run int64) string {
 	if c.ConsecutiveErrors > 0 && run >= int64(c.ConsecutiveErrors) {
 		return fmt.Sprintf("%d errors in a row", run)

@@ -54,7 +54,7 @@ const (
 	maxZoneSize = 253
 )
 
-// errEmpty is told when a source answers well, and that there is no target.
+// errEmpty is reported when a source answers well, but with no target.
 var errEmpty = errors.New("the answer is empty: there is no target in it")
 
 // origin is what all sources have.
@@ -149,7 +149,7 @@ func cleanAddress(address string) (string, error) {
 	return net.JoinHostPort(host, strconv.FormatUint(port, 10)), nil
 }
 
-// isHost says whether s can be the name of a machine: labels of RFC 1123 section 2.1, with the underscore
+// isHost reports whether s can be the name of a machine: labels of RFC 1123 section 2.1, with the underscore
 // that DNS has in use besides, and not a number in dots.
 func isHost(s string) bool {
 	if len(s) > 253 {
@@ -172,7 +172,7 @@ func isHost(s string) bool {
 	return letters
 }
 
-// isZone says whether s may be told as a zone: it ends up in metrics and logs.
+// isZone reports whether s can be the name of a zone: it ends up in metrics and logs.
 func isZone(s string) bool {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] >= 0x7f {

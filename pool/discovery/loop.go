@@ -53,7 +53,7 @@ func contained(look func() error) error {
 	return err
 }
 
-// teller tells what is new. It belongs to the goroutine of one Run.
+// teller reports what is new. It belongs to the goroutine of one Run.
 type teller struct {
 	tell   func([]Endpoint, error)
 	origin *origin
@@ -62,7 +62,8 @@ type teller struct {
 	good time.Time  // when the session was first answered well; zero: not yet
 }
 
-// set tells a set that differs from the last. The error is that the answer is no set; nothing is told then.
+// set reports a set that differs from the last. The error is that the answer is no set; nothing is reported
+// then.
 func (t *teller) set(ctx context.Context, a *answer) error {
 	t.origin.drops.Add(int64(a.dropped))
 	list, err := a.set()
@@ -86,7 +87,7 @@ func (t *teller) watched(ctx context.Context, a *answer) {
 	}
 }
 
-// fail tells an error, unless it is only the echo of the end of ctx.
+// fail reports an error, unless it is only the echo of the end of ctx.
 func (t *teller) fail(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return

@@ -58,7 +58,7 @@ type kubeEndpoint struct {
 
 func (e *kubeEndpoint) ready() bool { return e.Conditions.Ready == nil || *e.Conditions.Ready }
 
-// leaving tells an endpoint that still serves while it is brought down.
+// leaving reports whether an endpoint still serves while it is brought down.
 func (e *kubeEndpoint) leaving() bool {
 	c := &e.Conditions
 	return !e.ready() && c.Terminating != nil && *c.Terminating && c.Serving != nil && *c.Serving

@@ -20,8 +20,8 @@ type Answer struct {
 // Start implements edge.Starter.
 func (*Answer) Start(*edge.Exchange) bool { return true }
 
-// Hear implements edge.Starter.
-func (a *Answer) Hear(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
+// Receive implements edge.Starter.
+func (a *Answer) Receive(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
 	return edge.Ended, a.RoundTrip(x)
 }
 

@@ -97,7 +97,7 @@ const (
 	workEach = int64(time.Second)
 )
 
-// mayInterim counts an interim answer, and notes when the target said that it works.
+// mayInterim counts an interim answer, and notes when the target announced that it is at work.
 func (c *conn) mayInterim() bool {
 	now := c.now
 	if !c.looped {

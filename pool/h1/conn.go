@@ -22,9 +22,9 @@ import (
 )
 
 // conn is one connection to a target, or room for one that has not been opened; it serves one exchange at a
-// time and has one owner at any time: who has claimed it, until it is released. While an upload runs, its
-// goroutine works beside the owner: it is the writer then, else the owner is. Who owns a field may read and
-// write it; where others may read it too, or change it, that is said. It implements transport.Stream and
+// time and has one owner at any time: the claimer, until it is released. While an upload runs, its goroutine
+// works beside the owner: it is the writer then, else the owner is. The owner of a field may read and write
+// it; where others may read it too, or change it, that is said. It implements transport.Stream and
 // transport.Starter.
 type conn struct {
 	// a is the attempt as the pool knows it. The writer reads X and Settings, which do not change while it
@@ -32,7 +32,7 @@ type conn struct {
 	a transport.Attempt
 	t *Target
 
-	// These are set by open, and do not change after that: who may use the connection may read them.
+	// These are set by open, and do not change after that: all users of the connection may read them.
 	nc     net.Conn     // TLS or the socket; its methods are for all; nil: not open
 	socket *poll.Socket // when a loop waits for it; nil under TLS, and when no loop was at hand
 	plain  bool         // bytes may be spliced: not under TLS

@@ -218,7 +218,7 @@ func TestClaimStorm(t *testing.T) {
 				x.Fresh = n%50 == 49
 				claimer := x
 				if (n+i)%3 == 0 {
-					claimer = nil // as for who waits
+					claimer = nil // as for a waiter
 				}
 				a := tg.Claim(claimer, s)
 				if a == nil {

@@ -50,7 +50,7 @@ const (
 	dropShare  = 0.1                    // of attempts without an answer, from where the limit falls anyway
 )
 
-// tick returns the next limit. used tells that the limit is what holds requests back.
+// tick returns the next limit. used is true when the limit is what holds requests back.
 func (g *gradient) tick(c *Config, now int64, s Sample, used bool) int {
 	if g.limit == 0 {
 		g.limit = float64(c.start())

@@ -1,5 +1,5 @@
 // Package queue lets requests wait, in the order in which they came, for whatever of several places becomes
-// free first. It knows nothing of places but whether a waiter wants one; README.md tells how it is used.
+// free first. It knows nothing of places but whether a waiter wants one; README.md has how it is used.
 package queue
 
 import (
@@ -32,12 +32,12 @@ type Outcome[P any] struct {
 	Place   P
 }
 
-// Client is who waits. Both methods are called by any goroutine while the queue is locked: they must not
+// Client is a waiter. Both methods are called by any goroutine while the queue is locked: they must not
 // wait, and not call the queue.
 type Client[P any] interface {
-	// Wants tells that p would serve it.
+	// Wants reports whether p would serve it.
 	Wants(p P) bool
-	// Gone tells that nobody needs the place any more.
+	// Gone reports whether nobody needs the place any more.
 	Gone() bool
 }
 
@@ -57,8 +57,8 @@ type Waiter[P any] struct {
 // Queue is the waiters, the one that came first at the front. The zero value is ready; any number of
 // goroutines may use it.
 //
-// Nobody's wake-up is lost as long as both sides keep an order: who waits joins, and then looks for a free
-// place; who frees a place makes it visible, and then asks whether somebody waits (Len, Joins).
+// No wake-up is lost as long as both sides keep an order: a waiter joins, and then looks for a free place;
+// whoever frees a place makes it visible, and then looks for waiters (Len, Joins).
 type Queue[P any] struct {
 	waiting atomic.Int64  // length, to be read without the lock
 	joins   atomic.Uint64 // how often somebody has joined or come back

@@ -97,7 +97,7 @@ type Config struct {
 	Transport transport.Settings `toml:"-"` // what transports go by
 }
 
-// Fallback is [pool.NAME.fallback]: who answers when the breaker is open or no target can be asked.
+// Fallback is [pool.NAME.fallback]: what answers when the breaker is open or no target can be asked.
 type Fallback struct {
 	Pool   string `toml:"pool"`                         // the pool that answers; instead of status
 	Status int    `toml:"status" default:"0" max:"599"` // 200 to 599

@@ -13,9 +13,9 @@ import (
 // compare-and-swap, so that nobody charges a slot that has become another key's. Two keys in the same lines
 // share a slot when their tags are the same: one of a million does, as a key meets some dozen others.
 //
-// A table with ids compares one or two words of the hash besides, or in place of the tag. Who gives a slot
-// to another key makes its word busy first, so that a compare-and-swap of somebody who has found the old
-// key fails.
+// A table with ids compares one or two words of the hash besides, or in place of the tag. A writer that
+// gives a slot to another key makes its word busy first, so that a compare-and-swap of somebody who has
+// found the old key fails.
 //
 // State 0 is that of a slot which is free.
 type table struct {

@@ -73,9 +73,9 @@ var (
 	ErrLeft = errors.New("the client has gone")
 )
 
-// Client is who sent the request.
+// Client is the sender of the request.
 type Client interface {
-	// Gone tells that it has left.
+	// Gone reports whether it has left.
 	Gone() bool
 }
 
@@ -159,7 +159,7 @@ func (l *Link) refuseRest() {
 	}
 }
 
-// settle gives the Ask back to who asked. When that one has gone, what was charged is given back, since it
+// settle gives the Ask back to its owner. When that one has gone, what was charged is given back, since it
 // was decided otherwise, and the Ask put away.
 func (a *Ask) settle(err error) (inTime bool) {
 	if a.state.CompareAndSwap(waiting, answered) {
@@ -182,8 +182,8 @@ func (a *Ask) giveBack() {
 	}
 }
 
-// send asks the server a batch. Who has gone is not asked for any more. A cluster is asked for each limit
-// by itself, since the keys are on several nodes.
+// send asks the server a batch. Clients that have gone are left out. A cluster is asked for each limit by
+// itself, since the keys are on several nodes.
 func (l *Link) send(batch []*Ask) {
 	c := l.client.Load()
 	if c == nil {
@@ -214,7 +214,7 @@ func (l *Link) send(batch []*Ask) {
 	}
 }
 
-// exchange runs the commands of asks and settles each with its answer. It says whether one of them was still
+// exchange runs the commands of asks and settles each with its answer. It reports whether any was still
 // waited for.
 func (l *Link) exchange(c rueidis.Client, all []command, live []*Ask) (inTime bool, failure error) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.conf.ConnectTimeout)

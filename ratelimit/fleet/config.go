@@ -1,5 +1,5 @@
 // Package fleet shares limits between gateways through Redis or Valkey: exactly, by asking before a request
-// is answered, or fast, by telling afterwards. README.md says what each promises.
+// is answered, or fast, by telling afterwards. README.md describes what each promises.
 package fleet
 
 import (
@@ -85,7 +85,7 @@ func (c *Config) readAddress(t *config.Table) {
 	}
 }
 
-// Fingerprint tells settings apart, secrets and files by content.
+// Fingerprint differs for different settings; secrets and files count by content.
 func (c *Config) Fingerprint() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %v %q %q %d %q %s %s", c.Address, c.Cluster, c.Username, c.Password.Reveal(), c.Database,

@@ -68,7 +68,7 @@ type entry struct {
 	part int64   // 0: left is of the whole limit; n: of one nth, since the server does not answer
 	live bool
 	told bool // it is among the dirty ones
-	asks bool // the server is to say what is left, though there is nothing to tell
+	asks bool // the server is asked what is left, though nothing was spent
 	// heard is when the server has said so last, clock seconds.
 	heard uint32
 }
@@ -152,7 +152,7 @@ func (w *Ledger) Close() {
 // Link returns the way to the server.
 func (w *Ledger) Link() *Link { return w.link }
 
-// Up says whether the server answers.
+// Up reports whether the server answers.
 func (w *Ledger) Up() bool { return w.link.Up() }
 
 func (w *Ledger) name(k bucket.Key) string {
@@ -231,7 +231,7 @@ func (e *entry) advance(r *Rule, up bool, nodes, now int64) {
 	e.gain = r.rate() * share
 }
 
-// Peek tells what Take would say, and charges nothing.
+// Peek returns what TryCharge would, and charges nothing.
 func (w *Ledger) Peek(k bucket.Key, now, cost int64) bucket.Result {
 	s := w.shard(k)
 	s.mu.Lock()
@@ -252,7 +252,7 @@ func (w *Ledger) Peek(k bucket.Key, now, cost int64) bucket.Result {
 	return res
 }
 
-// judge says whether a cost may be charged to an entry.
+// judge reports whether a cost may be charged to an entry.
 func (w *Ledger) judge(e *entry, r *Rule, now, cost int64) bucket.Result {
 	c := float64(cost)
 	need := c
@@ -288,8 +288,8 @@ const epsilon = 1e-6
 // leaseRetry is about how long the server takes to be told.
 const leaseRetry = 10 * time.Millisecond
 
-// Take charges the cost if, by what is known here, the key has as much left.
-func (w *Ledger) Take(k bucket.Key, now, cost int64) bucket.Result {
+// TryCharge charges the cost if, by what is known here, the key has as much left.
+func (w *Ledger) TryCharge(k bucket.Key, now, cost int64) bucket.Result {
 	s := w.shard(k)
 	s.mu.Lock()
 	r := s.rule
@@ -322,7 +322,8 @@ func (w *Ledger) Charge(k bucket.Key, now, cost int64) {
 	w.signal(first, false)
 }
 
-// Allow charges the cost, but no more than is left: for who admits all while the server does not answer.
+// Allow charges the cost, but no more than is left. It is for limits that admit all while the server does
+// not answer.
 func (w *Ledger) Allow(k bucket.Key, now, cost int64) {
 	left := w.Peek(k, now, cost).Remaining
 	w.Charge(k, now, min(cost, max(left, 0)))
@@ -373,12 +374,12 @@ func (w *Ledger) learn(k bucket.Key, what said) (untold float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e, _ := w.entry(s, k, s.rule, now)
-	e.hear(s.rule, what, now)
+	e.update(s.rule, what, now)
 	return e.used - e.sent
 }
 
-// hear makes an entry what the server says, less what the server does not know.
-func (e *entry) hear(r *Rule, what said, now int64) {
+// update sets an entry to what the server has, less what the server does not know yet.
+func (e *entry) update(r *Rule, what said, now int64) {
 	e.part = 0
 	e.left, e.gain, e.at = what.left-e.used, what.gain, now
 	if r.kind == "g" {

@@ -143,7 +143,7 @@ func (s *Store) merge() {
 	}
 }
 
-// sameFile says whether nobody has written in between. The number of a file may be given to another.
+// sameFile reports whether nobody has written in between. The number of a file may be given to another.
 func sameFile(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }

@@ -17,8 +17,8 @@ type entry struct {
 	used atomic.Int64 // 0 or more; gone
 }
 
-// gone is what an entry has used that is in no slot any more, or will be in none when who holds the lock of
-// the shard lets it go. Nobody can count in it then.
+// gone is what an entry has used that is in no slot any more, or will be in none when the holder of the lock
+// of the shard lets it go. Nobody can count in it then.
 const gone = -1
 
 // entryBytes is the memory that an entry takes, of 40 bytes.
@@ -118,7 +118,7 @@ func (p *place) find() *entry {
 	return nil
 }
 
-// locate is find for who holds the lock of the shard: it misses nothing.
+// locate is find under the lock of the shard: it misses nothing.
 func (p *place) locate() (*atomic.Pointer[entry], *entry) {
 	for _, l := range p.lines {
 		for i := range l.slots {

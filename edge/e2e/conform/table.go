@@ -11,7 +11,7 @@ import (
 // Levels are the levels that a row may have, the strictest first.
 var Levels = []string{"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY", "is"}
 
-// Strict tells that the row's level leaves no choice.
+// Strict reports whether the row's level leaves no choice.
 func (c *Check) Strict() bool { return strings.HasPrefix(c.Level, "MUST") }
 
 // Failed returns how many rows of a level do not hold, and how many there are.

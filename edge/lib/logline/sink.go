@@ -19,7 +19,7 @@ const flushEvery = 100 * time.Millisecond
 // defaultMax is the backlog in bytes when none is given.
 const defaultMax = 8 << 20
 
-// ErrClosed says that a sink was closed before.
+// ErrClosed is returned for a sink that has been closed.
 var ErrClosed = errors.New("log sink is closed")
 
 // Sink writes lines to a file, or whatever else it is given, in a goroutine of its

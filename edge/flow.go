@@ -58,11 +58,7 @@ func advance(x *Exchange, front Sender, wait bool) (o Outcome) {
 	}()
 	defer Contain(&panicked)
 	x.MayWait = wait
-	end := ended
-	if front == nil {
-		end = Rescue
-	}
-	for x.at < end {
+	for end := endOf(front); x.at < end; {
 		v, came := Next, Ended
 		switch x.at {
 		case Early:
@@ -87,22 +83,35 @@ func advance(x *Exchange, front Sender, wait bool) (o Outcome) {
 		switch {
 		case came != Ended:
 			return came
-		case v == Wait && wait:
-			panic("BUG: a filter of " + x.at.String() + " that may wait says that it has to")
 		case v == Wait:
-			return Blocked
+			return x.blocked()
 		}
-		p := x.at.after(v, x.Fault)
-		if p == ending && x.at != sending { // dropped
-			x.Close, x.cut = true, x.Fault
-		}
-		x.enter(p)
+		x.enter(x.at.after(v, x.Fault))
 	}
 	return Ended
 }
 
+// endOf returns the phase that ends advance.
+func endOf(front Sender) Phase {
+	if front == nil {
+		return Rescue
+	}
+	return ended
+}
+
+// blocked is the outcome of a filter that would have to wait.
+func (x *Exchange) blocked() Outcome {
+	if x.MayWait {
+		panic("BUG: a filter of " + x.at.String() + " that may wait does not")
+	}
+	return Blocked
+}
+
 // enter goes on to the first step of p.
 func (x *Exchange) enter(p Phase) {
+	if p == ending && x.at != sending { // dropped
+		x.Close, x.cut = true, x.Fault
+	}
 	switch {
 	case x.at <= Admit && p > Admit:
 		x.Times.Policy = clock.Now()

@@ -163,6 +163,13 @@ func (c *Config) check(t *config.Table) {
 			t.Errorf(key, "means nothing to the algorithm %q", c.Algorithm)
 		}
 	}
+	c.checkValues(t)
+	c.checkScope(t)
+	c.checkQuota(t)
+}
+
+// checkValues checks the keys whose values may be wrong under any algorithm.
+func (c *Config) checkValues(t *config.Table) {
 	if c.Algorithm == "sliding_window" && c.Rate.Count > bucket.MostWindow {
 		t.Errorf("rate", "a sliding window counts at most %d; gcra has no such bound", int64(bucket.MostWindow))
 	}
@@ -183,8 +190,6 @@ func (c *Config) check(t *config.Table) {
 			t.Errorf("count", "%s", err)
 		}
 	}
-	c.checkScope(t)
-	c.checkQuota(t)
 }
 
 // checkScope checks the keys for limits that gateways share.

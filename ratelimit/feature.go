@@ -145,7 +145,7 @@ func (ls *limits) route(r *edge.RouteSetup) {
 		return
 	}
 	var keys struct {
-		// All must agree; a request refused by one is charged by none.
+		// All must agree; who is refused by one is charged by none.
 		Limits []string `toml:"rate_limits"`
 		// What a request of this route costs; -1: what each limit says.
 		Cost int64 `toml:"rate_cost" default:"-1" min:"-1" max:"1000000"`

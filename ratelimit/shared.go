@@ -59,20 +59,7 @@ func (u *use) fallBack(now int64) {
 // longest; -1: none does. left is true when the client has gone meanwhile: nothing is charged then.
 func ask(x *edge.Exchange, r *record, now int64) (by int, left bool) {
 	a := fleet.AcquireAsk()
-	wait := time.Duration(0)
-	var link *fleet.Link
-	for i := range r.uses {
-		u := &r.uses[i]
-		if !u.limit.asks {
-			continue
-		}
-		a.Questions = append(a.Questions, fleet.Question{Ledger: u.limit.shared, Key: u.key, Cost: u.cost,
-			Observe: u.limit.observe, Peek: u.limit.counted != nil})
-		link = u.limit.shared.Link()
-		if t := u.limit.conf.FleetTimeout; wait == 0 || t < wait {
-			wait = t
-		}
-	}
+	link, wait := addQuestions(a, r)
 	if link == nil {
 		fleet.ReleaseAsk(a) // this client is on the allow-list of all of them
 		return -1, false
@@ -86,6 +73,42 @@ func ask(x *edge.Exchange, r *record, now int64) (by int, left bool) {
 	if errors.Is(err, fleet.ErrLeft) {
 		return -1, true
 	}
+	by = takeAnswers(a, r, now, err)
+	if err != nil {
+		return by, false
+	}
+	fleet.ReleaseAsk(a)
+	if by >= 0 {
+		for i := range r.uses {
+			if u := &r.uses[i]; u.limit.asks {
+				u.taken = false // the server charges all or none
+			}
+		}
+	}
+	return by, false
+}
+
+// addQuestions asks a for each use of r that the server decides. It returns the server, nil when there is
+// nothing to ask, and how long to wait for it.
+func addQuestions(a *fleet.Ask, r *record) (link *fleet.Link, wait time.Duration) {
+	for i := range r.uses {
+		u := &r.uses[i]
+		if !u.limit.asks {
+			continue
+		}
+		a.Questions = append(a.Questions, fleet.Question{Ledger: u.limit.shared, Key: u.key, Cost: u.cost,
+			Observe: u.limit.observe, Peek: u.limit.counted != nil})
+		link = u.limit.shared.Link()
+		if t := u.limit.conf.FleetTimeout; wait == 0 || t < wait {
+			wait = t
+		}
+	}
+	return link, wait
+}
+
+// takeAnswers notes in the uses of r what a was answered or, when err is why it was not, what their limits do
+// without the server. It returns the use that refuses the request for the longest; -1: none does.
+func takeAnswers(a *fleet.Ask, r *record, now int64, err error) (by int) {
 	by, q := -1, 0
 	for i := range r.uses {
 		u := &r.uses[i]
@@ -103,16 +126,5 @@ func ask(x *edge.Exchange, r *record, now int64) (by int, left bool) {
 			by = i
 		}
 	}
-	if err != nil {
-		return by, false
-	}
-	fleet.ReleaseAsk(a)
-	if by >= 0 {
-		for i := range r.uses {
-			if u := &r.uses[i]; u.limit.asks {
-				u.taken = false // the server charges all or none
-			}
-		}
-	}
-	return by, false
+	return by
 }

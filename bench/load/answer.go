@@ -102,6 +102,22 @@ func (a *Answer) keep(p []byte) {
 	a.kept += n
 }
 
+func (a *Answer) parseChunkSize(line []byte) error {
+	if i := bytes.IndexByte(line, ';'); i >= 0 {
+		line = line[:i]
+	} else if a.long {
+		return errChunk
+	}
+	if a.left = number(bytes.TrimSpace(line), 16); a.left < 0 {
+		return errChunk
+	}
+	a.state = chunkBody
+	if a.left == 0 {
+		a.state = trailer
+	}
+	return nil
+}
+
 func (a *Answer) parseLine(line []byte) (done bool, err error) {
 	switch a.state {
 	case statusLine:
@@ -119,18 +135,7 @@ func (a *Answer) parseLine(line []byte) (done bool, err error) {
 		}
 		return false, a.header(line)
 	case chunkSize:
-		if i := bytes.IndexByte(line, ';'); i >= 0 {
-			line = line[:i]
-		} else if a.long {
-			return false, errChunk
-		}
-		if a.left = number(bytes.TrimSpace(line), 16); a.left < 0 {
-			return false, errChunk
-		}
-		a.state = chunkBody
-		if a.left == 0 {
-			a.state = trailer
-		}
+		return false, a.parseChunkSize(line)
 	case chunkTail:
 		if len(line) > 0 {
 			return false, errChunk

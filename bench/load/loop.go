@@ -249,6 +249,11 @@ func (l *Loader) pump(now time.Duration) time.Duration {
 			return time.Millisecond
 		}
 	}
+	return l.quiet(now)
+}
+
+// quiet returns how long nothing is due when no connection is free or all is sent.
+func (l *Loader) quiet(now time.Duration) time.Duration {
 	if l.n == 0 && l.interval > 0 {
 		l.blocked = max(l.blocked, min(int(float64(now)/l.interval), int(float64(l.last)/l.interval))+1)
 	}

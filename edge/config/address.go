@@ -45,7 +45,7 @@ func plainHost(host string) (string, bool) {
 	}
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
-		return strings.ToLower(host), isHostName(host)
+		return strings.ToLower(host), IsHostName(host)
 	}
 	addr = addr.Unmap()
 	// net.Listen takes all addresses of both families for either of them.
@@ -55,8 +55,8 @@ func plainHost(host string) (string, bool) {
 	return addr.String(), true
 }
 
-// isHostName reports whether s is a name as RFC 1123 section 2.1 has it, which is not a number in dots.
-func isHostName(s string) bool {
+// IsHostName reports whether s is a name as RFC 1123 section 2.1 has it, which is not a number in dots.
+func IsHostName(s string) bool {
 	if len(s) > 253 {
 		return false
 	}

@@ -135,10 +135,8 @@ func (e *entry) text(f field) []byte {
 		return view(x.PoolName)
 	case fieldTarget:
 		return view(x.TargetName)
-	case fieldUserAgent:
-		return x.Req.Get("User-Agent")
-	case fieldReferer:
-		return e.referer()
+	case fieldUserAgent, fieldReferer:
+		return e.sent(f)
 	}
 	panic("BUG: a field of the access log has no value")
 }
@@ -154,7 +152,11 @@ func (e *entry) cause() []byte {
 }
 
 // referer returns the page the client came from, without its query string unless query strings are logged.
-func (e *entry) referer() []byte {
+// sent returns what the client has sent in a field of its request.
+func (e *entry) sent(f field) []byte {
+	if f == fieldUserAgent {
+		return e.x.Req.Get("User-Agent")
+	}
 	r := e.x.Req.Get("Referer")
 	if i := bytes.IndexByte(r, '?'); i >= 0 && !e.log.query {
 		return r[:i]

@@ -27,6 +27,7 @@ const tokenMarks = "!#$%&'*+-.^_`|~" // tchar that is neither letter nor digit
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 func isDigit(c byte) bool  { return '0' <= c && c <= '9' }
+func isAlnum(c byte) bool  { return isLetter(c) || isDigit(c) }
 
 func isMark(c byte) bool {
 	for i := range len(tokenMarks) {
@@ -49,10 +50,10 @@ func isSubDelim(c byte) bool {
 func makeClasses() (t [256]uint8) {
 	for i := range t {
 		c := byte(i)
-		t[i] |= classIf(isLetter(c) || isDigit(c) || c == '-' || c == '.' || c == '_' || c == '~', inHost)
+		t[i] |= classIf(isAlnum(c) || c == '-' || c == '.' || c == '_' || c == '~', inHost)
 		t[i] |= classIf(isSubDelim(c) && c != ',', inHost)
 		t[i] |= classIf(isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f', inHex)
-		t[i] |= classIf(isLetter(c) || isDigit(c) || isMark(c), inUpgrade)
+		t[i] |= classIf(isAlnum(c) || isMark(c), inUpgrade)
 		t[i] |= classIf(c == '/' || c == ',' || c == ' ' || c == '\t', inUpgrade)
 		t[i] |= classIf(c == '\t' || c >= ' ' && c != 0x7f, inValue)
 	}

@@ -50,12 +50,7 @@ func Resume(x *Exchange, front Sender, wait bool) Outcome { return advance(x, fr
 // advance returns when there is one.
 func advance(x *Exchange, front Sender, wait bool) (o Outcome) {
 	var panicked *Fault
-	defer func() {
-		if panicked != nil {
-			x.recovered(panicked)
-			o = advance(x, front, wait)
-		}
-	}()
+	defer func() { o = x.survive(panicked, front, wait, o) }()
 	defer Contain(&panicked)
 	x.MayWait = wait
 	for end := endOf(front); x.at < end; {
@@ -86,7 +81,11 @@ func advance(x *Exchange, front Sender, wait bool) (o Outcome) {
 		case v == Wait:
 			return x.blocked()
 		}
-		x.enter(x.at.after(v, x.Fault))
+		p := x.at.after(v, x.Fault)
+		if p == ending && x.at != sending { // dropped
+			x.Close, x.cut = true, x.Fault
+		}
+		x.enter(p)
 	}
 	return Ended
 }
@@ -109,9 +108,6 @@ func (x *Exchange) blocked() Outcome {
 
 // enter goes on to the first step of p.
 func (x *Exchange) enter(p Phase) {
-	if p == ending && x.at != sending { // dropped
-		x.Close, x.cut = true, x.Fault
-	}
 	switch {
 	case x.at <= Admit && p > Admit:
 		x.Times.Policy = clock.Now()
@@ -119,6 +115,15 @@ func (x *Exchange) enter(p Phase) {
 		x.Times.First = clock.Now()
 	}
 	x.at, x.next = p, 0
+}
+
+// survive takes x to its end after a panic, which became f; nil: there was none, and o is how far x came.
+func (x *Exchange) survive(f *Fault, front Sender, wait bool, o Outcome) Outcome {
+	if f == nil {
+		return o
+	}
+	x.recovered(f)
+	return advance(x, front, wait)
 }
 
 // recovered goes on after a panic, which became f: it is the answer as long as none has begun, and cuts one

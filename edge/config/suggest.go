@@ -35,9 +35,8 @@ func suggest(got string, known []string) string {
 // leastShort is how long a word must be to be taken for the beginning of a longer one.
 const leastShort = 4
 
-// shortFor returns the one name of known that got is an abbreviation of, whatever signs are
-// between its words;
-// "" when there is none, or more.
+// shortFor returns the one name of known that got is an abbreviation of, whatever signs are between its
+// words; "" when there is none, or more.
 func shortFor(got string, known []string) (found string) {
 	plain := strings.NewReplacer("_", "", "-", "", " ", "")
 	got = plain.Replace(strings.ToLower(got))

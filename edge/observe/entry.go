@@ -141,9 +141,8 @@ func (e *entry) text(f field) []byte {
 	panic("BUG: a field of the access log has no value")
 }
 
-// cause returns the error of the attempt that failed last, "" when none did. It may name
-// addresses: answers never
-// have it.
+// cause returns the error of the attempt that failed last, "" when none did. It may name addresses: answers
+// never have it.
 func (e *entry) cause() []byte {
 	if e.x.Cause == nil {
 		return nil

@@ -7,6 +7,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/penstock-edge/penstock/edge/config/lex"
 )
 
 const badAddress = `must be "host:port", ":port" or "unix:/path", is `
@@ -66,7 +68,7 @@ func IsHostName(s string) bool {
 			return false
 		}
 		for i := range len(label) {
-			if !isBareKeyByte(label[i]) {
+			if !lex.IsBareKeyByte(label[i]) {
 				return false
 			}
 			letters = letters || label[i] > '9'

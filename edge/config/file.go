@@ -23,6 +23,9 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/penstock-edge/penstock/edge/config/lex"
+	"github.com/penstock-edge/penstock/edge/config/suggest"
 )
 
 // Options are the sources of values outside a file that it may refer to.
@@ -91,8 +94,8 @@ func decode(text, body string) (values map[string]any, at int, msg string) {
 	if len(body) > maxFileBytes {
 		return nil, 0, fmt.Sprintf("the file has %d bytes: at most %d are read", len(body), maxFileBytes)
 	}
-	if at, deep := tooDeep(body); deep {
-		return nil, at, fmt.Sprintf("more than %d lists, tables or parts of a key within each other", maxDepth)
+	if at, deep := lex.TooDeep(body); deep {
+		return nil, at, fmt.Sprintf("more than %d lists, tables or parts of a key within each other", lex.MaxDepth)
 	}
 	defer func() {
 		// The parser panics with its own "BUG" where its lexer has let something through.
@@ -186,6 +189,8 @@ func (f *File) Warnings() Errors {
 }
 
 // isRequired is said of a key that must be there and is not.
+const maxFileBytes = 64 << 20
+
 const isRequired = "is required"
 
 // unclaimed reports the keys nobody knows, in all tables that somebody has asked for, and notes in misspelt
@@ -200,7 +205,7 @@ func (f *File) unclaimed(n *node, misspelt map[string]bool) {
 			if known == nil {
 				known = n.table.knownKeys()
 			}
-			meant := suggest(kid.key, known)
+			meant := suggest.Nearest(kid.key, known)
 			misspelt[joinKey(n.table.Path(), meant)] = meant != ""
 			f.report(kid.keyAt, kid.path(), meant, "unknown key")
 		}

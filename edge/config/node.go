@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/penstock-edge/penstock/edge/config/lex"
 )
 
 type kind uint8
@@ -183,7 +185,7 @@ func joinKey(path, key string) string {
 
 func isBareKey(key string) bool {
 	for i := range len(key) {
-		if !isBareKeyByte(key[i]) {
+		if !lex.IsBareKeyByte(key[i]) {
 			return false
 		}
 	}

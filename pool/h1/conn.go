@@ -37,7 +37,7 @@ type conn struct {
 	socket *poll.Socket // when a loop waits for it; nil under TLS, and when no loop was at hand
 	plain  bool         // bytes may be spliced: not under TLS
 	tls    *tls.Conn
-	files  [sha256.Size]byte // of the TLS files that it was made with; see config.ClientTLS.Sum
+	files  [sha256.Size]byte // of the TLS files that it was made with; see clienttls.Settings.Sum
 	raw    syscall.RawConn
 	header string // of the PROXY protocol, which the connection begins with
 	peekFn func(fd uintptr)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/config/clienttls"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
 	"github.com/penstock-edge/penstock/pool/transport"
@@ -179,11 +180,11 @@ func BenchmarkLoop(b *testing.B) {
 	}
 }
 
-func clientTLS(t *testing.T) *config.ClientTLS {
+func clientTLS(t *testing.T) *clienttls.Settings {
 	t.Helper()
 	file := config.Parse("t.toml", []byte("[tls]\nenabled = true\ninsecure_skip_verify = true\n"), config.Options{})
 	var s struct {
-		TLS config.ClientTLS `toml:"tls"`
+		TLS clienttls.Settings `toml:"tls"`
 	}
 	file.Root.Decode(&s)
 	s.TLS.Load(file.Root.Child("tls"), "http/1.1")

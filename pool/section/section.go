@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/config/clienttls"
 	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 	"github.com/penstock-edge/penstock/pool/balance"
@@ -63,7 +64,7 @@ type Config struct {
 	ZoneMinPercent int `toml:"zone_min_percent" default:"50" min:"1" max:"100"`
 
 	// TLS to the targets; the files are read again when they change.
-	TLS config.ClientTLS `toml:"tls"`
+	TLS clienttls.Settings `toml:"tls"`
 	// Checks that the gateway makes by itself.
 	Health *health.Config `toml:"health" unset:"off"`
 	// Targets that live traffic shows to be worse are taken out for a while.

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/config/clienttls"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 )
 
@@ -79,6 +79,6 @@ type Settings struct {
 	MaxPlaces         int // attempts at one target at a time
 	// MaxHeadBytes and MaxHeadFields bound the head of an answer.
 	MaxHeadBytes, MaxHeadFields int
-	TLS                         *config.ClientTLS
+	TLS                         *clienttls.Settings
 	Mended                      *lanes.Counter // heads that were not sent on as they came
 }

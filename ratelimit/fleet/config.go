@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/config/clienttls"
 )
 
 // Config is [redis].
@@ -27,8 +28,8 @@ type Config struct {
 	// TLS handshake included.
 	ConnectTimeout time.Duration `toml:"connect_timeout" default:"1s" min:"10ms" max:"1m"`
 	// Address names sentinels, which are asked who the master is.
-	Sentinel *Sentinel        `toml:"sentinel"`
-	TLS      config.ClientTLS `toml:"tls"` // TLS to the server
+	Sentinel *Sentinel          `toml:"sentinel"`
+	TLS      clienttls.Settings `toml:"tls"` // TLS to the server
 }
 
 // Sentinel is [redis.sentinel]: the servers at Address are asked who the master is.

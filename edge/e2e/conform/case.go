@@ -27,6 +27,12 @@ func (c *Check) Name() string {
 	return "RFC" + c.RFC + "/" + c.Section + "/" + strings.ReplaceAll(c.Requirement, " ", "_")
 }
 
+// Levels are the levels that a row may have, the strictest first.
+var Levels = []string{"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY", "is"}
+
+// Strict reports whether the row's level leaves no choice.
+func (c *Check) Strict() bool { return strings.HasPrefix(c.Level, "MUST") }
+
 // Checks returns the table.
 func Checks() []Check {
 	var all []Check

@@ -104,5 +104,5 @@ func (x *Exchange) Status() int {
 // SetStatus changes the status of the answer; the reason is that of the status then.
 func (x *Exchange) SetStatus(status int) { x.Resp.status, x.Resp.reason = status, x.Resp.reason[:0] }
 
-// Reason returns what the target said behind the status; empty when it said nothing.
+// Reason returns the target's reason phrase; empty when it sent none.
 func (x *Exchange) Reason() []byte { return x.Resp.reason }

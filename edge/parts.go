@@ -36,11 +36,11 @@ type Request struct {
 	Cookie     []byte // all Cookie lines, joined
 	Upgrade    []byte // protocol the client asks to switch to; nil for an ordinary request
 	Minor      int    // HTTP/1.Minor, as the client spoke
-	TETrailers bool   // the client said TE: trailers
+	TETrailers bool   // the client sent TE: trailers
 	Expects    bool   // the client may wait for a 100 before it sends In
-	NoTrailers bool   // the client said TE, and no trailers in it
+	NoTrailers bool   // the client sent TE without trailers
 
-	Peer     netip.Addr // other end of the socket, or what a trusted PROXY header said
+	Peer     netip.Addr // other end of the socket, or the one of a trusted PROXY header
 	Client   netip.Addr // who asks: Peer, or beyond the trusted proxies
 	Trusted  bool       // Peer is a trusted proxy: its X-Forwarded-* and X-Request-Id are believed
 	Listener string
@@ -133,7 +133,7 @@ type Attempt struct {
 
 // Call is the memory of an upstream during one exchange.
 type Call struct {
-	// Ender is told once when the exchange has ended, after the last Release; nil: nobody.
+	// Ender is called once when the exchange has ended, after the last Release; nil: none.
 	Ender Ender
 	// Tried are the peers asked so far, the first ones of them.
 	Tried [3]Peer

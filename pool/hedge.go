@@ -269,7 +269,7 @@ func (r *racer) late() {
 
 func (r *racer) letGo(f *edge.Fault) {
 	if r.x.Out != nil {
-		_ = r.x.Out.Close() // nobody reads it; Release learns of it
+		_ = r.x.Out.Close() // it is not read; Release learns of it
 		r.x.Out = nil
 	}
 	r.m.Release(&r.x, f)

@@ -118,7 +118,7 @@ func (s *shared) configure(conf *section.Config) {
 	case h.Quantile == 0:
 		s.hedgeDelay.Store(int64(h.Fixed))
 	}
-	for _, t := range s.targets { // what nobody looks for any more is no reason
+	for _, t := range s.targets { // what is not looked for any more is no reason
 		if conf.Health == nil {
 			s.marked(t, isUnhealthy, false, "no checks any more")
 		}

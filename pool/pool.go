@@ -29,7 +29,7 @@ type Pool struct {
 	set    atomic.Pointer[set] // never nil once the pool is built
 	seed   uint64
 	key    hashkey.Key
-	sticky *ticket.Cookie // nil: clients stick to nobody
+	sticky *ticket.Cookie // nil: clients stick to no target
 	// conflicts are answers that would have had two cookies of one name.
 	conflicts *lanes.Counter
 	zone      string     // the gateway's own

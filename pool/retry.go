@@ -61,7 +61,7 @@ func (m *member) backoff(x *edge.Exchange, f *edge.Fault, unsent, other bool) ti
 	return wait
 }
 
-// longestAfter is how long a target may ask for patience; beyond it the client is told instead.
+// longestAfter is how long a target may ask for patience; beyond it the answer goes to the client.
 const longestAfter = 2 * time.Second
 
 // retryAfter returns what the answer in x says: seconds; a date is as good as never (RFC 9110 10.2.3).

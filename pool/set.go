@@ -167,7 +167,7 @@ type claim uint8
 const (
 	taken   claim = iota // x has it
 	isFull               // all its places are in use
-	refused              // its own breaker lets nobody in
+	refused              // its own breaker lets no request in
 )
 
 // welcomes reports whether m serves anybody: all, or the clients that stick to it while it is drained.

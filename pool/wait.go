@@ -145,7 +145,7 @@ func (p *Pool) ended(w *waiter, o queue.Outcome[place]) (m *member, f *edge.Faul
 		f = edge.ClientGone
 	default:
 		if set := p.shared.waitSet(); set != nil && set.anyUsable() {
-			return nil, nil // somebody has come back at this moment
+			return nil, nil // a target has come back at this moment
 		}
 		f = edge.NoUpstream
 	}
@@ -153,9 +153,9 @@ func (p *Pool) ended(w *waiter, o queue.Outcome[place]) (m *member, f *edge.Faul
 	return m, f
 }
 
-// waitSet is the targets that requests wait for, of whatever generation they are: those of the newest pool of
-// the name. What a reload or discovery has taken out keeps nobody waiting, and what it has brought serves
-// those who wait.
+// waitSet is the targets that requests wait for, of whatever generation they are: those of the newest pool
+// of the name. What a reload or discovery has taken out keeps no request waiting, and what it has brought
+// serves those who wait.
 func (s *shared) waitSet() *set {
 	if p := s.lead.Load(); p != nil {
 		return p.set.Load()

@@ -77,7 +77,7 @@ type Config struct {
 	counted     *statuses   // of Count; nil: all
 	period      quota.Period
 	zone        *time.Location
-	allow, deny *ip.Set // nil: nobody
+	allow, deny *ip.Set // nil: none
 }
 
 // second is how many events of r come in a second, at least 1.
@@ -140,7 +140,7 @@ func (c *Config) mostOf() string {
 	return "the burst, which is what the rate has in a second where it is not given"
 }
 
-// tellTimeout is how long the server may take to be told: many keys are told in one go, and nobody waits.
+// tellTimeout bounds a batch sent to the server: it has many keys, and no request waits for it.
 func (c *Config) tellTimeout() time.Duration { return 5 * c.FleetTimeout }
 
 // check records combinations that mean nothing.

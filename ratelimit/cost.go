@@ -7,7 +7,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
-// unsaid is a cost that the answer says nothing of, or nothing that is a number.
+// unsaid is the cost of an answer that has none, or none that is a number.
 const unsaid = -1
 
 // mostCost bounds what a cost is taken for: no limit is larger.

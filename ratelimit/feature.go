@@ -188,7 +188,7 @@ func (c *Config) checkCost(r *edge.RouteSetup, name string, cost int64) {
 	}
 }
 
-// save has what is counted in files, or told to a server, be there.
+// save waits until what is counted is in its files, or sent to its server.
 func (ls *limits) save() {
 	var saving sync.WaitGroup
 	for _, l := range ls.list {

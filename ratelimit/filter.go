@@ -70,7 +70,7 @@ func (g *gate) Run(x *edge.Exchange) edge.Verdict {
 	return edge.Next
 }
 
-// look finds out which limits count the request, and what can be said without counting it.
+// look finds out which limits count the request, and what can be decided without counting it.
 func (g *gate) look(x *edge.Exchange, r *record, now int64) edge.Verdict {
 	for _, l := range g.limits {
 		if d := l.screen(x, r, g.route); d != allowed {

@@ -46,7 +46,7 @@ type limit struct {
 	badCosts  *lanes.Counter // answers whose cost is not a number
 }
 
-// decision is what a limit said, for penstock_rate_limit_decisions_total.
+// decision is what a limit decided, for penstock_rate_limit_decisions_total.
 type decision uint8
 
 const (
@@ -129,10 +129,10 @@ type use struct {
 	limit *limit
 	key   bucket.Key
 	cost  int64
-	said  int64 // what the answer has cost, where it says so; unsaid
+	said  int64 // the cost that the answer has in it; or unsaid
 	last  bucket.Result
 	taken bool
-	// partition is the key as clients are told it; all 0 before it is needed.
+	// partition is the key as clients see it; all 0 before it is needed.
 	partition [12]byte
 	// decided without the server of the fleet
 	fellBack bool

@@ -25,7 +25,7 @@ type Penalty struct {
 type box struct {
 	strikes *bucket.Window
 	bans    *bucket.GCRA // whose one event is a ban
-	until   atomic.Int64 // when the last ban ends, clock nanoseconds: nobody is looked for after it
+	until   atomic.Int64 // when the last ban ends, clock nanoseconds: no key is looked for after it
 }
 
 func newBox(maxKeys int, p *Penalty) *box {

@@ -9,7 +9,7 @@ import (
 	"github.com/penstock-edge/penstock/ratelimit/fleet"
 )
 
-// unavailable is the fault of requests that nobody can decide about.
+// unavailable is the fault of requests that cannot be decided about.
 var unavailable = &edge.Fault{Status: 503, Side: edge.SideGateway, Code: "rate_limit_unavailable",
 	Detail: "Whether this request is within its limit cannot be told now.", RetryAfter: 1}
 

@@ -29,7 +29,7 @@ func (f *fileLimit) raise() {
 	}
 	var l unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
-		return // not known: nothing is said about it
+		return // not known: nothing is logged
 	}
 	if l.Max < most && unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: most, Max: most}) == nil {
 		f.have = most

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// readiness is whether new requests are welcome: /readyz and the service manager are told the same. Once
-// ready, the process stays so until it drains: what a reload adds takes nothing from the routes that work.
+// readiness is whether new requests are welcome: /readyz and the service manager learn the same. Once ready,
+// the process stays so until it drains: what a reload adds takes nothing from the routes that work.
 type readiness struct {
 	begun  time.Time   // when the process started
 	once   atomic.Bool // it is, or was, ready

@@ -64,7 +64,7 @@ type caller uint8
 const (
 	noBrowser   caller = iota // curl, a scraper of metrics
 	sameSite                  // a page of this API
-	unknownSite               // a browser that does not say: somebody typed, or another site hides
+	unknownSite               // a browser that does not say: a person typed, or another site hides
 	crossSite
 )
 

@@ -72,7 +72,7 @@ func bind(family int, at unix.Sockaddr) (*os.File, error) {
 		err = errors.Join(err, os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, 1)))
 	}
 	if err = errors.Join(err, os.NewSyscallError("bind", unix.Bind(fd, at))); err != nil {
-		_ = f.Close() // nobody has it
+		_ = f.Close() // no client has it
 		return nil, err
 	}
 	return f, nil
@@ -82,7 +82,7 @@ func bind(family int, at unix.Sockaddr) (*os.File, error) {
 func (p *Place) Occupied() bool {
 	c := p.dial()
 	if c != nil {
-		_ = c.Close() // it was only to see whether somebody accepts
+		_ = c.Close() // it was only to see whether anyone accepts
 	}
 	return c != nil
 }
@@ -106,8 +106,8 @@ func (p *Place) dial() net.Conn {
 // patience is how long another process may take to hand an address over.
 const patience = 2 * time.Second
 
-// TakeOver listens at the address, and makes a process that served there leave it. At no moment does nobody
-// accept.
+// TakeOver listens at the address, and makes a process that served there leave it. The address accepts at
+// every moment.
 func (p *Place) TakeOver() (net.Listener, error) {
 	old := p.dial() // before anybody else listens there
 	if old != nil {

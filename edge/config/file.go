@@ -152,7 +152,7 @@ func (f *File) report(at int, key, suggest, msg string) {
 	})
 }
 
-// wrong reports a mistake in the value of n. Whatever else is wrong with it then goes unsaid.
+// wrong reports a mistake in the value of n. Whatever else is wrong with it is then not reported.
 func (f *File) wrong(n *node, suggest, msg string) {
 	if n.bad {
 		return
@@ -188,13 +188,13 @@ func (f *File) Warnings() Errors {
 	return all
 }
 
-// isRequired is said of a key that must be there and is not.
+// isRequired is the message for a key that must be there and is not.
 const maxFileBytes = 64 << 20
 
 const isRequired = "is required"
 
-// unclaimed reports the keys nobody knows, in all tables that somebody has asked for, and notes in misspelt
-// what they were probably meant to be.
+// unclaimed reports the unknown keys of all tables that have been asked for, and notes in misspelt what they
+// were probably meant to be.
 func (f *File) unclaimed(n *node, misspelt map[string]bool) {
 	var known []string
 	for _, kid := range n.kids {

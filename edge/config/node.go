@@ -33,8 +33,8 @@ type node struct {
 	byKey map[string]*node // of a table with more than fewKeys
 
 	value   any    // of a scalar: string, int64, float64, bool, time.Time
-	table   *Table // of a table that somebody asked for; nil: its keys are nobody's business
-	claimed bool   // somebody knows the key
+	table   *Table // of a table that has been asked for; nil: its keys are not checked
+	claimed bool   // the key is known
 	bad     bool   // a mistake in the value has been reported: further ones would be its echo
 }
 

@@ -20,7 +20,7 @@ type Table struct {
 	named bool // its keys are names that the file gives
 }
 
-// table returns the one Table of n. From then on its keys must be known to somebody.
+// table returns the one Table of n. From then on its keys must be known.
 func (f *File) table(n *node) *Table {
 	if n.table == nil {
 		n.table = &Table{file: f, node: n}

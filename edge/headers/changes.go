@@ -17,7 +17,7 @@ type changes struct {
 	rename   []renaming
 	fields   []field // set, then added
 
-	own    *header.Names // all these: nobody else says them in another spelling; nil: nobody is asked
+	own    *header.Names // all these: clients may not send them in another spelling; nil: they may
 	params []string      // of the path that the templates use
 }
 

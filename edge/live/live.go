@@ -39,7 +39,7 @@ type Live struct {
 	seed   maphash.Seed // of digests, so that they can be compared
 
 	joining sync.Mutex // guards next
-	next    *turn      // waits to begin; nil: nobody waits
+	next    *turn      // waits to begin; nil: none does
 
 	loading sync.Mutex // held while a generation is built; guards the three fields below
 	lastID  uint64

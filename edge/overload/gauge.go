@@ -60,7 +60,7 @@ type gauge struct {
 	lastBusy   time.Duration
 	lastAt     time.Time // zero: lastBusy is not known
 	cpuLevel   float64   // how much is refused for want of CPU, 0 to 1
-	shedding   bool      // as the log was told last
+	shedding   bool      // as last logged
 	calm       int       // looks since something was refused, while shedding
 	softLimits bool      // the garbage collector's limit is ours
 	share      float64   // of nearest that is used

@@ -2,8 +2,8 @@
 // fail or are slow, lets a few probes find out whether it is over, and then lets the others come back bit
 // by bit.
 //
-// It takes no lock on the way of a call, only for a probe and to change the state, and is told the time, in
-// nanoseconds of a monotonic clock.
+// It takes no lock on the way of a call, only for a probe and to change the state, and is passed the time,
+// in nanoseconds of a monotonic clock.
 package breaker
 
 import (
@@ -73,8 +73,8 @@ type Breaker struct {
 	why    string
 }
 
-// New returns a closed breaker. onChange is told of each change, by one caller at a time, and may be nil. It
-// must not call the breaker.
+// New returns a closed breaker. onChange is called for each change, by one caller at a time, and may be nil.
+// It must not call the breaker.
 func New(c *Config, onChange func(from, to State, why string)) *Breaker {
 	b := &Breaker{onChange: onChange}
 	b.conf.Store(c)
@@ -191,14 +191,14 @@ func (b *Breaker) Cancel(p Permit) {
 	}
 }
 
-// Trial lets probes in at once if the breaker is open: somebody has seen that the target is back.
+// Trial lets probes in at once if the breaker is open: the target has been seen to be back.
 func (b *Breaker) Trial(now int64) {
 	if word := b.word.Load(); State(word&3) == Open {
 		b.change(word, HalfOpen, now, "a target is back")
 	}
 }
 
-// change makes the state what it is to be, if nobody has changed it since word was read.
+// change sets the state, unless it has changed since word was read.
 func (b *Breaker) change(word uint64, to State, now int64, why string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -127,7 +127,7 @@ func order(x, y bool) int {
 	return -1
 }
 
-// cleanAddress returns host:port in the one form that it is told in.
+// cleanAddress returns host:port in its one form.
 func cleanAddress(address string) (string, error) {
 	host, digits, err := net.SplitHostPort(address)
 	if err != nil { // what stands before an @ may be a password

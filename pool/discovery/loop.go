@@ -79,7 +79,7 @@ func (t *teller) set(ctx context.Context, a *answer) error {
 	return nil
 }
 
-// watched is set for sources that go on watching whatever the answer is: its error is told.
+// watched is set for sources that go on watching whatever the answer is: its error is reported.
 func (t *teller) watched(ctx context.Context, a *answer) {
 	t.answered()
 	if err := t.set(ctx, a); err != nil {
@@ -104,8 +104,8 @@ func (t *teller) answered() {
 }
 
 // run holds one session after the other until ctx ends, with a pause between two. A session asks and watches
-// as long as it can; its error is told, nil is an end that nobody has to know of. The pauses grow, and are
-// short again after a session that has been going well for longer than the last one could take.
+// as long as it can; its error is reported, nil is an end that need not be. The pauses grow, and are short
+// again after a session that has been going well for longer than the last one could take.
 func run(ctx context.Context, t *teller, session func(context.Context, *teller) error) {
 	b := backoff{longest: t.origin.longest}
 	for ctx.Err() == nil {

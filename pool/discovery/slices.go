@@ -75,7 +75,7 @@ func (e *kubeEndpoint) leaving() bool {
 }
 
 // targetsOfSlices returns the endpoints that are ready. If none is, it returns those that are leaving and
-// serve, as kube-proxy does: better than nobody.
+// serve, as kube-proxy does: better than none.
 func targetsOfSlices(all []kubeSlice, port, zone string) *answer {
 	a := &answer{}
 	for _, wanted := range []func(*kubeEndpoint) bool{(*kubeEndpoint).ready, (*kubeEndpoint).leaving} {

@@ -1,4 +1,4 @@
-// Package fixed is the peer that answers for a pool when nobody can be asked: always the same.
+// Package fixed is the peer that answers for a pool when no target can be asked: always the same.
 package fixed
 
 import (

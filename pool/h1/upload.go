@@ -104,7 +104,7 @@ type uploadBuffer [32 << 10]byte
 
 var uploadBuffers = sync.Pool{New: func() any { return new(uploadBuffer) }}
 
-// send copies the body to the target, framed as the head said.
+// send copies the body to the target, framed as in the head.
 func (u *upload) send() {
 	if err := u.guarded(); err != nil {
 		u.broke(err)

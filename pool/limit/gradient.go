@@ -29,7 +29,7 @@ type gradient struct {
 	young  int     // samples that are still to come until the reference stands
 
 	probing  bool
-	until    int64   // end of the probe, or when the next one begins, 0: not yet said; clock nanoseconds
+	until    int64   // end of the probe, or when the next one begins, 0: not yet set; clock nanoseconds
 	half     int64   // answers from here on count in the probe; clock nanoseconds
 	ticked   int64   // the last tick; clock nanoseconds
 	ended    int64   // end of the last probe; clock nanoseconds

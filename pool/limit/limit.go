@@ -1,5 +1,5 @@
-// Package limit bounds how many requests a pool serves at once, with a queue for those beyond it, and
-// finds the bound by itself where it is told to; and it refuses requests by how many the upstream refuses.
+// Package limit bounds how many requests a pool serves at once, with a queue for those beyond it, and finds
+// the bound by itself where that is configured; and it refuses requests by how many the upstream refuses.
 // README.md helps to choose the settings.
 package limit
 
@@ -147,7 +147,7 @@ func (l *Limiter) leaves(w *waiter) {
 	w.done <- Gone // has room for one
 }
 
-// sweep takes those out whose client has gone, before somebody is refused on their account; not more often
+// sweep takes out those whose client has gone, before another is refused on their account; not more often
 // than every few milliseconds. l.mu is held.
 func (l *Limiter) sweep(now int64) bool {
 	if now-l.swept < int64(sweepEach) {

@@ -341,7 +341,7 @@ func (c *Config) HostFor(address string) string {
 	return address
 }
 
-// KeyOf returns what targets are told apart by. Connections made under other settings must not be reused: the
+// KeyOf returns what identifies a target. Connections made under other settings must not be reused: the
 // settings are part of the key. What their files hold is not: transports compare it.
 func (c *Config) KeyOf(address string) string {
 	key := address + "/" + c.TLS.Identity()

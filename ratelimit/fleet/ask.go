@@ -24,7 +24,7 @@ type Question struct {
 	Ledger  *Ledger
 	Key     bucket.Key
 	Cost    int64
-	Observe bool // the answer binds nobody
+	Observe bool // the answer binds no request
 	Peek    bool // nothing is charged
 	Result  bucket.Result
 }
@@ -36,7 +36,7 @@ type Ask struct {
 
 	state   atomic.Uint32
 	answer  chan error // of size 1
-	refused bool       // a limit that binds has said no: nothing is charged
+	refused bool       // a limit that binds has refused: nothing is charged
 	timer   *time.Timer
 	sent    []command
 }
@@ -147,7 +147,7 @@ func (l *Link) work() {
 	}
 }
 
-// refuseRest answers what nobody will send any more.
+// refuseRest answers what will not be sent any more.
 func (l *Link) refuseRest() {
 	for {
 		select {

@@ -10,14 +10,14 @@ import (
 	"github.com/penstock-edge/penstock/ratelimit/bucket"
 )
 
-// Ledger is what this gateway knows of the keys of one limit: what the server said last, and what it has not
-// been told yet. Limits that are fast go by it; exact ones do while the server does not answer.
+// Ledger is what this gateway knows of the keys of one limit: what the server answered last, and what it has
+// not been told yet. Limits that are fast go by it; exact ones do while the server does not answer.
 //
 // A key may have spent at most a lease without the server knowing. So over all gateways, and whatever they
 // do in the same moment, no more is admitted than the limit and one lease for each gateway.
 //
 // Without the server each key has one part of the limit here, of as many as there were gateways. What is
-// spent meanwhile is told when it is back, less what would have come back in that time.
+// spent meanwhile is sent when it is back, less what would have come back in that time.
 type Ledger struct {
 	link *Link
 	stem string
@@ -30,7 +30,7 @@ type Ledger struct {
 	setting sync.Mutex // held by Set
 	shards  [ledgerShards]shard
 
-	wake   chan struct{} // there is something to tell; of size 1
+	wake   chan struct{} // there is something to send; of size 1
 	urgent chan struct{} // and soon; of size 1
 	back   atomic.Bool   // the server has returned: look at all keys
 
@@ -51,7 +51,7 @@ type shard struct {
 	index   map[bucket.Key]uint32
 	entries []entry
 	free    []uint32
-	dirty   []uint32 // entries with something to tell
+	dirty   []uint32 // entries with something to send
 	clock   uint32   // where the search for one to forget goes on
 	_       [24]byte
 }
@@ -69,7 +69,7 @@ type entry struct {
 	live bool
 	told bool // it is among the dirty ones
 	asks bool // the server is asked what is left, though nothing was spent
-	// heard is when the server has said so last, clock seconds.
+	// heard is when the server last answered so, clock seconds.
 	heard uint32
 }
 
@@ -177,7 +177,7 @@ func (w *Ledger) entry(s *shard, k bucket.Key, r *Rule, now int64) (*entry, uint
 	default:
 		i = w.evict(s, now)
 	}
-	// One that takes the place of another which had something to tell stands among the dirty ones already.
+	// One that takes the place of another which had something to send stands among the dirty ones already.
 	s.entries[i] = entry{key: k, left: r.limit, gain: r.gain, at: now, full: now, live: true,
 		told: s.entries[i].told, heard: uint32(now / int64(time.Second))}
 	s.index[k] = i
@@ -185,7 +185,7 @@ func (w *Ledger) entry(s *shard, k bucket.Key, r *Rule, now int64) (*entry, uint
 }
 
 // evict makes room: of some entries in turn the one goes that would have all of the limit again soonest, and
-// one with something to tell only if all of them have.
+// one with something to send only if all of them have.
 func (w *Ledger) evict(s *shard, now int64) uint32 {
 	best, soonest := uint32(0), int64(math.MaxInt64)
 	for range 8 {
@@ -341,7 +341,7 @@ func (w *Ledger) spend(e *entry, r *Rule, now, cost int64) {
 	}
 }
 
-// note puts an entry among those with something to tell; true: it is the first one of its shard.
+// note puts an entry among those with something to send; true: it is the first one of its shard.
 func (w *Ledger) note(s *shard, e *entry, i uint32) bool {
 	if e.told || e.used == 0 && !e.asks {
 		return false
@@ -351,7 +351,7 @@ func (w *Ledger) note(s *shard, e *entry, i uint32) bool {
 	return len(s.dirty) == 1
 }
 
-// signal wakes what tells the server.
+// signal wakes run, which sends to the server.
 func (w *Ledger) signal(first, hurry bool) {
 	if hurry {
 		ring(w.urgent)
@@ -367,8 +367,8 @@ func ring(c chan struct{}) {
 	}
 }
 
-// learn takes in what the server has said of a key in answer to a question, and returns what nobody has told
-// it of yet. What is on its way there it may have known.
+// learn takes in the server's answer about a key, and returns what has not been sent it of yet. What is on
+// its way there it may have known.
 func (w *Ledger) learn(k bucket.Key, what said) (untold float64) {
 	s, now := w.shard(k), clock.Now()
 	s.mu.Lock()
@@ -392,7 +392,7 @@ func (e *entry) update(r *Rule, what said, now int64) {
 	e.heard = uint32(now / int64(time.Second))
 }
 
-// doubt is for how long a refusal goes by what the server said last.
+// doubt is for how long a refusal goes by the last answer of the server.
 const doubt = 5 // seconds
 
 // ask makes a key that is refused one to ask the server about, when nothing was heard of it for a while: it

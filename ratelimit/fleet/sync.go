@@ -82,13 +82,13 @@ func (w *Ledger) syncAll() {
 		}
 		if err := w.sync(batch); err != nil {
 			w.link.lost(err)
-			ring(w.wake) // what has failed is told again, the next time round
+			ring(w.wake) // what has failed is sent again, the next time round
 			return
 		}
 	}
 }
 
-// collect takes keys that have something to tell.
+// collect takes keys that have something to send.
 func (w *Ledger) collect(now int64) []report {
 	var batch []report
 	up, nodes := w.link.Up(), w.link.Nodes()

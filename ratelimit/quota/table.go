@@ -102,7 +102,7 @@ func fold(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-// find returns the entry of the key, nil if there is none. While somebody puts it there it may be missed.
+// find returns the entry of the key, nil if there is none. While it is being put there it may be missed.
 func (p *place) find() *entry {
 	for _, l := range p.lines {
 		tags := l.tags.Load()
@@ -155,7 +155,7 @@ func (t *table) renew(p *place, at int64, period Period, w span) *entry {
 	defer p.shard.mu.Unlock()
 	slot, old := p.locate()
 	if old != nil && old.covers(at, period) {
-		return old // somebody was faster
+		return old // another was faster
 	}
 	e := &entry{span: w, key: p.key}
 	if old == nil {

@@ -7,7 +7,7 @@ type sinkLane struct {
 	mu     sync.Mutex // guards what follows; never held during input or output
 	cur    *chunk     // being filled, nil when nothing waits
 	full   []*chunk   // older than cur, oldest first
-	closed bool       // the writer has gone: nobody would collect
+	closed bool       // the writer has gone: nothing would be collected
 
 	_ [128 - 48]byte // the next lane begins on a cache line of its own
 }

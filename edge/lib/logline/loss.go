@@ -9,12 +9,12 @@ import (
 // losses reports the lines that a sink has dropped: soon after the first, then once a minute as long as
 // there are more.
 type losses struct {
-	tell  atomic.Pointer[func(lines uint64, cause error)] // nil: nobody wants to know
+	tell  atomic.Pointer[func(lines uint64, cause error)] // nil: losses are not reported
 	armed atomic.Bool                                     // a timer will call tellLost
 
-	mu     sync.Mutex // held while losses are told; guards the two below
+	mu     sync.Mutex // held while losses are reported; guards the two below
 	told   uint64     // of those dropped
-	errors uint64     // of the sink, when that was told
+	errors uint64     // of the sink, at that report
 }
 
 const (

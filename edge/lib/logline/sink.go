@@ -46,7 +46,7 @@ type Sink struct {
 
 	mu      sync.Mutex     // guards what follows; not held during input or output
 	next    io.WriteCloser // opened by Reopen, not yet in use; nil if none
-	closed  bool           // nobody will take next any more
+	closed  bool           // next is not taken any more
 	lastErr error
 
 	// What follows belongs to the writer.

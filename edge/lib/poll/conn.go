@@ -80,7 +80,7 @@ func (s *Socket) ask() {
 	s.asked.Store(true)
 }
 
-// park lets a goroutine wait until something may have come, the deadline has passed, or somebody has changed
+// park makes a goroutine wait until something may have come, the deadline has passed, or another has changed
 // what it waits for.
 func (s *Socket) park(d *side) {
 	if d.token == nil {

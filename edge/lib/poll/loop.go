@@ -160,7 +160,7 @@ func (l *Loop) run() {
 			l.dispatch(&l.events[i])
 		}
 		l.turn()
-		l.rounds.Store(l.rounds.Load() + 1) // nobody else writes it
+		l.rounds.Store(l.rounds.Load() + 1) // no other goroutine writes it
 		if l.woke || l.now-l.yielded > turnTime {
 			// What was woken runs now: a wait in the kernel would keep this processor from it. And now and then
 			// even without: a goroutine that has run for 10 ms is interrupted by the runtime's monitor, which

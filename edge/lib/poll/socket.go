@@ -241,5 +241,5 @@ func (s *Socket) leave() {
 	}
 	s.loop.set.table.drop(s)
 	s.loop.wheel.remove(s)
-	_ = unix.Close(s.fd) // its error would tell of bytes that nobody waits for
+	_ = unix.Close(s.fd) // its error would be about bytes that no one waits for
 }

@@ -10,7 +10,7 @@ import (
 const tick = int64(1) << 21 // 2 ms
 
 // Coarse returns a moment up to 34 ms after at. Sockets that are due when it does not matter to the
-// millisecond are told together.
+// millisecond expire together.
 func Coarse(at int64) int64 {
 	const together = int64(1)<<25 - 1
 	return (at + together) &^ together

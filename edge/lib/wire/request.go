@@ -25,7 +25,7 @@ type Request struct {
 	Close      bool   // the connection ends after this exchange: "close", or HTTP/1.0 without keep-alive
 	KeepAlive  bool   // HTTP/1.0 that asks for keep-alive, and so needs it confirmed
 	Expect100  bool   // the client may wait for 100 (Continue) before it sends the body
-	TETrailers bool   // "TE: trailers": trailers may be passed on, and targets are told so
+	TETrailers bool   // "TE: trailers": trailers may be passed on, and targets learn that
 	NoTrailers bool   // there is a TE, and it does not have trailers
 	Upgrade    []byte // Upgrade, when Connection names it, in HTTP/1.1, and it has no h2c; else nil
 	Trailer    []byte // first Trailer line: names announced, not checked beyond field syntax; nil: none

@@ -171,8 +171,8 @@ func readHeap(b *testing.B, p *duel.Proxy) heap {
 	return h
 }
 
-// BenchmarkEndToEndPair has two of the same build do the same work in turns. What differs is noise: an interval
-// that is not within 2 % of the same says that no comparison of this hour is to be trusted.
+// BenchmarkEndToEndPair has two of the same build do the same work in turns. What differs is noise: an
+// interval that is not within 2 % of the same means that no comparison of this hour is to be trusted.
 func BenchmarkEndToEndPair(b *testing.B) {
 	ring := newRing(b)
 	plan := duel.Plan{Pairs: 5, Seconds: .4, Warm: .1, Share: share, Log: io.Discard}

@@ -94,7 +94,7 @@ func (c *checks) pass(ctx *fasthttp.RequestCtx) bool {
 	if c.path, bad = route.Canonical(c.path[:0], c.m.Path); bad != nil {
 		return false
 	}
-	c.fields.Take(c.clean[c.m.Fields:len(c.clean)-2], nil)
+	c.fields.SetLines(c.clean[c.m.Fields:len(c.clean)-2], nil)
 	c.key = route.Key{Method: c.m.Method, Host: c.m.Host, Path: c.path, RawQuery: c.m.Query, Header: &c.fields}
 	c.table.Lookup(&c.key, &c.match)
 	return c.match.Status == 200

@@ -8,8 +8,8 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
-// ask asks the upstream until one attempt succeeds, or none may follow: x.Fault says why. In a loop it
-// makes one attempt, and that only as far as nobody has to be waited for.
+// ask asks the upstream until an attempt succeeds or no other may follow; x.Fault is why. In a loop it makes
+// one attempt, as far as that goes without waiting.
 func ask(x *Exchange) Outcome {
 	for {
 		if x.peer == nil {
@@ -18,7 +18,7 @@ func ask(x *Exchange) Outcome {
 				return o
 			case f != nil:
 				x.Fault = f
-				x.resort()
+				x.useStashed()
 				return Ended
 			}
 		}
@@ -30,17 +30,16 @@ func ask(x *Exchange) Outcome {
 				return Blocked // another connection is needed, and perhaps some patience
 			}
 		case f != nil:
-			x.resort()
+			x.useStashed()
 			return Ended
 		default:
-			x.drop()
+			x.dropStashed()
 			return Ended
 		}
 	}
 }
 
-// choose picks the peer of the next attempt once the body of the request is here, or as much of it as has
-// to be.
+// choose picks the peer of the next attempt, once as much of the request's body is here as has to be.
 func choose(x *Exchange) (Outcome, *Fault) {
 	_, whole := x.WholeIn()
 	switch {
@@ -84,15 +83,15 @@ func attempt(x *Exchange) (Outcome, *Fault) {
 		}
 		x.starter = s
 	}
-	o, f := x.starter.Hear(x)
+	o, f := x.starter.Receive(x)
 	if o == Ended {
 		x.starter = nil
 	}
 	return o, f
 }
 
-// left reports whether the client has gone while something was waited for: nothing is sent any more. Who has
-// closed his side a moment ago may only have said that he sends nothing more.
+// left reports whether the client went away during a wait: then nothing more is sent. A client that closed
+// its side a moment ago may only have finished sending.
 func left(x *Exchange) bool {
 	if !x.Conn.Gone() {
 		return false
@@ -107,15 +106,15 @@ func left(x *Exchange) bool {
 // patience is how long a client that has closed its side is still answered.
 const patience = 100 * time.Millisecond
 
-// retry decides what follows an attempt that ended with f, or with an answer that its peer may not like. When
-// another follows, the peer has been let go, or put aside with its answer; when none does and f is not nil,
-// it has been let go too and f is in x.Fault.
+// retry decides what follows an attempt that ended with f, or with an answer that its peer may not like.
+// When another follows, the peer has been released, or stashed with its answer. When none does and f is not
+// nil, the peer has been released and f is in x.Fault.
 func retry(x *Exchange, f *Fault) bool {
 	peer := x.peer
 	if f == nil {
 		again := repeats(x, peer, nil)
 		if again {
-			x.putAside()
+			x.stash()
 		}
 		return again
 	}
@@ -168,8 +167,8 @@ func repeats(x *Exchange, peer Peer, f *Fault) (again bool) {
 	return again
 }
 
-// pause waits as long as the policy wants before another attempt. It returns a fault when the client leaves
-// meanwhile or the exchange's time is over.
+// pause waits as long as the policy wants before another attempt. It returns a fault when meanwhile the
+// client leaves or the exchange's time is over.
 func pause(x *Exchange) *Fault {
 	until := clock.Now() + int64(x.backoff)
 	x.backoff = 0

@@ -7,11 +7,11 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/splice"
 )
 
-// Body is the body of a request or of an answer. It is one interface, so that nobody asks a body what else it
-// can do: who puts a body in front of another one answers for all of it. A body that has its bytes from
-// nowhere else embeds Opaque, one that stands in front of another embeds Wrapper.
+// Body is the body of a request or of an answer. It is one interface, so that nobody probes a body for what
+// else it can do: a body that wraps another answers for all of it. A body that is its own source embeds
+// Opaque, one that wraps another embeds Wrapper.
 //
-//nolint:interfacebloat // see above: who wraps a body loses small interfaces in silence
+// nolint:interfacebloat // see above: a wrapper loses small interfaces in silence
 type Body interface {
 	// Read implements io.Reader. It returns io.EOF only when the framing was seen to end.
 	Read(p []byte) (int, error)
@@ -22,9 +22,9 @@ type Body interface {
 	// Whole returns the complete body without consuming it, or false. Peers send such a body together with the
 	// head, and can send it again.
 	Whole() ([]byte, bool)
-	// Piece returns the next bytes where they are in memory, so that who sends them on need not copy them;
-	// they are valid until the next call. It returns io.EOF after the last ones. With wait it waits for them as
-	// Read does; without, it returns ErrWait when it would have to. It returns ErrNoPiece, and always does for
+	// Piece returns the next bytes where they are in memory, so that sending them on needs no copy; they are
+	// valid until the next call. It returns io.EOF after the last ones. With wait it waits for them as Read
+	// does; without, it returns ErrWait when it would have to. It returns ErrNoPiece, and always does for
 	// this body, when the bytes have to be read.
 	Piece(wait bool) ([]byte, error)
 	// Splice moves up to limit bytes of the body into the empty pipe p, waiting for the first as Read does.
@@ -50,7 +50,7 @@ var (
 	ErrNoSplice = errors.New("body cannot be spliced")
 )
 
-// Opaque is the base of bodies that have their bytes from nowhere else: one that can be read, and no more.
+// Opaque is the base of bodies that are their own source: it can be read, and no more.
 type Opaque struct{}
 
 // Close implements Body.
@@ -77,8 +77,8 @@ func (Opaque) Gather() *Fault { return nil }
 // Trailer implements Body.
 func (Opaque) Trailer() []byte { return nil }
 
-// Wrapper is the base of bodies that stand in front of another one, In. Who embeds it writes Read. What is
-// about the body is passed on to In, and what would hand out bytes past Read is refused: both are right
+// Wrapper is the base of bodies that wrap another one, In. A type that embeds it implements Read. Questions
+// about the body are passed on to In; whatever would hand out bytes past Read is refused. Both are right
 // unless the wrapper knows better.
 type Wrapper struct{ In Body }
 

@@ -27,7 +27,7 @@ type Exchange struct {
 	Slot []any
 
 	key     route.Key
-	aside   *aside    // an answer kept for want of a better one; nil: never needed
+	stashed *fallback // for want of a better answer; nil: never needed
 	own     Fault     // room for a fault made for this exchange alone
 	body    BytesBody // room for the body of a local answer
 	scratch []byte    // bytes of that body
@@ -101,9 +101,9 @@ func (x *Exchange) Refuse(status int, side Side, code, detail string) *Fault {
 	return &x.own
 }
 
-// ClientEnds returns the client's address and the one that its connection was made to, for who tells a target
-// of both. Behind trusted proxies the client's port is not known, and 0. src is not valid when the request is
-// the gateway's own, or that of a Unix socket.
+// ClientEnds returns the client's address and the one that its connection was made to, both to be passed to
+// a target. Behind trusted proxies the client's port is not known, and 0. src is not valid when the request
+// is the gateway's own, or that of a Unix socket.
 func (x *Exchange) ClientEnds() (src, dst netip.AddrPort) {
 	if x.Ends == nil {
 		return src, dst

@@ -16,9 +16,9 @@ type Retry uint8
 const (
 	// RetryNever: the request may have had its effect.
 	RetryNever Retry = iota
-	// RetryReused: a reused connection died before any byte of the answer. The target had most likely
-	// closed it before the request came, but nobody can know: only idempotent requests are repeated (RFC
-	// 9112 9.3.1).
+	// RetryReused: a reused connection died before any byte of the answer. The target had most likely closed
+	// it before the request came, but that cannot be known: only idempotent requests are repeated (RFC 9112
+	// 9.3.1).
 	RetryReused
 	// RetryIdempotent: the request may have been seen; only idempotent ones may be repeated.
 	RetryIdempotent

@@ -38,8 +38,9 @@ type Instance struct {
 	Reopen func()
 	// Status returns what `/status` shows under the feature's name; it is marshalled to JSON.
 	Status func() any
-	// Unready says why the process should not get requests yet, such as that nobody is known whom they could be
-	// passed on to; "": it may. It is asked from the start of the process until nothing speaks against it.
+	// Unready returns why the process should not get requests yet, such as that nobody is known to whom they
+	// could be passed on to; "": it may. It is asked from the start of the process until nothing speaks
+	// against it.
 	Unready func() string
 	// Save writes at once what is counted and not written yet: the process ends without waiting for
 	// requests. It is called beside others, perhaps twice, while requests may still be served; who takes

@@ -11,9 +11,9 @@ import (
 
 // Sender is the front's half of an exchange.
 type Sender interface {
-	// Send writes the answer of x to the client, or carries its tunnel until it ends. f says why not all of it
-	// was sent; nil: all was. Without wait it goes as far as nobody has to be waited for; Send is called again
-	// with wait after Blocked, and goes on from there.
+	// Send writes the answer of x to the client, or carries its tunnel until it ends. f is why not all of it
+	// was sent; nil: all was. Without wait it goes as far as it can without waiting; after Blocked it is
+	// called again with wait, and goes on from there.
 	Send(x *Exchange, wait bool) (o Outcome, f *Fault)
 }
 
@@ -21,7 +21,7 @@ type Sender interface {
 type Outcome uint8
 
 const (
-	// Ended: it is over. Of an exchange x.Close tells then whether the client's connection must end.
+	// Ended: it is over. For an exchange, x.Close is then true if the client's connection must end.
 	Ended Outcome = iota
 	// Pending: it goes on when there is news, by another goroutine perhaps before the call that returned this
 	// has returned. It is not the caller's any more.
@@ -32,8 +32,8 @@ const (
 
 // Serve is the life of one request under generation g, which the caller has pinned: it decides the answer,
 // has the front send it, and ends the exchange. A front that refuses a head sets x.Fault before it calls.
-// Without wait, in a loop, it goes as far as nobody has to be waited for; Resume goes on from there. It
-// never panics.
+// Without wait, in a loop, it goes as far as it can without waiting; Resume goes on from there. It never
+// panics.
 func Serve(g *Generation, x *Exchange, front Sender, wait bool) Outcome {
 	x.Gen, x.Plan = g, g.Nowhere
 	x.growSlots(g.Slots)
@@ -46,23 +46,14 @@ func Resume(x *Exchange, front Sender, wait bool) Outcome { return advance(x, fr
 
 // advance takes x from where it stands to its end, through the phases in their order, and is the only place
 // that knows the order. Loop and goroutine run the same steps: a step that would have to wait in the loop
-// leaves x where it stands, and a goroutine makes it again. Without a front x is the request of somebody who
-// sends the answer himself: it ends when there is one.
+// leaves x where it stands, and a goroutine repeats it. Without a front the caller sends the answer itself:
+// advance returns when there is one.
 func advance(x *Exchange, front Sender, wait bool) (o Outcome) {
 	var panicked *Fault
-	defer func() {
-		if panicked != nil {
-			x.recovered(panicked)
-			o = advance(x, front, wait)
-		}
-	}()
+	defer func() { o = x.survive(panicked, front, wait, o) }()
 	defer Contain(&panicked)
 	x.MayWait = wait
-	end := ended
-	if front == nil {
-		end = Rescue
-	}
-	for x.at < end {
+	for end := endOf(front); x.at < end; {
 		v, came := Next, Ended
 		switch x.at {
 		case Early:
@@ -87,10 +78,8 @@ func advance(x *Exchange, front Sender, wait bool) (o Outcome) {
 		switch {
 		case came != Ended:
 			return came
-		case v == Wait && wait:
-			panic("BUG: a filter of " + x.at.String() + " that may wait says that it has to")
 		case v == Wait:
-			return Blocked
+			return x.blocked()
 		}
 		p := x.at.after(v, x.Fault)
 		if p == ending && x.at != sending { // dropped
@@ -99,6 +88,22 @@ func advance(x *Exchange, front Sender, wait bool) (o Outcome) {
 		x.enter(p)
 	}
 	return Ended
+}
+
+// endOf returns the phase that ends advance.
+func endOf(front Sender) Phase {
+	if front == nil {
+		return Rescue
+	}
+	return ended
+}
+
+// blocked is the outcome of a filter that would have to wait.
+func (x *Exchange) blocked() Outcome {
+	if x.MayWait {
+		panic("BUG: a filter of " + x.at.String() + " that may wait does not")
+	}
+	return Blocked
 }
 
 // enter goes on to the first step of p.
@@ -110,6 +115,15 @@ func (x *Exchange) enter(p Phase) {
 		x.Times.First = clock.Now()
 	}
 	x.at, x.next = p, 0
+}
+
+// survive takes x to its end after a panic, which became f; nil: there was none, and o is how far x came.
+func (x *Exchange) survive(f *Fault, front Sender, wait bool, o Outcome) Outcome {
+	if f == nil {
+		return o
+	}
+	x.recovered(f)
+	return advance(x, front, wait)
 }
 
 // recovered goes on after a panic, which became f: it is the answer as long as none has begun, and cuts one
@@ -132,7 +146,7 @@ func (x *Exchange) recovered(f *Fault) {
 }
 
 // Contain is deferred where a panic must not end the process: it is written to the log and becomes *f.
-// Outside of the flow, only goroutines need it that work on behalf of an exchange on their own.
+// Outside the flow, only goroutines working on behalf of an exchange need it.
 func Contain(f **Fault) {
 	if p := recover(); p != nil {
 		slog.Error("panic", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -204,7 +218,7 @@ func respond(x *Exchange) Verdict {
 	return x.run(x.Plan.filters[Respond])
 }
 
-// finish closes the bodies and releases the peer. x.cut says why not all of the answer was sent.
+// finish closes the bodies and releases the peer. x.cut is why not all of the answer was sent.
 func finish(x *Exchange) {
 	if x.cut != nil {
 		x.Fault = x.cut
@@ -218,16 +232,17 @@ func finish(x *Exchange) {
 	x.End()
 }
 
-// End tells the upstream that the exchange is over. Who asks an upstream outside of Serve calls it at last.
+// End notifies the upstream that the exchange is over. Whoever asks an upstream outside Serve must call it
+// in the end.
 func (x *Exchange) End() {
-	x.drop()
+	x.dropStashed()
 	if e := x.Call.Ender; e != nil {
 		x.Call.Ender = nil
 		e.End(x)
 	}
 }
 
-// letGo closes the answer's body and releases the peer with how it went.
+// letGo closes the answer's body and releases the peer; f is how it went.
 func (x *Exchange) letGo(f *Fault) {
 	x.closeOut()
 	if p := x.peer; p != nil {

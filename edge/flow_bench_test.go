@@ -18,7 +18,7 @@ func (u *atOnce) Pick(*Exchange) (Peer, *Fault) { return u, nil }
 func (u *atOnce) RoundTrip(*Exchange) *Fault    { return nil }
 func (u *atOnce) Release(*Exchange, *Fault)     {}
 func (u *atOnce) Start(*Exchange) bool          { u.asked = true; return true }
-func (u *atOnce) Hear(*Exchange) (Outcome, *Fault) {
+func (u *atOnce) Receive(*Exchange) (Outcome, *Fault) {
 	if u.asked {
 		u.asked = false
 		return Pending, nil

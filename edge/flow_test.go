@@ -86,7 +86,7 @@ func (h *house) expect(want ...string) {
 	}
 }
 
-// step is a filter that tells that it ran.
+// step is a filter that records that it ran.
 type step struct {
 	h    *house
 	name string

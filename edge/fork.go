@@ -8,9 +8,9 @@ import (
 
 // Fork makes y, which is new or has been Reset, a request of the gateway on behalf of x: it asks for what x
 // asks for, and has no body, answer, attempts or slots of x. x is untouched and may go on, or end, at once.
-// When conn is Gone, nobody wants the answer of y any more; nil: somebody always does. Until the caller
-// says otherwise the plan of y and its Deadline are those of x; a body that it needs is the caller's to
-// give. Fetch asks, and Finish ends y; in between x can take the answer over.
+// When conn is Gone, the answer of y is not wanted any more; nil: it always is. Until the caller says
+// otherwise the plan of y and its Deadline are those of x; a body that it needs is the caller's to give.
+// Fetch asks, and Finish ends y; in between x can take the answer over.
 func (x *Exchange) Fork(y *Exchange, conn ClientConn) {
 	if y.Conn = conn; conn == nil {
 		y.Conn = Discard{}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// leaver is who wants the answer of a fork, until he is gone.
+// leaver is a client that wants the answer of a fork, until it is gone.
 type leaver struct {
 	client
 	gone bool

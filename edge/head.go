@@ -13,7 +13,7 @@ import (
 //
 // Fields that could be taken for one that the gateway sets are left out; it returns how many these were.
 func (x *Exchange) TakeRequest(m *wire.Request, clean []byte) (alike int) {
-	x.Req.Take(clean[m.Fields:len(clean)-len("\r\n")], nil)
+	x.Req.SetLines(clean[m.Fields:len(clean)-len("\r\n")], nil)
 	x.SetMethod(m.Method)
 	x.Authority = append(x.Authority[:0], m.Host...)
 	x.KeepRaw(m.Query, m.HasQuery, m.Cookie, m.Upgrade)
@@ -67,18 +67,18 @@ type Answer struct {
 	reason []byte // empty: that of the status
 }
 
-// TakeHead makes what m says the head of the answer; clean is the block that came with it. Framing fields are
-// left out: who sends the answer on frames it anew.
+// TakeHead makes what m says the head of the answer; clean is the block that came with it. Framing fields
+// are left out: whoever sends the answer on frames it anew.
 func (x *Exchange) TakeHead(m *wire.Response, clean []byte) {
 	x.Resp.status, x.Resp.reason = m.Status, append(x.Resp.reason[:0], m.Reason...)
 	fields := clean[m.Fields : len(clean)-len("\r\n")]
 	at := bytes.Index(clean[m.Fields-2:], contentLength) // in normal form, and once
 	if at < 0 {
-		x.Resp.Take(fields, nil)
+		x.Resp.SetLines(fields, nil)
 		return
 	}
 	rest := fields[at:]
-	x.Resp.Take(fields[:at], rest[bytes.IndexByte(rest, '\n')+1:])
+	x.Resp.SetLines(fields[:at], rest[bytes.IndexByte(rest, '\n')+1:])
 }
 
 var contentLength = []byte("\r\nContent-Length: ")
@@ -87,7 +87,7 @@ var contentLength = []byte("\r\nContent-Length: ")
 // without framing fields. An empty reason is that of the status.
 func (x *Exchange) SetHead(status int, reason, lines []byte) {
 	x.Resp.status, x.Resp.reason = status, append(x.Resp.reason[:0], reason...)
-	x.Resp.Take(lines, nil)
+	x.Resp.SetLines(lines, nil)
 }
 
 // ResetHead makes the head of the answer an empty 200.
@@ -104,5 +104,5 @@ func (x *Exchange) Status() int {
 // SetStatus changes the status of the answer; the reason is that of the status then.
 func (x *Exchange) SetStatus(status int) { x.Resp.status, x.Resp.reason = status, x.Resp.reason[:0] }
 
-// Reason returns what the target said behind the status; empty when it said nothing.
+// Reason returns the target's reason phrase; empty when it sent none.
 func (x *Exchange) Reason() []byte { return x.Resp.reason }

@@ -4,7 +4,7 @@ import (
 	"testing"
 )
 
-// starter is an upstream that a loop can ask: what Hear returns comes from a list.
+// starter is an upstream that a loop can ask: what Receive returns comes from a list.
 type starter struct {
 	upstream
 	refuses bool // Start is not possible
@@ -26,7 +26,7 @@ func (u *starter) Start(*Exchange) bool {
 	return !u.refuses
 }
 
-func (u *starter) Hear(x *Exchange) (Outcome, *Fault) {
+func (u *starter) Receive(x *Exchange) (Outcome, *Fault) {
 	u.h.told = append(u.h.told, "hear")
 	next := u.hears[0]
 	u.hears = u.hears[1:]

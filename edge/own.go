@@ -12,8 +12,8 @@ import (
 )
 
 // Own makes x, which has been Reset, a request of the gateway itself: method and URL as a client would send
-// them, fields as "Name: value". It is checked like one from a client; refusal says why it would not be
-// looked at, and err why it cannot be one. merge reports whether slashes in its path are merged. The caller
+// them, fields as "Name: value". It is checked like one from a client; refusal is why it would be refused
+// unread, and err why it cannot be a request. With merge, runs of slashes in its path become one. The caller
 // sets Peer, Client and Conn.
 func (x *Exchange) Own(method, url string, fields []string, merge bool) (refusal string, err error) {
 	head, scheme, err := ownHead(method, url, fields)

@@ -36,11 +36,11 @@ type Request struct {
 	Cookie     []byte // all Cookie lines, joined
 	Upgrade    []byte // protocol the client asks to switch to; nil for an ordinary request
 	Minor      int    // HTTP/1.Minor, as the client spoke
-	TETrailers bool   // the client said TE: trailers
+	TETrailers bool   // the client sent TE: trailers
 	Expects    bool   // the client may wait for a 100 before it sends In
-	NoTrailers bool   // the client said TE, and no trailers in it
+	NoTrailers bool   // the client sent TE without trailers
 
-	Peer     netip.Addr // other end of the socket, or what a trusted PROXY header said
+	Peer     netip.Addr // other end of the socket, or the one of a trusted PROXY header
 	Client   netip.Addr // who asks: Peer, or beyond the trusted proxies
 	Trusted  bool       // Peer is a trusted proxy: its X-Forwarded-* and X-Request-Id are believed
 	Listener string
@@ -101,7 +101,7 @@ type Response struct {
 	TunnelIdle time.Duration
 	// PoolName and TargetName are who was asked last; empty for local answers.
 	PoolName, TargetName string
-	// Held is what the Peer keeps between RoundTrip and Release; nobody else touches it.
+	// Held is what the Peer keeps between RoundTrip and Release; nothing else touches it.
 	Held any
 
 	peer Peer
@@ -112,7 +112,7 @@ func (r *Response) reset() {
 	head := r.Resp
 	*r = Response{} // by itself, as above
 	r.Resp = head
-	r.Resp.Take(nil, nil)
+	r.Resp.SetLines(nil, nil)
 	r.Resp.status, r.Resp.reason = 200, r.Resp.reason[:0]
 }
 
@@ -133,7 +133,7 @@ type Attempt struct {
 
 // Call is the memory of an upstream during one exchange.
 type Call struct {
-	// Ender is told once when the exchange has ended, after the last Release; nil: nobody.
+	// Ender is called once when the exchange has ended, after the last Release; nil: none.
 	Ender Ender
 	// Tried are the peers asked so far, the first ones of them.
 	Tried [3]Peer
@@ -179,7 +179,7 @@ type Course struct {
 	Arm int
 	// Deadline bounds the whole exchange, in clock.Now nanoseconds; 0: none.
 	Deadline int64
-	// PassDeadline is how each request toward the upstream says what is left until Deadline; 0: not at all.
+	// PassDeadline is how each request to the upstream carries the time left until Deadline; 0: not at all.
 	PassDeadline DeadlineForm
 	MayWait      bool // filters and Upstream.Pick may wait: a goroutine serves the exchange
 	// Close is true when the client's connection ends after this exchange.

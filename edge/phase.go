@@ -76,8 +76,8 @@ type Filter interface {
 	Run(x *Exchange) Verdict
 }
 
-// Explainer is a filter that can say what it would do with a request, for `penstock explain`. Nothing is sent
-// or changed.
+// Explainer is a filter that can describe what it would do with a request, for `penstock explain`. Nothing
+// is sent or changed.
 type Explainer interface {
 	// Explain returns lines about x, and about an answer that is supposed; nil: none is.
 	Explain(x, answer *Exchange) []string
@@ -85,7 +85,7 @@ type Explainer interface {
 
 // Upstream is whom a route asks: a pool, a split over pools, later a composition or a function.
 type Upstream interface {
-	// Pick chooses a peer for the next attempt; a Fault when there is nobody to ask. Unless x.MayWait it
+	// Pick chooses a peer for the next attempt, or returns a Fault when there is none. Unless x.MayWait it
 	// returns MustWait when it would have to wait, and is called again when it may. What it takes for the
 	// attempt is given back by RoundTrip or Release.
 	Pick(x *Exchange) (Peer, *Fault)
@@ -114,9 +114,9 @@ type Starter interface {
 	// Start sends the request if that can be done at once. false: RoundTrip has to do it, or to go on with
 	// it.
 	Start(x *Exchange) bool
-	// Hear reads what has come of the answer. Ended means that the attempt is over: the head of the answer
-	// is in the exchange and its body in x.Out, or f tells what went wrong. After Pending x.Loop.Resume is
-	// called once there is more, and x is not the caller's any more. After Blocked RoundTrip goes on with
+	// Receive reads what has come of the answer. Ended means that the attempt is over: the head of the
+	// answer is in the exchange and its body in x.Out, or f is what went wrong. After Pending, x.Loop.Resume
+	// is called once there is more, and x is no longer the caller's. After Blocked RoundTrip goes on with
 	// it.
-	Hear(x *Exchange) (o Outcome, f *Fault)
+	Receive(x *Exchange) (o Outcome, f *Fault)
 }

@@ -17,8 +17,8 @@ type Plan struct {
 	Timeout  time.Duration // of the whole exchange; 0: none
 	// RetryUnsafe lets upstreams repeat requests that are not idempotent.
 	RetryUnsafe bool
-	// Copies is true when requests are copies of others, whose answers nobody waits for: one that met a dead
-	// connection is sent again whatever its method, and the upstream's policy is not asked.
+	// Copies is true when requests are copies of others, whose answers no client waits for: one that met a
+	// dead connection is sent again whatever its method, and the upstream's policy is not asked.
 	Copies bool
 	// ForwardExpect leaves it to the upstream whether a client that waits for a 100 sends its body.
 	ForwardExpect bool

@@ -40,8 +40,8 @@ type Vars struct {
 	Cut int
 }
 
-// RouteVars returns the names for the templates of a route; not ok when its path or prefix is wrong,
-// which who compiles the routes reports.
+// RouteVars returns the names for the templates of a route; not ok when its path or prefix is wrong, which
+// the compiler of the routes reports.
 func RouteVars(path, prefix string) (v Vars, ok bool) {
 	names, ok := route.ParamNames(path)
 	cut, bad := route.Canonical(nil, []byte(prefix))
@@ -65,6 +65,12 @@ var plainVars = []struct {
 	{"request_id", template.Var{Kind: VarRequestID}},
 }
 
+// groupKinds are the kinds of the names with a dot, by what stands before it.
+var groupKinds = map[string]int{
+	"params": VarParam, "headers": VarHeader, "header": VarHeader,
+	"cookies": VarCookie, "cookie": VarCookie, "query": VarQueryParam,
+}
+
 // Find implements template.Names. A parameter of the path goes before a name of the same spelling.
 func (vs Vars) Find(name string) (template.Var, bool) {
 	param := template.Var{Kind: VarParam, Name: []byte(name), Form: template.PathForm}
@@ -80,16 +86,12 @@ func (vs Vars) Find(name string) (template.Var, bool) {
 		}
 	}
 	group, name, _ := strings.Cut(name, ".")
-	switch {
-	case group == "params" && (vs.Shared && name != "" || slices.Contains(vs.Params, name)):
+	switch kind := groupKinds[group]; {
+	case kind == VarParam && (vs.Shared && name != "" || slices.Contains(vs.Params, name)):
 		param.Name = []byte(name)
 		return param, true
-	case (group == "headers" || group == "header") && header.IsToken(name):
-		return template.Var{Kind: VarHeader, Name: []byte(name)}, true
-	case (group == "cookies" || group == "cookie") && header.IsToken(name):
-		return template.Var{Kind: VarCookie, Name: []byte(name)}, true
-	case group == "query" && name != "":
-		return template.Var{Kind: VarQueryParam, Name: []byte(name)}, true
+	case (kind == VarHeader || kind == VarCookie) && header.IsToken(name), kind == VarQueryParam && name != "":
+		return template.Var{Kind: kind, Name: []byte(name)}, true
 	}
 	return template.Var{}, false
 }

@@ -46,8 +46,8 @@ func (p *Pool) End(x *edge.Exchange) {
 	p.shared.all.End(x, &p.conf.Refusals)
 }
 
-// instead answers in place of the pool when it has nobody to ask or must not ask: the pool's fallback, if it
-// has one, else the fault.
+// instead answers in place of the pool when it has no target to ask or must not ask: the pool's fallback, if
+// it has one, else the fault.
 func (p *Pool) instead(x *edge.Exchange, f *edge.Fault) (edge.Peer, *edge.Fault) {
 	if f == edge.MustWait || f.Side == edge.SideClient || p.fallback == nil && p.fallbackTo == nil {
 		return nil, f

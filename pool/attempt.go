@@ -46,11 +46,11 @@ func (m *member) Start(x *edge.Exchange) bool {
 	return a.Starter.Start(x)
 }
 
-// Hear implements edge.Starter.
-func (m *member) Hear(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
+// Receive implements edge.Starter.
+func (m *member) Receive(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
 	a := held(x)
 	for {
-		p, f := a.Starter.Hear(x)
+		p, f := a.Starter.Receive(x)
 		switch {
 		case p == edge.Blocked && f == nil && !m.hedgeDue(x):
 			a.Due = 0
@@ -126,12 +126,12 @@ func (m *member) Release(x *edge.Exchange, f *edge.Fault) {
 	}
 	x.Held = nil
 	// A race may have been won by another member, and another attempt may have been made since this answer
-	// was put aside: what a says holds.
+	// was stashed: what a says holds.
 	by, _ := a.By.(*member)
 	by.account(x, a.Status, f, breaker.Permit(a.Permit))
 	by.inFlight.Add(-1) // before the connection can be used again
 	by.Target.release(a, f)
-	by.pool.shared.freed(by.Target) // last: who begins to wait looks for a place after saying so
+	by.pool.shared.freed(by.Target) // last: a new waiter announces itself before it looks for a place
 }
 
 // released stands in Exchange.Held when the attempts of a race have been let go of already.

@@ -10,8 +10,8 @@ import (
 	"github.com/penstock-edge/penstock/pool/section"
 )
 
-// How long the first answer of a discovery is waited for: with a generation before that serves meanwhile, and
-// at the start of the process, where /readyz tells that there is none.
+// How long the first answer of a discovery is waited for: with a generation before that serves meanwhile,
+// and at the start of the process, where /readyz shows that there is none.
 const (
 	findWait  = 5 * time.Second
 	startWait = time.Second

@@ -51,7 +51,7 @@ func BenchmarkExchange(b *testing.B) {
 			b.Fatal("not sent")
 		}
 		for {
-			progress, f := m.Hear(x)
+			progress, f := m.Receive(x)
 			if f != nil {
 				b.Fatal(f)
 			}

@@ -137,7 +137,7 @@ func (ps *pools) route(h *edge.Host, r *edge.RouteSetup) {
 	v, _ := r.Table.Value("pool")
 	name, ok := v.String()
 	if !ok {
-		return // config has said that it must be a string
+		return // config has reported that it must be a string
 	}
 	r.Answers("pool")
 	r.Plan.Upstream = h.Upstream(r.Table, "pool", name)

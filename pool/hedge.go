@@ -38,7 +38,7 @@ func (m *member) hedgeDue(x *edge.Exchange) bool {
 	if !p.set.Load().untried(x) || p.shared.queue.Len() > 0 { // others wait for the place it would take
 		return false
 	}
-	if !p.shared.budget.Take(clock.Now(), p.shared.requests.Sum(), p.conf.Hedge.Percent) {
+	if !p.shared.budget.TrySpend(clock.Now(), p.shared.requests.Sum(), p.conf.Hedge.Percent) {
 		p.refused.Inc(x.Lane)
 		return false
 	}
@@ -136,7 +136,7 @@ func (m *member) race(x *edge.Exchange, after time.Duration) *edge.Fault {
 	}
 }
 
-// arrived takes in what has become of a runner and tells whether the race is over.
+// arrived takes in what has become of a runner and reports whether the race is over.
 func (r *race) arrived(runner *racer) bool {
 	running := false
 	for i, other := range r.runners {
@@ -269,7 +269,7 @@ func (r *racer) late() {
 
 func (r *racer) letGo(f *edge.Fault) {
 	if r.x.Out != nil {
-		_ = r.x.Out.Close() // nobody reads it; Release learns of it
+		_ = r.x.Out.Close() // it is not read; Release learns of it
 		r.x.Out = nil
 	}
 	r.m.Release(&r.x, f)

@@ -118,7 +118,7 @@ func (s *shared) configure(conf *section.Config) {
 	case h.Quantile == 0:
 		s.hedgeDelay.Store(int64(h.Fixed))
 	}
-	for _, t := range s.targets { // what nobody looks for any more is no reason
+	for _, t := range s.targets { // what is not looked for any more is no reason
 		if conf.Health == nil {
 			s.marked(t, isUnhealthy, false, "no checks any more")
 		}
@@ -422,7 +422,7 @@ func (m *member) eject(why string) {
 	s.marked(m.Target, isEjected, true, why)
 }
 
-// report tells the target's own breaker how an attempt ended.
+// report passes to the target's own breaker how an attempt ended.
 func (m *member) report(b *breaker.Breaker, permit breaker.Permit, x *edge.Exchange, o outcome.Outcome) {
 	at := x.Times.Done
 	if at == 0 {

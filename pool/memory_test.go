@@ -138,7 +138,7 @@ func (c *call) Start(x *edge.Exchange) bool {
 	return true
 }
 
-func (c *call) Hear(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
+func (c *call) Receive(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
 	select {
 	case o := <-c.ended:
 		return edge.Ended, c.reply(x, o)

@@ -70,7 +70,7 @@ func atRest(t *testing.T, p *Pool) {
 	t.Helper()
 	for _, m := range p.set.Load().members {
 		for m.inFlight.Load() != 0 {
-			runtime.Gosched() // who was beaten in a race cleans up behind itself
+			runtime.Gosched() // the loser of a race cleans up behind itself
 		}
 		m.closeIdle()
 		for m.transport.Open() != 0 {
@@ -312,7 +312,7 @@ func TestMemoryLoop(t *testing.T) {
 	}
 	hear := func(m *member, x *edge.Exchange) edge.Outcome {
 		for {
-			if progress, f := m.Hear(x); progress != edge.Pending || f != nil {
+			if progress, f := m.Receive(x); progress != edge.Pending || f != nil {
 				return progress
 			}
 			runtime.Gosched()
@@ -417,7 +417,7 @@ func TestMemoryDiscovery(t *testing.T) {
 	atRest(t, p)
 }
 
-// TestMemoryClientGone: who leaves while he waits for a place gets none.
+// TestMemoryClientGone: a client that leaves while it waits for a place gets none.
 func TestMemoryClientGone(t *testing.T) {
 	enter, leave := make(chan bool), make(chan bool)
 	p := memoryPoolOf(t, "targets = [\"a:1\"]\nmax_connections = 1\nwait_timeout = \"5m\"\n",

@@ -29,7 +29,7 @@ type Pool struct {
 	set    atomic.Pointer[set] // never nil once the pool is built
 	seed   uint64
 	key    hashkey.Key
-	sticky *ticket.Cookie // nil: clients stick to nobody
+	sticky *ticket.Cookie // nil: clients stick to no target
 	// conflicts are answers that would have had two cookies of one name.
 	conflicts *lanes.Counter
 	zone      string     // the gateway's own
@@ -99,8 +99,8 @@ func (p *Pool) Pick(x *edge.Exchange) (edge.Peer, *edge.Fault) {
 	return m, nil
 }
 
-// find chooses the member for the next attempt of x, which has a place there then, and waits for one when all
-// are taken. Nobody overtakes those who wait.
+// find chooses the member for the next attempt of x, which has a place there then, and waits for one when
+// all are taken. Nobody overtakes waiters.
 func (p *Pool) find(x *edge.Exchange) (*member, *edge.Fault) {
 	if !x.MayWait && p.conf.TLS.Enabled {
 		return nil, edge.MustWait // as everything under TLS; what is read of an idle connection too

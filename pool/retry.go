@@ -23,7 +23,7 @@ func (m *member) Retry(x *edge.Exchange, f *edge.Fault) (bool, time.Duration) {
 		return false, 0
 	}
 	// The budget bounds what is done twice. What certainly did not reach a target is no more work for another.
-	if !(unsent && other) && !p.shared.budget.Take(now, p.shared.requests.Sum(), r.BudgetPercent) {
+	if !(unsent && other) && !p.shared.budget.TrySpend(now, p.shared.requests.Sum(), r.BudgetPercent) {
 		p.refused.Inc(x.Lane)
 		return false, 0
 	}
@@ -41,7 +41,7 @@ func repeatable(x *edge.Exchange, unsent bool) bool {
 
 // backoff returns how long to wait: a random part of a time that doubles with each attempt (full jitter). A
 // target that was not reached is left for another at once. One that has said Retry-After is not asked again
-// before; -1: that is too long. other tells that there is a target that has not been tried.
+// before; -1: that is too long. other is true when there is a target that has not been tried.
 func (m *member) backoff(x *edge.Exchange, f *edge.Fault, unsent, other bool) time.Duration {
 	r := m.pool.conf.Retry
 	if unsent && other {
@@ -61,7 +61,7 @@ func (m *member) backoff(x *edge.Exchange, f *edge.Fault, unsent, other bool) ti
 	return wait
 }
 
-// longestAfter is how long a target may ask for patience; beyond it the client is told instead.
+// longestAfter is how long a target may ask for patience; beyond it the answer goes to the client.
 const longestAfter = 2 * time.Second
 
 // retryAfter returns what the answer in x says: seconds; a date is as good as never (RFC 9110 10.2.3).

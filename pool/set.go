@@ -49,7 +49,7 @@ func (p *Pool) choose(x *edge.Exchange) (m *member, full bool) {
 		return nil, false
 	}
 	if m := p.tied(x, s); m != nil {
-		switch m.take(x) {
+		switch m.claimPlace(x) {
 		case taken:
 			return m, false
 		case isFull: // the client waits for it
@@ -85,11 +85,11 @@ func (p *Pool) pick(x *edge.Exchange, s *set) (m *member, full bool) {
 			break // there is no other
 		}
 		m := s.members[i]
-		if full && (!s.best(x, m) || s.chooser.Crowded(i)) {
+		if full && (!s.best(x, m) || s.chooser.AtBound(i)) {
 			break // no backup for one that is only busy, and no key beyond the bounds of its policy
 		}
 		if !tried(x, m) {
-			switch m.take(x) {
+			switch m.claimPlace(x) {
 			case taken:
 				return m, false
 			case isFull:
@@ -109,7 +109,7 @@ func (s *set) search(x *edge.Exchange) (m *member, full bool) {
 			if m.state.Load() != 0 || rankOf(x, m) != rank {
 				continue
 			}
-			switch m.take(x) {
+			switch m.claimPlace(x) {
 			case taken:
 				return m, false
 			case isFull:
@@ -123,8 +123,8 @@ func (s *set) search(x *edge.Exchange) (m *member, full bool) {
 	return nil, false
 }
 
-// rankOf returns after whom a target is asked: after those that have not been tried, and after those that are
-// no backups.
+// rankOf returns the rank in which a target is asked: after those that have not been tried, and after those
+// that are no backups.
 func rankOf(x *edge.Exchange, m *member) (rank int) {
 	if m.spec.Backup {
 		rank++
@@ -167,7 +167,7 @@ type claim uint8
 const (
 	taken   claim = iota // x has it
 	isFull               // all its places are in use
-	refused              // its own breaker lets nobody in
+	refused              // its own breaker lets no request in
 )
 
 // welcomes reports whether m serves anybody: all, or the clients that stick to it while it is drained.
@@ -177,7 +177,7 @@ func (m *member) welcomes(now int64) bool {
 }
 
 // take claims a place at m for x, if there is one.
-func (m *member) take(x *edge.Exchange) claim {
+func (m *member) claimPlace(x *edge.Exchange) claim {
 	a := m.Target.claim(x, &m.pool.conf.Transport)
 	if a == nil {
 		return isFull
@@ -205,7 +205,7 @@ func (m *member) unclaim(x *edge.Exchange) bool {
 	return true
 }
 
-// giveBack gives up a place of m that has not been used, and to who waits for one.
+// giveBack gives up a place of m that has not been used, for a waiter if there is one.
 func (m *member) giveBack(a *transport.Attempt) {
 	m.Target.release(a, nil)
 	m.pool.shared.freed(m.Target)

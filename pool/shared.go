@@ -106,8 +106,8 @@ func (s *shared) breakerChanged(from, to breaker.State, why string) {
 	slog.Warn("breaker "+to.String(), "pool", s.name, "from", from.String(), "why", why)
 }
 
-// acquire returns the target with this key, made if there is none; joined tells that it was made for a pool
-// that had targets before.
+// acquire returns the target with this key, made if there is none; joined is true when it was made for a
+// pool that had targets before.
 func (s *shared) acquire(key string, spec section.Target, conf *section.Config) (t *Target, joined bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -250,7 +250,7 @@ func (s *shared) settle() {
 	case panicking:
 		ignored = ^isDrained
 	case usable == 0:
-		ignored = isEjected // better somebody who errs than nobody
+		ignored = isEjected // better a target that errs than none
 	}
 	for _, t := range s.targets {
 		t.state.Store(t.reasons &^ ignored)

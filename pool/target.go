@@ -59,7 +59,7 @@ func (t *Target) claim(x *edge.Exchange, s *transport.Settings) *transport.Attem
 	return t.transport.Claim(x, s)
 }
 
-// release gives back the place of a, used or not. Who waits is not told.
+// release gives back the place of a, used or not. No waiter is woken.
 func (t *Target) release(a *transport.Attempt, f *edge.Fault) {
 	a.Stream.Release(f)
 	if t.gone.Load() { // also when it was dropped in between

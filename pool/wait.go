@@ -46,10 +46,10 @@ func (w *waiter) Wants(p place) bool {
 			return tied == m
 		}
 	}
-	return m.state.Load() == 0 && p.in.best(w.x, m) && (w.x.Attempts > 0 || !p.in.chooser.Crowded(m.index))
+	return m.state.Load() == 0 && p.in.best(w.x, m) && (w.x.Attempts > 0 || !p.in.chooser.AtBound(m.index))
 }
 
-// lookEach is how often it is looked whether the clients of those who wait are still there.
+// lookEach is how often attend looks whether the clients of waiters are still there.
 const lookEach = 100 * time.Millisecond
 
 // wait queues x until a place is free that may serve it: the member is claimed for x then.
@@ -99,7 +99,7 @@ func (s *shared) watch(w *waiter, until int64) queue.Outcome[place] {
 	}
 }
 
-// attend looks after all who wait, as long as somebody does: those whose client has left are out. What a
+// attend looks after all waiters, as long as there are any: those whose client has left are out. What a
 // waiter wants may change without an event too: others have become busier (Crowded), a breaker takes probes
 // again.
 func (s *shared) attend() {
@@ -114,7 +114,7 @@ func (s *shared) attend() {
 		}
 		s.attended.Store(false)
 		if s.queue.Len() == 0 || !s.attended.CompareAndSwap(false, true) {
-			return // after the line above: who begins to wait looks whether somebody attends
+			return // after the line above: a new waiter looks whether somebody attends
 		}
 	}
 }
@@ -145,7 +145,7 @@ func (p *Pool) ended(w *waiter, o queue.Outcome[place]) (m *member, f *edge.Faul
 		f = edge.ClientGone
 	default:
 		if set := p.shared.waitSet(); set != nil && set.anyUsable() {
-			return nil, nil // somebody has come back at this moment
+			return nil, nil // a target has come back at this moment
 		}
 		f = edge.NoUpstream
 	}
@@ -153,9 +153,9 @@ func (p *Pool) ended(w *waiter, o queue.Outcome[place]) (m *member, f *edge.Faul
 	return m, f
 }
 
-// waitSet is the targets that requests wait for, of whatever generation they are: those of the newest pool of
-// the name. What a reload or discovery has taken out keeps nobody waiting, and what it has brought serves
-// those who wait.
+// waitSet is the targets that requests wait for, of whatever generation they are: those of the newest pool
+// of the name. What a reload or discovery has taken out keeps no request waiting, and what it has brought
+// serves those who wait.
 func (s *shared) waitSet() *set {
 	if p := s.lead.Load(); p != nil {
 		return p.set.Load()
@@ -163,7 +163,7 @@ func (s *shared) waitSet() *set {
 	return nil // before the first pool, and after the last
 }
 
-// serve gives all that is free to those who wait. It is called when somebody has begun to wait, and when
+// serve gives all that is free to the waiters. It is called when somebody has begun to wait, and when
 // targets have come or gone.
 func (s *shared) serve() {
 	set := s.waitSet()
@@ -189,7 +189,7 @@ func (s *shared) changed() {
 	}
 }
 
-// fill gives what is free at m to those who wait.
+// fill gives what is free at m to the waiters.
 func (s *shared) fill(in *set, m *member) {
 	for s.queue.Len() > 0 {
 		joins := s.queue.Joins()
@@ -201,13 +201,13 @@ func (s *shared) fill(in *set, m *member) {
 			continue
 		}
 		m.release(a, nil)
-		if s.queue.Joins() == joins { // after the line above: who begins to wait looks after saying so
+		if s.queue.Joins() == joins { // after the line above: a new waiter announces itself before it looks
 			return
 		}
 	}
 }
 
-// freed gives what has become free at t to those who wait.
+// freed gives what has become free at t to the waiters.
 func (s *shared) freed(t *Target) {
 	if s.queue.Len() == 0 {
 		return

@@ -31,7 +31,7 @@ func TestAllocations(t *testing.T) {
 		l.describe()
 		g := &gate{route: "r", cost: -1}
 		g.add(l)
-		say, end, answer := &tell{costs: g.costs}, done{}, own{}
+		say, end, answer := &addFields{costs: g.costs}, done{}, own{}
 		x := &edge.Exchange{}
 		x.Slot = make([]any, 1)
 		x.Client = netip.MustParseAddr("192.0.2.7")

@@ -77,7 +77,7 @@ type Config struct {
 	counted     *statuses   // of Count; nil: all
 	period      quota.Period
 	zone        *time.Location
-	allow, deny *ip.Set // nil: nobody
+	allow, deny *ip.Set // nil: none
 }
 
 // second is how many events of r come in a second, at least 1.
@@ -127,7 +127,7 @@ func (c *Config) most() int64 {
 	return c.Burst
 }
 
-// mostOf says what most is.
+// mostOf describes what most is.
 func (c *Config) mostOf() string {
 	switch {
 	case c.Algorithm == "sliding_window":
@@ -140,7 +140,7 @@ func (c *Config) mostOf() string {
 	return "the burst, which is what the rate has in a second where it is not given"
 }
 
-// tellTimeout is how long the server may take to be told: many keys are told in one go, and nobody waits.
+// tellTimeout bounds a batch sent to the server: it has many keys, and no request waits for it.
 func (c *Config) tellTimeout() time.Duration { return 5 * c.FleetTimeout }
 
 // check records combinations that mean nothing.
@@ -163,6 +163,13 @@ func (c *Config) check(t *config.Table) {
 			t.Errorf(key, "means nothing to the algorithm %q", c.Algorithm)
 		}
 	}
+	c.checkValues(t)
+	c.checkScope(t)
+	c.checkQuota(t)
+}
+
+// checkValues checks the keys whose values may be wrong under any algorithm.
+func (c *Config) checkValues(t *config.Table) {
 	if c.Algorithm == "sliding_window" && c.Rate.Count > bucket.MostWindow {
 		t.Errorf("rate", "a sliding window counts at most %d; gcra has no such bound", int64(bucket.MostWindow))
 	}
@@ -183,11 +190,9 @@ func (c *Config) check(t *config.Table) {
 			t.Errorf("count", "%s", err)
 		}
 	}
-	c.checkScope(t)
-	c.checkQuota(t)
 }
 
-// checkScope looks at what says how gateways share a limit.
+// checkScope checks the keys for limits that gateways share.
 func (c *Config) checkScope(t *config.Table) {
 	fleet := c.Scope == "fleet"
 	if fleet && c.Algorithm == "concurrency" {

@@ -7,7 +7,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
-// unsaid is a cost that the answer says nothing of, or nothing that is a number.
+// unsaid is the cost of an answer that has none, or none that is a number.
 const unsaid = -1
 
 // mostCost bounds what a cost is taken for: no limit is larger.
@@ -44,8 +44,8 @@ func parseCost(v []byte) (n int64, ok bool) {
 
 var minus = []byte("-")
 
-// charge charges what is known only now: what the answer says that it has cost, less what was taken
-// beforehand, or all of it where the status decides.
+// charge charges what is known only now: the cost in the answer less what was charged beforehand, or all of
+// it where the status decides.
 func (u *use) charge(x *edge.Exchange) {
 	cost := u.cost
 	if u.said >= 0 {

@@ -176,7 +176,7 @@ func (ls *limits) route(r *edge.RouteSetup) {
 	if slices.ContainsFunc(g.limits, func(l *limit) bool { return l.conf.Answer != nil }) {
 		r.Add(edge.Rescue, own{ls.slot})
 	}
-	r.Add(edge.Respond, &tell{slot: ls.slot, costs: g.costs})
+	r.Add(edge.Respond, &addFields{slot: ls.slot, costs: g.costs})
 	r.Add(edge.Log, done{ls.slot})
 }
 
@@ -188,7 +188,7 @@ func (c *Config) checkCost(r *edge.RouteSetup, name string, cost int64) {
 	}
 }
 
-// save has what is counted in files, or told to a server, be there.
+// save waits until what is counted is in its files, or sent to its server.
 func (ls *limits) save() {
 	var saving sync.WaitGroup
 	for _, l := range ls.list {

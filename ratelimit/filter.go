@@ -17,7 +17,7 @@ type gate struct {
 	cost   int64 // of the route; -1: that of each limit
 	slot   int
 	asks   bool     // one of the limits asks the server of the fleet
-	costs  []string // fields of the answer that say what it has cost
+	costs  []string // fields of the answer that carry its cost
 }
 
 // add adds a limit of the route.
@@ -31,7 +31,7 @@ func (g *gate) add(l *limit) {
 
 var records = sync.Pool{New: func() any { return new(record) }}
 
-// Run implements edge.Filter. All limits are asked before any is charged, and who is refused by one is
+// Run implements edge.Filter. All limits are asked before any is charged, and a request refused by one is
 // charged by none.
 func (g *gate) Run(x *edge.Exchange) edge.Verdict {
 	now := x.Times.Head // when the head was complete; a moment ago, and read already
@@ -47,7 +47,7 @@ func (g *gate) Run(x *edge.Exchange) edge.Verdict {
 			return edge.Wait // nothing has been taken yet
 		}
 	}
-	by := refusal(r, now, (*use).take)
+	by := refusal(r, now, (*use).tryCharge)
 	if by < 0 && g.asks {
 		var left bool
 		if by, left = ask(x, r, now); left {
@@ -70,7 +70,7 @@ func (g *gate) Run(x *edge.Exchange) edge.Verdict {
 	return edge.Next
 }
 
-// look finds out which limits count the request, and what can be said without counting it.
+// look finds out which limits count the request, and what can be decided without counting it.
 func (g *gate) look(x *edge.Exchange, r *record, now int64) edge.Verdict {
 	for _, l := range g.limits {
 		if d := l.screen(x, r, g.route); d != allowed {
@@ -109,8 +109,8 @@ func (r *record) asks() bool {
 	return slices.ContainsFunc(r.uses, func(u use) bool { return u.limit.asks && u.limit.shared.Up() })
 }
 
-// screen says what becomes of a request before a limit counts it; allowed: it is to be counted. Its key is
-// then made of r.scratch.
+// screen decides about a request before a limit counts it; allowed: it is to be counted. Its key is then
+// made of r.scratch.
 func (l *limit) screen(x *edge.Exchange, r *record, route string) decision {
 	c := l.conf
 	switch {
@@ -151,7 +151,7 @@ func refusal(r *record, now int64, ask func(*use, int64) bool) int {
 	return by
 }
 
-// waitsLonger says whether what refused u lasts longer than what refused v. Less than 0 is for ever.
+// waitsLonger reports whether what refused u lasts longer than what refused v. Less than 0 is for ever.
 func (u *use) waitsLonger(v *use) bool {
 	return u.last.Retry < 0 || v.last.Retry >= 0 && u.last.Retry > v.last.Retry
 }
@@ -177,7 +177,7 @@ func newKeyless(p *part) *edge.Fault {
 
 var keylessNames = map[partKind]string{byHeader: "header", byCookie: "cookie", byQuery: "query parameter"}
 
-// challenge is that of a 401: the detail of the answer says what is missing.
+// challenge is that of a 401; the detail of the answer names what is missing.
 var challenge = []byte("ApiKey")
 
 // outside is the fault of a client on a deny-list.
@@ -192,12 +192,12 @@ func (u *use) peek(now int64) bool {
 	return u.last.OK
 }
 
-func (u *use) take(now int64) bool {
+func (u *use) tryCharge(now int64) bool {
 	if u.limit.counted != nil {
 		return u.look(now)
 	}
 	if u.limit.shared != nil {
-		return u.takeShared(now)
+		return u.tryChargeShared(now)
 	}
 	if u.limit.meter == nil {
 		var n int64
@@ -205,7 +205,7 @@ func (u *use) take(now int64) bool {
 		u.last = bucket.Result{OK: u.taken, Remaining: max(u.limit.conf.MaxInFlight-n, 0)}
 		return u.taken
 	}
-	u.last = u.limit.meter.Take(u.key, now, u.cost)
+	u.last = u.limit.meter.TryCharge(u.key, now, u.cost)
 	u.taken = u.last.OK
 	return u.taken
 }

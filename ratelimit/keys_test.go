@@ -73,7 +73,7 @@ func TestMakeKey(t *testing.T) {
 		for _, v := range headers {
 			lines += "X-A: " + v + "\r\n"
 		}
-		x.Req.Take([]byte(lines), nil) // Add lets nothing in that would break a head
+		x.Req.SetLines([]byte(lines), nil) // Add lets nothing in that would break a head
 		x.Cookie, x.Query = []byte(cookie), []byte(query)
 		b, _ := c.appendKey(nil, x, "r1")
 		return string(b)

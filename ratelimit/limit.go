@@ -15,10 +15,10 @@ import (
 
 // meter counts what keys spend. now is in clock nanoseconds.
 type meter interface {
-	// Peek tells what Take would say, and charges nothing.
+	// Peek returns what TryCharge would, and charges nothing.
 	Peek(k bucket.Key, now, cost int64) bucket.Result
-	// Take charges the cost when the key has as much left.
-	Take(k bucket.Key, now, cost int64) bucket.Result
+	// TryCharge charges the cost when the key has as much left.
+	TryCharge(k bucket.Key, now, cost int64) bucket.Result
 	// Charge charges the cost whatever is left; a negative one is given back.
 	Charge(k bucket.Key, now, cost int64)
 }
@@ -46,7 +46,7 @@ type limit struct {
 	badCosts  *lanes.Counter // answers whose cost is not a number
 }
 
-// decision is what a limit said, for penstock_rate_limit_decisions_total.
+// decision is what a limit decided, for penstock_rate_limit_decisions_total.
 type decision uint8
 
 const (
@@ -115,7 +115,7 @@ func partitionOf(k bucket.Key) (raw [8]byte) {
 	return raw
 }
 
-// seconds rounds up: who waits so long is not refused again.
+// seconds rounds up: a client that waits so long is not refused again.
 func seconds(d time.Duration) int64 {
 	n := int64(d / time.Second)
 	if d%time.Second > 0 {
@@ -129,10 +129,10 @@ type use struct {
 	limit *limit
 	key   bucket.Key
 	cost  int64
-	said  int64 // what the answer has cost, where it says so; unsaid
+	said  int64 // the cost that the answer has in it; or unsaid
 	last  bucket.Result
 	taken bool
-	// partition is the key as clients are told it; all 0 before it is needed.
+	// partition is the key as clients see it; all 0 before it is needed.
 	partition [12]byte
 	// decided without the server of the fleet
 	fellBack bool

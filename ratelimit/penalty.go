@@ -25,7 +25,7 @@ type Penalty struct {
 type box struct {
 	strikes *bucket.Window
 	bans    *bucket.GCRA // whose one event is a ban
-	until   atomic.Int64 // when the last ban ends, clock nanoseconds: nobody is looked for after it
+	until   atomic.Int64 // when the last ban ends, clock nanoseconds: no key is looked for after it
 }
 
 func newBox(maxKeys int, p *Penalty) *box {
@@ -38,7 +38,7 @@ func (b *box) set(now int64, p *Penalty) {
 	b.bans.SetRate(now, bucket.Rate{Count: 1, Per: p.Ban, Burst: 1})
 	// The bans of now have become longer or shorter.
 	if was := b.until.Load(); now < was {
-		b.until.CompareAndSwap(was, now+int64(p.Ban)) // who was faster has noted a ban by the new rule
+		b.until.CompareAndSwap(was, now+int64(p.Ban)) // a faster one has noted a ban by the new rule
 	}
 }
 
@@ -55,10 +55,10 @@ func (b *box) banned(k bucket.Key, now int64) time.Duration {
 
 // strike notes a refusal, and bans the key if it was one too many.
 func (b *box) strike(k bucket.Key, now int64) {
-	if r := b.strikes.Take(k, now, 1); r.OK && r.Remaining > 0 {
+	if r := b.strikes.TryCharge(k, now, 1); r.OK && r.Remaining > 0 {
 		return
 	}
-	if r := b.bans.Take(k, now, 1); r.OK {
+	if r := b.bans.TryCharge(k, now, 1); r.OK {
 		end := now + int64(r.Reset)
 		for was := b.until.Load(); was < end && !b.until.CompareAndSwap(was, end); was = b.until.Load() {
 		}

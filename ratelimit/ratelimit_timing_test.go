@@ -39,7 +39,7 @@ func benchmarkGate(b *testing.B, n int) {
 		x.Times.Head = clock.Now()
 		x.TakeHead(came, head)
 		g.Run(x)
-		(&tell{}).Run(x)
+		(&addFields{}).Run(x)
 		done{}.Run(x)
 		x.ResetHead()
 	}

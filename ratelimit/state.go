@@ -11,7 +11,7 @@ import (
 	"github.com/penstock-edge/penstock/ratelimit/quota"
 )
 
-// state is what outlives reloads: who has spent what.
+// state is what outlives reloads: what each key has spent.
 type state struct {
 	seed    uint64
 	meter   meter               // nil: flights
@@ -130,8 +130,8 @@ func (c *calendar) Peek(k bucket.Key, now, cost int64) bucket.Result {
 	return c.store.Peek(k, c.wall.UnixNano(now), cost, c.rule.Load())
 }
 
-func (c *calendar) Take(k bucket.Key, now, cost int64) bucket.Result {
-	return c.store.Take(k, c.wall.UnixNano(now), cost, c.rule.Load())
+func (c *calendar) TryCharge(k bucket.Key, now, cost int64) bucket.Result {
+	return c.store.TryCharge(k, c.wall.UnixNano(now), cost, c.rule.Load())
 }
 
 func (c *calendar) Charge(k bucket.Key, now, cost int64) {

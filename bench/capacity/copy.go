@@ -28,7 +28,7 @@ const (
 	barePath = "/capacity-bare/128"
 )
 
-// Spec says what a copy is for.
+// Spec is what a copy is for.
 type Spec struct {
 	Index   int    // of the route to measure
 	Without string // the feature to leave out; "": none

@@ -1,5 +1,5 @@
 // Package capacity measures what the routes of a configuration file cost, where a gateway with it has its
-// knee, and says what a host of some size carries.
+// knee, and computes what a host of some size carries.
 package capacity
 
 import (
@@ -87,7 +87,7 @@ func routeName(route table, i int) string {
 	return fmt.Sprintf("route-%d", i+1)
 }
 
-// plainKeys are those of a route that are no policy: where it is found, and who answers.
+// plainKeys are those of a route that are no policy: where it is found, and what answers.
 var plainKeys = []string{"name", "hosts", "listeners", "schemes", "methods", "path", "prefix",
 	"priority", "pool", "redirect", "respond"}
 
@@ -99,7 +99,7 @@ type Chain struct {
 	Index    int      // of the first route
 }
 
-// Forwards says whether requests of the chain go to a target.
+// Forwards reports whether requests of the chain go to a target.
 func (c *Chain) Forwards() bool { return c.Answer == "pool" || c.Answer == "split" }
 
 // Name is that of the measured route.

@@ -128,7 +128,7 @@ func prepare(ours string, f *File, spec Spec, file string) (*Copy, error) {
 	}
 }
 
-// taker says which route takes a request of the loader's; "": none.
+// taker returns the route that takes a request of the loader's; "": none.
 func taker(ours, file, path string) string {
 	args := []string{"explain", file, "GET", "http://" + host + path}
 	for _, h := range sent {

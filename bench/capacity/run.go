@@ -15,7 +15,7 @@ import (
 // maxChains are measured at most.
 const maxChains = 20
 
-// Options say what to measure and how long.
+// Options are what to measure and for how long.
 type Options struct {
 	Self    string // the program with the bench's own commands
 	Ours    string // the gateway's

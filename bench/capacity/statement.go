@@ -16,7 +16,7 @@ type Share struct {
 	Untrusted bool `json:"untrusted,omitempty"`
 }
 
-// Statement says what a host carries.
+// Statement is what a host carries.
 type Statement struct {
 	Host
 	Rate       float64 `json:"rate"`       // requests a second

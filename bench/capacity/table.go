@@ -86,7 +86,7 @@ func (s *Scaling) name() string {
 	return name + mark(s.Shared, ", shared with the loader")
 }
 
-// law says the law's parameters.
+// law prints the parameters of the law.
 func (s *Scaling) law() string {
 	if s.Missing != "" {
 		return "no law: " + s.Missing

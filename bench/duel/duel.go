@@ -14,7 +14,7 @@ const (
 	maxLate  = .001
 )
 
-// Plan says how long a duel takes.
+// Plan is how long a duel takes.
 type Plan struct {
 	Pairs   int
 	Seconds float64 // of each block
@@ -49,7 +49,7 @@ type Pair struct {
 	Counts bool   `json:"counts"`
 }
 
-// why says why a pair does not count.
+// why is the reason that a pair does not count.
 func (p *Pair) why() string {
 	if p.Counts {
 		return ""
@@ -134,7 +134,7 @@ func fight(ours, theirs *Proxy, swap bool, rate float64, p Plan) (Pair, error) {
 	return pair, nil
 }
 
-// Trusted says that neither the machine nor the loader has spoilt the sample.
+// Trusted reports whether neither the machine nor the loader has spoilt the sample.
 func (s *Sample) Trusted() bool { return s.Steal <= maxSteal && s.Late <= maxLate }
 
 // judge draws the pairs together.

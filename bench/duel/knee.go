@@ -34,28 +34,13 @@ func FindKnee(full float64, halves int, probe func(rate float64) (Point, error))
 	k.Points = append(k.Points, base)
 	k.Limit, k.Rate = 2*base.P99, base.Rate
 	good, bad := base, Point{} // the runs next to the knee
-	within := func(rate float64) (bool, error) {
-		for range 2 {
-			p, err := probe(rate)
-			if err != nil {
-				return false, err
-			}
-			k.Points = append(k.Points, p)
-			if p.P99 <= k.Limit && p.Failed == 0 {
-				good = p
-				return true, nil
-			}
-			bad = p
-		}
-		return false, nil
-	}
 	over := 0.0
 	try := func(rate float64) error {
-		ok, err := within(rate)
+		p, ok, err := k.holds(rate, probe)
 		if ok {
-			k.Rate = rate
+			good, k.Rate = p, rate
 		} else {
-			over = rate
+			bad, over = p, rate
 		}
 		return err
 	}
@@ -101,4 +86,18 @@ func (k *Knee) Busy() float64 {
 		}
 	}
 	return busy
+}
+
+// holds reports whether one of at most two runs at a rate keeps to the limit; p is the last of them.
+func (k *Knee) holds(rate float64, probe func(rate float64) (Point, error)) (p Point, ok bool, err error) {
+	for range 2 {
+		if p, err = probe(rate); err != nil {
+			return p, false, err
+		}
+		k.Points = append(k.Points, p)
+		if p.P99 <= k.Limit && p.Failed == 0 {
+			return p, true, nil
+		}
+	}
+	return p, false, nil
 }

@@ -20,8 +20,8 @@ type Memory struct {
 	Burst   load.Result `json:"burst"` // all of them used again at once
 }
 
-// Idle opens connections to a proxy, sends one request over each, waits, and says what they hold in memory.
-// Then all of them are used again at once.
+// Idle opens connections to a proxy, sends one request over each, waits, and returns what they hold in
+// memory. Then all of them are used again at once.
 func (r *Ring) Idle(name string, w peer.Work, conns int, wait time.Duration) (Memory, error) {
 	m := Memory{Work: w.Name, Proxy: name, Conns: conns}
 	p, err := r.Start(name, w)

@@ -1,4 +1,4 @@
-// Package duel has proxies do the same work in turns and says what each spends on it.
+// Package duel has proxies do the same work in turns and measures what each spends on it.
 package duel
 
 import (
@@ -211,7 +211,7 @@ func (p *Proxy) Syscalls(rate, seconds float64) (float64, error) {
 	return float64(total(string(text))) / float64(s.Done), nil
 }
 
-// attached waits until somebody traces all processes, for a second at most.
+// attached waits until all processes are traced, for a second at most.
 func attached(pids []int) {
 	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		n := 0

@@ -8,7 +8,7 @@ import (
 	"github.com/penstock-edge/penstock/bench/rig"
 )
 
-// FullPlan says how a full cache is measured.
+// FullPlan is how a full cache is measured.
 type FullPlan struct {
 	Memory  int64   // of each cache in bytes
 	Body    int     // bytes of each object's body

@@ -21,17 +21,17 @@ func NewLRU(capacity int64, sizes []int32) *LRU {
 	return l
 }
 
-// Ask tells whether an object is there. If it is not, then it is from now on, unless it is larger than all.
+// Ask reports whether an object is there. If it is not, then it is from now on, unless it is larger than all.
 func (l *LRU) Ask(object int32) bool {
 	there := l.next[object] >= 0
 	if there {
-		l.take(object)
+		l.unlink(object)
 	} else if int64(l.sizes[object]) > l.capacity {
 		return false
 	}
 	end := int32(len(l.sizes)) // the ring's own place: newest behind it, oldest before it
 	for int64(l.sizes[object]) > l.room {
-		l.take(l.prev[end])
+		l.unlink(l.prev[end])
 		l.evicted++
 	}
 	l.room -= int64(l.sizes[object])
@@ -41,7 +41,7 @@ func (l *LRU) Ask(object int32) bool {
 	return there
 }
 
-func (l *LRU) take(object int32) {
+func (l *LRU) unlink(object int32) {
 	before, after := l.prev[object], l.next[object]
 	l.next[before], l.prev[after] = after, before
 	l.next[object] = -1

@@ -46,7 +46,7 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "max-age=3600")
 	w.Header().Set("Content-Type", "text/plain")
 	w.Header().Set("Content-Length", strconv.Itoa(n))
-	_, _ = w.Write(o.bodies[:n]) // who asks counts what is short
+	_, _ = w.Write(o.bodies[:n]) // the client counts what is short
 }
 
 func (o *origin) stop() {

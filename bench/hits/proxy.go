@@ -17,7 +17,7 @@ type Stage struct {
 	Self string    // the program with the bench's own commands
 	Ours string    // Penstock's program
 	Dir  string    // for files; the caller removes it
-	Log  io.Writer // what takes long is told here
+	Log  io.Writer // progress of what takes long
 
 	count int
 	trace bool // Penstock tells of each garbage collection

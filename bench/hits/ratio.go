@@ -8,7 +8,7 @@ import (
 	"github.com/penstock-edge/penstock/bench/rig"
 )
 
-// Plan says how a hit ratio is measured.
+// Plan is how a hit ratio is measured.
 type Plan struct {
 	Peers    []string // penstock, varnish
 	Memory   int64    // of each cache in bytes

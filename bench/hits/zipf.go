@@ -1,5 +1,5 @@
-// Package hits says what a cache is worth: how many requests it answers by itself when not everything fits,
-// beside Varnish with as much memory, and what it costs when it is large and full.
+// Package hits measures what a cache is worth: how many requests it answers by itself when not everything
+// fits, beside Varnish with as much memory, and what it costs when it is large and full.
 package hits
 
 import (

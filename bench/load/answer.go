@@ -11,7 +11,7 @@ var (
 	errLength = errors.New("bad-length")
 )
 
-// Answer reads HTTP/1.1 answers piece by piece, keeping nothing of them but what says where they end.
+// Answer reads HTTP/1.1 answers piece by piece, keeping nothing of them but what decides where they end.
 type Answer struct {
 	Status int  // of the answer that is being read
 	Close  bool // the server will close the connection
@@ -43,7 +43,7 @@ func (a *Answer) Reset() {
 	a.chunks, a.sized, a.kept, a.long = false, false, 0, false
 }
 
-// Feed reads p, and says how much of it belongs to this answer and whether the answer ends there.
+// Feed reads p, and returns how much of it belongs to this answer and whether the answer ends there.
 func (a *Answer) Feed(p []byte) (n int, done bool, err error) {
 	for n < len(p) {
 		switch a.state {
@@ -65,14 +65,14 @@ func (a *Answer) Feed(p []byte) (n int, done bool, err error) {
 		if n += used; !whole {
 			return n, false, nil
 		}
-		if done, err = a.take(line); done || err != nil {
+		if done, err = a.parseLine(line); done || err != nil {
 			return n, done, err
 		}
 	}
 	return n, false, nil
 }
 
-// End says whether an answer may end with the connection here.
+// End reports whether an answer may end with the connection here.
 func (a *Answer) End() bool { return a.state == toTheEnd }
 
 // cut gives the next line without its end, however many pieces it comes in; of one that is longer than the
@@ -102,7 +102,23 @@ func (a *Answer) keep(p []byte) {
 	a.kept += n
 }
 
-func (a *Answer) take(line []byte) (done bool, err error) {
+func (a *Answer) parseChunkSize(line []byte) error {
+	if i := bytes.IndexByte(line, ';'); i >= 0 {
+		line = line[:i]
+	} else if a.long {
+		return errChunk
+	}
+	if a.left = number(bytes.TrimSpace(line), 16); a.left < 0 {
+		return errChunk
+	}
+	a.state = chunkBody
+	if a.left == 0 {
+		a.state = trailer
+	}
+	return nil
+}
+
+func (a *Answer) parseLine(line []byte) (done bool, err error) {
 	switch a.state {
 	case statusLine:
 		if len(line) < 12 || string(line[:7]) != "HTTP/1." || line[8] != ' ' {
@@ -119,18 +135,7 @@ func (a *Answer) take(line []byte) (done bool, err error) {
 		}
 		return false, a.header(line)
 	case chunkSize:
-		if i := bytes.IndexByte(line, ';'); i >= 0 {
-			line = line[:i]
-		} else if a.long {
-			return false, errChunk
-		}
-		if a.left = number(bytes.TrimSpace(line), 16); a.left < 0 {
-			return false, errChunk
-		}
-		a.state = chunkBody
-		if a.left == 0 {
-			a.state = trailer
-		}
+		return false, a.parseChunkSize(line)
 	case chunkTail:
 		if len(line) > 0 {
 			return false, errChunk

@@ -21,7 +21,7 @@ const late = time.Millisecond
 // patience is how long the end of a run waits for answers.
 const patience = 10 * time.Second
 
-// Options say what is sent and where to.
+// Options are what is sent and where to.
 type Options struct {
 	Addr  string   // four numbers and a port
 	Paths []string // in turn
@@ -211,7 +211,7 @@ func (l *Loader) release(c *conn) {
 	l.n++
 }
 
-func (l *Loader) take() *conn {
+func (l *Loader) nextFree() *conn {
 	c := l.free[l.head]
 	if l.head++; l.head == len(l.free) {
 		l.head = 0
@@ -220,7 +220,7 @@ func (l *Loader) take() *conn {
 	return c
 }
 
-// pump sends what is due as far as there are connections, and says how long nothing more is.
+// pump sends what is due as far as there are connections, and returns how long nothing more is.
 func (l *Loader) pump(now time.Duration) time.Duration {
 	for l.n > 0 && now < l.last+l.patience {
 		due := now
@@ -238,7 +238,7 @@ func (l *Loader) pump(now time.Duration) time.Duration {
 		if l.interval > 0 && now-due > late && l.res.Sent >= l.blocked {
 			l.res.Late++
 		}
-		c := l.take()
+		c := l.nextFree()
 		l.res.Sent++
 		if c.fd >= 0 || l.open(c) {
 			l.send(c, due)
@@ -249,6 +249,11 @@ func (l *Loader) pump(now time.Duration) time.Duration {
 			return time.Millisecond
 		}
 	}
+	return l.quiet(now)
+}
+
+// quiet returns how long nothing is due when no connection is free or all is sent.
+func (l *Loader) quiet(now time.Duration) time.Duration {
 	if l.n == 0 && l.interval > 0 {
 		l.blocked = max(l.blocked, min(int(float64(now)/l.interval), int(float64(l.last)/l.interval))+1)
 	}
@@ -385,7 +390,7 @@ func errorKind(e unix.Errno) string {
 	return "read"
 }
 
-// feed reads a piece of an answer, and says whether the connection goes on.
+// feed reads a piece of an answer, and reports whether the connection goes on.
 func (l *Loader) feed(c *conn, p []byte) bool {
 	if !c.busy || c.ending {
 		l.fail("unasked")

@@ -104,12 +104,12 @@ func (s *Server) serve(c *conn, events uint32) {
 		c.have = append(c.have, p...)
 		p = c.have
 	}
-	s.take(c, p)
+	s.answerAll(c, p)
 }
 
-// take answers every complete request in p, until an answer cannot be written in full, and keeps the rest
-// of p.
-func (s *Server) take(c *conn, p []byte) {
+// answerAll answers every complete request in p, until an answer cannot be written in full, and keeps the
+// rest of p.
+func (s *Server) answerAll(c *conn, p []byte) {
 	for len(c.out) == 0 {
 		if c.next != nil {
 			n := min(c.skip, len(p))
@@ -203,7 +203,7 @@ func (s *Server) flush(c *conn) {
 	}
 	c.out = c.out[n:]
 	if len(c.out) == 0 && s.watch(c, rawnet.In) && s.ended(c) {
-		s.take(c, c.have)
+		s.answerAll(c, c.have)
 	}
 }
 

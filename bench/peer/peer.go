@@ -64,7 +64,7 @@ func Find(name string) (Work, error) {
 	return Work{}, fmt.Errorf("no work %q", name)
 }
 
-// Setup says where a proxy stands.
+// Setup is where a proxy stands.
 type Setup struct {
 	Work   Work
 	Dir    string // of its own; files go there
@@ -76,38 +76,50 @@ type Setup struct {
 	Cert   string // a file with certificate and key, and each alone beside it in .crt and .key
 }
 
-// ErrMissing says that a peer is not installed, ErrUnfit that it cannot do the work.
+// ErrMissing is returned for a peer that is not installed, ErrUnfit for one that cannot do the work.
 var (
 	ErrMissing = errors.New("not installed")
 	ErrUnfit   = errors.New("cannot do this work")
 )
 
-// Write writes a peer's files, and says how it is started.
+// canDo reports whether a kind of peer can do a work.
+func canDo(kind string, w Work) bool {
+	switch kind {
+	case "nginx":
+		return !w.Told // limit_req does not send what is left
+	case "haproxy":
+		return !w.Cached // its cache keeps no answer without freshness of its own
+	case "caddy":
+		return !w.Limited && !w.Cached // that takes a module of somebody else
+	case "varnish":
+		return w.Routes <= 1 && !w.Log && !w.TLS && !w.Limited
+	case "relay":
+		return !w.Log && !w.TLS && !w.Limited && !w.Cached
+	}
+	return true
+}
+
+// Write writes a peer's files, and returns how it is started.
 func Write(name string, s Setup) (rig.Program, error) {
 	p := rig.Program{Core: rig.ProxyCore, Err: filepath.Join(s.Dir, "stderr"), Ready: s.Addr}
 	var text, file string
 	name, bare := strings.CutSuffix(name, "-bare")
-	if bare {
+	kind, program, _ := strings.Cut(name, "=")
+	if bare || kind == "bare" {
 		s.Work.Guarded, s.Work.Limited, s.Work.Cached = false, false, false
 	}
-	switch kind, program, _ := strings.Cut(name, "="); kind {
+	if !canDo(kind, s.Work) {
+		return p, ErrUnfit
+	}
+	switch kind {
 	case "penstock", "ours", "self", "bare":
-		if kind == "bare" {
-			s.Work.Guarded, s.Work.Limited, s.Work.Cached = false, false, false
-		}
 		if program == "" {
 			program = s.Ours
 		}
 		text, file, p.Args = penstock(s), "penstock.toml", []string{program, "run", "--config"}
 	case "nginx":
-		if s.Work.Told {
-			return p, ErrUnfit // limit_req keeps to itself what is left
-		}
 		text, file, p.Args = nginx(s), "nginx.conf", []string{"nginx", "-p", s.Dir, "-c"}
 	case "haproxy":
-		if s.Work.Cached {
-			return p, ErrUnfit // its cache keeps no answer without freshness of its own
-		}
 		p.Out = filepath.Join(s.Dir, "access.log")
 		text, file, p.Args = haproxy(s), "haproxy.cfg", []string{"haproxy", "-db", "-f"}
 		lines := numbered(s.Work, "%s origin\n")
@@ -115,21 +127,12 @@ func Write(name string, s Setup) (rig.Program, error) {
 			return p, err
 		}
 	case "caddy":
-		if s.Work.Limited || s.Work.Cached {
-			return p, ErrUnfit // without a module that is not its own
-		}
 		text, file, p.Args = caddy(s), "Caddyfile", []string{"caddy", "run", "--adapter", "caddyfile", "--config"}
 	case "varnish":
-		if s.Work.Routes > 1 || s.Work.Log || s.Work.TLS || s.Work.Limited {
-			return p, ErrUnfit
-		}
 		text, file = varnish(s), "default.vcl"
 		p.Args = []string{"varnishd", "-F", "-j", "none", "-n", filepath.Join(s.Dir, "work"), "-a", s.Addr,
 			"-s", "malloc,64m", "-p", "timeout_idle=75", "-f"}
 	case "relay":
-		if s.Work.Log || s.Work.TLS || s.Work.Limited || s.Work.Cached {
-			return p, ErrUnfit
-		}
 		p.Ours, p.Args = true, []string{s.Self, "relay", "-listen", s.Addr, "-target", s.Origin}
 		return p, nil
 	default:

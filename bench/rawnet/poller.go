@@ -21,8 +21,8 @@ type Poller struct {
 	owned    bool
 }
 
-// NewPoller opens a set. owned says that the process has one goroutine, which may then wait without telling
-// the scheduler: cheaper, but nothing else of the process runs meanwhile.
+// NewPoller opens a set. owned promises that the process has one goroutine, which may then wait without the
+// scheduler's knowledge: cheaper, but nothing else of the process runs meanwhile.
 func NewPoller(owned bool) (*Poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {

@@ -28,13 +28,14 @@ func Write(fd int, p []byte) (int, unix.Errno) {
 	return int(n), errno
 }
 
-// Discard takes up to n bytes that have arrived from a TCP socket without copying them, and says how many.
+// Discard takes up to n bytes that have arrived from a TCP socket without copying them, and returns how
+// many.
 func Discard(fd, n int) (int, unix.Errno) {
 	got, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), 0, uintptr(n), unix.MSG_TRUNC, 0, 0)
 	return int(got), errno
 }
 
-// Again says that a call would have had to wait.
+// Again reports whether a call would have had to wait.
 func Again(errno unix.Errno) bool { return errno == unix.EAGAIN || errno == unix.EINTR }
 
 // Listen opens a non-blocking listener on an IPv4 address and port; port 0 picks a free one. The address in

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Machine says where and when figures were taken.
+// Machine is where and when figures were taken.
 type Machine struct {
 	CPU    string            `json:"cpu"`
 	Cores  int               `json:"cores"`

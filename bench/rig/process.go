@@ -33,7 +33,7 @@ type Process struct {
 	logs *os.File
 }
 
-// Program says how to start one.
+// Program is how to start one.
 type Program struct {
 	Args  []string // the program's name first
 	Core  int

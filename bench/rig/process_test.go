@@ -30,7 +30,7 @@ func script(t *testing.T, text string) string {
 	return file
 }
 
-// alive says that a process is there and has not ended, waited for or not.
+// alive reports whether a process is there and has not ended, waited for or not.
 func alive(pid int) bool {
 	f := statFields(fmt.Sprintf("/proc/%d/stat", pid))
 	return len(f) > 0 && f[0] != "Z" && f[0] != "X"

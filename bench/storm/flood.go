@@ -27,7 +27,7 @@ type Rate func(at time.Duration) float64
 // Steady is a rate that stays.
 func Steady(rate float64) Rate { return func(time.Duration) float64 { return rate } }
 
-// Options say how a flood is made.
+// Options are how a flood is made.
 type Options struct {
 	Addr    string // of the gateway
 	Rate    Rate

@@ -125,7 +125,7 @@ func (o *origin) count(r *http.Request) {
 	}
 }
 
-// Behave tells the origin at addr how to behave from now on.
+// Behave sets how the origin at addr behaves from now on.
 func Behave(addr string, b Behaviour) error {
 	body, err := json.Marshal(&b)
 	if err != nil {

@@ -101,7 +101,7 @@ func TestBehaviour(t *testing.T) {
 	}
 }
 
-// Who has waited too long for a connection is not sent any more.
+// Requests that have waited too long for a connection are not sent any more.
 func TestPatience(t *testing.T) {
 	addr := serve(t)
 	if err := Behave(addr, Behaviour{DelayMS: 50}); err != nil {

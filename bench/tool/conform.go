@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/penstock-edge/penstock/edge/e2e/conform"
+	"github.com/penstock-edge/penstock/edge/e2e/conform/matrix"
+	"github.com/penstock-edge/penstock/edge/e2e/conform/peers"
 )
 
 // conforming is a run of the table of requirements.
@@ -24,12 +26,12 @@ func runConform(args []string) error {
 	f := flag.NewFlagSet("conform", flag.ExitOnError)
 	c := conforming{}
 	f.StringVar(&c.ours, "ours", "bin/penstock", "the gateway's program")
-	peers := f.String("peers", strings.Join(conform.Peers, ","), "whom")
+	names := f.String("peers", strings.Join(peers.Names, ","), "whom")
 	f.StringVar(&c.only, "only", "", "rows whose name has this in it")
 	f.BoolVar(&c.failed, "failed", false, "say only where Penstock fails, and how")
 	f.StringVar(&c.markdown, "markdown", "", "also put the table into this file, at its place there")
 	_ = f.Parse(args)
-	c.peers = strings.Split(*peers, ",")
+	c.peers = strings.Split(*names, ",")
 	stop := make(chan os.Signal, 1) // the children end with this process
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
 	done := make(chan error, 1)
@@ -60,14 +62,14 @@ func (c *conforming) run() error {
 	if c.failed {
 		printFailed(all["penstock"])
 	} else {
-		fmt.Print(conform.Table(all, c.peers))
+		fmt.Print(matrix.Table(all, c.peers))
 	}
 	if c.markdown != "" {
 		doc, err := os.ReadFile(c.markdown)
 		if err != nil {
 			return err
 		}
-		if doc, err = conform.Replace(doc, conform.Table(all, c.peers)); err != nil {
+		if doc, err = matrix.Replace(doc, matrix.Table(all, c.peers)); err != nil {
 			return fmt.Errorf("%s: %w", c.markdown, err)
 		}
 		if err := os.WriteFile(c.markdown, doc, 0o644); err != nil {
@@ -89,7 +91,7 @@ func (c *conforming) one(name string, checks []conform.Check) ([]conform.Outcome
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	addr, stop, err := conform.Start(name, dir, c.ours, o.Addr())
+	addr, stop, err := peers.Start(name, dir, c.ours, o.Addr())
 	if err != nil {
 		return nil, err
 	}

@@ -187,7 +187,7 @@ func (v *versus) runTail(ring *duel.Ring, r *report, peers []string) error {
 	return r.write("bench/results/tail.json")
 }
 
-// doubt says what the pair of equals tells about the whole run.
+// doubt returns what the pair of equals means for the whole run.
 func (r *report) doubt() string {
 	for _, o := range r.Duels {
 		if o.Peer != "self" {

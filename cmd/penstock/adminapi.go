@@ -43,7 +43,7 @@ func (a *adminAPI) open(address string, shared bool) (*admin.Place, error) {
 	return p, nil
 }
 
-// user guesses who uses address; a.mu is held.
+// user guesses what uses address; a.mu is held.
 func (a *adminAPI) user(address string) string {
 	_, port, _ := net.SplitHostPort(address)
 	_, own, _ := net.SplitHostPort(a.at)
@@ -77,12 +77,12 @@ func (a *adminAPI) use(address string, p *admin.Place, o admin.Options) {
 		slog.Info("another process serves at the admin address until this one is ready", "address", address)
 		return
 	}
-	a.take(p)
+	a.serveAt(p)
 }
 
-// take serves at p. a.mu is held.
-func (a *adminAPI) take(p *admin.Place) {
-	l, err := p.Take()
+// serveAt serves at p. a.mu is held.
+func (a *adminAPI) serveAt(p *admin.Place) {
+	l, err := p.TakeOver()
 	if err != nil {
 		slog.Error("the admin address is not this process's alone", "address", a.at, "error", err)
 	}
@@ -102,7 +102,7 @@ func (a *adminAPI) takeOver() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.next != nil {
-		a.take(a.next)
+		a.serveAt(a.next)
 		a.next = nil
 	}
 }
@@ -137,7 +137,7 @@ func (a *adminAPI) known() string {
 	return a.socket.Addr().String()
 }
 
-// leave stops listening, without a word to those who call.
+// leave stops listening, without a word to callers.
 func (a *adminAPI) leave() {
 	a.mu.Lock()
 	defer a.mu.Unlock()

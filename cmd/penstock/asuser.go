@@ -15,8 +15,8 @@ import (
 // stranger is a user that owns nothing: the first of those that systemd lends to a service with DynamicUser=.
 const stranger = 61184
 
-// unreadable says what of a good file a user could not read, a line each. root reads everything, so that
-// a check by root alone proves little: the check is made once more by that user.
+// unreadable returns the parts of a good file that a user could not read, a line each. root reads
+// everything, so that a check by root alone proves little: the check is made once more by that user.
 func unreadable(file, name string) (lines []string) {
 	if os.Geteuid() != 0 {
 		return nil

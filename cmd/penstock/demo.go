@@ -39,7 +39,7 @@ func startDemo(listen, admin string) (*demo, error) {
 	return d, nil
 }
 
-// origin serves a page that tells what arrived.
+// origin serves a page that shows what arrived.
 func origin(name string, socket net.Listener) *fasthttp.Server {
 	s := &fasthttp.Server{
 		Name: "demo-" + name, CloseOnShutdown: true, Logger: quiet{},
@@ -55,7 +55,7 @@ func origin(name string, socket net.Listener) *fasthttp.Server {
 // text is the source of the configuration for live.
 func (d *demo) text() (name string, text []byte, err error) { return "demo.toml", []byte(d.conf), nil }
 
-// announce says where the demo is and what to try.
+// announce prints where the demo is and what to try.
 func (d *demo) announce(log *slog.Logger) {
 	base := "http://" + d.listen
 	log.Info("this is the demo; penstock run --config FILE serves a configuration of your own")

@@ -68,7 +68,7 @@ func TestReadmeExamplesAreGood(t *testing.T) {
 	}
 }
 
-// whole tells that a block is a configuration and not a part of one.
+// whole reports whether a block is a configuration and not a part of one.
 func whole(block string) bool {
 	return strings.Contains(block, "[[listener]]") && strings.Contains(block, "[[route]]") &&
 		(strings.Contains(block, "[pool.") || !strings.Contains(block, "pool = "))

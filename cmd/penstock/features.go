@@ -29,12 +29,12 @@ func features(process edge.Feature, f *front.Front) []edge.Feature {
 	return []edge.Feature{
 		// [admin], the log's level, the file limit. First to start, so that a failure of the rest can be seen.
 		process,
-		// Who asks, and whether they are believed: all that follow look at it.
+		// The client, and whether its claims are trusted: all that follow look at it.
 		forwarded.Feature,
 		// The last word on every answer, so above all that put fields into one; behind what tells the target of the
 		// client, which a policy may correct. The request id stays the gateway's: it is sent below.
 		headers.Feature,
-		// Needs to know whom to believe; gives the name under which all others speak of the request.
+		// Needs to know whom to trust; gives the name under which all others know the request.
 		requestid.Feature,
 		// High up, so that its Log filter comes nearly last and sees what the others made of the exchange.
 		observe.Feature,
@@ -45,7 +45,7 @@ func features(process edge.Feature, f *front.Front) []edge.Feature {
 		pool.Feature,
 		// How important the request is, and whether the gateway can take it: before anything that costs.
 		overload.Feature,
-		// Who asks too often: behind what tells clients apart, before anything that costs more.
+		// Clients that ask too often: behind what tells clients apart, before anything that costs more.
 		ratelimit.Feature,
 		// How long there is: before anything that takes time.
 		deadline.Feature,

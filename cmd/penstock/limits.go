@@ -29,7 +29,7 @@ func (f *fileLimit) raise() {
 	}
 	var l unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
-		return // not known: nothing is said about it
+		return // not known: nothing is logged
 	}
 	if l.Max < most && unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: most, Max: most}) == nil {
 		f.have = most
@@ -41,7 +41,7 @@ func (f *fileLimit) raise() {
 	}
 }
 
-// share shares the files out among those who need them for conf.
+// share shares the files out among their users under conf.
 func (f *fileLimit) share(b *descriptors.Budget, conf *config.Config) {
 	if f.have > 0 {
 		b.Fill(int(min(f.have, math.MaxInt32)), len(conf.Listeners))
@@ -61,7 +61,7 @@ func need(conf *config.Config) uint64 {
 	return n
 }
 
-// warn says, once for each need greater than those before, that the limit is too low for conf.
+// warn logs, once for each need greater than those before, that the limit is too low for conf.
 func (f *fileLimit) warn(conf *config.Config) {
 	want := need(conf)
 	if f.have == 0 || want <= f.have || want <= f.warned {

@@ -26,7 +26,7 @@ type commands struct {
 	Status  statusCmd  `cmd:"" help:"Print what a running gateway is doing."`
 	Keys    keysCmd    `cmd:"" help:"Print every key of the configuration with type, default and meaning."`
 	Version versionCmd `cmd:"" help:"Print the version."`
-	// Help is told here for the list alone: command makes the flag of it.
+	// Help stands here for the list alone: command makes the flag of it.
 	Help       helpCmd       `cmd:"" help:"Show the help of a command."`
 	Completion completionCmd `cmd:"" help:"Print a script that completes the command line: bash, zsh or fish."`
 

@@ -134,7 +134,7 @@ func (p *process) use(conf *config.Config) {
 	p.files.warn(conf)
 }
 
-// announce says that the first generation serves.
+// announce logs that the first generation serves.
 func (p *process) announce() {
 	if d := p.source.demo; d != nil {
 		d.announce(p.log)

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// readiness is whether new requests are welcome: /readyz and the service manager are told the same. Once
-// ready, the process stays so until it drains: what a reload adds takes nothing from the routes that work.
+// readiness is whether new requests are welcome: /readyz and the service manager learn the same. Once ready,
+// the process stays so until it drains: what a reload adds takes nothing from the routes that work.
 type readiness struct {
 	begun  time.Time   // when the process started
 	once   atomic.Bool // it is, or was, ready
 	waited atomic.Bool // it had to wait for that
-	say    sync.Mutex  // held by whoever tells that it is
+	say    sync.Mutex  // held while that is announced
 }
 
 // readyPoll is how often the process looks whether it is ready.
 const readyPoll = 50 * time.Millisecond
 
-// unready says why new requests are not welcome; "": they are.
+// unready returns why new requests are not welcome; "": they are.
 func (p *process) unready() string {
 	if p.draining.Load() {
 		return "draining"
@@ -39,7 +39,7 @@ func (p *process) readyLeft() time.Duration {
 	return p.conf.Load().readyAfter - time.Since(p.readiness.begun)
 }
 
-// nowReady tells the service manager, once. missing is what ready_after has been too short for.
+// nowReady notifies the service manager, once. missing is what ready_after has been too short for.
 func (p *process) nowReady(missing string) {
 	p.readiness.say.Lock()
 	defer p.readiness.say.Unlock()

@@ -74,7 +74,7 @@ func pathOf(r *config.Route) string {
 	return r.Path
 }
 
-// condition tells the predicates of a route, and its priority when it overrules the order.
+// condition describes the predicates of a route, and its priority when it overrules the order.
 func condition(r *config.Route) string {
 	var all []string
 	if r.Listeners != nil {
@@ -98,8 +98,8 @@ func condition(r *config.Route) string {
 	return strings.Join(all, " ")
 }
 
-// answerOf parts a plan's notes into who answers and what else applies. Several notes of one key, such as the
-// pools of a split, become one.
+// answerOf parts a plan's notes into what answers and what else applies. Several notes of one key, such as
+// the pools of a split, become one.
 func answerOf(b *live.Built, p *edge.Plan) (answer string, rest []string) {
 	answer = "-"
 	last := ""

@@ -120,8 +120,8 @@ func (p *process) end(signals <-chan os.Signal) error {
 	}
 }
 
-// linger goes on accepting for a while: those who ask /readyz learn meanwhile that they should go
-// elsewhere. It returns false when the process is ended before.
+// linger goes on accepting for a while: callers of /readyz learn meanwhile that they should go elsewhere. It
+// returns false when the process is ended before.
 func (p *process) linger(delay time.Duration) bool {
 	if delay == 0 {
 		return true

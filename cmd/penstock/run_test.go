@@ -70,7 +70,7 @@ type gateway struct {
 	admin   string // address
 }
 
-// start serves s and returns when the gateway says that it does.
+// start serves s and returns when the gateway logs that it serves.
 func start(t *testing.T, s source, inherited ...*os.File) *gateway {
 	t.Helper()
 	g := &gateway{t: t, signals: make(chan os.Signal, 4), done: make(chan error, 1)}

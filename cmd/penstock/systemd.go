@@ -38,8 +38,8 @@ func (m *supervisor) dial() error {
 	return err
 }
 
-// tell sends state. A manager that was started anew has another socket.
-func (m *supervisor) tell(state string) error {
+// send sends state. A manager that was started anew has another socket.
+func (m *supervisor) send(state string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.conn != nil {
@@ -61,9 +61,9 @@ func (m *supervisor) tell(state string) error {
 // notifyTimeout bounds how long a service manager that does not read is waited for.
 const notifyTimeout = time.Second
 
-// notify tells the service manager; nothing happens without one.
+// notify sends state to the service manager; nothing happens without one.
 func (p *process) notify(state string) {
-	if err := p.manager.tell(state); err != nil {
+	if err := p.manager.send(state); err != nil {
 		p.log.Warn("cannot notify the service manager", "error", err)
 	}
 }
@@ -110,8 +110,8 @@ func (p *process) warnIdleSockets() {
 	}
 }
 
-// watchdog tells the service manager twice an interval that connections are looked after, as long as they
-// are.
+// watchdog reports to the service manager, twice an interval, that connections are looked after, as long as
+// they are.
 func (p *process) watchdog() {
 	interval, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {

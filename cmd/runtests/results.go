@@ -15,7 +15,7 @@ type event struct {
 	FailedBuild                   string
 }
 
-// results are what the tests of some packages said.
+// results are the outcomes of the tests of some packages.
 type results struct {
 	w        io.Writer
 	verbose  bool // keep the output of tests that passed

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// arrow says what the packages of one folder may import of this module, besides their own sub-folders.
+// arrow is what the packages of one folder may import of this module, besides their own sub-folders.
 type arrow struct {
 	from string   // a folder; "edge/*" is every folder of edge that no line above names
 	to   []string // folders, with all below them; "edge." is the package edge itself without its sub-folders
@@ -114,7 +114,7 @@ func (t *tree) ours(path string) (folder string, ok bool) {
 	return strings.CutPrefix(path, t.module+"/")
 }
 
-// refuse says why a package in folder from may not import the package in folder to; empty: it may.
+// refuse returns why a package in folder from may not import the package in folder to; empty: it may.
 func refuse(from, to string, test bool) string {
 	switch {
 	case within(to, "cmd") && !within(from, "cmd"):

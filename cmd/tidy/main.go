@@ -1,12 +1,14 @@
 // Command tidy checks what the compiler and the linters do not: which folder may import which, how long
-// functions, files and lines may grow, that exported names are documented, that the commands the Markdown
-// files name exist, that every feature has its README and its test, and that no file names the machine it
-// was written on.
+// functions, files and lines may grow, how complex functions and how large packages may be, that exported
+// names are documented and comments whole and in the words of the standard library, that the commands the
+// Markdown files name exist, that every feature has its README and its test, that no file names the machine
+// it was written on, and the form of the last commit's subject.
 //
 //	go run ./cmd/tidy [folder]
 //	go run ./cmd/tidy -metrics [folder]
+//	go run ./cmd/tidy -figures [folder]
 //
-// With -metrics it prints the page of all metrics instead.
+// With -metrics it prints the page of all metrics instead, with -figures what it has counted.
 //
 // It prints one finding a line, as FILE:LINE: MESSAGE, and exits 1 when there is one, 2 when the tree
 // cannot be read.
@@ -30,22 +32,30 @@ type finding struct {
 
 func main() {
 	page := flag.Bool("metrics", false, "print the page of all metrics")
+	counts := flag.Bool("figures", false, "print what is counted: lines, comments, interfaces, complexity")
 	flag.Parse()
-	os.Exit(run(cmp.Or(flag.Arg(0), "."), *page, os.Stdout, os.Stderr))
+	var show func(*tree) string
+	switch {
+	case *page:
+		show = metricsText
+	case *counts:
+		show = figuresText
+	}
+	os.Exit(run(cmp.Or(flag.Arg(0), "."), show, os.Stdout, os.Stderr))
 }
 
-// run checks the tree under root, or prints the page of its metrics, and returns the exit status.
-func run(root string, page bool, stdout, stderr io.Writer) int {
+// run checks the tree under root, or prints what show makes of it, and returns the exit status.
+func run(root string, show func(*tree) string, stdout, stderr io.Writer) int {
 	t, err := load(root)
 	if err != nil {
 		fmt.Fprintln(stderr, "tidy:", err)
 		return 2
 	}
-	if page {
-		fmt.Fprint(stdout, metricsText(t))
+	if show != nil {
+		fmt.Fprint(stdout, show(t))
 		return 0
 	}
-	found := check(t)
+	found := append(check(t), checkSubject(root)...)
 	for _, f := range found {
 		fmt.Fprintf(stdout, "%s:%d: %s\n", f.file, max(f.line, 1), f.message)
 	}
@@ -60,7 +70,8 @@ func check(t *tree) []finding {
 	var found []finding
 	for _, rule := range []func(*tree) []finding{
 		checkParse, checkTop, checkImports, checkEngines, checkSizes, checkNames,
-		checkDocs, checkCommands, checkWords, checkFeatures, checkMetrics,
+		checkDocs, checkCommands, checkWords, checkProse, checkTorn, checkFeatures, checkMetrics,
+		checkComplexity, checkFigures,
 	} {
 		found = append(found, rule(t)...)
 	}

@@ -80,7 +80,7 @@ func (f *goFile) metrics(all map[string]metric) {
 		case *ast.CallExpr:
 			m = family(known, n.Args)
 			if s, ok := n.Fun.(*ast.SelectorExpr); ok && m.name != "" {
-				m.take(known, s.Sel.Name, n.Args)
+				m.readArgs(known, s.Sel.Name, n.Args)
 			}
 		}
 		if old, seen := all[m.name]; m.name != "" && (!seen || len(old.labels) < len(m.labels)) {
@@ -106,8 +106,8 @@ func family(known map[string]string, list []ast.Expr) (m metric) {
 	return m
 }
 
-// take reads what the arguments of a method say beyond name and help.
-func (m *metric) take(known map[string]string, method string, args []ast.Expr) {
+// readArgs reads what the arguments of a method add to name and help.
+func (m *metric) readArgs(known map[string]string, method string, args []ast.Expr) {
 	if strings.HasPrefix(method, "Histogram") {
 		m.kind = "histogram"
 	}

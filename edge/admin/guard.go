@@ -10,7 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// readOnly tells whether a call changes nothing (RFC 9110 9.2.1).
+// readOnly reports whether a call changes nothing (RFC 9110 9.2.1).
 func readOnly(ctx *fasthttp.RequestCtx) bool { return ctx.IsGet() || ctx.IsHead() }
 
 // refuse returns why a call is not allowed, "" when it is. Where there is no password, what is kept out is a
@@ -58,19 +58,18 @@ func proxied(h *fasthttp.RequestHeader) string {
 	return ""
 }
 
-// caller is who makes a call, by what browsers tell.
+// caller is where a call comes from, by what browsers send.
 type caller uint8
 
 const (
 	noBrowser   caller = iota // curl, a scraper of metrics
 	sameSite                  // a page of this API
-	unknownSite               // a browser that does not say: somebody typed, or another site hides
+	unknownSite               // a browser that does not say: a person typed, or another site hides
 	crossSite
 )
 
-// callerOf tells from where a call comes. Sec-Fetch-Site is sent to addresses of this machine and
-// over TLS only,
-// Origin with what changes something, Referer unless the page forbids it.
+// callerOf finds where a call comes from. Sec-Fetch-Site is sent to addresses of this machine and over TLS
+// only, Origin with what changes something, Referer unless the page forbids it.
 func callerOf(h *fasthttp.RequestHeader) caller {
 	fetch, origin := string(h.Peek("Sec-Fetch-Site")), string(h.Peek("Origin"))
 	referer := string(h.Peek("Referer"))
@@ -95,13 +94,13 @@ func isOf(url, host string) bool {
 	return ok && authority == host
 }
 
-// costs tells what takes the gateway's time although it changes nothing.
+// costs reports whether a call takes the gateway's time although it changes nothing.
 func costs(path []byte) bool {
 	const root = "/debug/pprof/"
 	return bytes.HasPrefix(path, []byte(root)) && len(path) > len(root)
 }
 
-// knownHost tells whether a Host cannot be a name that somebody else controls. None at all is fine: a browser
+// knownHost reports whether a Host cannot be a name under another's control. None at all is fine: a browser
 // always sends one.
 func (s *Server) knownHost(host []byte) bool {
 	name := string(bytes.ToLower(host))

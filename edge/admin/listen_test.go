@@ -77,7 +77,8 @@ func TestListenMistakes(t *testing.T) {
 	f(port.Addr().String(), "address already in use")
 }
 
-// A socket that a dead process left is replaced; one that has been replaced is not removed by who made the first.
+// The socket of a dead process is replaced; one that has been replaced is not removed by the maker of the
+// first.
 func TestListenReplaces(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "admin.sock")
 	dead, err := net.Listen("unix", path)

@@ -15,12 +15,12 @@ import (
 )
 
 // Place is an address that is taken and not listened on yet. A shared one may be that of another process,
-// which serves there until Take.
+// which serves there until TakeOver.
 type Place struct {
 	address string
 	l       net.Listener // listens already; nil: file is bound, and does not
 	file    *os.File
-	hidden  string // where l listens until Take; empty: at address
+	hidden  string // where l listens until TakeOver; empty: at address
 }
 
 // Reserve takes an address in one of the forms of Listen. With shared set it succeeds too when a process
@@ -44,7 +44,7 @@ func Reserve(address string, shared bool) (*Place, error) {
 	return p, nil
 }
 
-// bindShared binds without listening: connections go to who listens.
+// bindShared binds without listening: connections go to the listener.
 func bindShared(address string) (*os.File, error) {
 	at, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
@@ -72,7 +72,7 @@ func bind(family int, at unix.Sockaddr) (*os.File, error) {
 		err = errors.Join(err, os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, 1)))
 	}
 	if err = errors.Join(err, os.NewSyscallError("bind", unix.Bind(fd, at))); err != nil {
-		_ = f.Close() // nobody has it
+		_ = f.Close() // no client has it
 		return nil, err
 	}
 	return f, nil
@@ -82,7 +82,7 @@ func bind(family int, at unix.Sockaddr) (*os.File, error) {
 func (p *Place) Occupied() bool {
 	c := p.dial()
 	if c != nil {
-		_ = c.Close() // it was only to see whether somebody accepts
+		_ = c.Close() // it was only to see whether anyone accepts
 	}
 	return c != nil
 }
@@ -106,9 +106,9 @@ func (p *Place) dial() net.Conn {
 // patience is how long another process may take to hand an address over.
 const patience = 2 * time.Second
 
-// Take listens at the address, and has a process that served there leave it. There is no moment at which
-// nobody accepts.
-func (p *Place) Take() (net.Listener, error) {
+// TakeOver listens at the address, and makes a process that served there leave it. The address accepts at
+// every moment.
+func (p *Place) TakeOver() (net.Listener, error) {
 	old := p.dial() // before anybody else listens there
 	if old != nil {
 		defer old.Close()

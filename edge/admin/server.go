@@ -34,8 +34,8 @@ type Options struct {
 	HandOver func()
 	// Status returns what /status shows; it is marshalled to JSON.
 	Status func() any
-	// Unready says why the process should get no new requests; "": it may. nil: it may as soon as there is a
-	// generation.
+	// Unready returns why the process should get no new requests; "": it may. nil: it may as soon as there
+	// is a generation.
 	Unready func() string
 	// Handlers returns the endpoints that features of the running generation lend; it is called for each
 	// request to one of them and should return the same slice as long as nothing has changed.
@@ -143,7 +143,7 @@ func (s *Server) Close() {
 	}
 }
 
-// handle is the way of every call: is it allowed, who answers it, what the log says.
+// handle takes every call: it checks that it is allowed, finds what answers it, and logs it.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	defer s.recover(ctx)
 	h := &ctx.Response.Header
@@ -208,7 +208,7 @@ func (s *Server) recover(ctx *fasthttp.RequestCtx) {
 	plain(ctx, fasthttp.StatusInternalServerError, "the call failed; the log says more")
 }
 
-// remote names who calls: the client of a Unix socket has no address.
+// remote names the caller: the client of a Unix socket has no address.
 func remote(ctx *fasthttp.RequestCtx) string {
 	if a := ctx.RemoteAddr(); a.Network() != "unix" {
 		return a.String()

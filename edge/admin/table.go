@@ -93,7 +93,7 @@ func (s *Server) borrowed() *table {
 	return t
 }
 
-// same tells whether a and b are one slice. The table keeps a alive: another slice cannot have its place.
+// same reports whether a and b are one slice. The table keeps a alive: another slice cannot have its place.
 func same(a, b []edge.AdminHandler) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }

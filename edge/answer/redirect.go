@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -178,10 +179,8 @@ func (k *redirectKeys) String() string {
 
 // parse takes the target apart. The message is empty when all is well.
 func (r *redirect) parse(to string, vars edge.Vars, prefix string) (message string) {
-	for i := range len(to) {
-		if to[i] <= ' ' || to[i] >= 0x7f {
-			return "must be in ASCII and without spaces, line ends or control characters: escape them with %"
-		}
+	if strings.ContainsFunc(to, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
+		return "must be in ASCII and without spaces, line ends or control characters: escape them with %"
 	}
 	rest, fragment, marked := strings.Cut(to, "#")
 	rest, query, hasQuery := strings.Cut(rest, "?")
@@ -206,10 +205,8 @@ func (r *redirect) parse(to string, vars edge.Vars, prefix string) (message stri
 			return message
 		}
 	}
-	for _, kind := range []int{edge.VarPath, edge.VarRest, edge.VarQuery, edge.VarURI} {
-		if r.host.Uses(kind) {
-			return "a part of the path cannot stand in the host: it would let the client choose the target"
-		}
+	if slices.ContainsFunc([]int{edge.VarPath, edge.VarRest, edge.VarQuery, edge.VarURI}, r.host.Uses) {
+		return "a part of the path cannot stand in the host: it would let the client choose the target"
 	}
 	if r.path.Uses(edge.VarURI) {
 		return "{uri} is no path: {path} is, and the query is kept"

@@ -40,7 +40,7 @@ func bytes(t *testing.T, c Case) {
 	for _, how := range []string{"", "r", "rr", "w", "rw", "p", "pp", "rp", "s", "rs", "R", "rR"} {
 		in := &source{whole: true}
 		b := c.Wrap(in)
-		got, ended := take(t, b, how)
+		got, ended := readAs(t, b, how)
 		if !ended {
 			rest, err := io.ReadAll(b)
 			if err != nil {
@@ -57,8 +57,9 @@ func bytes(t *testing.T, c Case) {
 	}
 }
 
-// take takes bytes of b: r reads some, w asks for all, p for a piece, s splices, R begins anew.
-func take(t *testing.T, b edge.Body, how string) (got string, ended bool) {
+// readAs reads b by the letters of how: r reads some, w asks for all, p for a piece, s splices, R begins
+// anew.
+func readAs(t *testing.T, b edge.Body, how string) (got string, ended bool) {
 	t.Helper()
 	for _, way := range how {
 		switch way {

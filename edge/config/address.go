@@ -7,6 +7,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/penstock-edge/penstock/edge/config/lex"
 )
 
 const badAddress = `must be "host:port", ":port" or "unix:/path", is `
@@ -45,7 +47,7 @@ func plainHost(host string) (string, bool) {
 	}
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
-		return strings.ToLower(host), isHostName(host)
+		return strings.ToLower(host), IsHostName(host)
 	}
 	addr = addr.Unmap()
 	// net.Listen takes all addresses of both families for either of them.
@@ -55,8 +57,8 @@ func plainHost(host string) (string, bool) {
 	return addr.String(), true
 }
 
-// isHostName reports whether s is a name as RFC 1123 section 2.1 has it, which is not a number in dots.
-func isHostName(s string) bool {
+// IsHostName reports whether s is a name as RFC 1123 section 2.1 has it, which is not a number in dots.
+func IsHostName(s string) bool {
 	if len(s) > 253 {
 		return false
 	}
@@ -66,7 +68,7 @@ func isHostName(s string) bool {
 			return false
 		}
 		for i := range len(label) {
-			if !isBareKeyByte(label[i]) {
+			if !lex.IsBareKeyByte(label[i]) {
 				return false
 			}
 			letters = letters || label[i] > '9'
@@ -86,8 +88,8 @@ func (e endpoint) clashes(other endpoint) bool {
 	return e.host == other.host || e.host == "" || other.host == ""
 }
 
-// CheckServer says what is wrong with the address of a server to connect to, host:port or unix:/path. What it
-// is called in the message is the first argument.
+// CheckServer returns what is wrong with the address of a server to connect to, host:port or unix:/path. The
+// first argument is its name in the message.
 func CheckServer(what, address string) error {
 	if socket, ok := strings.CutPrefix(address, "unix:"); ok {
 		if socket == "" {

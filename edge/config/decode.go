@@ -99,7 +99,7 @@ func (t *Table) decodeField(fd *field, v reflect.Value) {
 	n.claimed = true
 	t.file.set(n, v, &fd.rule)
 	if n.kind != tableKind && v.Kind() == reflect.Struct && isTable(v) {
-		t.file.emptyTable(fd.key, t.node).decode(v) // set has said that it is none: who reads it finds its defaults
+		t.file.emptyTable(fd.key, t.node).decode(v) // set has reported that it is none: readers find its defaults
 	}
 }
 

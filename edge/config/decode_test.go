@@ -83,7 +83,7 @@ func TestDecodeDefaults(t *testing.T) {
 	e.Always.Table = nil
 	want := everything{
 		embedded: embedded{7}, Text: "x", Mode: "fast", Modes: []string{"fast", "slow"}, Flag: true, Int: 5,
-		Share: 0.5, Wait: time.Second, Size: 64 << 10, Speed: 240, Rate: Rate{10, time.Second}, Upper: "ABC",
+		Share: 0.5, Wait: time.Second, Size: 64 << 10, Speed: 240, Rate: Rate{Count: 10, Per: time.Second}, Upper: "ABC",
 		Always: sub{Path: "/", Every: 5 * time.Second},
 	}
 	if !reflect.DeepEqual(e, want) {
@@ -133,7 +133,7 @@ func TestDecodeGood(t *testing.T) {
 	f(`wait = "1h"`, func(e *everything) any { return e.Wait }, time.Hour)
 	f(`size = "1MiB"`, func(e *everything) any { return e.Size }, Size(1<<20))
 	f(`speed = "0"`, func(e *everything) any { return e.Speed }, ByteRate(0))
-	f(`rate = "1000000/day"`, func(e *everything) any { return e.Rate }, Rate{1e6, 24 * time.Hour})
+	f(`rate = "1000000/day"`, func(e *everything) any { return e.Rate }, Rate{Count: 1e6, Per: 24 * time.Hour})
 	f(`secret = "a b"`, func(e *everything) any { return e.Secret.Reveal() }, "a b")
 	f(`secret = "file:/key"`, func(e *everything) any { return e.Secret.Reveal() }, "s3cret")
 	f(`secret = "file:/crlf"`, func(e *everything) any { return e.Secret.Reveal() }, "a\nb")

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"strings"
+
+	"github.com/penstock-edge/penstock/edge/config/lex"
 )
 
 // expand replaces ${NAME} in every string below n.
@@ -29,7 +31,7 @@ func (f *File) expand(n *node) {
 }
 
 // expandEnv returns text with ${NAME} replaced by the variable and $${ by ${. What a variable holds is not
-// looked at again. The message says what is wrong, "" if nothing.
+// looked at again. The message is what is wrong, "" if nothing.
 func expandEnv(text string, env func(string) (string, bool)) (expanded, msg string) {
 	var b strings.Builder
 	for {
@@ -61,7 +63,7 @@ func expandEnv(text string, env func(string) (string, bool)) (expanded, msg stri
 func isVariable(name string) bool {
 	for i := range len(name) {
 		c := name[i]
-		if c == '-' || !isBareKeyByte(c) || i == 0 && '0' <= c && c <= '9' {
+		if c == '-' || !lex.IsBareKeyByte(c) || i == 0 && '0' <= c && c <= '9' {
 			return false
 		}
 	}

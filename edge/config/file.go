@@ -23,9 +23,12 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/penstock-edge/penstock/edge/config/lex"
+	"github.com/penstock-edge/penstock/edge/config/suggest"
 )
 
-// Options say where a file may take values from that do not stand in it.
+// Options are the sources of values outside a file that it may refer to.
 type Options struct {
 	Env      func(string) (string, bool)  // for ${NAME}; nil: os.LookupEnv
 	ReadFile func(string) ([]byte, error) // for file:/path in secrets; nil: os.ReadFile
@@ -91,8 +94,8 @@ func decode(text, body string) (values map[string]any, at int, msg string) {
 	if len(body) > maxFileBytes {
 		return nil, 0, fmt.Sprintf("the file has %d bytes: at most %d are read", len(body), maxFileBytes)
 	}
-	if at, deep := tooDeep(body); deep {
-		return nil, at, fmt.Sprintf("more than %d lists, tables or parts of a key within each other", maxDepth)
+	if at, deep := lex.TooDeep(body); deep {
+		return nil, at, fmt.Sprintf("more than %d lists, tables or parts of a key within each other", lex.MaxDepth)
 	}
 	defer func() {
 		// The parser panics with its own "BUG" where its lexer has let something through.
@@ -149,7 +152,7 @@ func (f *File) report(at int, key, suggest, msg string) {
 	})
 }
 
-// wrong reports a mistake in the value of n. Whatever else is wrong with it then goes unsaid.
+// wrong reports a mistake in the value of n. Whatever else is wrong with it is then not reported.
 func (f *File) wrong(n *node, suggest, msg string) {
 	if n.bad {
 		return
@@ -185,11 +188,13 @@ func (f *File) Warnings() Errors {
 	return all
 }
 
-// isRequired is said of a key that must be there and is not.
+// isRequired is the message for a key that must be there and is not.
+const maxFileBytes = 64 << 20
+
 const isRequired = "is required"
 
-// unclaimed reports the keys nobody knows, in all tables that somebody has asked for, and notes in misspelt
-// what they were probably meant to be.
+// unclaimed reports the unknown keys of all tables that have been asked for, and notes in misspelt what they
+// were probably meant to be.
 func (f *File) unclaimed(n *node, misspelt map[string]bool) {
 	var known []string
 	for _, kid := range n.kids {
@@ -200,7 +205,7 @@ func (f *File) unclaimed(n *node, misspelt map[string]bool) {
 			if known == nil {
 				known = n.table.knownKeys()
 			}
-			meant := suggest(kid.key, known)
+			meant := suggest.Nearest(kid.key, known)
 			misspelt[joinKey(n.table.Path(), meant)] = meant != ""
 			f.report(kid.keyAt, kid.path(), meant, "unknown key")
 		}

@@ -30,7 +30,7 @@ func explain(body string, at int, msg string) string {
 	return msg
 }
 
-// explainTwice says where a key that stands at the offset a second time stands first.
+// explainTwice names the first place of a key that stands a second time at the offset.
 func explainTwice(body string, at int, key string) string {
 	msg := key + " is already defined"
 	f := &File{lines: lineStarts(body)}
@@ -82,7 +82,7 @@ func (r *Route) checkHosts() {
 // withoutUser returns an address without the user and the password before it, which no message may show.
 func withoutUser(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }
 
-// urlTarget says how to write a target that is given as a URL; "": it is none.
+// urlTarget returns how to write a target that was written as a URL; "": it was not.
 func urlTarget(address string) string {
 	scheme, rest, isURL := strings.Cut(address, "://")
 	if !isURL {

@@ -3,9 +3,11 @@ package config
 import (
 	"strings"
 	"testing"
+
+	"github.com/penstock-edge/penstock/edge/config/suggest"
 )
 
-// What people write who know other gateways gets one line that shows the right form.
+// What users of other gateways write gets one line that shows the right form.
 func TestHints(t *testing.T) {
 	const start = "[[listener]]\naddress = \":8080\"\n"
 	f := func(text string, want string) {
@@ -47,7 +49,7 @@ func TestSuggestAbbreviation(t *testing.T) {
 	kinds := []string{"round_robin", "least_connections", "random", "ewma", "ran_out"}
 	for got, want := range map[string]string{"leastconn": "least_connections", "least-conn": "least_connections",
 		"roundrobin": "round_robin", "rand": "random", "ran": "", "Round": "round_robin"} {
-		if s := suggest(got, kinds); s != want {
+		if s := suggest.Nearest(got, kinds); s != want {
 			t.Errorf("%s: %q, want %q", got, s, want)
 		}
 	}

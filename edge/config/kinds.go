@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/penstock-edge/penstock/edge/config/suggest"
 )
 
 func (f *File) setString(n *node, into *string, r *rule) {
@@ -16,7 +18,7 @@ func (f *File) setString(n *node, into *string, r *rule) {
 	case !ok:
 		f.wrong(n, "", "must be a string, is "+n.describe())
 	case r.enum != nil && !slices.Contains(r.enum, text):
-		f.wrong(n, suggest(text, r.enum), "must be "+choices(r.enum)+", is "+shorten(text))
+		f.wrong(n, suggest.Nearest(text, r.enum), "must be "+choices(r.enum)+", is "+shorten(text))
 	default:
 		*into = text
 	}

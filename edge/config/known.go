@@ -87,7 +87,7 @@ func (t *Table) describeKey(k *Key) {
 	}
 }
 
-// add adds what a field says. Several structs may decode one key: each says what it knows.
+// add adds what a field describes. Several structs may decode one key: each adds what it knows.
 func (k *Key) add(fd *field) {
 	if slices.Contains(k.Sources, fd.source) {
 		return
@@ -135,27 +135,23 @@ func (n *node) typeName() string {
 	return typeName(reflect.TypeOf(n.value))
 }
 
+// typeNames are what the types with a notation of their own are called.
+var typeNames = map[reflect.Type]string{
+	reflect.TypeFor[time.Duration]():  "duration",
+	reflect.TypeFor[Size]():           "size",
+	reflect.TypeFor[ByteRate]():       "byte rate",
+	reflect.TypeFor[Rate]():           "rate",
+	reflect.TypeFor[Secret]():         "secret",
+	reflect.TypeFor[netip.Prefix]():   "network",
+	reflect.TypeFor[netip.Addr]():     "address",
+	reflect.TypeFor[*regexp.Regexp](): "pattern",
+	reflect.TypeFor[time.Time]():      "date",
+}
+
 // typeName is what the type of a key is called.
 func typeName(t reflect.Type) string {
-	switch t {
-	case reflect.TypeFor[time.Duration]():
-		return "duration"
-	case reflect.TypeFor[Size]():
-		return "size"
-	case reflect.TypeFor[ByteRate]():
-		return "byte rate"
-	case reflect.TypeFor[Rate]():
-		return "rate"
-	case reflect.TypeFor[Secret]():
-		return "secret"
-	case reflect.TypeFor[netip.Prefix]():
-		return "network"
-	case reflect.TypeFor[netip.Addr]():
-		return "address"
-	case reflect.TypeFor[*regexp.Regexp]():
-		return "pattern"
-	case reflect.TypeFor[time.Time]():
-		return "date"
+	if name := typeNames[t]; name != "" {
+		return name
 	}
 	switch kind := t.Kind(); {
 	case isUnmarshaler(t):

@@ -61,7 +61,7 @@ func (c *Config) checkListeners() {
 		case !IsName(l.Name):
 			l.Table.Errorf("name", "%s", badName)
 		default:
-			names.take(l.Name, "listener", l.Table)
+			names.claim(l.Name, "listener", l.Table)
 		}
 	}
 }
@@ -118,11 +118,11 @@ func (c *Config) checkRoutes() {
 		switch {
 		case !r.Table.Has("name"):
 			r.Name = fmt.Sprintf("route-%d", i+1)
-			names.take(r.Name, "route", r.Table)
+			names.claim(r.Name, "route", r.Table)
 		case !IsName(r.Name):
 			r.Table.Errorf("name", "%s", badName)
 		default:
-			names.take(r.Name, "route", r.Table)
+			names.claim(r.Name, "route", r.Table)
 		}
 		r.check()
 		for _, name := range r.Listeners {
@@ -178,7 +178,7 @@ var commonMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 // taken are the tables that have given themselves a name.
 type taken map[string]*Table
 
-func (names taken) take(name, what string, t *Table) {
+func (names taken) claim(name, what string, t *Table) {
 	if other := names[name]; other != nil {
 		t.Errorf("name", "%q is the name of the %s %s too", name, what, lineOf(other, "name"))
 		return

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/penstock-edge/penstock/edge/config/lex"
 )
 
 type kind uint8
@@ -31,8 +33,8 @@ type node struct {
 	byKey map[string]*node // of a table with more than fewKeys
 
 	value   any    // of a scalar: string, int64, float64, bool, time.Time
-	table   *Table // of a table that somebody asked for; nil: its keys are nobody's business
-	claimed bool   // somebody knows the key
+	table   *Table // of a table that has been asked for; nil: its keys are not checked
+	claimed bool   // the key is known
 	bad     bool   // a mistake in the value has been reported: further ones would be its echo
 }
 
@@ -183,14 +185,14 @@ func joinKey(path, key string) string {
 
 func isBareKey(key string) bool {
 	for i := range len(key) {
-		if !isBareKeyByte(key[i]) {
+		if !lex.IsBareKeyByte(key[i]) {
 			return false
 		}
 	}
 	return key != ""
 }
 
-// describe says what the value is, for the end of "must be …, is …".
+// describe describes the value, for the end of "must be …, is …".
 func (n *node) describe() string {
 	switch n.kind {
 	case tableKind:

@@ -32,8 +32,8 @@ func (o *Own) add(address, what string) {
 	}
 }
 
-// Find says which of the own addresses host:port or unix:/path leads to; "": none. A name leads to one when
-// the listener has it too, or when it is localhost; where others lead, FindAddr knows.
+// Find returns the own address that host:port or unix:/path leads to; "": none. A name leads to one when the
+// listener has it too, or when it is localhost; FindAddr knows where others lead.
 func (o *Own) Find(address string) (what string) {
 	e, ok := parseEndpoint(address)
 	if !ok || o == nil {

@@ -38,7 +38,7 @@ func ReadPair(cert, key string) (pair tls.Certificate, text []byte, err error) {
 }
 
 // Uncut returns an error when a block that begins in text does not end there. Without any block it is silent:
-// whoever parses text says what is missing.
+// whoever parses text reports what is missing.
 func Uncut(file string, text []byte) error {
 	whole, rest := 0, text
 	for block := new(pem.Block); block != nil; {

@@ -1,5 +1,7 @@
 package config
 
+import "github.com/penstock-edge/penstock/edge/config/lex"
+
 // scanner finds the places of keys and values in text that the TOML parser has accepted: the parser itself
 // tells positions in errors only. On other text the tree is of no use, but scanning still ends.
 type scanner struct {
@@ -18,7 +20,7 @@ type clash struct {
 	first *node
 }
 
-// origin is how a table or value came into the file: it decides who may add to it.
+// origin is how a table or value came into the file: it decides what may be added to it.
 type origin uint8
 
 const (
@@ -98,7 +100,7 @@ func (s *scanner) skipBlank() {
 		case ' ', '\t', '\r', '\n':
 			s.pos++
 		case '#':
-			s.pos = skipComment(s.text, s.pos)
+			s.pos = lex.SkipComment(s.text, s.pos)
 		default:
 			return
 		}
@@ -212,10 +214,10 @@ func (s *scanner) key() []part {
 		start := s.pos
 		switch s.peek() {
 		case '"', '\'':
-			s.pos = skipLineString(s.text, s.pos)
-			parts = append(parts, part{unquote(s.text[start:s.pos]), start})
+			s.pos = lex.SkipLineString(s.text, s.pos)
+			parts = append(parts, part{lex.Unquote(s.text[start:s.pos]), start})
 		default:
-			for isBareKeyByte(s.peek()) {
+			for lex.IsBareKeyByte(s.peek()) {
 				s.pos++
 			}
 			if s.pos == start {
@@ -235,7 +237,7 @@ func (s *scanner) value(n *node) {
 	n.at = s.pos
 	switch s.peek() {
 	case '"', '\'':
-		s.pos = skipString(s.text, s.pos)
+		s.pos = lex.SkipString(s.text, s.pos)
 	case '[':
 		n.kind = listKind
 		s.pos++

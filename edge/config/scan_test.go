@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/penstock-edge/penstock/edge/config/lex"
 )
 
 func TestScanPlaces(t *testing.T) {
@@ -159,9 +161,9 @@ func startsWithKey(text, key string) bool {
 	}
 	end := 0
 	if text[0] == '"' || text[0] == '\'' {
-		end = skipLineString(text, 0)
+		end = lex.SkipLineString(text, 0)
 	}
-	for end < len(text) && isBareKeyByte(text[end]) {
+	for end < len(text) && lex.IsBareKeyByte(text[end]) {
 		end++
 	}
 	var read map[string]int

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/penstock-edge/penstock/edge/config/units"
 )
 
 const (
@@ -51,13 +53,13 @@ func (f *File) set(n *node, v reflect.Value, r *rule) {
 	case *map[string]string:
 		f.setStringMap(n, into, r)
 	case *time.Duration:
-		setMeasure(f, n, into, r, wantDuration, parseDuration)
+		setMeasure(f, n, into, r, wantDuration, units.ParseDuration)
 	case *Size:
-		setMeasure(f, n, into, r, wantSize, parseSize)
+		setMeasure(f, n, into, r, wantSize, units.ParseSize)
 	case *ByteRate:
-		setMeasure(f, n, into, r, wantByteRate, parseByteRate)
+		setMeasure(f, n, into, r, wantByteRate, units.ParseByteRate)
 	case *Rate:
-		setText(f, n, into, wantRate, parseRate)
+		setText(f, n, into, wantRate, units.ParseRate)
 	case *Secret:
 		f.setSecret(n, into)
 	case *netip.Prefix:

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"slices"
+
+	"github.com/penstock-edge/penstock/edge/config/suggest"
 )
 
 // Table is one table of the file: a [section], an element of a [[section]], or an inline table.
@@ -18,7 +20,7 @@ type Table struct {
 	named bool // its keys are names that the file gives
 }
 
-// table returns the one Table of n. From then on its keys must be known to somebody.
+// table returns the one Table of n. From then on its keys must be known.
 func (f *File) table(n *node) *Table {
 	if n.table == nil {
 		n.table = &Table{file: f, node: n}
@@ -206,7 +208,7 @@ func (t *Table) Warnf(key, format string, args ...any) {
 // the element that equals got.
 func (t *Table) Unknown(key, what, got string, known []string) {
 	before := len(t.file.errs)
-	t.Mistake(key, got, suggest(got, known), fmt.Sprintf("no %s named %q", what, got))
+	t.Mistake(key, got, suggest.Nearest(got, known), fmt.Sprintf("no %s named %q", what, got))
 	if errs := t.file.errs; len(errs) > before && len(known) <= mostListed {
 		errs[before].Known = slices.Clone(known)
 	}

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"reflect"
+
+	"github.com/penstock-edge/penstock/edge/config/units"
 )
 
 // Value is one value of the file with its place. Its zero value is a value of no type.
@@ -69,7 +71,7 @@ func (v Value) Pos() (line, col int) {
 	return v.file.place(v.node.at)
 }
 
-// Describe says what the value is, for messages such as: must be a list, is the integer 5.
+// Describe describes the value, for messages such as: must be a list, is the integer 5.
 func (v Value) Describe() string {
 	if v.node == nil {
 		return "absent"
@@ -99,3 +101,13 @@ func (v Value) Decode(into any) bool {
 	v.file.set(v.node, p.Elem(), &rule{})
 	return len(v.file.errs) == before
 }
+
+// Measures as they are written in files.
+type (
+	// Size is a number of bytes, such as "64KiB".
+	Size = units.Size
+	// ByteRate is a number of bytes per second, such as "1MiB/s".
+	ByteRate = units.ByteRate
+	// Rate is a number of events in a time, such as "100/s".
+	Rate = units.Rate
+)

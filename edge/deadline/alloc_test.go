@@ -16,7 +16,7 @@ func TestNoAllocations(t *testing.T) {
 		x.Req.Set("X-Request-Timeout", "1.5")
 		x.Req.Set("Grpc-Timeout", "1S")
 		x.Times.Start, x.Deadline = 1, 0
-		honour{}.Run(x)
+		readDeadline{}.Run(x)
 		head = x.AppendHead(head[:0], "host")
 	})
 	if n != 0 {

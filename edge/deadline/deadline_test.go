@@ -60,7 +60,7 @@ func TestHonour(t *testing.T) {
 			x.Deadline = x.Times.Start + route
 		}
 		x.Req.Set(key, value)
-		v := honour{}.Run(x)
+		v := readDeadline{}.Run(x)
 		if (v == edge.Answered) != (fault != nil) || x.Fault != fault {
 			t.Errorf("%s: verdict %d, fault %v", value, v, x.Fault)
 		}
@@ -121,7 +121,7 @@ func TestHonourLines(t *testing.T) {
 		for _, v := range lines {
 			x.Req.Add(key, v)
 		}
-		honour{}.Run(x)
+		readDeadline{}.Run(x)
 		if got := time.Duration(max(x.Deadline-x.Times.Start, 0)); got != want || x.Req.Count(key) > 0 {
 			t.Errorf("%s %q: %v left, want %v", key, lines, got, want)
 		}

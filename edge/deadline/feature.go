@@ -19,6 +19,6 @@ func route(r *edge.RouteSetup) {
 	r.Table.Decode(&conf)
 	if conf.Trust {
 		r.Note("trust_deadline", "true")
-		r.Add(edge.Access, honour{})
+		r.Add(edge.Access, readDeadline{})
 	}
 }

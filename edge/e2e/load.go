@@ -161,7 +161,7 @@ func (l *Loader) connection(c net.Conn, n int) {
 	}
 }
 
-// last is the field that tells that no request follows.
+// last is the field that announces that no request follows.
 func (l *Loader) last() string {
 	if l.Single {
 		return "Connection: close\r\n"
@@ -249,7 +249,7 @@ func sendEvents(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Stream is a long-lived exchange: n counts what came, end ends it and tells what went wrong before.
+// Stream is a long-lived exchange: n counts what came, end ends it and returns what went wrong before.
 type Stream struct {
 	N   atomic.Int64
 	End func() error

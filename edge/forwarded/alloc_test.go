@@ -17,9 +17,9 @@ func TestNoAllocations(t *testing.T) {
 		n := testing.AllocsPerRun(1000, func() {
 			keep.Req.CopyTo(&x.Req) // allocates nothing once there is room
 			b.Run(x)
-			tell{}.Run(x)
+			addForwarded{}.Run(x)
 			x.ResetHead()
-			sign{}.Run(x)
+			addVia{}.Run(x)
 		})
 		if n != 0 {
 			t.Errorf("%s: %v allocations", name, n)

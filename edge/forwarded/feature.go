@@ -1,5 +1,5 @@
-// Package forwarded deals with the fields by which proxies tell each other who the client is: it believes
-// those of trusted proxies, and tells the target.
+// Package forwarded deals with the fields by which proxies pass on who the client is: it believes those of
+// trusted proxies, and tells the target.
 package forwarded
 
 import (
@@ -14,13 +14,13 @@ var Feature = edge.Feature{Name: "forwarded", New: build}
 
 func build(h *edge.Host) *edge.Instance {
 	return &edge.Instance{
-		Early: &believe{trusted: ip.NewSet(h.Config.Server.TrustedProxies)},
+		Early: &trustForwarded{trusted: ip.NewSet(h.Config.Server.TrustedProxies)},
 		Route: func(r *edge.RouteSetup) {
 			if r.Unrouted {
 				return
 			}
-			r.Add(edge.Rewrite, tell{})
-			r.Add(edge.Receive, sign{})
+			r.Add(edge.Rewrite, addForwarded{})
+			r.Add(edge.Receive, addVia{})
 		},
 	}
 }

@@ -37,8 +37,8 @@ func exchange(t testing.TB, peer string, lines ...string) *edge.Exchange {
 	return x
 }
 
-func believer() *believe {
-	return &believe{ip.NewSet([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")})}
+func believer() *trustForwarded {
+	return &trustForwarded{ip.NewSet([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")})}
 }
 
 func TestBelieve(t *testing.T) {
@@ -90,7 +90,7 @@ func TestTell(t *testing.T) {
 		t.Helper()
 		x := exchange(t, peer, got...)
 		believer().Run(x)
-		if v := (tell{}).Run(x); v != edge.Next {
+		if v := (addForwarded{}).Run(x); v != edge.Next {
 			t.Fatalf("verdict %v, %v", v, x.Cause)
 		}
 		if sent := fields(x); !slices.Equal(sent, want) {
@@ -131,7 +131,7 @@ func TestTell(t *testing.T) {
 func TestTellOldClient(t *testing.T) {
 	x := exchange(t, stranger, "X-Forwarded-Host: evil", "Accept: 1", "Accept: 2")
 	x.Minor, x.Authority, x.Scheme = 0, nil, "https"
-	tell{}.Run(x)
+	addForwarded{}.Run(x)
 	want := []string{"Accept: 1", "Accept: 2", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https", "Via: 1.0 penstock"}
 	if got := fields(x); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
@@ -144,7 +144,7 @@ func TestLargeHead(t *testing.T) {
 	x.NoClaims = false // what follows could have come with the head
 	x.Req.Add("X-Big", strings.Repeat("x", 64<<10))
 	x.Req.Add("X-Real-Ip", "6.6.6.6")
-	tell{}.Run(x)
+	addForwarded{}.Run(x)
 	if got := fields(x); got[0] != big || len(got) != 5 {
 		t.Errorf("%d fields, the first of %d bytes", len(got), len(got[0]))
 	}
@@ -157,7 +157,7 @@ func TestSign(t *testing.T) {
 		for _, l := range lines {
 			x.Resp.Add("Via", l)
 		}
-		sign{}.Run(x)
+		addVia{}.Run(x)
 		var got []string
 		for v := range x.Resp.All("Via") {
 			got = append(got, string(v))
@@ -188,7 +188,7 @@ func TestExample(t *testing.T) {
 	if len(b.Early) != 1 || len(p.Filters(edge.Rewrite)) != 1 || len(p.Filters(edge.Receive)) != 1 {
 		t.Error("filters are missing")
 	}
-	if !b.Early[0].(*believe).trusted.Contains(netip.MustParseAddr("2001:db8:1::5")) {
+	if !b.Early[0].(*trustForwarded).trusted.Contains(netip.MustParseAddr("2001:db8:1::5")) {
 		t.Error("trusted_proxies was not taken")
 	}
 	if len(b.Nowhere.Filters(edge.Rewrite)) != 0 {

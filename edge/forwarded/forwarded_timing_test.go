@@ -11,7 +11,7 @@ func BenchmarkForwarded(b *testing.B) {
 	believing := believer()
 	feature := func(x *edge.Exchange) {
 		believing.Run(x)
-		tell{}.Run(x)
+		addForwarded{}.Run(x)
 	}
 	work := func(*edge.Exchange) {}
 	f := func(name, peer string, lines ...string) {
@@ -38,6 +38,6 @@ func BenchmarkSign(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		x.ResetHead()
-		sign{}.Run(x)
+		addVia{}.Run(x)
 	}
 }

@@ -26,7 +26,7 @@ func FuzzTell(f *testing.F) {
 		before := fields(x)
 		x.Trusted, x.Minor, x.Peer = trusted, 1, netip.MustParseAddr("10.0.0.1")
 		x.Scheme, x.Authority = "http", []byte("h")
-		tell{}.Run(x)
+		addForwarded{}.Run(x)
 		after := fields(x)
 		if got, want := others(after, trusted), others(before, trusted); !slices.Equal(got, want) {
 			t.Fatalf("other fields: %q, want %q", got, want)

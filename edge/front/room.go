@@ -19,7 +19,7 @@ const roomLook = 20 * time.Millisecond
 func (l *Listener) room() bool {
 	f := l.front
 	clients := &f.files.Load().Clients
-	if clients.Take() {
+	if clients.TryAcquire() {
 		return true
 	}
 	f.pauses.Inc(0)

@@ -16,7 +16,7 @@ func TestNoAllocations(t *testing.T) {
 	var fields header.Fields
 	lines := []byte("X-A: 1\r\nx-pa: 2\r\nX-B: 3\r\nX-D: 4\r\nHost: a\r\n")
 	f := func() {
-		fields.Take(lines, nil)
+		fields.SetLines(lines, nil)
 		c.apply(x, &fields)
 	}
 	f()

@@ -17,7 +17,7 @@ type changes struct {
 	rename   []renaming
 	fields   []field // set, then added
 
-	own    *header.Names // all these: nobody else says them in another spelling; nil: nobody is asked
+	own    *header.Names // all these: clients may not send them in another spelling; nil: they may
 	params []string      // of the path that the templates use
 }
 
@@ -121,7 +121,7 @@ func (c *changes) put(t *config.Table, values map[string]string, request, set bo
 // isHSTS names the field that may only be sent over TLS (RFC 6797 section 7.2).
 func isHSTS(name string) bool { return strings.EqualFold(name, "Strict-Transport-Security") }
 
-// refused says why a field is not a policy's to change; empty: it is.
+// refused returns why a field is not a policy's to change; empty: it is.
 func refused(name, value string, request bool) string {
 	switch key, why := header.Given(name, value); {
 	case why != "":

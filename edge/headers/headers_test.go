@@ -31,7 +31,7 @@ func TestApply(t *testing.T) {
 		x := new(edge.Exchange)
 		x.Host = []byte("h")
 		var fields header.Fields
-		fields.Take([]byte(strings.ReplaceAll(lines, "|", "\r\n")), nil)
+		fields.SetLines([]byte(strings.ReplaceAll(lines, "|", "\r\n")), nil)
 		compiled(t, "request = { "+keys+" }").apply(x, &fields)
 		if got := strings.ReplaceAll(string(fields.Lines()), "\r\n", "|"); got != want {
 			t.Errorf("%s: %s, want %s", keys, got, want)

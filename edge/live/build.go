@@ -90,7 +90,7 @@ func (b *Built) step(what string, f func()) bool {
 	}
 	p := b.Config.File.Guard(f)
 	if p != nil {
-		b.tell(what, p)
+		b.logPanic(what, p)
 	}
 	return p == nil
 }
@@ -101,11 +101,11 @@ func (b *Built) contain(what string, f func()) {
 		return
 	}
 	if p := caught.Call(f); p != nil {
-		b.tell(what, p)
+		b.logPanic(what, p)
 	}
 }
 
-func (b *Built) tell(what string, p *caught.Panic) {
+func (b *Built) logPanic(what string, p *caught.Panic) {
 	b.host.Log.Error("panic", "step", what, "panic", b.Config.File.Hide(p.Error()), "stack", string(p.Stack))
 }
 

@@ -57,7 +57,7 @@ func (p *parts) section(h *hasher, root *config.Table, key string) {
 	}
 }
 
-// isOwn tells the sections of the house, which are one part each, whatever is in them.
+// isOwn reports whether a section is the gateway's own: each is one part, whatever is in it.
 func isOwn(key string) bool { return key == "server" || key == "admin" || key == "log" }
 
 func allTables(t *config.Table) bool {
@@ -83,7 +83,7 @@ func (p *parts) has(name string) bool {
 	return ok
 }
 
-// since says what differs from old, a line each, the same order for the same change.
+// since returns what differs from old, a line each, the same order for the same change.
 func (p parts) since(old parts) []string {
 	if old.sums == nil {
 		return p.first()
@@ -114,12 +114,12 @@ func (p parts) since(old parts) []string {
 
 const maxLines = 200 // what a person reads at most
 
-// first says how much the first file brought.
+// first describes how much the first file brought.
 func (p parts) first() []string {
 	return []string{fmt.Sprintf("first generation: %d routes, %d parts in all", len(p.routes), len(p.order))}
 }
 
-// sameOrder tells that the routes both files have stand in one order: it decides between equals.
+// sameOrder reports whether the routes both files have stand in one order: it decides between equals.
 func sameOrder(old, now parts) bool {
 	return slices.Equal(old.common(now), now.common(old))
 }

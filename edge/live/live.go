@@ -19,7 +19,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 )
 
-// Options say what a Live builds, and from what.
+// Options are what a Live builds, and from what.
 type Options struct {
 	File string // path of the configuration; read anew by each Load
 	// Text returns the configuration in place of File; name is shown in errors. nil: File is read.
@@ -39,7 +39,7 @@ type Live struct {
 	seed   maphash.Seed // of digests, so that they can be compared
 
 	joining sync.Mutex // guards next
-	next    *turn      // waits to begin; nil: nobody waits
+	next    *turn      // waits to begin; nil: none does
 
 	loading sync.Mutex // held while a generation is built; guards the three fields below
 	lastID  uint64
@@ -181,7 +181,7 @@ func (l *Live) text() (name string, text []byte, err error) {
 	return l.o.File, text, err
 }
 
-// complain says what is wrong with a file that was not taken.
+// complain logs what is wrong with a file that was not taken.
 func (l *Live) complain(errs config.Errors) {
 	l.o.Log.Error("reload refused, the running generation stays", "generation", l.lastID, "mistakes", len(errs))
 	for i, e := range errs {

@@ -36,7 +36,7 @@ func (d *diary) note(format string, args ...any) {
 	d.lines = append(d.lines, fmt.Sprintf(format, args...))
 }
 
-func (d *diary) take() []string {
+func (d *diary) drain() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	lines := d.lines
@@ -156,7 +156,7 @@ func TestLifeOfGenerations(t *testing.T) {
 	l, current := newLive(t, x, d.feature("a"), d.feature("b"))
 	f := func(what string, want ...string) {
 		t.Helper()
-		if got := d.take(); !slices.Equal(got, want) {
+		if got := d.drain(); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", what, got, want)
 		}
 	}

@@ -27,7 +27,7 @@ func (b *Built) compile() {
 	both.Wait()
 	b.step("compile routes", func() {
 		if failed != nil {
-			b.tell("compile routes", failed)
+			b.logPanic("compile routes", failed)
 			panic(failed.Value)
 		}
 	})
@@ -72,7 +72,7 @@ func (b *Built) plan(r *config.Route) *edge.Plan {
 	if r.Timeout > 0 {
 		s.Note("timeout", r.Timeout.String())
 	}
-	// A key that is there but claimed nothing was wrong, and its owner has said so.
+	// A key that is there but claimed nothing was wrong, and its owner has reported that.
 	if !s.Answered() && !slices.ContainsFunc(b.Answers, r.Table.Has) {
 		r.Table.Errorf("pool", "nobody answers this route: give %s", either(b.Answers))
 	}

@@ -46,7 +46,7 @@ var outcomeNames = [outcomes]string{"sent", "failed", "dropped", "too_large", "i
 // target reads it, or not at all.
 func (m *mirror) Run(x *edge.Exchange) edge.Verdict {
 	if len(x.Upgrade) > 0 || m.below != alwaysBelow && rand.Uint64() >= m.below || x.Conn.Gone() {
-		return edge.Next // for who has left nothing more is sent; a tunnel cannot be mirrored
+		return edge.Next // nothing more is sent for a client that has left; a tunnel cannot be mirrored
 	}
 	body, whole := x.WholeIn()
 	switch {

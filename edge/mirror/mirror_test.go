@@ -135,7 +135,7 @@ func (b *bench) Send(x *edge.Exchange, _ bool) (edge.Outcome, *edge.Fault) {
 func (b *bench) serve(body edge.Body, length int64, edit ...func(*edge.Exchange)) int {
 	b.t.Helper()
 	x := new(edge.Exchange)
-	x.Req.Take([]byte("Host: h\r\nX-Forwarded-For: 192.0.2.1\r\nCookie: b=\"2\"; a=1\r\n"), nil)
+	x.Req.SetLines([]byte("Host: h\r\nX-Forwarded-For: 192.0.2.1\r\nCookie: b=\"2\"; a=1\r\n"), nil)
 	x.Method, x.Path, x.Query, x.HasQuery = []byte("POST"), []byte("/search"), []byte("q=1"), true
 	x.Host, x.Authority = []byte("h"), []byte("H:80")
 	x.Peer, x.RequestID, x.Conn = netip.MustParseAddr("192.0.2.1"), []byte("id"), edge.Discard{}

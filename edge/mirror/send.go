@@ -57,7 +57,7 @@ func (m *mirror) serve(d *duplicate, buf []byte) {
 		m.outcomes[failed].Inc(lane)
 	}
 	if f != edge.Internal {
-		d.release() // else nobody knows who still holds it: it is left to the garbage collector
+		d.release() // else it may still be held somewhere: it is left to the garbage collector
 	}
 }
 

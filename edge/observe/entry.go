@@ -135,17 +135,14 @@ func (e *entry) text(f field) []byte {
 		return view(x.PoolName)
 	case fieldTarget:
 		return view(x.TargetName)
-	case fieldUserAgent:
-		return x.Req.Get("User-Agent")
-	case fieldReferer:
-		return e.referer()
+	case fieldUserAgent, fieldReferer:
+		return e.sent(f)
 	}
 	panic("BUG: a field of the access log has no value")
 }
 
-// cause returns the error of the attempt that failed last, "" when none did. It may name
-// addresses: answers never
-// have it.
+// cause returns the error of the attempt that failed last, "" when none did. It may name addresses: answers
+// never have it.
 func (e *entry) cause() []byte {
 	if e.x.Cause == nil {
 		return nil
@@ -154,7 +151,11 @@ func (e *entry) cause() []byte {
 }
 
 // referer returns the page the client came from, without its query string unless query strings are logged.
-func (e *entry) referer() []byte {
+// sent returns what the client has sent in a field of its request.
+func (e *entry) sent(f field) []byte {
+	if f == fieldUserAgent {
+		return e.x.Req.Get("User-Agent")
+	}
 	r := e.x.Req.Get("Referer")
 	if i := bytes.IndexByte(r, '?'); i >= 0 && !e.log.query {
 		return r[:i]

@@ -1,4 +1,5 @@
-// Package observe tells what became of every request: the metrics of its route, and a line in the access log.
+// Package observe records what became of every request: in the metrics of its route, and as a line of the
+// access log.
 package observe
 
 import (

@@ -76,7 +76,7 @@ func (l *accessLog) register(h *edge.Host) {
 		"Failures to open, write or close the access log.", count(l.sink.Errors))
 }
 
-// checkFolder says what opening the log would, as far as it can be known without making it.
+// checkFolder reports what opening the log would, as far as that can be known without creating it.
 func checkFolder(c *Config) {
 	if !strings.Contains(c.Output, "/") {
 		return

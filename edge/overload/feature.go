@@ -1,5 +1,5 @@
 // Package overload refuses requests while the gateway itself has too little memory or CPU left, the least
-// important ones first, and says how important a request is.
+// important ones first, and decides how important a request is.
 package overload
 
 import (
@@ -39,7 +39,7 @@ func build(h *edge.Host) *edge.Instance {
 	}
 	h.Config.File.Root.Decode(&file)
 	p.conf = file.Overload
-	p.tellMemory()
+	p.shareMemory()
 	if p.conf == nil {
 		return &edge.Instance{Route: p.route, Start: func() { setCollector(machine{}.collector()) }}
 	}
@@ -62,8 +62,9 @@ func build(h *edge.Host) *edge.Instance {
 	}
 }
 
-// tellMemory tells the other features how much there is. Where that cannot be found out, nothing is refused.
-func (p *part) tellMemory() {
+// shareMemory lets the other features know how much there is. Where that cannot be found out, nothing is
+// refused.
+func (p *part) shareMemory() {
 	if p.conf != nil && p.conf.MemoryLimit > 0 {
 		p.h.Memory = edge.Memory{Bytes: int64(p.conf.MemoryLimit), Where: "memory_limit of [overload]"}
 		return

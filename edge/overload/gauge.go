@@ -24,7 +24,7 @@ const (
 // String returns the name in metrics.
 func (r resource) String() string { return [resources]string{"memory", "cpu"}[r] }
 
-// source says what the process has and uses. machine is the real one.
+// source is where the process reads what it has and uses. machine is the real one.
 type source interface {
 	// limits returns what bounds the memory of the process; at least one bound unless err is not nil.
 	limits() ([]bound, error)
@@ -60,7 +60,7 @@ type gauge struct {
 	lastBusy   time.Duration
 	lastAt     time.Time // zero: lastBusy is not known
 	cpuLevel   float64   // how much is refused for want of CPU, 0 to 1
-	shedding   bool      // as the log was told last
+	shedding   bool      // as last logged
 	calm       int       // looks since something was refused, while shedding
 	softLimits bool      // the garbage collector's limit is ours
 	share      float64   // of nearest that is used
@@ -214,11 +214,12 @@ func (g *gauge) decide(m, c float64) {
 		g.chance[class].Store(uint32(math.Round(p * 65536)))
 		refusing = refusing || p > 0
 	}
-	g.tell(refusing, m, c)
+	g.logChange(refusing, m, c)
 }
 
-// tell writes to the log when refusing begins, and when it has not been needed for some time. g.mu is held.
-func (g *gauge) tell(refusing bool, m, c float64) {
+// logChange writes to the log when refusing begins, and when it has not been needed for some time. g.mu is
+// held.
+func (g *gauge) logChange(refusing bool, m, c float64) {
 	what := "the gateway is overloaded and refuses requests"
 	switch {
 	case refusing:

@@ -21,7 +21,7 @@ const classes = 3 // of edge.Class
 var overloaded = &edge.Fault{Status: 503, Side: edge.SideGateway, Code: "overloaded", RetryAfter: 1,
 	Detail: "The gateway has too little memory or CPU left for this request."}
 
-// Run implements edge.Filter. Chance decides who is refused. Taking turns would need a number that all
+// Run implements edge.Filter. Chance decides which are refused. Taking turns would need a number that all
 // processors write, and it could always hit the same one of two clients whose requests alternate.
 func (g *guard) Run(x *edge.Exchange) edge.Verdict {
 	x.Class = g.class

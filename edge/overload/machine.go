@@ -67,7 +67,7 @@ func (m machine) collector() int64 {
 	return math.MaxInt64
 }
 
-// name says where a bound comes from.
+// name names where a bound comes from.
 func (b bound) name() string {
 	switch {
 	case strings.HasPrefix(b.where, groups):

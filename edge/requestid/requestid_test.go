@@ -19,7 +19,7 @@ func exchange(t testing.TB, trusted bool, lines ...string) *edge.Exchange {
 	x := new(edge.Exchange)
 	x.Trusted = trusted
 	x.Times.Start = clock.Now()
-	x.Req.Take([]byte(strings.Join(append(lines, ""), "\r\n")), nil)
+	x.Req.SetLines([]byte(strings.Join(append(lines, ""), "\r\n")), nil)
 	return x
 }
 

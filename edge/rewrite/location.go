@@ -8,8 +8,8 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 )
 
-// mapping turns what a target says of its own paths and hosts into what clients know them by. It runs
-// before an answer is stored: what it makes is the same for all who ask for the URL.
+// mapping turns what a target says of its own paths and hosts into what clients know them by. It runs before
+// an answer is stored: what it makes is the same for all clients that ask for the URL.
 type mapping struct {
 	public, private []byte // prefixes without a slash at their end; both empty: paths are the same
 	found           bool   // they are found anew for each request, by what its two paths have in common
@@ -28,7 +28,7 @@ func (m *mapping) Run(x *edge.Exchange) edge.Verdict {
 		if name, _, _, lines = edge.NextField(lines); concerns(name) {
 			s := scratches.Get().(*scratch)
 			s.made = m.appendLines(s.made[:0], x)
-			x.Resp.Take(s.made, nil)
+			x.Resp.SetLines(s.made, nil)
 			scratches.Put(s)
 			break
 		}
@@ -232,12 +232,12 @@ func foreign(x *edge.Exchange, domain []byte) bool {
 
 const prefixName = "X-Forwarded-Prefix"
 
-// tellPrefix tells the target what was taken off its paths (X-Forwarded-Prefix), behind what a trusted
-// proxy has taken off before. It stands behind who takes it off.
-type tellPrefix struct{ prefix []byte }
+// addPrefix passes to the target what was taken off its paths (X-Forwarded-Prefix), after what a trusted
+// proxy has taken off before. It runs after the filter that takes it off.
+type addPrefix struct{ prefix []byte }
 
 // Run implements edge.Filter.
-func (t *tellPrefix) Run(x *edge.Exchange) edge.Verdict {
+func (t *addPrefix) Run(x *edge.Exchange) edge.Verdict {
 	if !under(x.Path, t.prefix) {
 		return edge.Next
 	}
@@ -277,7 +277,7 @@ func (k *keys) maps(r *edge.RouteSetup, m *mapping) {
 		r.Note("map_location", strconv.FormatBool(on))
 	}
 	if m != nil && !m.found && len(m.private) == 0 && len(m.public) > 0 {
-		r.Add(edge.Rewrite, &tellPrefix{m.public})
+		r.Add(edge.Rewrite, &addPrefix{m.public})
 	}
 	if !on {
 		return

@@ -30,7 +30,7 @@ func (s *strip) Run(x *edge.Exchange) edge.Verdict {
 	return edge.Next
 }
 
-// below tells whether prefix is the beginning of path and ends where a segment does.
+// below reports whether prefix is the beginning of path and ends where a segment does.
 func below(path, prefix []byte) bool {
 	return bytes.HasPrefix(path, prefix) &&
 		(len(path) == len(prefix) || prefix[len(prefix)-1] == '/' || path[len(prefix)] == '/')

@@ -6,8 +6,8 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/values"
 )
 
-// PathError says why a request path has no canonical form. Its values are the predeclared
-// variables below: refusing a path allocates nothing, and a caller may compare by identity.
+// PathError is why a request path has no canonical form. Its values are the predeclared variables below:
+// refusing a path allocates nothing, and a caller may compare by identity.
 type PathError struct {
 	// Reason is plain English that never quotes the request, so it may be shown to the client.
 	Reason string
@@ -215,7 +215,7 @@ func resolveDots(b []byte) (int, *PathError) {
 	return w, nil
 }
 
-// hiddenDots says what is wrong with a segment that has a "." or ".." part for targets that decode
+// hiddenDots returns what is wrong with a segment that has a "." or ".." part for targets that decode
 // its %2F and %5C before they look for dot segments, or that cut off what begins with ";" or %3B.
 func hiddenDots(seg []byte) *PathError {
 	start, cut, named := 0, false, true // seg[start:] is a part, and its name while named

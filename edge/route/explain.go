@@ -63,7 +63,7 @@ func (t *Table) Explain(k *Key) []Candidate {
 	return out
 }
 
-// lost says how near a rule came that m did not choose.
+// lost describes how near a rule came that m did not choose.
 func (t *Table) lost(r *rule, k *Key, m *Match) (near int, why string) {
 	asked := host{string(k.Host), PortOf(k.Authority, k.Scheme)}
 	taken := slices.ContainsFunc(r.hosts, func(h host) bool { return h.takes(asked) })
@@ -97,7 +97,7 @@ func (t *Table) lost(r *rule, k *Key, m *Match) (near int, why string) {
 	return laterInOrder, "route " + quote(winner.name) + " comes first: " + comesFirst(winner, r, asked)
 }
 
-// otherHost says that no host of the rule takes the one asked for.
+// otherHost describes that no host of the rule takes the one asked for.
 func (r *rule) otherHost(asked host) string {
 	names := make([]string, len(r.hosts))
 	for i, h := range r.hosts {
@@ -109,7 +109,7 @@ func (r *rule) otherHost(asked host) string {
 	return "host " + quote(asked.name) + " is not among " + strings.Join(names, ", ")
 }
 
-// arrivesElsewhere says why the way a request came in is not one of the rule's; empty: it is.
+// arrivesElsewhere returns why the way a request came in is not one of the rule's; empty: it is.
 func (t *Table) arrivesElsewhere(r *rule, k *Key) string {
 	switch {
 	case r.scheme != "" && r.scheme != k.Scheme:
@@ -126,7 +126,7 @@ func (t *Table) arrivesElsewhere(r *rule, k *Key) string {
 	return ""
 }
 
-// comesFirst says why a stands before b in the natural order, where both take a request for a host.
+// comesFirst returns why a stands before b in the natural order, where both take a request for a host.
 func comesFirst(a, b *rule, asked host) string {
 	x, y := a.bestHost(asked), b.bestHost(asked)
 	more := func(what string, n, m int) string {
@@ -164,7 +164,7 @@ func (r *rule) bestHost(asked host) host {
 	return best
 }
 
-// nearPath says how a path that the rule does not take just misses it; empty: it is far off.
+// nearPath returns how a path that the rule does not take just misses it; empty: it is far off.
 func (r *rule) nearPath(path []byte) string {
 	trimmed, slashed := bytes.CutSuffix(path, []byte("/"))
 	switch {

@@ -77,6 +77,6 @@ func guarded(tb testing.TB) (*Table, *Key) {
 // fields are those with these lines.
 func fields(lines ...string) *header.Fields {
 	h := new(header.Fields)
-	h.Take([]byte(strings.Join(append(lines, ""), "\r\n")), nil)
+	h.SetLines([]byte(strings.Join(append(lines, ""), "\r\n")), nil)
 	return h
 }

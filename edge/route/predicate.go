@@ -120,7 +120,7 @@ func (p *predicate) holdsQuery(k *Key, m *Match) bool {
 	return false
 }
 
-// why says why the request does not meet p.
+// why returns why the request does not meet p.
 func (p *predicate) why(k *Key) string {
 	what := "header " + string(p.name)
 	there := k.Header != nil && k.Header.Has(string(p.name))

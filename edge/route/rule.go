@@ -9,7 +9,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
-// Rule says which requests a route takes. All its conditions have to hold.
+// Rule is which requests a route takes. All its conditions have to hold.
 type Rule struct {
 	// Name stands in messages only; empty: the rule's number stands there.
 	Name string

@@ -63,7 +63,7 @@ func (s *splitter) arm(x *edge.Exchange) *arm {
 	panic("BUG: an exchange without an arm of its split")
 }
 
-// choose decides early, for those who look at Exchange.Arm before an upstream is asked.
+// choose decides early, for filters that look at Exchange.Arm before an upstream is asked.
 type choose struct{ up *splitter }
 
 // Run implements edge.Filter.

@@ -1,8 +1,8 @@
 // Package balance chooses one of a pool's targets for a request.
 //
 // A Policy is built once from a list of targets and never changes; the only things it reads that do
-// change are the atomics the pool owns (in flight, state). Pick takes no lock and allocates nothing,
-// and any number of goroutines may call it. README.md says which policy to take.
+// change are the atomics the pool owns (in flight, state). Pick takes no lock and allocates nothing, and any
+// number of goroutines may call it. README.md helps to choose a policy.
 package balance
 
 import (
@@ -76,7 +76,7 @@ func Kinds() []string {
 }
 
 // HashKey turns the bytes a request is balanced by into a key for Pick. It is fast and seeded, not
-// cryptographic: who knows the seed can aim at a target.
+// cryptographic: whoever knows the seed can aim at a target.
 func HashKey(seed uint64, b []byte) uint64 {
 	return xxh3.HashSeed(b, seed)
 }
@@ -187,13 +187,13 @@ type bounded struct {
 	m  *member
 }
 
-// Crowded reports whether the target i carries as much as consistent_hash lets it: a key that is not bound to
-// i goes elsewhere. It is false under the other policies.
-func (c *Chooser) Crowded(i int) bool {
+// AtBound reports whether the target i carries as much as consistent_hash lets it: a key that is not bound
+// to i goes elsewhere. It is false under the other policies.
+func (c *Chooser) AtBound(i int) bool {
 	return c.bounds != nil && !c.bounds[i].by.hasRoom(c.bounds[i].m)
 }
 
-// Spill tells whether requests go to all zones alike: the own one has too few usable targets.
+// Spill reports whether requests go to all zones alike: the own one has too few usable targets.
 func (c *Chooser) Spill(on bool) { c.spilling.Store(on) }
 
 // maxRamps is how often a pick is repeated that fell on a target which takes a part of its picks only.

@@ -9,7 +9,7 @@ const maxScan = 16
 // is compared whole. In a larger one the next in turn is compared with one drawn at random, which comes
 // close to the best of all at a fixed cost and keeps gateways from all finding the same target.
 type leastConnections struct {
-	turn *roundRobin // who is next among equals
+	turn *roundRobin // which is next among equals
 }
 
 func newLeastConnections(g group, seed uint64) *leastConnections {
@@ -21,7 +21,7 @@ func (l *leastConnections) Pick(_ uint64, avoid int) int {
 	if len(l.turn.group) <= maxScan {
 		return indexOf(l.compareAll(avoid))
 	}
-	m := l.turn.take(avoid)
+	m := l.turn.nextMember(avoid)
 	if m == nil {
 		return -1
 	}

@@ -23,11 +23,11 @@ func newRoundRobin(g group, seed uint64) *roundRobin {
 
 // Pick implements Policy.
 func (r *roundRobin) Pick(_ uint64, avoid int) int {
-	return indexOf(r.take(avoid))
+	return indexOf(r.nextMember(avoid))
 }
 
-// take consumes the next turn of a usable member; nil if none is usable.
-func (r *roundRobin) take(avoid int) *member {
+// nextMember consumes the next turn of a usable member; nil if none is usable.
+func (r *roundRobin) nextMember(avoid int) *member {
 	var turn uint64
 	for range maxClaims {
 		turn = r.next.Add(1) - 1

@@ -124,7 +124,7 @@ func TestRoundRobinConsumesLongRun(t *testing.T) {
 		r.targets[i].State.Store(1)
 	}
 	w := newRoundRobin(newGroup(r.targets, everyone, 0), 0)
-	w.take(-1)
+	w.nextMember(-1)
 	if got := w.next.Load(); got != maxSkips {
 		t.Fatalf("%d turns consumed, want %d", got, maxSkips)
 	}

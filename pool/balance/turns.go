@@ -97,7 +97,7 @@ func smoothTurns(weights []int64) []uint16 {
 				best, bestTotal = i, total
 			}
 		}
-		turns[t] = classes[best].take()
+		turns[t] = classes[best].nextMember()
 	}
 	return turns
 }
@@ -128,7 +128,7 @@ func (c *class) head() uint16 {
 	return c.members[c.next]
 }
 
-func (c *class) take() uint16 {
+func (c *class) nextMember() uint16 {
 	i := c.members[c.next]
 	c.next++
 	if c.next == len(c.members) {

@@ -2,8 +2,8 @@
 // fail or are slow, lets a few probes find out whether it is over, and then lets the others come back bit
 // by bit.
 //
-// It takes no lock on the way of a call, only for a probe and to change the state, and is told the time, in
-// nanoseconds of a monotonic clock.
+// It takes no lock on the way of a call, only for a probe and to change the state, and is passed the time,
+// in nanoseconds of a monotonic clock.
 package breaker
 
 import (
@@ -73,8 +73,8 @@ type Breaker struct {
 	why    string
 }
 
-// New returns a closed breaker. onChange is told of each change, by one caller at a time, and may be nil. It
-// must not call the breaker.
+// New returns a closed breaker. onChange is called for each change, by one caller at a time, and may be nil.
+// It must not call the breaker.
 func New(c *Config, onChange func(from, to State, why string)) *Breaker {
 	b := &Breaker{onChange: onChange}
 	b.conf.Store(c)
@@ -133,7 +133,7 @@ func (b *Breaker) lucky(now int64) bool {
 	return drawn < uint64(max(int64(whole)/10, now-b.since.Load()))
 }
 
-// Done gives a permit back and tells how the call ended. Results of calls that were let in before the last
+// Done gives a permit back and records how the call ended. Results of calls that were let in before the last
 // change of state say nothing.
 func (b *Breaker) Done(now int64, p Permit, failed bool, took time.Duration) {
 	word := b.word.Load()
@@ -164,7 +164,7 @@ func (b *Breaker) Done(now int64, p Permit, failed bool, took time.Duration) {
 	}
 }
 
-// tooBad says why the breaker must open; empty: it need not.
+// tooBad returns why the breaker must open; empty: it need not.
 func (b *Breaker) tooBad(c *Config, now, run int64) string {
 	if c.ConsecutiveErrors > 0 && run >= int64(c.ConsecutiveErrors) {
 		return fmt.Sprintf("%d errors in a row", run)
@@ -191,14 +191,14 @@ func (b *Breaker) Cancel(p Permit) {
 	}
 }
 
-// Trial lets probes in at once if the breaker is open: somebody has seen that the target is back.
+// Trial lets probes in at once if the breaker is open: the target has been seen to be back.
 func (b *Breaker) Trial(now int64) {
 	if word := b.word.Load(); State(word&3) == Open {
 		b.change(word, HalfOpen, now, "a target is back")
 	}
 }
 
-// change makes the state what it is to be, if nobody has changed it since word was read.
+// change sets the state, unless it has changed since word was read.
 func (b *Breaker) change(word uint64, to State, now int64, why string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

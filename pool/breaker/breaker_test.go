@@ -34,7 +34,7 @@ func newBench(t *testing.T, c *Config) *bench {
 	return b
 }
 
-// call makes one call and tells whether it was let in.
+// call makes one call and reports whether it was let in.
 func (b *bench) call(failed bool, took time.Duration) bool {
 	p := b.Admit(b.now)
 	if p == Refused {

@@ -14,7 +14,7 @@ func (b *Breaker) RetryAfter(now int64) int {
 	return max(1, int((b.until.Load()-now+int64(time.Second)-1)/int64(time.Second)))
 }
 
-// Ripe tells that an open breaker may be tried.
+// Ripe reports whether an open breaker may be tried.
 func (b *Breaker) Ripe(now int64) bool { return b.State() != Open || now >= b.until.Load() }
 
 // Snapshot is a breaker as /status shows it.

@@ -38,7 +38,7 @@ type twinPermit struct {
 	probe *twinProbe // nil: an ordinary call
 }
 
-// admit tells whether a call is let in; did is what the other one did.
+// admit reports whether a call is let in; did is what the other one did.
 func (w *twin) admit(now int64, did bool) (twinPermit, bool) {
 	if w.state == Open && now >= w.until {
 		w.become(HalfOpen, now)
@@ -62,7 +62,7 @@ func (w *twin) admit(now int64, did bool) (twinPermit, bool) {
 	return twinPermit{term: w.term}, true
 }
 
-// room tells that another probe may be let in; those that have not come back for long make it.
+// room reports whether another probe may be let in; those that have not come back for long make it.
 func (w *twin) room(now int64) bool {
 	var out []*twinProbe
 	for _, p := range w.probes {
@@ -155,7 +155,7 @@ func (w *twin) inARow() bool {
 	return true
 }
 
-// share tells that too many of the calls in the window failed or were slow.
+// share reports whether too many of the calls in the window failed or were slow.
 func (w *twin) share(now int64) bool {
 	tenth := int64(w.c.Window) / 10
 	n, bad, late := 0, 0, 0

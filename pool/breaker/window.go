@@ -14,7 +14,7 @@ const windowBuckets = 10
 // What stands in bucket.epoch in place of a tenth.
 const (
 	noEpoch  = -1
-	emptying = -2 // somebody is about to set counts to 0; who does not, may neither add to them nor read them
+	emptying = -2 // counts are about to be set to 0: no other may add to them or read them
 )
 
 // bucket is the calls of a tenth of the window: how many, how many of them failed, and how many were slow.

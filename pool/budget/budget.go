@@ -19,9 +19,9 @@ const (
 	least  = 3  // attempts in a window that are always allowed
 )
 
-// Take takes one attempt out of the budget; false: nothing is left. now is in clock nanoseconds, requests are
-// all there have been so far.
-func (b *Budget) Take(now int64, requests uint64, percent float64) bool {
+// TrySpend takes one attempt out of the budget; false: nothing is left. now is in clock nanoseconds,
+// requests are all there have been so far.
+func (b *Budget) TrySpend(now int64, requests uint64, percent float64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.turn(now, requests)

@@ -9,14 +9,14 @@ import (
 func TestLeast(t *testing.T) {
 	var b Budget
 	for i := range 5 {
-		if got := b.Take(1e9, 0, 20); got != (i < least) {
+		if got := b.TrySpend(1e9, 0, 20); got != (i < least) {
 			t.Errorf("attempt %d of a pool without requests: %v", i+1, got)
 		}
 	}
 	if got := b.Left(1e9, 0, 20); got != 0 {
 		t.Errorf("%d left", got)
 	}
-	if !b.Take(12e9, 0, 20) {
+	if !b.TrySpend(12e9, 0, 20) {
 		t.Error("nothing is allowed in the next window")
 	}
 }
@@ -46,7 +46,7 @@ func TestAgainstList(t *testing.T) {
 				return n
 			}
 			want := within(taken) < max(int64(float64(within(asked))*percent/100), least)
-			if got := b.Take(now, requests, percent); got != want {
+			if got := b.TrySpend(now, requests, percent); got != want {
 				t.Fatalf("second %d: %v; %d taken, %d requests, %.1f %%", second, got, within(taken), within(asked), percent)
 			}
 			if want {

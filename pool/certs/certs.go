@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/config/clienttls"
 	"github.com/penstock-edge/penstock/edge/lib/caught"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 )
@@ -14,7 +14,7 @@ import (
 // Renewer looks after the files of one pool.
 type Renewer struct {
 	Pool             string // its name, for the log
-	TLS              *config.ClientTLS
+	TLS              *clienttls.Settings
 	Renewed, Refused *lanes.Counter // changes
 	// Changed is called after each: connections that are made from then on have what is new, idle ones of
 	// before are to be closed, and those in use end with what they do.

@@ -29,7 +29,7 @@ var errTooLong = errors.New("the answer is longer than is read")
 // tlsFiles are PEM files; "" stands for the system's roots, and no certificate of one's own.
 type tlsFiles struct{ ca, cert, key string }
 
-// check reports files that cannot be used, and says whether there are none.
+// check reports the files that cannot be used, and returns true if there are none.
 func (f tlsFiles) check(t *config.Table) bool {
 	if (f.cert == "") != (f.key == "") {
 		t.Errorf("cert", "cert and key go together")

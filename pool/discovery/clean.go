@@ -1,7 +1,7 @@
 package discovery
 
 // Clean holds targets that were kept somewhere else against what a source promises about a set. It returns
-// them in order and without doubles, or says what is wrong with them.
+// them in order and without doubles, or returns what is wrong with them.
 func Clean(list []Endpoint) ([]Endpoint, error) {
 	a := &answer{}
 	for _, e := range list {

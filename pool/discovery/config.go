@@ -146,7 +146,7 @@ func (c *Config) dnsSource(t *config.Table) Source {
 		name, s.port = host, uint16(port)
 	}
 	s.name = strings.ToLower(name)
-	if !isHost(strings.TrimSuffix(s.name, ".")) {
+	if !config.IsHostName(strings.TrimSuffix(s.name, ".")) {
 		t.Errorf("dns", "%s is no name that DNS could know", quote(name))
 		return nil
 	}
@@ -203,7 +203,7 @@ func (c *Consul) source(t *config.Table) Source {
 
 func (c *Kubernetes) source(t *config.Table) Source {
 	for _, part := range []struct{ key, value string }{{"namespace", c.Namespace}, {"service", c.Service}} {
-		if !isHost("a" + part.value) { // a label may be all digits
+		if !config.IsHostName("a" + part.value) { // a label may be all digits
 			t.Errorf(part.key, "is no name of Kubernetes: %s", quote(part.value))
 			return nil
 		}

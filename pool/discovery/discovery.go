@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/penstock-edge/penstock/edge/config"
 )
 
 // Endpoint is one target that a source has found.
@@ -54,7 +56,7 @@ const (
 	maxZoneSize = 253
 )
 
-// errEmpty is told when a source answers well, and that there is no target.
+// errEmpty is reported when a source answers well, but with no target.
 var errEmpty = errors.New("the answer is empty: there is no target in it")
 
 // origin is what all sources have.
@@ -125,7 +127,7 @@ func order(x, y bool) int {
 	return -1
 }
 
-// cleanAddress returns host:port in the one form that it is told in.
+// cleanAddress returns host:port in its one form.
 func cleanAddress(address string) (string, error) {
 	host, digits, err := net.SplitHostPort(address)
 	if err != nil { // what stands before an @ may be a password
@@ -143,36 +145,13 @@ func cleanAddress(address string) (string, error) {
 		return netip.AddrPortFrom(ip, uint16(port)).String(), nil
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if !isHost(host) {
+	if !config.IsHostName(host) {
 		return "", fmt.Errorf("%s names no host", quote(address))
 	}
 	return net.JoinHostPort(host, strconv.FormatUint(port, 10)), nil
 }
 
-// isHost says whether s can be the name of a machine: labels of RFC 1123 section 2.1, with the underscore
-// that DNS has in use besides, and not a number in dots.
-func isHost(s string) bool {
-	if len(s) > 253 {
-		return false
-	}
-	letters := false
-	for label := range strings.SplitSeq(s, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return false
-		}
-		for i := range len(label) {
-			c := label[i]
-			letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_'
-			if !letter && c != '-' && (c < '0' || c > '9') {
-				return false
-			}
-			letters = letters || letter
-		}
-	}
-	return letters
-}
-
-// isZone says whether s may be told as a zone: it ends up in metrics and logs.
+// isZone reports whether s can be the name of a zone: it ends up in metrics and logs.
 func isZone(s string) bool {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] >= 0x7f {

@@ -77,7 +77,7 @@ func TestTooMany(t *testing.T) {
 
 var errDown = errors.New("down")
 
-// TestRun: a set is told when it is new or follows an error, an error always.
+// TestRun: a set is reported when it is new or follows an error, an error always.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

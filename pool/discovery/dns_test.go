@@ -243,7 +243,8 @@ func TestDNSTruncated(t *testing.T) {
 	}
 }
 
-// TestDNSServers: who fails, does not answer, sends something else or does not know the extension of RFC 6891.
+// TestDNSServers: servers that fail, do not answer, send something else or do not know the extension of RFC
+// 6891.
 func TestDNSServers(t *testing.T) {
 	bad := newZone(t)
 	good := newZone(t, "u. 0 A 10.0.0.1")

@@ -46,7 +46,7 @@ func (s *fileSource) Run(ctx context.Context, tell func([]Endpoint, error)) {
 			fresh, next = true, b.next()
 		case fresh || !bytes.Equal(text, last):
 			last, fresh, b.bound = text, false, 0
-			if err := contained(func() error { return s.take(ctx, t, text) }); err != nil {
+			if err := contained(func() error { return s.apply(ctx, t, text) }); err != nil {
 				t.fail(ctx, err)
 			}
 		}
@@ -54,8 +54,8 @@ func (s *fileSource) Run(ctx context.Context, tell func([]Endpoint, error)) {
 	}
 }
 
-// take tells the targets that text names.
-func (s *fileSource) take(ctx context.Context, t *teller, text []byte) error {
+// apply reports the targets that text names.
+func (s *fileSource) apply(ctx context.Context, t *teller, text []byte) error {
 	a, err := readTargets(s.path, text)
 	if err != nil {
 		return err
@@ -135,9 +135,8 @@ func (w *fileWatch) wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// CheckFile says what running would: that the file with the targets is not there, which may
-// change, or what is
-// wrong in it.
+// CheckFile reports what running would: that the file with the targets is not there, which may change, or
+// what is wrong in it.
 func (c *Config) CheckFile(t *config.Table) {
 	if t == nil || !filepath.IsAbs(c.File) {
 		return
@@ -226,7 +225,7 @@ func readTarget(v config.Value) (e Endpoint, disabled, ok bool) {
 	return Endpoint{address, target.Weight, target.Zone, target.Backup, target.Drain}, target.Disabled, true
 }
 
-// fileAddress is cleanAddress for one who may name a Unix socket too.
+// fileAddress is cleanAddress for a source that may name a Unix socket too.
 func fileAddress(address string) (string, error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		if !filepath.IsAbs(path) {

@@ -168,7 +168,7 @@ func (w *kubeWatch) watch(ctx context.Context, t *teller) error {
 	}
 }
 
-// apply takes over one event, and says whether it can have changed the targets.
+// apply takes over one event, and reports whether it can have changed the targets.
 func (w *kubeWatch) apply(e *kubeEvent) (changed bool, err error) {
 	if e.Type == "ERROR" {
 		var status kubeStatus

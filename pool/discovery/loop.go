@@ -53,7 +53,7 @@ func contained(look func() error) error {
 	return err
 }
 
-// teller tells what is new. It belongs to the goroutine of one Run.
+// teller reports what is new. It belongs to the goroutine of one Run.
 type teller struct {
 	tell   func([]Endpoint, error)
 	origin *origin
@@ -62,7 +62,8 @@ type teller struct {
 	good time.Time  // when the session was first answered well; zero: not yet
 }
 
-// set tells a set that differs from the last. The error is that the answer is no set; nothing is told then.
+// set reports a set that differs from the last. The error is that the answer is no set; nothing is reported
+// then.
 func (t *teller) set(ctx context.Context, a *answer) error {
 	t.origin.drops.Add(int64(a.dropped))
 	list, err := a.set()
@@ -78,7 +79,7 @@ func (t *teller) set(ctx context.Context, a *answer) error {
 	return nil
 }
 
-// watched is set for sources that go on watching whatever the answer is: its error is told.
+// watched is set for sources that go on watching whatever the answer is: its error is reported.
 func (t *teller) watched(ctx context.Context, a *answer) {
 	t.answered()
 	if err := t.set(ctx, a); err != nil {
@@ -86,7 +87,7 @@ func (t *teller) watched(ctx context.Context, a *answer) {
 	}
 }
 
-// fail tells an error, unless it is only the echo of the end of ctx.
+// fail reports an error, unless it is only the echo of the end of ctx.
 func (t *teller) fail(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
@@ -103,8 +104,8 @@ func (t *teller) answered() {
 }
 
 // run holds one session after the other until ctx ends, with a pause between two. A session asks and watches
-// as long as it can; its error is told, nil is an end that nobody has to know of. The pauses grow, and are
-// short again after a session that has been going well for longer than the last one could take.
+// as long as it can; its error is reported, nil is an end that need not be. The pauses grow, and are short
+// again after a session that has been going well for longer than the last one could take.
 func run(ctx context.Context, t *teller, session func(context.Context, *teller) error) {
 	b := backoff{longest: t.origin.longest}
 	for ctx.Err() == nil {

@@ -97,7 +97,7 @@ func (l *listener) next() told {
 	panic("BUG: not reached")
 }
 
-// wants hears until the set is told that is written as address or address*weight/zone, with a ! behind it
+// wants receives until it has the set that is written as address or address*weight/zone, with a ! behind it
 // for a backup and a - for one that is drained, in words. Sets told before it are a mistake, errors are not.
 func (l *listener) wants(words string) {
 	l.Helper()

@@ -46,6 +46,16 @@ type kubePort struct {
 	Protocol *string `json:"protocol"` // nil: TCP
 }
 
+// is reports whether p is the port with a name or, numeric, a number.
+func (p *kubePort) is(name string, number int64, numeric bool) bool {
+	if numeric {
+		return *p.Port == number
+	}
+	return p.Name == name
+}
+
+func (p *kubePort) isTCP() bool { return p.Protocol == nil || *p.Protocol == "TCP" }
+
 type kubeEndpoint struct {
 	Addresses  []string `json:"addresses"` // of the same pod: the first is enough
 	Conditions struct {
@@ -58,14 +68,14 @@ type kubeEndpoint struct {
 
 func (e *kubeEndpoint) ready() bool { return e.Conditions.Ready == nil || *e.Conditions.Ready }
 
-// leaving tells an endpoint that still serves while it is brought down.
+// leaving reports whether an endpoint still serves while it is brought down.
 func (e *kubeEndpoint) leaving() bool {
 	c := &e.Conditions
 	return !e.ready() && c.Terminating != nil && *c.Terminating && c.Serving != nil && *c.Serving
 }
 
 // targetsOfSlices returns the endpoints that are ready. If none is, it returns those that are leaving and
-// serve, as kube-proxy does: better than nobody.
+// serve, as kube-proxy does: better than none.
 func targetsOfSlices(all []kubeSlice, port, zone string) *answer {
 	a := &answer{}
 	for _, wanted := range []func(*kubeEndpoint) bool{(*kubeEndpoint).ready, (*kubeEndpoint).leaving} {
@@ -109,7 +119,7 @@ func (s *kubeSlice) portNumber(port string) (int64, error) {
 	var found int64
 	for _, p := range s.Ports {
 		switch {
-		case p.Protocol != nil && *p.Protocol != "TCP":
+		case !p.isTCP():
 			continue
 		case p.Port == nil && numeric:
 			return number, nil
@@ -118,7 +128,7 @@ func (s *kubeSlice) portNumber(port string) (int64, error) {
 		}
 		text := p.Name + "=" + strconv.FormatInt(*p.Port, 10)
 		open = append(open, text)
-		if port == "" || numeric && *p.Port == number || !numeric && p.Name == port {
+		if port == "" || p.is(port, number, numeric) {
 			found = *p.Port
 			fits = append(fits, text)
 		}

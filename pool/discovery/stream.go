@@ -74,8 +74,8 @@ func (s *stream) next(into any) error {
 	return s.decoder.Decode(into)
 }
 
-// ended tells the error of a stream that has come to its end, or was cut off, from that of one that sends
-// what cannot be read.
+// ended distinguishes the error of a stream that has come to its end, or was cut off, from that of one that
+// sends what cannot be read.
 func (s *stream) ended(err error) bool {
 	return s.body.err != nil && (errors.Is(err, s.body.err) || errors.Is(err, io.ErrUnexpectedEOF))
 }

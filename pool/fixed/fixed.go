@@ -1,4 +1,4 @@
-// Package fixed is the peer that answers for a pool when nobody can be asked: always the same.
+// Package fixed is the peer that answers for a pool when no target can be asked: always the same.
 package fixed
 
 import (
@@ -20,8 +20,8 @@ type Answer struct {
 // Start implements edge.Starter.
 func (*Answer) Start(*edge.Exchange) bool { return true }
 
-// Hear implements edge.Starter.
-func (a *Answer) Hear(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
+// Receive implements edge.Starter.
+func (a *Answer) Receive(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
 	return edge.Ended, a.RoundTrip(x)
 }
 

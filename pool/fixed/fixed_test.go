@@ -18,7 +18,7 @@ func TestAnswer(t *testing.T) {
 		if inLoop {
 			var p edge.Outcome
 			if a.Start(x) {
-				p, f = a.Hear(x)
+				p, f = a.Receive(x)
 			}
 			if p != edge.Ended {
 				t.Errorf("it has to be waited for: %d", p)

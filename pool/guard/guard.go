@@ -102,7 +102,7 @@ func (g *Guards) Place(x *edge.Exchange, now int64, wait time.Duration) *edge.Fa
 	return shed
 }
 
-// Faults of the guards. All tell when to come again.
+// Faults of the guards. All carry when to come again.
 var (
 	throttled = &edge.Fault{Status: 503, Side: edge.SideGateway, Code: "upstream_throttled", RetryAfter: 1,
 		Detail: "The upstream refuses much of what it is asked; some requests end here so that it recovers."}

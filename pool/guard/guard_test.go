@@ -134,7 +134,7 @@ func TestPlace(t *testing.T) {
 	}
 }
 
-// TestPlaceGone: who has left while he waited holds no place.
+// TestPlaceGone: a client that left while it waited holds no place.
 func TestPlaceGone(t *testing.T) {
 	g := &Guards{Limiter: limit.New(&limit.Config{Limit: 1, Queue: 1, QueueTimeout: time.Hour, QueueTarget: time.Hour})}
 	first, x := newExchange(), newExchange()

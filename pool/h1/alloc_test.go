@@ -21,7 +21,7 @@ func TestAllocLoop(t *testing.T) {
 			a.X = x
 			if inLoop {
 				a.Starter.Start(x)
-				if _, f := c.hear(a); f != nil {
+				if _, f := c.receive(a); f != nil {
 					t.Fatal(f)
 				}
 			} else if f := a.Stream.RoundTrip(x); f != nil {

@@ -97,7 +97,7 @@ const (
 	workEach = int64(time.Second)
 )
 
-// mayInterim counts an interim answer, and notes when the target said that it works.
+// mayInterim counts an interim answer, and notes when the target announced that it is at work.
 func (c *conn) mayInterim() bool {
 	now := c.now
 	if !c.looped {
@@ -129,7 +129,7 @@ func (c *conn) refuse(x *edge.Exchange, rule error, answer []byte) {
 	c.t.common.refusals.log(c.t.common.Pool, c.t.address, rule, answer)
 }
 
-// refusals keeps what the log is told of refused answers within bounds.
+// refusals bounds what is logged of refused answers.
 type refusals struct {
 	since  atomic.Int64  // when the second began that lines are counted in, clock nanoseconds; 0: never
 	lines  atomic.Int64  // in it

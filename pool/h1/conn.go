@@ -22,9 +22,9 @@ import (
 )
 
 // conn is one connection to a target, or room for one that has not been opened; it serves one exchange at a
-// time and has one owner at any time: who has claimed it, until it is released. While an upload runs, its
-// goroutine works beside the owner: it is the writer then, else the owner is. Who owns a field may read and
-// write it; where others may read it too, or change it, that is said. It implements transport.Stream and
+// time and has one owner at any time: the claimer, until it is released. While an upload runs, its goroutine
+// works beside the owner: it is the writer then, else the owner is. The owner of a field may read and write
+// it; fields that others may read or change too are marked. It implements transport.Stream and
 // transport.Starter.
 type conn struct {
 	// a is the attempt as the pool knows it. The writer reads X and Settings, which do not change while it
@@ -32,12 +32,12 @@ type conn struct {
 	a transport.Attempt
 	t *Target
 
-	// These are set by open, and do not change after that: who may use the connection may read them.
+	// These are set by open, and do not change after that: all users of the connection may read them.
 	nc     net.Conn     // TLS or the socket; its methods are for all; nil: not open
 	socket *poll.Socket // when a loop waits for it; nil under TLS, and when no loop was at hand
 	plain  bool         // bytes may be spliced: not under TLS
 	tls    *tls.Conn
-	files  [sha256.Size]byte // of the TLS files that it was made with; see config.ClientTLS.Sum
+	files  [sha256.Size]byte // of the TLS files that it was made with; see clienttls.Settings.Sum
 	raw    syscall.RawConn
 	header string // of the PROXY protocol, which the connection begins with
 	peekFn func(fd uintptr)
@@ -71,7 +71,7 @@ type conn struct {
 	lastByte int64 // when the target last sent something, clock nanoseconds
 
 	interims int   // 1xx answers so far that came in quick succession
-	worked   int64 // when the target last said 102 (Processing), clock nanoseconds; 0: never
+	worked   int64 // when the target last sent 102 (Processing), clock nanoseconds; 0: never
 	mended   bool  // a head of the exchange was not as it should be: no other one follows on c
 
 	m    wire.Response
@@ -102,7 +102,7 @@ func (c *conn) begin() {
 // close ends the connection; another one may be opened in its place.
 func (c *conn) close() {
 	c.mu.Lock()
-	_ = c.nc.Close() // nothing is left to be said on it
+	_ = c.nc.Close() // nothing is left to be sent on it
 	c.nc = nil
 	c.mu.Unlock()
 	c.br.Release()

@@ -78,7 +78,7 @@ func (c *conn) init(x *edge.Exchange, nc, socket net.Conn) error {
 	if c.plain && x.Loop != nil {
 		loop, _ := x.Loop.Loop()
 		if loop != nil {
-			s, err := loop.Take(socket, c)
+			s, err := loop.AdoptConn(socket, c)
 			if err != nil {
 				_ = nc.Close() // the error is the one that counts
 				return err

@@ -109,9 +109,9 @@ func (c *conn) Start(x *edge.Exchange) bool {
 	return c.unsent == nil
 }
 
-// Hear implements transport.Starter: it is answer for a loop. A short body of known length is waited for as
-// long as it comes without a break, so that it leaves with the head.
-func (c *conn) Hear(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
+// Receive implements transport.Starter: it is answer for a loop. A short body of known length is waited for
+// as long as it comes without a break, so that it leaves with the head.
+func (c *conn) Receive(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
 	var f *edge.Fault
 	for {
 		if f = c.takeHead(x); f != errNothing {
@@ -188,11 +188,11 @@ func (c *conn) resume() {
 	c.a.X.Loop.Resume(loop)
 }
 
-// Hangup implements poll.Handler: who uses the connection next finds it dead.
+// Hangup implements poll.Handler. Nothing to do: the next user finds the connection dead.
 func (c *conn) Hangup() {}
 
 // sendRequest writes the head, and the body with it when it is in memory; another body is sent by upload. A
-// target that does not take the head may have said why before it closed: reading tells.
+// target that does not take the head may have answered why before it closed: reading finds out.
 func (c *conn) sendRequest(x *edge.Exchange) {
 	k := codecs.Get().(*codec)
 	defer codecs.Put(k)
@@ -384,7 +384,7 @@ func (c *conn) accept(x *edge.Exchange, k *codec) *edge.Fault {
 
 // switched takes a 101, which only a request for an upgrade gets (RFC 9110 15.2.2).
 func (c *conn) switched(x *edge.Exchange) {
-	x.Upgrade = append(x.Upgrade[:0], c.m.Upgrade...) // the client is told which it is
+	x.Upgrade = append(x.Upgrade[:0], c.m.Upgrade...) // the client learns which it is
 	x.Tunnel = c
 	x.TunnelIdle = c.a.Settings.StreamIdleTimeout
 	c.body.reset(c, 0)

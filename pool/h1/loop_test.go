@@ -6,6 +6,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/config/clienttls"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
 	"github.com/penstock-edge/penstock/pool/transport"
@@ -22,10 +23,10 @@ func (c *resumed) Loop() (*poll.Loop, bool) { return c.loop, false }
 func (c *resumed) Resume(*poll.Loop)        { c.news <- true }
 func (c *resumed) Watch(*poll.Socket)       {}
 
-// hear hears a until it does not have to wait.
-func (c *resumed) hear(a *transport.Attempt) (edge.Outcome, *edge.Fault) {
+// receive receives until it does not have to wait.
+func (c *resumed) receive(a *transport.Attempt) (edge.Outcome, *edge.Fault) {
 	for {
-		p, f := a.Starter.Hear(a.X)
+		p, f := a.Starter.Receive(a.X)
 		if p != edge.Pending {
 			return p, f
 		}
@@ -80,7 +81,7 @@ func TestLoop(t *testing.T) {
 		if !a.Starter.Start(x) {
 			t.Fatal("the request was not sent")
 		}
-		p, f := c.hear(a)
+		p, f := c.receive(a)
 		if p != edge.Ended || f != nil || a.Status != 200 {
 			t.Fatalf("%d, %v, status %d", p, f, a.Status)
 		}
@@ -95,7 +96,8 @@ func TestLoop(t *testing.T) {
 	}
 }
 
-// TestLoopDue: Hear returns when the moment has come that the pool wants to know of, and goes on after it.
+// TestLoopDue: Receive returns when the moment has come that the pool wants to know of, and goes on after
+// it.
 func TestLoopDue(t *testing.T) {
 	gate := make(chan bool)
 	tg, s, c := gated(t, gate), settings(1), looped(t)
@@ -106,12 +108,12 @@ func TestLoopDue(t *testing.T) {
 	if !a.Starter.Start(x) {
 		t.Fatal("the request was not sent")
 	}
-	if p, f := c.hear(a); p != edge.Blocked || f != nil || clock.Now() < a.Due {
+	if p, f := c.receive(a); p != edge.Blocked || f != nil || clock.Now() < a.Due {
 		t.Fatalf("before Due: %d, %v", p, f)
 	}
 	a.Due = 0
 	gate <- true
-	if p, f := c.hear(a); p != edge.Ended || f != nil {
+	if p, f := c.receive(a); p != edge.Ended || f != nil {
 		t.Fatalf("after Due: %d, %v", p, f)
 	}
 	a.Stream.Release(nil)
@@ -128,7 +130,7 @@ func TestLoopHandedOver(t *testing.T) {
 	if !a.Starter.Start(x) {
 		t.Fatal("the request was not sent")
 	}
-	if p, _ := c.hear(a); p != edge.Blocked {
+	if p, _ := c.receive(a); p != edge.Blocked {
 		t.Fatalf("%d", p)
 	}
 	y := loopRequest(c)
@@ -149,7 +151,7 @@ func TestLoopTimeout(t *testing.T) {
 	a := tg.Claim(x, s)
 	a.X = x
 	a.Starter.Start(x)
-	if p, f := c.hear(a); p != edge.Ended || f != edge.UpstreamTimeout {
+	if p, f := c.receive(a); p != edge.Ended || f != edge.UpstreamTimeout {
 		t.Errorf("%d, %v", p, f)
 	}
 	a.Stream.Release(edge.UpstreamTimeout)
@@ -169,7 +171,7 @@ func BenchmarkLoop(b *testing.B) {
 		a := tg.Claim(x, s)
 		a.X = x
 		a.Starter.Start(x)
-		if _, f := c.hear(a); f != nil {
+		if _, f := c.receive(a); f != nil {
 			b.Fatal(f)
 		}
 		x.Out.Close()
@@ -178,11 +180,11 @@ func BenchmarkLoop(b *testing.B) {
 	}
 }
 
-func clientTLS(t *testing.T) *config.ClientTLS {
+func clientTLS(t *testing.T) *clienttls.Settings {
 	t.Helper()
 	file := config.Parse("t.toml", []byte("[tls]\nenabled = true\ninsecure_skip_verify = true\n"), config.Options{})
 	var s struct {
-		TLS config.ClientTLS `toml:"tls"`
+		TLS clienttls.Settings `toml:"tls"`
 	}
 	file.Root.Decode(&s)
 	s.TLS.Load(file.Root.Child("tls"), "http/1.1")

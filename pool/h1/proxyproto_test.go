@@ -58,7 +58,7 @@ func TestProxyConnectionsAreOfOneClient(t *testing.T) {
 	}
 }
 
-// TestProxyWaitersGetNoOtherClients: who has waited for a place gets the place, not the connection in it.
+// TestProxyWaitersGetNoOtherClients: a waiter gets the place, not the connection in it.
 func TestProxyWaitersGetNoOtherClients(t *testing.T) {
 	tg := proxyTarget(t, proxyproto.V2)
 	s := settings(1)

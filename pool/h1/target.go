@@ -48,7 +48,7 @@ func loops() int { return max(runtime.GOMAXPROCS(0)-1, 1) }
 // Claim implements transport.Transport: a place is an idle connection, or room to open one. The connection is
 // alive when it is claimed for an exchange; for whoever waits that is seen when it is used.
 func (t *Target) Claim(x *edge.Exchange, s *transport.Settings) *transport.Attempt {
-	c := t.take(x, s)
+	c := t.acquireConn(x, s)
 	if c == nil {
 		return nil
 	}
@@ -56,7 +56,7 @@ func (t *Target) Claim(x *edge.Exchange, s *transport.Settings) *transport.Attem
 	return &c.a
 }
 
-func (t *Target) take(x *edge.Exchange, s *transport.Settings) *conn {
+func (t *Target) acquireConn(x *edge.Exchange, s *transport.Settings) *conn {
 	if x == nil {
 		if c := t.idle.pop(0); c != nil {
 			c.checked = false

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/config/clienttls"
 	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
@@ -64,7 +64,7 @@ func listenerFor(t *testing.T) (string, func() int) {
 
 func settings(most int) *transport.Settings {
 	return &transport.Settings{ConnectTimeout: 5e9, ResponseTimeout: 5e9, StreamIdleTimeout: 60e9, MaxPlaces: most,
-		MaxHeadBytes: 64 << 10, MaxHeadFields: 128, TLS: &config.ClientTLS{}, Mended: lanes.NewCounter()}
+		MaxHeadBytes: 64 << 10, MaxHeadFields: 128, TLS: &clienttls.Settings{}, Mended: lanes.NewCounter()}
 }
 
 func common() *Common {
@@ -218,7 +218,7 @@ func TestClaimStorm(t *testing.T) {
 				x.Fresh = n%50 == 49
 				claimer := x
 				if (n+i)%3 == 0 {
-					claimer = nil // as for who waits
+					claimer = nil // as for a waiter
 				}
 				a := tg.Claim(claimer, s)
 				if a == nil {

@@ -104,7 +104,7 @@ type uploadBuffer [32 << 10]byte
 
 var uploadBuffers = sync.Pool{New: func() any { return new(uploadBuffer) }}
 
-// send copies the body to the target, framed as the head said.
+// send copies the body to the target, framed as in the head.
 func (u *upload) send() {
 	if err := u.guarded(); err != nil {
 		u.broke(err)
@@ -209,7 +209,7 @@ func (u *upload) copyPlain(buf []byte) error {
 	return nil
 }
 
-// splice moves up to left bytes of the body without copying them; io.EOF tells that all were.
+// splice moves up to left bytes of the body without copying them; io.EOF means that all were.
 func (u *upload) splice(left int64) (int64, error) {
 	if !u.c.plain {
 		return 0, edge.ErrNoSplice
@@ -250,7 +250,7 @@ func (c *conn) write(b []byte) error {
 	return err
 }
 
-// writeSome is write that tells how much was sent.
+// writeSome is write that returns how much was sent.
 func (c *conn) writeSome(b []byte) (int, error) {
 	if err := c.writeWithin(c.a.Settings.ResponseTimeout); err != nil {
 		return 0, err

@@ -41,7 +41,7 @@ func adopt(t *testing.T, loop *poll.Loop, h poll.Handler) (*poll.Socket, net.Con
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := loop.Take(near, h)
+	s, err := loop.AdoptConn(near, h)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,14 +15,14 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 )
 
-// Target is whom to check.
+// Target is the target to check.
 type Target struct {
 	Address string // host:port or unix:/path, a good one
-	Host    string // what Host says when the configuration does not; "": the address, or localhost
+	Host    string // the Host when the configuration has none; "": the address, or localhost
 	// TLS returns the settings for one check; ALPN and an absent ServerName are filled in, in a copy. nil:
 	// plain.
 	TLS func() *tls.Config
-	// Proxy says that connections begin with the header of the PROXY protocol. It is not used when the
+	// Proxy makes connections begin with the header of the PROXY protocol. It is not used when the
 	// configuration sends checks to another port.
 	Proxy proxyproto.Version
 	// Dial connects to the target, without TLS, and must end with its context; nil: Address is dialled. It

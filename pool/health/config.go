@@ -99,7 +99,7 @@ func (c *Config) validateHeaders(t *config.Table) {
 	}
 }
 
-// CheckTarget says why a target at address cannot be checked with c, nil when it can be.
+// CheckTarget returns why a target at address cannot be checked with c, nil when it can be.
 func (c *Config) CheckTarget(address string) error {
 	if c.Port != 0 && isUnix(address) {
 		return fmt.Errorf("%s has no port %d to check: a unix socket has no ports", address, c.Port)
@@ -107,7 +107,7 @@ func (c *Config) CheckTarget(address string) error {
 	return nil
 }
 
-// Same tells whether o makes the same checks and judges them in the same way.
+// Same reports whether o makes the same checks and judges them in the same way.
 func (c *Config) Same(o *Config) bool { return c == o || reflect.DeepEqual(c, o) }
 
 func isUnix(address string) bool { return strings.HasPrefix(address, "unix:") }
@@ -134,7 +134,7 @@ func notInHost(r rune) bool {
 // notInValue: RFC 9110 section 5.5 allows the tab among the control characters.
 func notInValue(r rune) bool { return r != '\t' && isControl(r) }
 
-// isOurs names the fields that say how a message is framed and what becomes of the connection.
+// isOurs reports whether a field frames the message or decides about the connection.
 func isOurs(name string) bool {
 	switch strings.ToLower(name) {
 	case "connection", "content-length", "expect", "keep-alive", "proxy-connection", "te", "trailer",

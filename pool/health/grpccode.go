@@ -2,39 +2,27 @@ package health
 
 // grpcCodeName returns the name of a grpc-status, as gRPC's statuscodes document gives it, or what was sent.
 func grpcCodeName(code string) string {
-	switch code {
-	case "1":
-		return "CANCELLED"
-	case "2":
-		return "UNKNOWN"
-	case "3":
-		return "INVALID_ARGUMENT"
-	case "4":
-		return "DEADLINE_EXCEEDED"
-	case "5":
-		return "NOT_FOUND"
-	case "6":
-		return "ALREADY_EXISTS"
-	case "7":
-		return "PERMISSION_DENIED"
-	case "8":
-		return "RESOURCE_EXHAUSTED"
-	case "9":
-		return "FAILED_PRECONDITION"
-	case "10":
-		return "ABORTED"
-	case "11":
-		return "OUT_OF_RANGE"
-	case "12":
-		return "UNIMPLEMENTED"
-	case "13":
-		return "INTERNAL"
-	case "14":
-		return "UNAVAILABLE"
-	case "15":
-		return "DATA_LOSS"
-	case "16":
-		return "UNAUTHENTICATED"
+	if name := grpcCodes[code]; name != "" {
+		return name
 	}
 	return code
+}
+
+var grpcCodes = map[string]string{
+	"1":  "CANCELLED",
+	"2":  "UNKNOWN",
+	"3":  "INVALID_ARGUMENT",
+	"4":  "DEADLINE_EXCEEDED",
+	"5":  "NOT_FOUND",
+	"6":  "ALREADY_EXISTS",
+	"7":  "PERMISSION_DENIED",
+	"8":  "RESOURCE_EXHAUSTED",
+	"9":  "FAILED_PRECONDITION",
+	"10": "ABORTED",
+	"11": "OUT_OF_RANGE",
+	"12": "UNIMPLEMENTED",
+	"13": "INTERNAL",
+	"14": "UNAVAILABLE",
+	"15": "DATA_LOSS",
+	"16": "UNAUTHENTICATED",
 }

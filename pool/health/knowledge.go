@@ -57,7 +57,7 @@ type Snapshot struct {
 	Failures    uint64    `json:"failures"`
 }
 
-// Report notes the result of a check that ended at now, nil for a good one, and says whether the state
+// Report notes the result of a check that ended at now, nil for a good one, and reports whether the state
 // changed. The first result ever decides at once; after that it takes c.UnhealthyAfter failures in a row or
 // c.HealthyAfter successes. With alone, no target of the pool being usable, one success is enough.
 func (k *Knowledge) Report(c *Config, err error, alone bool, now time.Time) (changed bool) {
@@ -74,7 +74,7 @@ func (k *Knowledge) Report(c *Config, err error, alone bool, now time.Time) (cha
 	return true
 }
 
-// begin tells that no check is under way, and that one is now, until end.
+// begin begins a check, until end; false: one is under way already.
 func (k *Knowledge) begin() bool { return k.busy.CompareAndSwap(false, true) }
 
 func (k *Knowledge) end() { k.busy.Store(false) }
@@ -127,7 +127,7 @@ func (k *Knowledge) next(c *Config, alone bool) State {
 // State returns the state; it takes no lock.
 func (k *Knowledge) State() State { return State(k.state.Load()) }
 
-// Usable tells whether the target may get requests: when it is healthy, or unknown and c assumes the best. It
+// Usable reports whether the target may get requests: it is healthy, or unknown and c assumes the best. It
 // takes no lock.
 func (k *Knowledge) Usable(c *Config) bool {
 	switch k.State() {

@@ -9,7 +9,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 )
 
-// TestProxyHeader: checks say that they are the gateway's own, except on a port of their own.
+// TestProxyHeader: checks declare themselves the gateway's own, except on a port of their own.
 func TestProxyHeader(t *testing.T) {
 	f := func(lines string, v proxyproto.Version, want string) {
 		t.Helper()

@@ -25,8 +25,8 @@ func sawf(format string, args ...any) error {
 	return &seen{text: oneLine(fmt.Sprintf(format, args...))}
 }
 
-// failed tells of an error that ended a check. When the time is over it was waiting for late; else before
-// stands in front of what the error says.
+// failed describes an error that ended a check. When the time is over, the check was waiting for late;
+// otherwise before stands in front of the error.
 func (h *Checker) failed(ctx context.Context, late, before string, err error) error {
 	if isOver(ctx) {
 		return &seen{fmt.Sprintf("no %s within %s", late, h.conf.Timeout), err}
@@ -34,19 +34,19 @@ func (h *Checker) failed(ctx context.Context, late, before string, err error) er
 	return &seen{oneLine(before + plain(err)), err}
 }
 
-// isOver tells whether the time of ctx is over. What looks at its deadline by itself, such as a dialer, can
+// isOver reports whether the time of ctx is over. What looks at its deadline by itself, such as a dialer, can
 // be a moment faster than ctx.
 func isOver(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
 	return ctx.Err() != nil || ok && !time.Now().Before(deadline)
 }
 
-// isLost tells of a connection that the target ended.
+// isLost reports whether the target ended the connection.
 func isLost(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
-// plain says what an error is without the steps that led to it.
+// plain describes an error without the steps that led to it.
 func plain(err error) string {
 	var errno syscall.Errno
 	var dns *net.DNSError

@@ -59,7 +59,7 @@ func (s *Statuses) UnmarshalConfig(v config.Value) error {
 	return nil
 }
 
-// Has tells whether the code is in the set.
+// Has reports whether the code is in the set.
 func (s Statuses) Has(code int) bool {
 	for _, r := range s.ranges {
 		if r.first <= code && code <= r.last {

@@ -103,7 +103,7 @@ func (w *Writer) run(s Store) {
 	}
 }
 
-// note counts a failure and says what has changed.
+// note counts a failure and returns what has changed.
 func (w *Writer) note(s Store, err error) {
 	text := ""
 	if err != nil {

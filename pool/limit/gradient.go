@@ -29,7 +29,7 @@ type gradient struct {
 	young  int     // samples that are still to come until the reference stands
 
 	probing  bool
-	until    int64   // end of the probe, or when the next one begins, 0: not yet said; clock nanoseconds
+	until    int64   // end of the probe, or when the next one begins, 0: not yet set; clock nanoseconds
 	half     int64   // answers from here on count in the probe; clock nanoseconds
 	ticked   int64   // the last tick; clock nanoseconds
 	ended    int64   // end of the last probe; clock nanoseconds
@@ -50,7 +50,7 @@ const (
 	dropShare  = 0.1                    // of attempts without an answer, from where the limit falls anyway
 )
 
-// tick returns the next limit. used tells that the limit is what holds requests back.
+// tick returns the next limit. used is true when the limit is what holds requests back.
 func (g *gradient) tick(c *Config, now int64, s Sample, used bool) int {
 	if g.limit == 0 {
 		g.limit = float64(c.start())

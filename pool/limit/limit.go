@@ -1,6 +1,6 @@
-// Package limit bounds how many requests a pool serves at once, with a queue for those beyond it, and
-// finds the bound by itself where it is told to; and it refuses requests by how many the upstream refuses.
-// README.md says which settings to take.
+// Package limit bounds how many requests a pool serves at once, with a queue for those beyond it, and finds
+// the bound by itself where that is configured; and it refuses requests by how many the upstream refuses.
+// README.md helps to choose the settings.
 package limit
 
 import (
@@ -86,7 +86,7 @@ func New(c *Config) *Limiter {
 }
 
 // Configure changes the settings. An adaptive limit stays where it is as far as it may; one that becomes
-// adaptive begins anew. Those who wait stay, even if fewer may wait now.
+// adaptive begins anew. Waiters stay, even if fewer may wait now.
 func (l *Limiter) Configure(c *Config) {
 	l.mu.Lock()
 	was := l.conf.Swap(c)
@@ -120,12 +120,12 @@ func (l *Limiter) place() bool {
 // Release gives a place back.
 func (l *Limiter) Release() {
 	l.inFlight.Add(-1)
-	if l.waiting.Load() > 0 { // after the line above: who begins to wait looks for a place after saying so
+	if l.waiting.Load() > 0 { // after the line above: a new waiter announces itself before it looks for a place
 		l.kick()
 	}
 }
 
-// kick gives free places to those who wait.
+// kick gives free places to waiters.
 func (l *Limiter) kick() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -140,14 +140,14 @@ func (l *Limiter) kick() {
 	}
 }
 
-// leaves tells w, which is in no queue any more, that its client has gone. l.mu is held.
+// leaves wakes w, which is in no queue any more, because its client has gone. l.mu is held.
 func (l *Limiter) leaves(w *waiter) {
 	l.shed.Add(1)
 	l.left.Add(1)
 	w.done <- Gone // has room for one
 }
 
-// sweep takes those out whose client has gone, before somebody is refused on their account; not more often
+// sweep takes out those whose client has gone, before another is refused on their account; not more often
 // than every few milliseconds. l.mu is held.
 func (l *Limiter) sweep(now int64) bool {
 	if now-l.swept < int64(sweepEach) {
@@ -182,7 +182,7 @@ const (
 	Gone                    // its client has left
 )
 
-// Admit tells what Wait would do first with a request that found no place: MayWait or Shed. now is in
+// Admit returns what Wait would do first with a request that found no place: MayWait or Shed. now is in
 // clock nanoseconds.
 func (l *Limiter) Admit(now int64, class Class) Verdict {
 	l.mu.Lock()
@@ -199,7 +199,7 @@ func (l *Limiter) mayJoin(now int64, class Class) bool {
 	return l.hasRoom(now, class) || l.sweep(now) && l.hasRoom(now, class)
 }
 
-// hasRoom tells whether a request may join the queue, if need be in place of a less important one. l.mu is
+// hasRoom reports whether a request may join the queue, if need be in place of a less important one. l.mu is
 // held.
 func (l *Limiter) hasRoom(now int64, class Class) bool {
 	c := l.conf.Load()
@@ -213,7 +213,7 @@ func (l *Limiter) hasRoom(now int64, class Class) bool {
 	return int(l.waiting.Load()) < room || room > 0 && l.lesser(class) != nil
 }
 
-// isOld tells that somebody at least as important has waited since before a moment. l.mu is held.
+// isOld reports whether somebody at least as important has waited since before a moment. l.mu is held.
 func (l *Limiter) isOld(before int64, class Class) bool {
 	for c := range classes {
 		if c.rank() <= class.rank() && l.queues[c].first != nil && l.queues[c].first.since < before {
@@ -301,7 +301,7 @@ func (l *Limiter) leave(w *waiter, v Verdict) Verdict {
 	return v
 }
 
-// pop takes out who is next. l.mu is held, and somebody waits.
+// pop takes out the next waiter. l.mu is held, and there is one.
 func (l *Limiter) pop() *waiter {
 	for _, c := range [...]Class{ClassCritical, ClassDefault, ClassSheddable} {
 		if w := l.queues[c].first; w != nil {

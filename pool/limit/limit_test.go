@@ -119,7 +119,7 @@ func TestWait(t *testing.T) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
 			l, began := New(fixed(limit, 5)), time.Now()
-			var asked atomic.Int64 // who frees a place looks too whether the waiter is there
+			var asked atomic.Int64 // a goroutine that frees a place looks too whether the waiter is there
 			l.TryAcquire()
 			if freed > 0 {
 				time.AfterFunc(freed, l.Release)
@@ -151,7 +151,7 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// TestGoneMakeRoom: who has gone gets no place, and nobody is refused on his account.
+// TestGoneMakeRoom: a client that has gone gets no place, and none is refused on its account.
 func TestGoneMakeRoom(t *testing.T) {
 	gone := false
 	left := func() bool { return gone }

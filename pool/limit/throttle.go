@@ -73,8 +73,8 @@ func (t *Throttle) Request(lane uint32) { t.requests.Inc(lane) }
 // Accept counts one that the upstream has taken, beside Request.
 func (t *Throttle) Accept(lane uint32) { t.accepts.Inc(lane) }
 
-// Refuse tells that a request is to be refused here. Critical ones have half the chance of it, sheddable ones
-// twice.
+// Refuse reports whether a request is to be refused here. Critical ones have half the chance of it,
+// sheddable ones twice.
 func (t *Throttle) Refuse(class Class) bool {
 	chance := t.chance.Load()
 	if chance == 0 {

@@ -1,4 +1,4 @@
-// Package order is what the admin API has said of single targets.
+// Package order holds the orders of the admin API for single targets.
 package order
 
 import (
@@ -7,7 +7,7 @@ import (
 	"github.com/penstock-edge/penstock/pool/section"
 )
 
-// Order is what the admin API has said of one address of a pool. It stands over reloads, until the target
+// Order is an order of the admin API for one address of a pool. It stands over reloads, until the target
 // leaves the pool or its configuration says something new of the same matter.
 type Order struct {
 	Drain  Value[bool]
@@ -18,11 +18,11 @@ type Order struct {
 type Value[T comparable] struct {
 	set   bool
 	value T
-	over  T // what the configuration said when it was set
+	over  T // the configured value when it was set
 	at    time.Time
 }
 
-// Put sets the value; what is configured anyway is not said.
+// Put sets the value; one that is configured anyway is not kept.
 func (s *Value[T]) Put(value, configured T) {
 	*s = Value[T]{value != configured, value, configured, time.Now()}
 }
@@ -35,7 +35,7 @@ func (s *Value[T]) of(configured T) T {
 	return configured
 }
 
-// settle forgets what was said of another configuration; it reports whether it has.
+// settle forgets an order over another configuration; it reports whether it has.
 func (s *Value[T]) settle(configured T) (forgotten bool) {
 	if s.set && s.over != configured {
 		*s = Value[T]{}
@@ -44,7 +44,7 @@ func (s *Value[T]) settle(configured T) (forgotten bool) {
 	return false
 }
 
-// Settle forgets what was said of another configuration than spec; it reports whether there was any of it.
+// Settle forgets the orders over another configuration than spec; it reports whether there was any.
 func (o *Order) Settle(spec *section.Target) bool {
 	drain, weight := o.Drain.settle(spec.Drain), o.Weight.settle(spec.Weight)
 	return drain || weight

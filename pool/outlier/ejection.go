@@ -31,7 +31,7 @@ func (e *Ejection) Eject(c *Config, now int64) int64 {
 	return e.until
 }
 
-// Over tells, once, that the target's time is over. math.MaxInt64 ends it at once.
+// Over reports, once, that the target's time is over. math.MaxInt64 ends it at once.
 func (e *Ejection) Over(now int64) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

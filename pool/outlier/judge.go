@@ -124,7 +124,7 @@ func newComparison(scores []score) *comparison {
 	return all
 }
 
-// judge says why the target with this score is to be taken out; empty: it is not.
+// judge returns why the target with this score is to be taken out; empty: it is not.
 func (all *comparison) judge(c *Config, s score) string {
 	usual, ok := medianWithout(all.bad, s.bad)
 	if !ok {
@@ -151,7 +151,7 @@ func (all *comparison) judge(c *Config, s score) string {
 // without fault, the deviation is next to nothing.
 const leastDeviation = 0.02
 
-// deviates tells that a rate of success is too far below the mean of all, and not by chance.
+// deviates reports whether a rate of success is too far below the mean of all, and not by chance.
 func (all *comparison) deviates(c *Config, s score) bool {
 	if c.SuccessRateStdev == 0 || len(all.bad) < 3 {
 		return false
@@ -160,8 +160,8 @@ func (all *comparison) deviates(c *Config, s score) bool {
 	return below > c.SuccessRateStdev*all.deviation && below > leastDeviation && all.noChance(s)
 }
 
-// noChance tells that more requests failed than the others' rate explains. Failures of n requests vary by
-// about the root of how many there are; a handful say nothing in any case.
+// noChance reports whether more requests failed than the others' rate explains. Failures of n requests vary
+// by about the root of how many there are; a handful say nothing in any case.
 func (all *comparison) noChance(s score) bool {
 	others := float64(len(all.bad) - 1)
 	expected := s.n * max(0, ((1-all.mean)*(others+1)-s.bad)/others)

@@ -19,7 +19,7 @@ type traffic struct {
 	out     bool
 }
 
-// looked lets a judge look twice and returns whom it finds, and why.
+// looked lets a judge look twice and returns the targets that it finds, and why.
 func looked(c *Config, all ...traffic) (found []int, why []string) {
 	var j Judge
 	samples := make([]Sample, len(all))

@@ -49,7 +49,7 @@ func (c *Config) Validate(t *config.Table) {
 	}
 }
 
-// Kind tells whose error an error is.
+// Kind is whose error an error is.
 type Kind uint8
 
 // The kinds.
@@ -73,7 +73,7 @@ func (s *Streak) Success() {
 // Error counts an error and returns how many of its kind came in a row.
 func (s *Streak) Error(k Kind) int { return int(s.runs[k].Add(1)) }
 
-// Tripped tells that run errors of kind k in a row are too many.
+// Tripped reports whether run errors of kind k in a row are too many.
 func Tripped(c *Config, k Kind, run int) bool {
 	most := c.ConsecutiveErrors
 	if k == GatewayError {
@@ -82,7 +82,7 @@ func Tripped(c *Config, k Kind, run int) bool {
 	return most > 0 && run >= most
 }
 
-// Allowed tells whether one more of total targets may be taken out when ejected are out already: never more
+// Allowed reports whether one more of total targets may be taken out when ejected are out already: never more
 // than max_ejected_percent, but one of two or more if it is not 0, and never the last.
 func Allowed(c *Config, total, ejected int) bool {
 	if total < 2 || c.MaxEjectedPercent == 0 {

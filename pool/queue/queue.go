@@ -1,5 +1,5 @@
 // Package queue lets requests wait, in the order in which they came, for whatever of several places becomes
-// free first. It knows nothing of places but whether a waiter wants one; README.md tells how it is used.
+// free first. It knows nothing of places but whether a waiter wants one; README.md has how it is used.
 package queue
 
 import (
@@ -32,12 +32,12 @@ type Outcome[P any] struct {
 	Place   P
 }
 
-// Client is who waits. Both methods are called by any goroutine while the queue is locked: they must not
+// Client is a waiter. Both methods are called by any goroutine while the queue is locked: they must not
 // wait, and not call the queue.
 type Client[P any] interface {
-	// Wants tells that p would serve it.
+	// Wants reports whether p would serve it.
 	Wants(p P) bool
-	// Gone tells that nobody needs the place any more.
+	// Gone reports whether the place is not needed any more.
 	Gone() bool
 }
 
@@ -49,7 +49,7 @@ type Waiter[P any] struct {
 	number uint64          // in the order of coming
 	in     bool            // in the queue
 	stays  bool            // has been let stay
-	ended  chan Outcome[P] // gets one when somebody else ends the wait
+	ended  chan Outcome[P] // gets one when another goroutine ends the wait
 
 	prev, next *Waiter[P]
 }
@@ -57,11 +57,11 @@ type Waiter[P any] struct {
 // Queue is the waiters, the one that came first at the front. The zero value is ready; any number of
 // goroutines may use it.
 //
-// Nobody's wake-up is lost as long as both sides keep an order: who waits joins, and then looks for a free
-// place; who frees a place makes it visible, and then asks whether somebody waits (Len, Joins).
+// No wake-up is lost as long as both sides keep an order: a waiter joins, and then looks for a free place;
+// whoever frees a place makes it visible, and then looks for waiters (Len, Joins).
 type Queue[P any] struct {
 	waiting atomic.Int64  // length, to be read without the lock
-	joins   atomic.Uint64 // how often somebody has joined or come back
+	joins   atomic.Uint64 // how often a waiter has joined or come back
 
 	mu          sync.Mutex // guards what follows, and all waiters
 	first, last *Waiter[P]
@@ -73,7 +73,7 @@ type Queue[P any] struct {
 // Len returns how many wait.
 func (q *Queue[P]) Len() int { return int(q.waiting.Load()) }
 
-// Joins returns a number that changes whenever somebody begins to wait.
+// Joins returns a number that changes whenever a waiter joins.
 func (q *Queue[P]) Joins() uint64 { return q.joins.Load() }
 
 // Join puts w at the end of the queue for c, until a moment in clock nanoseconds. It may be served from here
@@ -186,7 +186,7 @@ func (q *Queue[P]) sweep(now int64) {
 	}
 }
 
-// over ends the wait of w if nobody needs a place for it any more. q.mu is held.
+// over ends the wait of w if it needs no place any more. q.mu is held.
 func (q *Queue[P]) over(w *Waiter[P], now int64) bool {
 	v := Left
 	switch {
@@ -225,7 +225,7 @@ func (q *Queue[P]) Offer(now int64, p P) bool {
 	return false
 }
 
-// Ended is where the outcome comes from when somebody else ends the wait.
+// Ended is where the outcome comes from when another goroutine ends the wait.
 func (w *Waiter[P]) Ended() <-chan Outcome[P] { return w.ended }
 
 // Leave ends the wait of w with v, unless it has ended already, and returns how it ended.

@@ -201,7 +201,7 @@ func (t *twin) compare(f *rapid.T, q *Queue[uint], all []*twinWaiter) {
 	}
 }
 
-// TestEndedMeanwhile: who is served at the moment it leaves or is to be sent away has the place.
+// TestEndedMeanwhile: a client served at the moment it leaves or is to be sent away has the place.
 func TestEndedMeanwhile(t *testing.T) {
 	var q Queue[uint]
 	var w Waiter[uint]

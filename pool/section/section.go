@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/config/clienttls"
 	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
 	"github.com/penstock-edge/penstock/pool/balance"
@@ -63,7 +64,7 @@ type Config struct {
 	ZoneMinPercent int `toml:"zone_min_percent" default:"50" min:"1" max:"100"`
 
 	// TLS to the targets; the files are read again when they change.
-	TLS config.ClientTLS `toml:"tls"`
+	TLS clienttls.Settings `toml:"tls"`
 	// Checks that the gateway makes by itself.
 	Health *health.Config `toml:"health" unset:"off"`
 	// Targets that live traffic shows to be worse are taken out for a while.
@@ -97,7 +98,7 @@ type Config struct {
 	Transport transport.Settings `toml:"-"` // what transports go by
 }
 
-// Fallback is [pool.NAME.fallback]: who answers when the breaker is open or no target can be asked.
+// Fallback is [pool.NAME.fallback]: what answers when the breaker is open or no target can be asked.
 type Fallback struct {
 	Pool   string `toml:"pool"`                         // the pool that answers; instead of status
 	Status int    `toml:"status" default:"0" max:"599"` // 200 to 599
@@ -340,7 +341,7 @@ func (c *Config) HostFor(address string) string {
 	return address
 }
 
-// KeyOf returns what targets are told apart by. Connections made under other settings must not be reused: the
+// KeyOf returns what identifies a target. Connections made under other settings must not be reused: the
 // settings are part of the key. What their files hold is not: transports compare it.
 func (c *Config) KeyOf(address string) string {
 	key := address + "/" + c.TLS.Identity()

@@ -11,7 +11,7 @@ import (
 	"slices"
 )
 
-// mark begins each value, of which applications do not make any: who brings another has it from the
+// mark begins each value; applications make none like it: a client that brings another has it from the
 // application.
 const mark = "~"
 

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
-	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/config/clienttls"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 )
 
@@ -29,8 +29,8 @@ type Stream interface {
 	// (TakeHead), its status into Attempt.Status, its body into x.Out. It asks x.Conn every now and then
 	// whether the answer is still needed. The place stays taken until Release, whatever comes of it.
 	RoundTrip(x *edge.Exchange) *edge.Fault
-	// Release gives the place back, used or not. f tells how the attempt ended; nil: all went well. The
-	// attempt is not the caller's any more.
+	// Release gives the place back, used or not. f is how the attempt ended; nil: all went well. The attempt
+	// is not the caller's any more.
 	Release(f *edge.Fault)
 	// Interrupt makes RoundTrip, in another goroutine, look at x.Conn soon. It may be called at any time, also
 	// after Release.
@@ -41,13 +41,13 @@ type Stream interface {
 type Starter interface {
 	// Start sends the request if that can be done at once. false: RoundTrip has to go on with it.
 	Start(x *edge.Exchange) bool
-	// Hear reads what has come of the answer, as edge.Starter says. Blocked means that Attempt.Due has come:
-	// Hear may be called again once Due is another.
-	Hear(x *edge.Exchange) (edge.Outcome, *edge.Fault)
+	// Receive reads what has come of the answer, as in edge.Starter. Blocked means that Attempt.Due has
+	// come: Receive may be called again once Due is another.
+	Receive(x *edge.Exchange) (edge.Outcome, *edge.Fault)
 }
 
-// Attempt is a place of a transport and the attempt that is made in it. The transport makes it, together with
-// its Stream, and lends it as often as it likes; who has claimed it owns it.
+// Attempt is a place of a transport and the attempt that is made in it. The transport makes it, together
+// with its Stream, and lends it as often as it likes; whoever has claimed it owns it.
 type Attempt struct {
 	// The transport sets these before it lends the attempt.
 	Stream  Stream
@@ -60,14 +60,14 @@ type Attempt struct {
 	// Raced: X is one of two attempts for one request: its wait may be interrupted, and interim
 	// answers are nobody's yet.
 	Raced bool
-	// Due is when Hear returns Blocked, in clock nanoseconds; 0: never.
+	// Due is when Receive returns Blocked, in clock nanoseconds; 0: never.
 	Due int64
 
 	// Status is that of the answer's head, set by the transport; 0: none has come.
 	Status int
 
 	// What follows is the caller's own, kept with the attempt.
-	By     edge.Peer // for whom it is made
+	By     edge.Peer // the peer it is made for
 	Permit uint64    // of the target's own breaker
 }
 
@@ -79,6 +79,6 @@ type Settings struct {
 	MaxPlaces         int // attempts at one target at a time
 	// MaxHeadBytes and MaxHeadFields bound the head of an answer.
 	MaxHeadBytes, MaxHeadFields int
-	TLS                         *config.ClientTLS
+	TLS                         *clienttls.Settings
 	Mended                      *lanes.Counter // heads that were not sent on as they came
 }

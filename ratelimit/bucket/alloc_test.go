@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestAllocTake(t *testing.T) {
+func TestAllocTryCharge(t *testing.T) {
 	g := NewGCRA(1000, true, Rate{100, time.Second, 10})
 	w := NewWindow(1000, false, 100, time.Second)
 	c := NewConcurrency()
@@ -17,9 +17,9 @@ func TestAllocTake(t *testing.T) {
 		b[0] = byte(i)
 		i++
 		k := HashKey(1, b)
-		g.Take(k, int64(i), 1)
+		g.TryCharge(k, int64(i), 1)
 		g.Charge(k, int64(i), -1)
-		w.Take(k, int64(i), 1)
+		w.TryCharge(k, int64(i), 1)
 		if ok, _ := c.Acquire(k, 3); ok {
 			c.Release(k)
 		}

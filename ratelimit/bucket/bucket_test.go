@@ -24,7 +24,7 @@ func TestGCRA(t *testing.T) {
 		if got := g.Peek(k, at, cost); got.OK != want.OK {
 			t.Errorf("Peek at %d ms: %v, want %v", at/1e6, got.OK, want.OK)
 		}
-		got := g.Take(k, at, cost)
+		got := g.TryCharge(k, at, cost)
 		near := func(a, b time.Duration) bool { return a-b < 7*time.Millisecond && b-a < 7*time.Millisecond }
 		if got.OK != want.OK || got.Remaining != want.Remaining || !near(got.Reset, want.Reset) || !near(got.Retry, want.Retry) {
 			t.Errorf("at %d ms, cost %d: %+v, want %+v", at/1e6, cost, got, want)
@@ -58,7 +58,7 @@ func (w *gcraTwin) sixteenths(now int64) int64 {
 	return n.Div(n, big.NewInt(int64(w.rate.Per))).Int64()
 }
 
-func (w *gcraTwin) take(k int, now, cost int64, force bool) bool {
+func (w *gcraTwin) tryCharge(k int, now, cost int64, force bool) bool {
 	at := w.sixteenths(now)
 	if force {
 		cost = min(cost, w.rate.Burst)
@@ -86,11 +86,11 @@ func TestGCRAAgainstTwin(t *testing.T) {
 			if rapid.IntRange(0, 9).Draw(t, "after the fact") == 0 {
 				cost -= 2
 				g.Charge(key(k), now, cost)
-				w.take(k, now, cost, true)
+				w.tryCharge(k, now, cost, true)
 				continue
 			}
-			want := w.take(k, now, cost, false)
-			if got := g.Take(key(k), now, cost); got.OK != want {
+			want := w.tryCharge(k, now, cost, false)
+			if got := g.TryCharge(key(k), now, cost); got.OK != want {
 				t.Fatalf("key %d, cost %d at %d: %v, want %v", k, cost, now, got, want)
 			} else if !got.OK && got.Retry >= 0 {
 				if again := g.Peek(key(k), now+int64(got.Retry), cost); !again.OK {
@@ -106,7 +106,7 @@ func TestGCRASetRate(t *testing.T) {
 	g := NewGCRA(10, false, Rate{10, time.Second, 10})
 	k := key(1)
 	for range 8 {
-		g.Take(k, second, 1)
+		g.TryCharge(k, second, 1)
 	}
 	g.SetRate(second, Rate{1, time.Minute, 20})
 	if r := g.Peek(k, second, 1); r.Remaining != 12 || r.Reset != 8*time.Minute {
@@ -116,17 +116,17 @@ func TestGCRASetRate(t *testing.T) {
 	if r := g.Peek(k, 31*second, 1); r.OK || r.Remaining != 0 || r.Retry > time.Millisecond {
 		t.Errorf("%+v, want refused for a millisecond: no more than 4 of 4 are owed", r)
 	}
-	if r := g.Take(k, 31*second+int64(5*time.Millisecond), 1); !r.OK {
+	if r := g.TryCharge(k, 31*second+int64(5*time.Millisecond), 1); !r.OK {
 		t.Errorf("%+v after 5 ms at 1000 a second", r)
 	}
 }
 
-// After a change of the rate nobody waits longer than who has spent the whole of the new limit, and no key is given more
-// than was left to it, whatever is charged at the same moment.
+// After a change of the rate no key waits longer than one that has spent the whole of the new limit, and no
+// key is given more than was left to it, whatever is charged at the same moment.
 func TestSetRateOwes(t *testing.T) {
 	const keys = 50
 	type limiter interface {
-		Take(k Key, now, cost int64) Result
+		TryCharge(k Key, now, cost int64) Result
 		Charge(k Key, now, cost int64)
 		Peek(k Key, now, cost int64) Result
 		Reset(k Key, now int64) bool
@@ -134,7 +134,7 @@ func TestSetRateOwes(t *testing.T) {
 	f := func(name string, l limiter, set func(now int64), longest time.Duration) {
 		t.Helper()
 		for i := range keys {
-			l.Take(key(i), second, 2534)
+			l.TryCharge(key(i), second, 2534)
 			l.Charge(key(i), second, 2534)
 		}
 		var wg sync.WaitGroup
@@ -142,9 +142,9 @@ func TestSetRateOwes(t *testing.T) {
 			wg.Go(func() {
 				for n := range 400 {
 					if k := key((n*7 + w) % keys); w%2 == 0 {
-						l.Take(k, 2*second, 3)
+						l.TryCharge(k, 2*second, 3)
 					} else {
-						l.Take(k, second, 1000)
+						l.TryCharge(k, second, 1000)
 					}
 				}
 			})
@@ -175,9 +175,9 @@ func TestSetRateOwes(t *testing.T) {
 // What counts of the window before still does when windows get another length, and no more.
 func TestWindowFolds(t *testing.T) {
 	w := NewWindow(10, false, 1000, time.Minute)
-	w.Take(key(1), 30*second, 400)
-	w.Take(key(1), 70*second, 100)
-	w.Take(key(2), 30*second, 400)
+	w.TryCharge(key(1), 30*second, 400)
+	w.TryCharge(key(1), 70*second, 100)
+	w.TryCharge(key(2), 30*second, 400)
 	at := 90 * second // half of the 400 counts
 	w.SetRate(at, 1000, time.Hour)
 	f := func(k int, at, left int64) {
@@ -200,7 +200,7 @@ type windowTwin struct {
 	spent map[int]map[int64]int64 // by key and window
 }
 
-func (w *windowTwin) take(k int, now, cost int64, force bool) bool {
+func (w *windowTwin) tryCharge(k int, now, cost int64, force bool) bool {
 	if w.spent[k] == nil {
 		w.spent[k] = map[int64]int64{}
 	}
@@ -228,11 +228,11 @@ func TestWindowAgainstTwin(t *testing.T) {
 			cost := rapid.Int64Range(0, 4).Draw(t, "cost")
 			if rapid.IntRange(0, 9).Draw(t, "after the fact") == 0 {
 				g.Charge(key(k), now, cost-2)
-				w.take(k, now, cost-2, true)
+				w.tryCharge(k, now, cost-2, true)
 				continue
 			}
-			want := w.take(k, now, cost, false)
-			if got := g.Take(key(k), now, cost); got.OK != want {
+			want := w.tryCharge(k, now, cost, false)
+			if got := g.TryCharge(key(k), now, cost); got.OK != want {
 				t.Fatalf("key %d, cost %d at %d: %v, want %v", k, cost, now, got, want)
 			} else if !got.OK && got.Retry >= 0 {
 				if again := g.Peek(key(k), now+int64(got.Retry)+1000, cost); !again.OK {
@@ -248,7 +248,7 @@ func TestWindowForgets(t *testing.T) {
 	w := NewWindow(10, false, 5, time.Second)
 	k := key(1)
 	for range 5 {
-		w.Take(k, 0, 1)
+		w.TryCharge(k, 0, 1)
 	}
 	for _, at := range []int64{2, 3, 1000, 100_000_000} {
 		if r := w.Peek(k, at*second, 1); r.Remaining != 5 {
@@ -312,9 +312,9 @@ func TestConcurrentTakes(t *testing.T) {
 	}
 	for _, exact := range []bool{false, true} {
 		g := NewGCRA(keys, exact, Rate{1, 24 * time.Hour, burst})
-		f(fmt.Sprint("GCRA, exact ", exact), func(k Key) bool { return g.Take(k, second, 1).OK })
+		f(fmt.Sprint("GCRA, exact ", exact), func(k Key) bool { return g.TryCharge(k, second, 1).OK })
 		w := NewWindow(keys, exact, burst, 24*time.Hour)
-		f(fmt.Sprint("window, exact ", exact), func(k Key) bool { return w.Take(k, second, 1).OK })
+		f(fmt.Sprint("window, exact ", exact), func(k Key) bool { return w.TryCharge(k, second, 1).OK })
 	}
 	c := NewConcurrency()
 	f("concurrency", func(k Key) bool { ok, _ := c.Acquire(k, burst); return ok })
@@ -346,11 +346,12 @@ func TestConcurrentPlaces(t *testing.T) {
 	}
 }
 
-// A table that is too small forgets who has spent least, and says so; nobody is refused without need.
+// A table that is too small forgets the keys that have spent least, and says so; none is refused without
+// need.
 func TestFullTable(t *testing.T) {
 	g := NewGCRA(64, false, Rate{1, time.Hour, 4})
 	for i := range 2000 {
-		if r := g.Take(key(i), second, 1); !r.OK {
+		if r := g.TryCharge(key(i), second, 1); !r.OK {
 			t.Fatalf("key %d is refused at first sight", i)
 		}
 	}
@@ -382,11 +383,11 @@ func TestCollisions(t *testing.T) {
 		}
 	}
 	g := NewGCRA(n, false, Rate{1, time.Hour, 1})
-	f("GCRA", 2+3*n/1_000_000, func(k Key) bool { return g.Take(k, second, 1).OK }, g.Evictions)
+	f("GCRA", 2+3*n/1_000_000, func(k Key) bool { return g.TryCharge(k, second, 1).OK }, g.Evictions)
 	e := NewGCRA(n, true, Rate{1, time.Hour, 1})
-	f("exact GCRA", 0, func(k Key) bool { return e.Take(k, second, 1).OK }, e.Evictions)
+	f("exact GCRA", 0, func(k Key) bool { return e.TryCharge(k, second, 1).OK }, e.Evictions)
 	w := NewWindow(n, false, 1, time.Hour)
-	f("window", 0, func(k Key) bool { return w.Take(k, second, 1).OK }, w.Evictions)
+	f("window", 0, func(k Key) bool { return w.TryCharge(k, second, 1).OK }, w.Evictions)
 }
 
 func TestBytes(t *testing.T) {

@@ -14,7 +14,7 @@ func BenchmarkHotKey(b *testing.B) {
 	k, now := key(1), second
 	for b.Loop() {
 		now += 1000
-		g.Take(k, now, 1)
+		g.TryCharge(k, now, 1)
 	}
 }
 
@@ -23,7 +23,7 @@ func BenchmarkHotKeyExact(b *testing.B) {
 	k, now := key(1), second
 	for b.Loop() {
 		now += 1000
-		g.Take(k, now, 1)
+		g.TryCharge(k, now, 1)
 	}
 }
 
@@ -35,7 +35,7 @@ func BenchmarkHotKeyAllCores(b *testing.B) {
 		now := second + clock.Add(1)
 		for pb.Next() {
 			now += 1000
-			g.Take(k, now, 1)
+			g.TryCharge(k, now, 1)
 		}
 	})
 }
@@ -61,17 +61,17 @@ func benchmarkCold(b *testing.B, take func(k Key)) {
 
 func BenchmarkTenMillionKeys(b *testing.B) {
 	g := NewGCRA(10_000_000, false, Rate{1, time.Hour, 1000})
-	benchmarkCold(b, func(k Key) { g.Take(k, second, 1) })
+	benchmarkCold(b, func(k Key) { g.TryCharge(k, second, 1) })
 }
 
 func BenchmarkTenMillionKeysExact(b *testing.B) {
 	g := NewGCRA(10_000_000, true, Rate{1, time.Hour, 1000})
-	benchmarkCold(b, func(k Key) { g.Take(k, second, 1) })
+	benchmarkCold(b, func(k Key) { g.TryCharge(k, second, 1) })
 }
 
 func BenchmarkTenMillionKeysWindow(b *testing.B) {
 	w := NewWindow(10_000_000, false, 1000, time.Hour)
-	benchmarkCold(b, func(k Key) { w.Take(k, second, 1) })
+	benchmarkCold(b, func(k Key) { w.TryCharge(k, second, 1) })
 }
 
 // BenchmarkMemory is what one look into as much memory costs, at a place that nobody could foresee: the
@@ -98,7 +98,7 @@ func BenchmarkRefused(b *testing.B) {
 	g := NewGCRA(100_000, false, Rate{1, time.Hour, 1})
 	k := key(1)
 	for b.Loop() {
-		g.Take(k, second, 1)
+		g.TryCharge(k, second, 1)
 	}
 }
 
@@ -107,7 +107,7 @@ func BenchmarkWindow(b *testing.B) {
 	k, now := key(1), second
 	for b.Loop() {
 		now += 1000
-		w.Take(k, now, 1)
+		w.TryCharge(k, now, 1)
 	}
 }
 

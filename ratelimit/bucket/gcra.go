@@ -134,7 +134,7 @@ func (g *GCRA) moment(now int64) moment {
 	return moment{p, p.at(now)}
 }
 
-// result tells of a state what may still be spent.
+// result returns what may still be spent in a state.
 func (m moment) result(state uint64, cost int64, ok bool) Result {
 	spent := m.ahead(state)
 	r := Result{OK: ok, Remaining: (int64(m.burst) - int64(spent)) / parts, Reset: m.time(spent)}
@@ -147,7 +147,7 @@ func (m moment) result(state uint64, cost int64, ok bool) Result {
 	return r
 }
 
-// Peek tells what Take would say, and charges nothing.
+// Peek returns what TryCharge would, and charges nothing.
 func (g *GCRA) Peek(k Key, now, cost int64) Result {
 	m := g.moment(now)
 	p := g.t.place(k)
@@ -159,8 +159,8 @@ func (g *GCRA) Peek(k Key, now, cost int64) Result {
 	return m.result(state, cost, ok)
 }
 
-// Take charges the cost if the key has as much left.
-func (g *GCRA) Take(k Key, now, cost int64) Result {
+// TryCharge charges the cost if the key has as much left.
+func (g *GCRA) TryCharge(k Key, now, cost int64) Result {
 	m := g.moment(now)
 	state, ok := change(g.t, m, k, cost*parts, false)
 	g.settle(m, k, now)

@@ -1,5 +1,5 @@
 // Package bucket counts what keys spend: GCRA, a sliding window, and how many are under way at once. The
-// tables have a fixed size, take no lock and clean themselves. README.md says which to choose and what each
+// tables have a fixed size, take no lock and clean themselves. README.md has which to choose and what each
 // promises.
 package bucket
 

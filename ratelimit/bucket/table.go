@@ -10,12 +10,12 @@ import (
 // practically always room.
 //
 // In a tagged table a word is 24 bits of the key, and 40 bits of state. Identity and state change in one
-// compare-and-swap, so that nobody charges a slot that has become another key's. Two keys in the same lines
+// compare-and-swap, so that no one charges a slot that has become another key's. Two keys in the same lines
 // share a slot when their tags are the same: one of a million does, as a key meets some dozen others.
 //
-// A table with ids compares one or two words of the hash besides, or in place of the tag. Who gives a slot
-// to another key makes its word busy first, so that a compare-and-swap of somebody who has found the old
-// key fails.
+// A table with ids compares one or two words of the hash besides, or in place of the tag. A writer that
+// gives a slot to another key makes its word busy first, so that a compare-and-swap of somebody who has
+// found the old key fails.
 //
 // State 0 is that of a slot which is free.
 type table struct {
@@ -145,7 +145,7 @@ func (t *table) vacant(p *place, rank func(state uint64) uint64) (slot int64, wo
 	return at[0], old[0], false
 }
 
-// claim gives a slot whose word is old to the key, with this state; false: somebody was faster.
+// claim gives a slot whose word is old to the key, with this state; false: another was faster.
 func (t *table) claim(p *place, slot int64, old, state uint64) bool {
 	w := &t.words[slot]
 	if t.each == 0 {

@@ -44,8 +44,8 @@ func change[M meter](t *table, m M, k Key, amount int64, force bool) (state uint
 		if evicts {
 			t.evictions.Add(1)
 		}
-		// Another one may have made the same key known in another slot meanwhile. Who sees that takes back
-		// what it has done and begins again.
+		// Another one may have made the same key known in another slot meanwhile. Whoever sees that takes
+		// back what it has done and begins again.
 		if other, _ := t.find(&p, slot); other < 0 {
 			return next, true
 		}

@@ -75,7 +75,7 @@ func (w *Window) SetRate(now, limit int64, per time.Duration) {
 // fold makes what counts of the window before a part of this one's.
 func (v view) fold(state uint64) uint64 {
 	if behind := (v.index - state>>(2*countBits)) & indexMask; behind > 1 {
-		return state // of nothing that counts, or changed already by who goes by the new rule
+		return state // of nothing that counts, or changed already under the new rule
 	}
 	before, current := v.counts(state)
 	if before == 0 {
@@ -143,7 +143,7 @@ func (v view) rank(state uint64) uint64 {
 	return uint64(math.Ceil(v.spent(before, current)))
 }
 
-// result tells of a state what may still be spent.
+// result returns what may still be spent in a state.
 func (v view) result(state uint64, cost int64, ok bool) Result {
 	before, current := v.counts(state)
 	left := float64(v.limit) - v.spent(before, current)
@@ -171,7 +171,7 @@ func (v view) until(most float64, before, current int64) time.Duration {
 	return time.Duration(math.Ceil(windows * float64(v.per)))
 }
 
-// Peek tells what Take would say, and charges nothing.
+// Peek returns what TryCharge would, and charges nothing.
 func (w *Window) Peek(k Key, now, cost int64) Result {
 	v := w.view(now)
 	p := w.t.place(k)
@@ -183,8 +183,8 @@ func (w *Window) Peek(k Key, now, cost int64) Result {
 	return v.result(state, cost, ok)
 }
 
-// Take charges the cost if the key has as much left.
-func (w *Window) Take(k Key, now, cost int64) Result {
+// TryCharge charges the cost if the key has as much left.
+func (w *Window) TryCharge(k Key, now, cost int64) Result {
 	v := w.view(now)
 	state, ok := change(w.t, v, k, cost, false)
 	w.settle(v, k, now)

@@ -22,7 +22,7 @@ func TestAllocLedger(t *testing.T) {
 		}
 	}
 	now := int64(1)
-	f("Take", func() { now += 1e6; w.Take(k, now, 1) })
+	f("Take", func() { now += 1e6; w.TryCharge(k, now, 1) })
 	f("Peek", func() { w.Peek(k, now, 1) })
 	f("Charge", func() { w.Charge(k, now, -1) })
 	f("HashKey", func() { sink = HashKey(text) })

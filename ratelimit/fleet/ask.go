@@ -24,7 +24,7 @@ type Question struct {
 	Ledger  *Ledger
 	Key     bucket.Key
 	Cost    int64
-	Observe bool // the answer binds nobody
+	Observe bool // the answer binds no request
 	Peek    bool // nothing is charged
 	Result  bucket.Result
 }
@@ -36,7 +36,7 @@ type Ask struct {
 
 	state   atomic.Uint32
 	answer  chan error // of size 1
-	refused bool       // a limit that binds has said no: nothing is charged
+	refused bool       // a limit that binds has refused: nothing is charged
 	timer   *time.Timer
 	sent    []command
 }
@@ -73,9 +73,9 @@ var (
 	ErrLeft = errors.New("the client has gone")
 )
 
-// Client is who sent the request.
+// Client is the sender of the request.
 type Client interface {
-	// Gone tells that it has left.
+	// Gone reports whether it has left.
 	Gone() bool
 }
 
@@ -147,7 +147,7 @@ func (l *Link) work() {
 	}
 }
 
-// refuseRest answers what nobody will send any more.
+// refuseRest answers what will not be sent any more.
 func (l *Link) refuseRest() {
 	for {
 		select {
@@ -159,7 +159,7 @@ func (l *Link) refuseRest() {
 	}
 }
 
-// settle gives the Ask back to who asked. When that one has gone, what was charged is given back, since it
+// settle gives the Ask back to its owner. When that one has gone, what was charged is given back, since it
 // was decided otherwise, and the Ask put away.
 func (a *Ask) settle(err error) (inTime bool) {
 	if a.state.CompareAndSwap(waiting, answered) {
@@ -182,8 +182,8 @@ func (a *Ask) giveBack() {
 	}
 }
 
-// send asks the server a batch. Who has gone is not asked for any more. A cluster is asked for each limit
-// by itself, since the keys are on several nodes.
+// send asks the server a batch. Clients that have gone are left out. A cluster is asked for each limit by
+// itself, since the keys are on several nodes.
 func (l *Link) send(batch []*Ask) {
 	c := l.client.Load()
 	if c == nil {
@@ -214,7 +214,7 @@ func (l *Link) send(batch []*Ask) {
 	}
 }
 
-// exchange runs the commands of asks and settles each with its answer. It says whether one of them was still
+// exchange runs the commands of asks and settles each with its answer. It reports whether any was still
 // waited for.
 func (l *Link) exchange(c rueidis.Client, all []command, live []*Ask) (inTime bool, failure error) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.conf.ConnectTimeout)

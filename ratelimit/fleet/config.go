@@ -1,5 +1,5 @@
 // Package fleet shares limits between gateways through Redis or Valkey: exactly, by asking before a request
-// is answered, or fast, by telling afterwards. README.md says what each promises.
+// is answered, or fast, by telling afterwards. README.md describes what each promises.
 package fleet
 
 import (
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/config/clienttls"
 )
 
 // Config is [redis].
@@ -27,8 +28,8 @@ type Config struct {
 	// TLS handshake included.
 	ConnectTimeout time.Duration `toml:"connect_timeout" default:"1s" min:"10ms" max:"1m"`
 	// Address names sentinels, which are asked who the master is.
-	Sentinel *Sentinel        `toml:"sentinel"`
-	TLS      config.ClientTLS `toml:"tls"` // TLS to the server
+	Sentinel *Sentinel          `toml:"sentinel"`
+	TLS      clienttls.Settings `toml:"tls"` // TLS to the server
 }
 
 // Sentinel is [redis.sentinel]: the servers at Address are asked who the master is.
@@ -85,7 +86,7 @@ func (c *Config) readAddress(t *config.Table) {
 	}
 }
 
-// Fingerprint tells settings apart, secrets and files by content.
+// Fingerprint differs for different settings; secrets and files count by content.
 func (c *Config) Fingerprint() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %v %q %q %d %q %s %s", c.Address, c.Cluster, c.Username, c.Password.Reveal(), c.Database,

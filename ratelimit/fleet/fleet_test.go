@@ -143,7 +143,7 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// checkWait sees to it that who waits as long as was said is not refused again.
+// checkWait checks that a client that waits as long as it was told is not refused again.
 func checkWait(t *rapid.T, w *twin, got said, cost float64, now int64) {
 	switch {
 	case got.ok:
@@ -237,7 +237,7 @@ func TestLeasesBound(t *testing.T) {
 			switch rapid.SampledFrom([]string{"ask", "ask", "ask", "ask", "tell", "arrive", "hear", "wait"}).Draw(t, "step") {
 			case "ask":
 				for range rapid.IntRange(1, 12).Draw(t, "asks") {
-					if w.Take(key, now, 1).OK {
+					if w.TryCharge(key, now, 1).OK {
 						truth.charge(1, now)
 					}
 				}
@@ -278,7 +278,7 @@ func TestAloneLedgerIsExact(t *testing.T) {
 			now += rapid.Int64Range(0, 3_000_000).Draw(t, "nanoseconds")
 			truth.charge(0, now)
 			want := truth.spent+1 <= r.limit+1e-6
-			peek, got := w.Peek(key, now, 1), w.Take(key, now, 1)
+			peek, got := w.Peek(key, now, 1), w.TryCharge(key, now, 1)
 			if got.OK != want || peek.OK != want {
 				t.Fatalf("peek %v, take %v, want %v: %v spent of %v", peek, got, want, truth.spent, r.limit)
 			}
@@ -304,7 +304,7 @@ func TestParts(t *testing.T) {
 	key, now := bucket.Key{1, 2}, int64(1)
 	admit := func(n int) (ok int) {
 		for range n {
-			if w.Take(key, now, 1).OK {
+			if w.TryCharge(key, now, 1).OK {
 				ok++
 			}
 		}
@@ -333,7 +333,7 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// TestAllow: who is let through without a server is charged for no more than there is.
+// TestAllow: a request let through without a server is charged for no more than there is.
 func TestAllow(t *testing.T) {
 	link := NewLink(&Config{}, slog.New(slog.DiscardHandler))
 	w := NewLedger(link, "x", NewGCRA(1, time.Hour, 10), 1000, 5, time.Second)
@@ -350,7 +350,7 @@ func TestLedgerRoom(t *testing.T) {
 	link := NewLink(&Config{}, slog.New(slog.DiscardHandler))
 	w := NewLedger(link, "x", NewGCRA(1, time.Hour, 10), 1000, 5, time.Second)
 	for i := range uint64(100_000) {
-		w.Take(bucket.Key{i, i * 0x9e3779b97f4a7c15}, 5, 1)
+		w.TryCharge(bucket.Key{i, i * 0x9e3779b97f4a7c15}, 5, 1)
 	}
 	if n := w.Keys(6); n > 2000 || n < 1000 || w.Evictions() != uint64(100_000-n) {
 		t.Errorf("%d keys, %d evictions", n, w.Evictions())
@@ -372,7 +372,7 @@ func TestLedgerRoom(t *testing.T) {
 	}
 }
 
-// TestLateAnswer: what was charged for who has gone is given back, and the Ask may be used again.
+// TestLateAnswer: what was charged for a client that has gone is given back, and the Ask may be used again.
 func TestLateAnswer(t *testing.T) {
 	link := NewLink(&Config{}, slog.New(slog.DiscardHandler))
 	link.up.Store(true)

@@ -21,7 +21,7 @@ func BenchmarkTake(b *testing.B) {
 		now := int64(1)
 		for b.Loop() {
 			now += 100
-			w.Take(k, now, 1)
+			w.TryCharge(k, now, 1)
 		}
 	})
 	b.Run("all cores", func(b *testing.B) {
@@ -29,7 +29,7 @@ func BenchmarkTake(b *testing.B) {
 			now := int64(1)
 			for pb.Next() {
 				now += 100
-				w.Take(k, now, 1)
+				w.TryCharge(k, now, 1)
 			}
 		})
 	})

@@ -10,14 +10,14 @@ import (
 	"github.com/penstock-edge/penstock/ratelimit/bucket"
 )
 
-// Ledger is what this gateway knows of the keys of one limit: what the server said last, and what it has not
-// been told yet. Limits that are fast go by it; exact ones do while the server does not answer.
+// Ledger is what this gateway knows of the keys of one limit: what the server answered last, and what it has
+// not been told yet. Limits that are fast go by it; exact ones do while the server does not answer.
 //
 // A key may have spent at most a lease without the server knowing. So over all gateways, and whatever they
 // do in the same moment, no more is admitted than the limit and one lease for each gateway.
 //
 // Without the server each key has one part of the limit here, of as many as there were gateways. What is
-// spent meanwhile is told when it is back, less what would have come back in that time.
+// spent meanwhile is sent when it is back, less what would have come back in that time.
 type Ledger struct {
 	link *Link
 	stem string
@@ -30,7 +30,7 @@ type Ledger struct {
 	setting sync.Mutex // held by Set
 	shards  [ledgerShards]shard
 
-	wake   chan struct{} // there is something to tell; of size 1
+	wake   chan struct{} // there is something to send; of size 1
 	urgent chan struct{} // and soon; of size 1
 	back   atomic.Bool   // the server has returned: look at all keys
 
@@ -51,7 +51,7 @@ type shard struct {
 	index   map[bucket.Key]uint32
 	entries []entry
 	free    []uint32
-	dirty   []uint32 // entries with something to tell
+	dirty   []uint32 // entries with something to send
 	clock   uint32   // where the search for one to forget goes on
 	_       [24]byte
 }
@@ -68,8 +68,8 @@ type entry struct {
 	part int64   // 0: left is of the whole limit; n: of one nth, since the server does not answer
 	live bool
 	told bool // it is among the dirty ones
-	asks bool // the server is to say what is left, though there is nothing to tell
-	// heard is when the server has said so last, clock seconds.
+	asks bool // the server is asked what is left, though nothing was spent
+	// heard is when the server last answered so, clock seconds.
 	heard uint32
 }
 
@@ -152,7 +152,7 @@ func (w *Ledger) Close() {
 // Link returns the way to the server.
 func (w *Ledger) Link() *Link { return w.link }
 
-// Up says whether the server answers.
+// Up reports whether the server answers.
 func (w *Ledger) Up() bool { return w.link.Up() }
 
 func (w *Ledger) name(k bucket.Key) string {
@@ -177,7 +177,7 @@ func (w *Ledger) entry(s *shard, k bucket.Key, r *Rule, now int64) (*entry, uint
 	default:
 		i = w.evict(s, now)
 	}
-	// One that takes the place of another which had something to tell stands among the dirty ones already.
+	// One that takes the place of another which had something to send stands among the dirty ones already.
 	s.entries[i] = entry{key: k, left: r.limit, gain: r.gain, at: now, full: now, live: true,
 		told: s.entries[i].told, heard: uint32(now / int64(time.Second))}
 	s.index[k] = i
@@ -185,7 +185,7 @@ func (w *Ledger) entry(s *shard, k bucket.Key, r *Rule, now int64) (*entry, uint
 }
 
 // evict makes room: of some entries in turn the one goes that would have all of the limit again soonest, and
-// one with something to tell only if all of them have.
+// one with something to send only if all of them have.
 func (w *Ledger) evict(s *shard, now int64) uint32 {
 	best, soonest := uint32(0), int64(math.MaxInt64)
 	for range 8 {
@@ -231,7 +231,7 @@ func (e *entry) advance(r *Rule, up bool, nodes, now int64) {
 	e.gain = r.rate() * share
 }
 
-// Peek tells what Take would say, and charges nothing.
+// Peek returns what TryCharge would, and charges nothing.
 func (w *Ledger) Peek(k bucket.Key, now, cost int64) bucket.Result {
 	s := w.shard(k)
 	s.mu.Lock()
@@ -252,7 +252,7 @@ func (w *Ledger) Peek(k bucket.Key, now, cost int64) bucket.Result {
 	return res
 }
 
-// judge says whether a cost may be charged to an entry.
+// judge reports whether a cost may be charged to an entry.
 func (w *Ledger) judge(e *entry, r *Rule, now, cost int64) bucket.Result {
 	c := float64(cost)
 	need := c
@@ -288,8 +288,8 @@ const epsilon = 1e-6
 // leaseRetry is about how long the server takes to be told.
 const leaseRetry = 10 * time.Millisecond
 
-// Take charges the cost if, by what is known here, the key has as much left.
-func (w *Ledger) Take(k bucket.Key, now, cost int64) bucket.Result {
+// TryCharge charges the cost if, by what is known here, the key has as much left.
+func (w *Ledger) TryCharge(k bucket.Key, now, cost int64) bucket.Result {
 	s := w.shard(k)
 	s.mu.Lock()
 	r := s.rule
@@ -322,7 +322,8 @@ func (w *Ledger) Charge(k bucket.Key, now, cost int64) {
 	w.signal(first, false)
 }
 
-// Allow charges the cost, but no more than is left: for who admits all while the server does not answer.
+// Allow charges the cost, but no more than is left. It is for limits that admit all while the server does
+// not answer.
 func (w *Ledger) Allow(k bucket.Key, now, cost int64) {
 	left := w.Peek(k, now, cost).Remaining
 	w.Charge(k, now, min(cost, max(left, 0)))
@@ -340,7 +341,7 @@ func (w *Ledger) spend(e *entry, r *Rule, now, cost int64) {
 	}
 }
 
-// note puts an entry among those with something to tell; true: it is the first one of its shard.
+// note puts an entry among those with something to send; true: it is the first one of its shard.
 func (w *Ledger) note(s *shard, e *entry, i uint32) bool {
 	if e.told || e.used == 0 && !e.asks {
 		return false
@@ -350,7 +351,7 @@ func (w *Ledger) note(s *shard, e *entry, i uint32) bool {
 	return len(s.dirty) == 1
 }
 
-// signal wakes what tells the server.
+// signal wakes run, which sends to the server.
 func (w *Ledger) signal(first, hurry bool) {
 	if hurry {
 		ring(w.urgent)
@@ -366,19 +367,19 @@ func ring(c chan struct{}) {
 	}
 }
 
-// learn takes in what the server has said of a key in answer to a question, and returns what nobody has told
-// it of yet. What is on its way there it may have known.
+// learn takes in the server's answer about a key, and returns what has not been sent it of yet. What is on
+// its way there it may have known.
 func (w *Ledger) learn(k bucket.Key, what said) (untold float64) {
 	s, now := w.shard(k), clock.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e, _ := w.entry(s, k, s.rule, now)
-	e.hear(s.rule, what, now)
+	e.update(s.rule, what, now)
 	return e.used - e.sent
 }
 
-// hear makes an entry what the server says, less what the server does not know.
-func (e *entry) hear(r *Rule, what said, now int64) {
+// update sets an entry to what the server has, less what the server does not know yet.
+func (e *entry) update(r *Rule, what said, now int64) {
 	e.part = 0
 	e.left, e.gain, e.at = what.left-e.used, what.gain, now
 	if r.kind == "g" {
@@ -391,7 +392,7 @@ func (e *entry) hear(r *Rule, what said, now int64) {
 	e.heard = uint32(now / int64(time.Second))
 }
 
-// doubt is for how long a refusal goes by what the server said last.
+// doubt is for how long a refusal goes by the last answer of the server.
 const doubt = 5 // seconds
 
 // ask makes a key that is refused one to ask the server about, when nothing was heard of it for a while: it

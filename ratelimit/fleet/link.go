@@ -86,7 +86,7 @@ func (l *Link) Close() {
 	l.up.Store(false)
 }
 
-// Up says whether the server answers.
+// Up reports whether the server answers.
 func (l *Link) Up() bool { return l.up.Load() }
 
 // Nodes returns how many gateways used the server when it answered last, at least 1.
@@ -204,7 +204,7 @@ func (l *Link) forget(name string) (int64, error) {
 	return (*c).Do(ctx, (*c).B().Del().Key(name).Build()).AsInt64()
 }
 
-// watch has the ledger told when the server is there again.
+// watch notifies the ledger when the server is there again.
 func (l *Link) watch(w *Ledger, on bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -215,8 +215,8 @@ func (l *Link) watch(w *Ledger, on bool) {
 	}
 }
 
-// options says how to connect. Commands are pipelined always, since otherwise one that comes too late costs
-// its connection, and never sent twice.
+// options returns how to connect. Commands are always pipelined, since otherwise one that comes too late
+// costs its connection, and never sent twice.
 func (l *Link) options() rueidis.ClientOption {
 	c := l.conf
 	o := rueidis.ClientOption{

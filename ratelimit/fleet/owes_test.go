@@ -104,7 +104,7 @@ func TestLedgerOwes(t *testing.T) {
 		for range 4 {
 			all.Go(func() {
 				for i := range keys {
-					w.Take(key(i), now, 1)
+					w.TryCharge(key(i), now, 1)
 				}
 			})
 		}
@@ -116,7 +116,7 @@ func TestLedgerOwes(t *testing.T) {
 				t.Fatalf("%s: key %d: %+v, want to wait for %v at most", name, i, got, longest)
 			}
 		}
-		if got := w.Take(bucket.Key{1 << 40, 0}, now, 1); !got.OK || got.Remaining != 9 {
+		if got := w.TryCharge(bucket.Key{1 << 40, 0}, now, 1); !got.OK || got.Remaining != 9 {
 			t.Errorf("%s: a new key: %+v", name, got)
 		}
 		for _, b := range w.collect(now) {
@@ -143,12 +143,12 @@ func TestReset(t *testing.T) {
 		tell := func(w *Ledger, now int64) {
 			t.Helper()
 			if b := w.collect(now); len(b) > 0 {
-				if err := w.tell(b); err != nil {
+				if err := w.sync(b); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
-		one.Take(k, now, 3)
+		one.TryCharge(k, now, 3)
 		two.Charge(k, now, 1)
 		tell(one, now)
 		tell(two, now)
@@ -161,7 +161,7 @@ func TestReset(t *testing.T) {
 		if got := one.Peek(k, now, 3); !got.OK {
 			t.Errorf("%s: here %+v", name, got)
 		}
-		if got := two.Take(k, now, 1); got.OK || len(two.collect(now)) > 0 {
+		if got := two.TryCharge(k, now, 1); got.OK || len(two.collect(now)) > 0 {
 			t.Errorf("%s: elsewhere at once %+v", name, got)
 		}
 		now += (doubt + 1) * int64(time.Second)
@@ -169,7 +169,7 @@ func TestReset(t *testing.T) {
 			t.Errorf("%s: elsewhere before it has asked %+v", name, got)
 		}
 		tell(two, now)
-		if got := two.Take(k, now, 3); !got.OK {
+		if got := two.TryCharge(k, now, 3); !got.OK {
 			t.Errorf("%s: elsewhere %+v", name, got)
 		}
 	}
@@ -184,7 +184,7 @@ func TestCostAboveThePart(t *testing.T) {
 	k, now := bucket.Key{1, 2}, int64(1)
 	f := func(cost int64, ok bool, retry time.Duration) {
 		t.Helper()
-		if got := w.Take(k, now, cost); got.OK != ok || (got.Retry-retry).Abs() > time.Millisecond {
+		if got := w.TryCharge(k, now, cost); got.OK != ok || (got.Retry-retry).Abs() > time.Millisecond {
 			t.Errorf("cost %d: %+v, want %v, retry %v", cost, got, ok, retry)
 		}
 	}

@@ -164,7 +164,7 @@ const (
 	view    = "v" // observe, and nothing is charged
 )
 
-// said is what the script says of one limit.
+// said is what the script returns for one limit.
 type said struct {
 	ok         bool
 	left       float64 // events; less than 0: debt
@@ -188,8 +188,8 @@ func (c *command) build(to rueidis.Client) rueidis.Completed {
 	return to.B().Evalsha().Sha1(limitSHA).Numkeys(int64(len(c.keys))).Key(c.keys...).Arg(c.args...).Build()
 }
 
-// run sends all commands in one go and calls each with what was said, or with an error. A server that does
-// not know the script yet is given it.
+// run sends all commands in one go and calls each with its answer, or with an error. A server that does not
+// know the script yet is given it.
 func run(ctx context.Context, to rueidis.Client, all []command, each func(i int, said []said, err error)) {
 	again := send(ctx, to, all, nil, each)
 	if len(again) == 0 {

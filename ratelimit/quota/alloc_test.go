@@ -13,13 +13,13 @@ func TestAlloc(t *testing.T) {
 	at := moment(t, "2026-02-03 04:05")
 	r := &Rule{Limit: 1500, Period: Month, Zone: zoneOf(t, "Europe/Berlin")}
 	known, unknown := key(1), key(2)
-	s.Take(known, at, 1, r)
+	s.TryCharge(known, at, 1, r)
 	if n := testing.AllocsPerRun(1000, func() {
 		at += int64(time.Second)
-		s.Take(known, at, 2, r)
+		s.TryCharge(known, at, 2, r)
 		s.Peek(known, at, 1, r)
 		s.Peek(unknown, at, 1, r)
-		s.Take(unknown, at, 2000, r)
+		s.TryCharge(unknown, at, 2000, r)
 		s.Charge(known, at, -1, r)
 		s.Charge(unknown, at, -1, r)
 	}); n != 0 {

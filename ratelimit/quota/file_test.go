@@ -111,8 +111,8 @@ func FuzzDecode(f *testing.F) {
 			s := memory(t, 10)
 			for _, r := range list {
 				s.absorb(r, 0)
-				s.Take(r.key, r.start, 1, monthly)
-				s.Take(r.key, 0, 1, monthly)
+				s.TryCharge(r.key, r.start, 1, monthly)
+				s.TryCharge(r.key, 0, 1, monthly)
 			}
 			s.Len()
 		}

@@ -48,7 +48,7 @@ func (p Period) Window(t time.Time, loc *time.Location) (start, end time.Time) {
 	return time.Unix(from, 0).In(loc), time.Unix(to, 0).In(loc)
 }
 
-// fits says whether a window of so many nanoseconds is one of the period.
+// fits reports whether a window of so many nanoseconds is one of the period.
 func (p Period) fits(length int64) bool {
 	const hour, mostDay = int64(time.Hour), 3 * 24 * int64(time.Hour)
 	switch p {

@@ -15,17 +15,17 @@ import (
 type Rule struct {
 	Limit  int64          // in each window; less than 0 counts as 0
 	Period Period         // of the windows
-	Zone   *time.Location // whose clocks say when a window begins; nil: UTC
+	Zone   *time.Location // whose clocks decide when a window begins; nil: UTC
 }
 
-// Take charges cost (less than 0 counts as 0) to a key, if no more than the limit is then used in the window
-// of the moment at, which is nanoseconds since 1970. It takes no lock and allocates nothing when the key is
-// known and its window has not ended.
+// TryCharge charges cost (less than 0 counts as 0) to a key, if no more than the limit is then used in the
+// window of the moment at, which is nanoseconds since 1970. It takes no lock and allocates nothing when the
+// key is known and its window has not ended.
 //
 // Of the result, Remaining is what may be used yet in this window (less than 0: more was charged than
 // allowed), Reset is the time until the window ends, and Retry is the same or, for a cost above the limit,
 // less than 0.
-func (s *Store) Take(k bucket.Key, at int64, cost int64, r *Rule) bucket.Result {
+func (s *Store) TryCharge(k bucket.Key, at int64, cost int64, r *Rule) bucket.Result {
 	cost, limit := max(cost, 0), max(r.Limit, 0)
 	p := s.place(k)
 	for {
@@ -48,8 +48,8 @@ func (s *Store) Take(k bucket.Key, at int64, cost int64, r *Rule) bucket.Result 
 }
 
 // Charge adds cost to what a key has used, whether or not that is more than the limit: what is known only
-// after the fact. A cost below 0 gives back; less than nothing is never used. OK says whether the key is
-// within its limit now. The rest is as Take has it.
+// after the fact. A cost below 0 gives back; less than nothing is never used. OK reports whether the key is
+// within its limit now. The rest is as in TryCharge.
 func (s *Store) Charge(k bucket.Key, at int64, cost int64, r *Rule) bucket.Result {
 	limit := max(r.Limit, 0)
 	p := s.place(k)
@@ -88,7 +88,7 @@ func (s *Store) Reset(k bucket.Key, at int64) bool {
 	}
 }
 
-// Peek returns what Take would, but that nothing is charged: Remaining is what may be used before that.
+// Peek returns what TryCharge would, but charges nothing: Remaining is what may be used before that.
 func (s *Store) Peek(k bucket.Key, at int64, cost int64, r *Rule) bucket.Result {
 	cost, limit := max(cost, 0), max(r.Limit, 0)
 	p := s.place(k)
@@ -139,14 +139,14 @@ func (s *Store) window(at int64, r *Rule) span {
 	return w.span
 }
 
-// covers says whether what is used at a moment belongs to the window. When the clock goes back by no more
+// covers reports whether what is used at a moment belongs to the window. When the clock goes back by no more
 // than the length of the window, or than grace, that is still so.
 func (w span) covers(at int64, p Period) bool {
 	length := w.end - w.start
 	return at < w.end && at >= w.start-max(length, grace) && p.fits(length)
 }
 
-// result says whether cost more may be used when used is.
+// result reports whether cost more may be used when used is.
 func (w span) result(at, used, cost, limit int64) bucket.Result {
 	r := bucket.Result{Remaining: limit - used, Reset: time.Duration(w.end - at)}
 	switch {

@@ -61,7 +61,7 @@ func TestTake(t *testing.T) {
 		if got := s.Peek(key(1), moment(t, at), cost, r); got != peek {
 			t.Errorf("Peek of %d at %s: %+v, want %+v", cost, at, got, peek)
 		}
-		if got := s.Take(key(1), moment(t, at), cost, r); got != want {
+		if got := s.TryCharge(key(1), moment(t, at), cost, r); got != want {
 			t.Errorf("%d at %s: %+v, want %+v", cost, at, got, want)
 		}
 	}
@@ -96,7 +96,7 @@ func TestCharge(t *testing.T) {
 	f(0, 20, 13) // another limit
 	f(0, -1, -7)
 	f(math.MaxInt64, math.MaxInt64, 0)
-	if r := s.Take(key(1), 0, 1, &Rule{Limit: math.MaxInt64, Period: Month}); r.OK || r.Retry != r.Reset {
+	if r := s.TryCharge(key(1), 0, 1, &Rule{Limit: math.MaxInt64, Period: Month}); r.OK || r.Retry != r.Reset {
 		t.Errorf("%+v when all there is is used", r)
 	}
 }
@@ -109,7 +109,7 @@ func TestClockGoesBack(t *testing.T) {
 		if got := s.Peek(key(1), moment(t, at), 0, r); got.Remaining != left || got.Reset != reset {
 			t.Errorf("Peek at %s: %+v, want %d left, reset in %v", at, got, left, reset)
 		}
-		if got := s.Take(key(1), moment(t, at), 1, r); got.Remaining != left-1 || got.Reset != reset {
+		if got := s.TryCharge(key(1), moment(t, at), 1, r); got.Remaining != left-1 || got.Reset != reset {
 			t.Errorf("at %s: %+v, want %d left, reset in %v", at, got, left-1, reset)
 		}
 	}
@@ -132,7 +132,7 @@ func TestClockGoesBackFromShortWindow(t *testing.T) {
 	r := &Rule{Limit: 10, Period: Hour, Zone: zoneOf(t, "Australia/Lord_Howe")}
 	f := func(at string, left int64, reset time.Duration) {
 		t.Helper()
-		if got := s.Take(key(1), moment(t, at), 1, r); got.Remaining != left || got.Reset != reset {
+		if got := s.TryCharge(key(1), moment(t, at), 1, r); got.Remaining != left || got.Reset != reset {
 			t.Errorf("at %s: %+v, want %d left, reset in %v", at, got, left, reset)
 		}
 	}
@@ -141,7 +141,7 @@ func TestClockGoesBackFromShortWindow(t *testing.T) {
 	f("2026-04-04 15:11", 7, 19*time.Minute)
 }
 
-// Who has found an entry that is replaced, evicted or swept out meanwhile cannot count in it.
+// A caller that has found an entry cannot count in it when it is replaced, evicted or swept out meanwhile.
 func TestReplacedEntries(t *testing.T) {
 	s := memory(t, 1)
 	at := moment(t, "2026-02-03 04:05")
@@ -166,7 +166,7 @@ func TestReplacedEntries(t *testing.T) {
 		t.Errorf("%d are used in a new window", second.used.Load())
 	}
 	for i := range 1000 {
-		s.Take(key(2+i), at, 1, monthly)
+		s.TryCharge(key(2+i), at, 1, monthly)
 	}
 	replaced("evicted", second)
 	last := p.find()
@@ -185,12 +185,12 @@ func TestReplacedEntries(t *testing.T) {
 func TestRefusedInNextWindow(t *testing.T) {
 	path, now := filepath.Join(t.TempDir(), "q"), moment(t, "2026-02-28 23:59")
 	s := open(t, path, 100, &now)
-	s.Take(key(0), now, 100, monthly)
+	s.TryCharge(key(0), now, 100, monthly)
 	if err := s.save(); err != nil {
 		t.Fatal(err)
 	}
 	now += int64(time.Minute)
-	s.Take(key(0), now, 101, monthly)
+	s.TryCharge(key(0), now, 101, monthly)
 	if err := s.save(); err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestRuleChanges(t *testing.T) {
 	s := memory(t, 100)
 	f := func(at string, r Rule, left int64, reset time.Duration) {
 		t.Helper()
-		if got := s.Take(key(1), moment(t, at), 1, &r); got.Remaining != left || got.Reset != reset {
+		if got := s.TryCharge(key(1), moment(t, at), 1, &r); got.Remaining != left || got.Reset != reset {
 			t.Errorf("at %s: %+v, want %d left, reset in %v", at, got, left, reset)
 		}
 	}
@@ -306,7 +306,7 @@ func TestAgainstTwin(t *testing.T) {
 				"reopen"}).Draw(t, "op")
 			switch op {
 			case "take":
-				got = s.Take(key(k), now, cost, &w.rule)
+				got = s.TryCharge(key(k), now, cost, &w.rule)
 			case "peek":
 				got = s.Peek(key(k), now, cost, &w.rule)
 			case "charge":
@@ -367,7 +367,7 @@ func TestConcurrentTakes(t *testing.T) {
 			ready.Wait()
 			for range 2 * limit {
 				for k := range keys {
-					if s.Take(key(k), now, 1, r).OK {
+					if s.TryCharge(key(k), now, 1, r).OK {
 						admitted[k].Add(1)
 					}
 				}
@@ -413,7 +413,7 @@ func TestConcurrentWindows(t *testing.T) {
 		for i := range workers {
 			wg.Go(func() {
 				for range limit {
-					if s.Take(key(1), now.Load(), 1, rules[i%2]).OK {
+					if s.TryCharge(key(1), now.Load(), 1, rules[i%2]).OK {
 						admitted.Add(1)
 					}
 					s.Peek(key(1), now.Load(), 1, rules[i%2])
@@ -434,7 +434,7 @@ func TestConcurrentWindows(t *testing.T) {
 	for i := range workers {
 		wg.Go(func() {
 			for j := range 200 {
-				if s.Take(key(2), now.Load(), 1, rules[(i+j)%2]).OK {
+				if s.TryCharge(key(2), now.Load(), 1, rules[(i+j)%2]).OK {
 					admitted.Add(1)
 				}
 			}
@@ -457,7 +457,7 @@ func TestRoom(t *testing.T) {
 	s.clock = func() time.Time { return time.Unix(0, now) }
 	r := &Rule{Limit: 1, Period: Day}
 	for i := range n {
-		if !s.Take(key(i), now, 1, r).OK {
+		if !s.TryCharge(key(i), now, 1, r).OK {
 			t.Fatalf("key %d is refused at first sight", i)
 		}
 	}
@@ -474,17 +474,17 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-// A store that is too small forgets who has used least.
+// A store that is too small forgets the keys that have used least.
 func TestFullTable(t *testing.T) {
 	s := memory(t, 100)
 	now := moment(t, "2026-02-03 04:05")
 	s.clock = func() time.Time { return time.Unix(0, now) }
 	r := &Rule{Limit: 100, Period: Month}
 	for i := range 10 {
-		s.Take(key(i), now, 50, r)
+		s.TryCharge(key(i), now, 50, r)
 	}
 	for i := range 5000 {
-		if !s.Take(key(100+i), now, 1, r).OK {
+		if !s.TryCharge(key(100+i), now, 1, r).OK {
 			t.Fatalf("key %d is refused at first sight", i)
 		}
 	}
@@ -507,15 +507,15 @@ func TestReset(t *testing.T) {
 	if s.Reset(one, at) {
 		t.Error("a key that was never seen is known")
 	}
-	s.Take(one, at, 10, r)
-	s.Take(two, at, 4, r)
+	s.TryCharge(one, at, 10, r)
+	s.TryCharge(two, at, 4, r)
 	if !s.Reset(one, at) || s.Reset(one, at) {
 		t.Error("a key cannot be reset once")
 	}
 	if a, b := s.Peek(one, at, 1, r), s.Peek(two, at, 1, r); a.Remaining != 10 || b.Remaining != 6 {
 		t.Errorf("%d and %d are left", a.Remaining, b.Remaining)
 	}
-	s.Take(one, at, 1, r)
+	s.TryCharge(one, at, 1, r)
 	if s.Reset(one, at+int64(48*time.Hour)) {
 		t.Error("what was used two days ago is known")
 	}
@@ -524,7 +524,7 @@ func TestReset(t *testing.T) {
 	for range 8 {
 		all.Go(func() {
 			for range 100 {
-				if s.Take(one, at, 1, r).OK {
+				if s.TryCharge(one, at, 1, r).OK {
 					taken.Add(1)
 				}
 				s.Reset(two, at)

@@ -16,7 +16,7 @@ func BenchmarkHotKey(b *testing.B) {
 	s, at := memory(b, 100_000), moment(b, "2026-02-03 04:05")
 	k := key(1)
 	for b.Loop() {
-		s.Take(k, at, 1, plenty)
+		s.TryCharge(k, at, 1, plenty)
 	}
 }
 
@@ -25,7 +25,7 @@ func BenchmarkHotKeyAllCores(b *testing.B) {
 	k := key(1)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			s.Take(k, at, 1, plenty)
+			s.TryCharge(k, at, 1, plenty)
 		}
 	})
 }
@@ -33,9 +33,9 @@ func BenchmarkHotKeyAllCores(b *testing.B) {
 func BenchmarkRefused(b *testing.B) {
 	s, at := memory(b, 100_000), moment(b, "2026-02-03 04:05")
 	k, r := key(1), &Rule{Limit: 1, Period: Month}
-	s.Take(k, at, 1, r)
+	s.TryCharge(k, at, 1, r)
 	for b.Loop() {
-		s.Take(k, at, 1, r)
+		s.TryCharge(k, at, 1, r)
 	}
 }
 
@@ -46,7 +46,7 @@ func many(b *testing.B) (s *Store, of func(i uint64) bucket.Key, at int64) {
 	of = func(i uint64) bucket.Key { return bucket.Key{i * 0x9e3779b97f4a7c15, i} }
 	s, at = memory(b, n), moment(b, "2026-02-03 04:05")
 	for i := range uint64(n) {
-		s.Take(of(i), at, 1, plenty)
+		s.TryCharge(of(i), at, 1, plenty)
 	}
 	return s, of, at
 }
@@ -56,7 +56,7 @@ func BenchmarkMillionKeys(b *testing.B) {
 	i := uint64(0)
 	for b.Loop() {
 		i = (i + 765_431) % 1_000_000
-		s.Take(of(i), at, 1, plenty)
+		s.TryCharge(of(i), at, 1, plenty)
 	}
 	b.ReportMetric(float64(s.Bytes())/1e6, "bytes/key")
 }
@@ -70,7 +70,7 @@ func BenchmarkNextWindow(b *testing.B) {
 			at += longest
 		}
 		i = (i + 765_431) % 1_000_000
-		s.Take(of(i), at+longest, 1, plenty)
+		s.TryCharge(of(i), at+longest, 1, plenty)
 	}
 }
 
@@ -96,7 +96,7 @@ func BenchmarkSaveMillionKeys(b *testing.B) {
 	s, of, at := many(b)
 	s.path, s.clock = filepath.Join(b.TempDir(), "q"), func() time.Time { return time.Unix(0, at) }
 	for b.Loop() {
-		s.Take(of(1), at, 1, plenty)
+		s.TryCharge(of(1), at, 1, plenty)
 		if err := s.save(); err != nil {
 			b.Fatal(err)
 		}

@@ -143,7 +143,8 @@ func (s *Store) merge() {
 	}
 }
 
-// sameFile says whether nobody has written in between. The number of a file may be given to another.
+// sameFile reports whether the file has not been written in between. The number of a file may be given to
+// another.
 func sameFile(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }

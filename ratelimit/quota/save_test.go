@@ -47,9 +47,9 @@ func names(t testing.TB, folder string) string {
 func TestRestart(t *testing.T) {
 	path, now := filepath.Join(t.TempDir(), "q"), moment(t, "2026-02-03 04:05")
 	s := open(t, path, 100, &now)
-	s.Take(key(0), now, 30, monthly)
+	s.TryCharge(key(0), now, 30, monthly)
 	s.Charge(key(1), now, 130, monthly)
-	s.Take(key(2), now, 5, &Rule{Limit: 5, Period: Hour})
+	s.TryCharge(key(2), now, 5, &Rule{Limit: 5, Period: Hour})
 	for range 2 {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -60,10 +60,10 @@ func TestRestart(t *testing.T) {
 	}
 	leaves(t, open(t, path, 100, &now), now, 70, -30, 95)
 	now += int64(time.Hour)
-	if got := open(t, path, 100, &now).Take(key(2), now, 5, &Rule{Limit: 5, Period: Hour}); !got.OK {
+	if got := open(t, path, 100, &now).TryCharge(key(2), now, 5, &Rule{Limit: 5, Period: Hour}); !got.OK {
 		t.Errorf("%+v in the next hour", got)
 	}
-	// Fewer keys find room: who has used most stays.
+	// Fewer keys find room: those that have used most stay.
 	leaves(t, open(t, path, 1, &now), now, 70, -30)
 	now = moment(t, "2026-03-01 05:00")
 	if s = open(t, path, 100, &now); s.Len() != 0 {
@@ -85,7 +85,7 @@ func TestWritesItself(t *testing.T) {
 			return time.Now().UnixNano()
 		}
 		now := after(900 * time.Millisecond)
-		s.Take(key(0), now, 30, monthly)
+		s.TryCharge(key(0), now, 30, monthly)
 		if exists(path) {
 			t.Error("it is written at once")
 		}
@@ -96,14 +96,14 @@ func TestWritesItself(t *testing.T) {
 		}
 		now = after(10 * time.Second)
 		s.Peek(key(0), now, 1, monthly)
-		s.Take(key(0), now, 71, monthly)
+		s.TryCharge(key(0), now, 71, monthly)
 		if exists(path) {
 			t.Error("it is written though nothing has changed")
 		}
 		s.Charge(key(0), now, -1, monthly)
 		now = after(time.Second)
 		leaves(t, open(t, path, 100, &now), now, 71)
-		s.Take(key(0), now, 1, monthly)
+		s.TryCharge(key(0), now, 1, monthly)
 		if err = s.Close(); err != nil {
 			t.Error(err)
 		}
@@ -130,7 +130,7 @@ func TestSlowDisk(t *testing.T) {
 			if n := writes.Load(); n != want {
 				t.Errorf("%d writes, want %d", n, want)
 			}
-			s.Take(key(0), time.Now().UnixNano(), 1, monthly)
+			s.TryCharge(key(0), time.Now().UnixNano(), 1, monthly)
 			time.Sleep(time.Second)
 		}
 		if err := s.Close(); err != nil {
@@ -168,7 +168,7 @@ func TestDamagedFile(t *testing.T) {
 			t.Errorf("%d bytes are set aside of %d, %v", len(aside), len(content), err)
 		}
 		leaves(t, s, now, 100)
-		s.Take(key(0), now, 1, monthly)
+		s.TryCharge(key(0), now, 1, monthly)
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
@@ -241,7 +241,7 @@ func (w *limited) Write(b []byte) (int, error) {
 func TestFullDisk(t *testing.T) {
 	path, now := filepath.Join(t.TempDir(), "q"), moment(t, "2026-02-03 04:05")
 	s, log := logged(t, path, &now)
-	s.Take(key(0), now, 10, monthly)
+	s.TryCharge(key(0), now, 10, monthly)
 	if err := s.save(); err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestFullDisk(t *testing.T) {
 		return &limited{w, 20, func() error { return syscall.ENOSPC }}
 	}
 	for range 5 {
-		s.Take(key(0), now, 1, monthly)
+		s.TryCharge(key(0), now, 1, monthly)
 		if err := s.save(); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%v on a full disk", err)
 		}
@@ -276,7 +276,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("%d errors counted, %d and %d lines in the log: %s", s.Errors(), e, i, log)
 	}
 	full.Store(true)
-	s.Take(key(0), now, 1, monthly)
+	s.TryCharge(key(0), now, 1, monthly)
 	if err := s.Close(); err == nil {
 		t.Error("Close says nothing of a full disk")
 	}
@@ -286,8 +286,8 @@ func TestFullDisk(t *testing.T) {
 func TestKilled(t *testing.T) {
 	path, now := filepath.Join(t.TempDir(), "q"), moment(t, "2026-02-03 04:05")
 	s := open(t, path, 100, &now)
-	s.Take(key(0), now, 10, monthly)
-	s.Take(key(1), now, 10, monthly)
+	s.TryCharge(key(0), now, 10, monthly)
+	s.TryCharge(key(1), now, 10, monthly)
 	if err := s.save(); err != nil {
 		t.Fatal(err)
 	}
@@ -297,9 +297,9 @@ func TestKilled(t *testing.T) {
 	}
 	for n := 0; ; n++ {
 		s = open(t, path, 100, &now)
-		s.Take(key(0), now, 1, monthly)
-		s.Take(key(1), now, 2, monthly)
-		s.Take(key(2), now, 3, monthly)
+		s.TryCharge(key(0), now, 1, monthly)
+		s.TryCharge(key(1), now, 2, monthly)
+		s.TryCharge(key(2), now, 3, monthly)
 		s.wrap = func(w io.Writer) io.Writer { return &limited{w, n, func() error { panic("killed") }} }
 		if survives(s) {
 			if size := len(old) + recordSize; n != size {
@@ -315,7 +315,7 @@ func TestKilled(t *testing.T) {
 	leaves(t, open(t, path, 100, &now), now, 89, 88, 97)
 }
 
-// survives saves and says whether the process has lived through it.
+// survives saves and reports whether the process has lived through it.
 func survives(s *Store) (lives bool) {
 	defer func() {
 		if recover() != nil {
@@ -356,16 +356,16 @@ func TestSweep(t *testing.T) {
 func TestTakingOver(t *testing.T) {
 	path, now := filepath.Join(t.TempDir(), "q"), moment(t, "2026-02-03 04:05")
 	before, log := logged(t, path, &now)
-	before.Take(key(0), now, 10, monthly)
-	before.Take(key(1), now, 10, monthly)
+	before.TryCharge(key(0), now, 10, monthly)
+	before.TryCharge(key(1), now, 10, monthly)
 	if err := before.save(); err != nil {
 		t.Fatal(err)
 	}
 	after, _ := logged(t, path, &now)
 	leaves(t, after, now, 90, 90)
-	after.Take(key(0), now, 20, monthly)
-	before.Take(key(1), now, 5, monthly)
-	before.Take(key(2), now, 7, monthly)
+	after.TryCharge(key(0), now, 20, monthly)
+	before.TryCharge(key(1), now, 5, monthly)
+	before.TryCharge(key(2), now, 7, monthly)
 	for _, s := range []*Store{after, before, after, before} {
 		if err := s.save(); err != nil {
 			t.Fatal(err)
@@ -373,7 +373,7 @@ func TestTakingOver(t *testing.T) {
 	}
 	leaves(t, before, now, 70, 85, 93)
 	leaves(t, after, now, 70, 85, 93)
-	before.Take(key(2), now, 1, monthly)
+	before.TryCharge(key(2), now, 1, monthly)
 	if err := before.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -384,7 +384,7 @@ func TestTakingOver(t *testing.T) {
 	// The later window counts, whoever has begun it.
 	now = moment(t, "2026-03-03 04:05")
 	next := open(t, path, 100, &now)
-	next.Take(key(0), now, 1, monthly)
+	next.TryCharge(key(0), now, 1, monthly)
 	for _, s := range []*Store{next, after, next} {
 		if err := s.save(); err != nil {
 			t.Fatal(err)

@@ -135,7 +135,7 @@ func (s *Store) sweep() {
 	}
 }
 
-// isTemporary says whether temporary made the file, for the one called base.
+// isTemporary reports whether temporary made the file, for the one called base.
 func isTemporary(name, base string) bool {
 	rest, ours := strings.CutPrefix(name, base+".")
 	middle, is := strings.CutSuffix(rest, ".new")

@@ -17,8 +17,8 @@ type entry struct {
 	used atomic.Int64 // 0 or more; gone
 }
 
-// gone is what an entry has used that is in no slot any more, or will be in none when who holds the lock of
-// the shard lets it go. Nobody can count in it then.
+// gone is what an entry has used that is in no slot any more, or will be in none when the holder of the lock
+// of the shard lets it go. Nobody can count in it then.
 const gone = -1
 
 // entryBytes is the memory that an entry takes, of 40 bytes.
@@ -102,7 +102,7 @@ func fold(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-// find returns the entry of the key, nil if there is none. While somebody puts it there it may be missed.
+// find returns the entry of the key, nil if there is none. While it is being put there it may be missed.
 func (p *place) find() *entry {
 	for _, l := range p.lines {
 		tags := l.tags.Load()
@@ -118,7 +118,7 @@ func (p *place) find() *entry {
 	return nil
 }
 
-// locate is find for who holds the lock of the shard: it misses nothing.
+// locate is find under the lock of the shard: it misses nothing.
 func (p *place) locate() (*atomic.Pointer[entry], *entry) {
 	for _, l := range p.lines {
 		for i := range l.slots {
@@ -155,7 +155,7 @@ func (t *table) renew(p *place, at int64, period Period, w span) *entry {
 	defer p.shard.mu.Unlock()
 	slot, old := p.locate()
 	if old != nil && old.covers(at, period) {
-		return old // somebody was faster
+		return old // another was faster
 	}
 	e := &entry{span: w, key: p.key}
 	if old == nil {

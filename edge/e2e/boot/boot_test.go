@@ -333,7 +333,7 @@ func (u *unit) socket(t *testing.T) {
 	}
 }
 
-// restart: two processes relieve each other, and nobody who comes meanwhile is refused.
+// restart: two processes relieve each other, and no client that comes meanwhile is refused.
 func (u *unit) restart(t *testing.T) {
 	u.do("cp", "/etc/systemd/system/penstock.service", "/etc/systemd/system/penstock@.service")
 	u.do("systemctl", "daemon-reload")

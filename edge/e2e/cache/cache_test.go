@@ -163,7 +163,8 @@ func TestCacheVary(t *testing.T) {
 	}
 }
 
-// TestCacheCollapse: many who ask for what is not there wait for one fetch, and read it while it comes.
+// TestCacheCollapse: many clients that ask for what is not stored wait for one fetch, and read it while it
+// comes.
 func TestCacheCollapse(t *testing.T) {
 	o := e2e.NewScripted(t)
 	g := e2e.Start(t, e2e.Cached(o.Addr, ""))
@@ -216,7 +217,8 @@ func TestCacheCollapse(t *testing.T) {
 	}
 }
 
-// TestCacheCollapseVary: of many who want different variants of what is not there, one asks for each.
+// TestCacheCollapseVary: of many clients that want different variants of what is not stored, one asks for
+// each.
 func TestCacheCollapseVary(t *testing.T) {
 	o := e2e.NewScripted(t)
 	g := e2e.Start(t, e2e.Cached(o.Addr, ""))

@@ -166,8 +166,8 @@ func TestCacheRefusalChangesNothing(t *testing.T) {
 	f(304, "Cache-Control: private")
 }
 
-// TestCacheStaleForAll: when the target fails, all who may have the stale answer get it, whatever way they have
-// asked (RFC 5861 section 4).
+// TestCacheStaleForAll: when the target fails, all clients that may have the stale answer get it, whatever
+// way they have asked (RFC 5861 section 4).
 func TestCacheStaleForAll(t *testing.T) {
 	o := e2e.NewScripted(t)
 	g := e2e.Start(t, strings.Replace(e2e.Cached(o.Addr, "wait_timeout = \"50ms\"\n"), "16MiB", "4MiB", 1))
@@ -190,7 +190,7 @@ func TestCacheStaleForAll(t *testing.T) {
 	}
 	const wants = "Cache-Control: stale-if-error=1000"
 
-	// Who waits may have it, the one who asks may not. The wait has a bound of its own.
+	// The clients that wait may have it, the one that asks may not. The wait has a bound of its own.
 	fails("/own", "max-age=1")
 	first := make(chan *e2e.Reply)
 	go func() { first <- g.AskLines("/own") }()

@@ -93,7 +93,7 @@ func TestCacheCodings(t *testing.T) {
 		f(path, "zstd", "", 3)
 		f(path, "br, gzip", "gzip", 3)
 	}
-	// What is not encoded for those who accept little decides nothing for others.
+	// What is not encoded for clients that accept little decides nothing for others.
 	o.Do("/first", encoding(true, "br", "gzip"))
 	f("/first", "", "", 1)
 	f("/first", "gzip", "gzip", 2)
@@ -106,12 +106,12 @@ func TestCacheCodings(t *testing.T) {
 	for _, accept := range []string{"zstd, br, gzip", "br", "gzip, zstd", "", "gzip"} {
 		f("/never", accept, "", 1)
 	}
-	// An answer without Vary that is not encoded says that it is for all.
+	// An answer without Vary that is not encoded declares itself to be for all.
 	o.Do("/all", encoding(false))
 	for _, accept := range []string{"", "gzip", "br", "zstd, br, gzip"} {
 		f("/all", accept, "", 1)
 	}
-	// A coding that nobody has offered is for those alone who have the same from the target.
+	// A coding that nobody has offered is only for clients that got the same from the target.
 	o.On("/odd", 200, "odd", "Cache-Control: max-age=100", "Content-Encoding: compress")
 	for i, accept := range []string{"gzip", "", "br, gzip"} {
 		for range 2 {

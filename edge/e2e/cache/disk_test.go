@@ -188,7 +188,7 @@ func (v *versioned) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(v.body(n, v.of[n].Load())) // the gateway may have gone
 }
 
-// check asks for a path and says whether the answer is from the cache. It fails the test when a byte is wrong, or the
+// check asks for a path and reports whether the answer is from the cache. It fails the test when a byte is wrong, or the
 // answer older than oldest.
 func (v *versioned) check(t *testing.T, addr string, n int, oldest int64) (hit bool, err error) {
 	req, err := http.NewRequest("GET", fmt.Sprintf("http://%s/%d", addr, n), nil)

@@ -77,8 +77,8 @@ func TestCacheUnkeyedFields(t *testing.T) {
 	}
 }
 
-// TestCacheKeyedFields: what a trusted proxy says is the host, and fields that are in the key by configuration, reach
-// the target, and those alone who say the same get its answer.
+// TestCacheKeyedFields: what a trusted proxy says is the host, and fields that are in the key by
+// configuration, reach the target, and only clients that send the same get its answer.
 func TestCacheKeyedFields(t *testing.T) {
 	o := e2e.NewScripted(t)
 	o.Do("/a", seenFields)

@@ -13,8 +13,9 @@ import (
 	"github.com/penstock-edge/penstock/edge/e2e"
 )
 
-// TestCacheTooLarge: that a body without a length is larger than max_object is found out once. From then on ranges of
-// it are the target's to answer, and Cache-Status never says that it is stored (RFC 9211 section 2.5).
+// TestCacheTooLarge: that a body without a length is larger than max_object is found out once. From then on
+// ranges of it are the target's to answer, and Cache-Status never claims that it is stored (RFC 9211 section
+// 2.5).
 func TestCacheTooLarge(t *testing.T) {
 	o := e2e.NewScripted(t)
 	g := e2e.Start(t, e2e.Cached(o.Addr, "max_object = \"100KiB\"\n"))

@@ -22,7 +22,7 @@ func cut(chunked bool) func(*http.Request) Answer {
 	}
 }
 
-// confirms answers 304 with these fields to who asks under a condition, and "new" to others.
+// confirms answers conditional requests with 304 and these fields, and others with "new".
 func confirms(fields ...string) func(*http.Request) Answer {
 	return func(r *http.Request) Answer {
 		if r.Header.Get("If-None-Match")+r.Header.Get("If-Modified-Since") != "" {
@@ -44,19 +44,19 @@ func in(seconds int) string {
 	return time.Now().Add(time.Duration(seconds) * time.Second).UTC().Format(http.TimeFormat)
 }
 
-// wantNew has the origin answer something else, and says that a GET must bring that.
+// wantNew has the origin answer something else, and checks that a GET brings that.
 func (c *Case) wantNew(path string, fields ...string) {
 	c.On(path, "new", forAll)
 	c.Want(fmt.Sprint("GET ", path, fields), c.Get(path, fields...), 200, "new")
 }
 
-// wantOld has the origin answer something else, and says that a GET must bring what is kept.
+// wantOld has the origin answer something else, and checks that a GET brings what is kept.
 func (c *Case) wantOld(path string, fields ...string) {
 	c.On(path, "new", forAll)
 	c.Want(fmt.Sprint("GET ", path, fields), c.Get(path, fields...), 200, digits)
 }
 
-// wantAge says that the Age of an answer is one number, which is that or, as time goes by, little more.
+// wantAge checks that the Age of an answer is one number, which is seconds or, as time goes by, little more.
 func (c *Case) wantAge(what string, lines []string, seconds uint64) {
 	n, err := strconv.ParseUint(strings.Join(lines, ";"), 10, 32)
 	if err != nil || n < seconds || n > seconds+20 {

@@ -27,6 +27,12 @@ func (c *Check) Name() string {
 	return "RFC" + c.RFC + "/" + c.Section + "/" + strings.ReplaceAll(c.Requirement, " ", "_")
 }
 
+// Levels are the levels that a row may have, the strictest first.
+var Levels = []string{"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY", "is"}
+
+// Strict reports whether the row's level leaves no choice.
+func (c *Check) Strict() bool { return strings.HasPrefix(c.Level, "MUST") }
+
 // Checks returns the table.
 func Checks() []Check {
 	var all []Check
@@ -88,7 +94,7 @@ type Case struct {
 
 var errStop = errors.New("the check cannot go on")
 
-// Errorf says what is not as required.
+// Errorf records what is not as required.
 func (c *Case) Errorf(format string, args ...any) {
 	c.errs = append(c.errs, fmt.Errorf(format, args...))
 }
@@ -126,7 +132,7 @@ func (c *Case) Asked(path string) []*http.Request {
 	return nil
 }
 
-// WantAsked says how often the origin must have been asked for a path by now.
+// WantAsked checks how often the origin has been asked for a path by now.
 func (c *Case) WantAsked(path string, n int) {
 	if got := len(c.Asked(path)); got != n {
 		c.Errorf("%s: the origin was asked %d times, want %d", path, got, n)
@@ -156,7 +162,7 @@ type Reply struct {
 	Rest string
 }
 
-// Has tells that a field of the reply has a text in one of its lines.
+// Has reports whether a field of the reply has a text in one of its lines.
 func (r Reply) Has(name, text string) bool {
 	return strings.Contains(strings.Join(r.Header.Values(name), ", "), text)
 }
@@ -208,15 +214,15 @@ func (c *Case) Send(method, path, body string, fields ...string) Reply {
 	return reply
 }
 
-// Want says what a reply must be.
+// Want checks the status and the body of a reply.
 func (c *Case) Want(what string, r Reply, status int, body string) {
 	if r.Err != nil || r.Status != status || r.Body != body {
 		c.Errorf("%s: %d %.60q %v, want %d %.60q", what, r.Status, r.Body, r.Err, status, body)
 	}
 }
 
-// stored sends two GETs for a path that answers with these fields, and says whether the second was answered
-// without the origin.
+// stored sends two GETs for a path that answers with these fields, and reports whether the second was
+// answered without the origin.
 func (c *Case) stored(path string, request []string, answer ...string) bool {
 	c.On(path, "body", answer...)
 	c.Want("first", c.Get(path, request...), 200, "body")

@@ -215,8 +215,8 @@ var directives = []Check{
 	}},
 }
 
-// limited says that fields which a directive names are not sent again, and that others are, unless the answer
-// is not stored at all.
+// limited checks that fields named by a directive are not sent again, and others are, unless the answer is
+// not stored at all.
 func (c *Case) limited(directive string) {
 	for path, names := range map[string]string{"/one": "X-One", "/two": "x-one, X-THREE",
 		"/spaced": "X-Three , X-One"} {
@@ -250,7 +250,7 @@ var strictness = []Check{
 	}},
 }
 
-// strict says that an answer with a directive is not used stale while the origin can be asked.
+// strict checks that an answer with a directive is not used stale while the origin can be asked.
 func (c *Case) strict(directive string) {
 	c.keep("/strict", old(", "+directive)...)
 	c.Do("/strict", confirms("Cache-Control: max-age=100, "+directive, tag, tooOld))
@@ -267,7 +267,7 @@ func (c *Case) strict(directive string) {
 	c.wantNew("/strict")
 }
 
-// unreachable says that an answer with a directive is not used stale when the origin fails.
+// unreachable checks that an answer with a directive is not used stale when the origin fails.
 func (c *Case) unreachable(directive string) {
 	for what, f := range map[string]func(*http.Request) Answer{"error": answer(503, "fault"),
 		"dropped": func(*http.Request) Answer { return Answer{Drop: true} }} {

@@ -18,9 +18,9 @@ type Answer struct {
 	Status int      // 0: 200
 	Fields []string // "Name: value"
 	Body   string
-	// Cut says that the connection ends in the middle of the body.
+	// Cut ends the connection in the middle of the body.
 	Cut bool
-	// Drop says that the connection ends without an answer.
+	// Drop ends the connection without an answer.
 	Drop bool
 	// Chunked sends the body in chunks instead of with its length.
 	Chunked bool
@@ -102,7 +102,7 @@ func (o *Origin) serve(c net.Conn) {
 		if err != nil {
 			return
 		}
-		req.Body = io.NopCloser(bytes.NewReader(body)) // for who answers
+		req.Body = io.NopCloser(bytes.NewReader(body)) // for the handler
 		a := Answer{Status: 404}
 		o.mu.Lock()
 		if s := o.scripts[req.URL.Path]; s != nil {

@@ -44,7 +44,7 @@ func (c *Case) asks(path string, status int, body string, fields ...string) Repl
 	return r
 }
 
-// wantFields says that a reply has these fields as page has them.
+// wantFields checks that a reply has these fields as page has them.
 func (c *Case) wantFields(what string, r Reply, names ...string) {
 	for _, name := range names {
 		for _, line := range page {

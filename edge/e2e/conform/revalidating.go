@@ -185,7 +185,7 @@ var freshened = []Check{
 	}},
 }
 
-// wantGone sends a request for a path, and says whether what is kept for another path goes by it.
+// wantGone sends a request for a path, and reports whether what is kept for another path goes by it.
 func (c *Case) wantGone(gone bool, kept, method, path string, a Answer) {
 	c.keep(kept, forAll)
 	c.asks(kept, 200, digits)

@@ -19,7 +19,7 @@ func (c *Case) fails(path string, fields ...string) {
 	c.Do(path, answer(503, "fault"))
 }
 
-// askedAgain says that the origin is asked a second time, in front of the answer or behind it: without that a
+// askedAgain checks that the origin is asked a second time, before the answer or after it: without that a
 // proxy only took for fresh what is stale.
 func (c *Case) askedAgain(path string) {
 	c.Eventually("asked again for "+path, func() bool { return len(c.Asked(path)) > 1 })

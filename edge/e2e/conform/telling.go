@@ -43,7 +43,7 @@ func (c *Case) says(r Reply) member {
 	return all[len(all)-1]
 }
 
-// is tells that a parameter has a value.
+// is reports whether a parameter has a value.
 func (m member) is(name string, want any) bool {
 	got, _ := m.Get(name)
 	return got == want
@@ -62,7 +62,7 @@ func (c *Case) wantForward(what string, r Reply, reason string) {
 	}
 }
 
-// wantTTL says between which seconds the ttl must be.
+// wantTTL checks that the ttl is between these seconds.
 func (c *Case) wantTTL(r Reply, least, most int64) {
 	got, _ := c.says(r).Get("ttl")
 	if n, ok := got.(int64); !ok || n < least || n > most {
@@ -183,7 +183,7 @@ var said = []Check{
 	}},
 }
 
-// typed tells that a value has the type of a parameter.
+// typed reports whether a value has the type of a parameter.
 func typed(name string, v any) bool {
 	ok := true
 	switch name {

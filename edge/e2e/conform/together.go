@@ -103,7 +103,7 @@ var together = []Check{
 
 func name(i int) string { return string(rune('a' + i)) }
 
-// key is the field that says which client asks.
+// key is the field that names the client.
 func key(i int) []string { return []string{"X-Api-Key: " + string(rune('0'+i))} }
 
 // wantOwn fails unless clients who ask at once for an answer with these fields, and a tag, get each their
@@ -138,7 +138,7 @@ func (c *Case) atOnce(path string, n int, fields func(i int) []string) []Reply {
 		switch asked.Add(1) {
 		case 1:
 			close(arrived)
-			time.Sleep(holdFor) // a proxy does not say who waits there
+			time.Sleep(holdFor) // a proxy does not show which clients wait there
 		}
 	}
 	c.origin.mu.Lock()

@@ -72,7 +72,7 @@ func TestRefusedAnswers(t *testing.T) {
 	f("interim answer that breaks the rules", head("HTTP/1.1 103 Early Hints", "A : b")+poison)
 }
 
-// TestUnaskedSwitch: 101 is only for who asked for it (RFC 9110 15.2.2).
+// TestUnaskedSwitch: 101 is only for clients that asked for it (RFC 9110 15.2.2).
 func TestUnaskedSwitch(t *testing.T) {
 	t.Parallel()
 	a := newAnswers(t)
@@ -105,7 +105,7 @@ func TestUnaskedSwitch(t *testing.T) {
 func TestGoodAnswers(t *testing.T) {
 	t.Parallel()
 	a := newAnswers(t)
-	// f: keeps tells whether the target's connection must be used again; the client's must live on.
+	// f: with keeps, the target's connection must be used again; the client's must live on.
 	f := func(stands, request, answer, want string, keeps bool) {
 		t.Helper()
 		a.s.answers(answer)

@@ -108,7 +108,7 @@ func TestUnderscoreFields(t *testing.T) {
 	f("refuse", 400)
 }
 
-// TestTrailersPass: trailers of a chunked answer pass unless the client says that it takes none.
+// TestTrailersPass: trailers of a chunked answer pass unless the client declares that it takes none.
 func TestTrailersPass(t *testing.T) {
 	t.Parallel()
 	rec := e2e.Record(t, func(*e2e.Recorded, net.Conn) string {

@@ -116,7 +116,7 @@ func TestProxyProtocolToNginx(t *testing.T) {
 }
 
 // said is an origin that believes the PROXY headers of a library that is not ours, and counts requests that
-// are not of whom they say: each says in X-Who where it comes from.
+// are not of the client that they name: each names in X-Who where it comes from.
 type said struct {
 	addr     string
 	requests atomic.Int64
@@ -156,8 +156,8 @@ func (s *said) check(t *testing.T, what string, least int64) {
 	}
 }
 
-// TestProxyProtocolOneClient: whatever the gateway makes of a request - retries, hedges, copies, fetches of the
-// cache - carries the address of the client who has made it, never that of another.
+// TestProxyProtocolOneClient: whatever the gateway makes of a request - retries, hedges, copies, fetches of
+// the cache - carries the address of the client that has made it, never that of another.
 func TestProxyProtocolOneClient(t *testing.T) {
 	t.Parallel()
 	echo := func(w http.ResponseWriter, r *http.Request) {
@@ -242,8 +242,8 @@ func TestProxyProtocolOneClient(t *testing.T) {
 	}
 }
 
-// TestProxyProtocolHeader: the header and the head leave in one piece, the header once a connection; a client
-// without an address has none; checks say that they are the gateway's own.
+// TestProxyProtocolHeader: the header and the head leave in one piece, the header once a connection; a
+// client without an address has none; checks declare themselves the gateway's own.
 func TestProxyProtocolHeader(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex

@@ -112,7 +112,7 @@ func TestCostsOfAnswers(t *testing.T) {
 	f("cost=abc&cost=7", "13", "993")
 	all.Wait()
 	g.Counted(`penstock_rate_limit_bad_costs_total{limit="node"}`, 5)
-	// Who is not limited sees no cost either.
+	// A client without a limit sees no cost either.
 	if a := g.Get("/node?cost=4", "X-Key", "z", "X-Forwarded-For", "192.0.2.1"); a.Header.Get("X-Cost") != "" {
 		t.Errorf("%v", a.Header)
 	}

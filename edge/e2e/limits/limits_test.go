@@ -199,7 +199,7 @@ func TestLimitAnswers(t *testing.T) {
 	}
 	f(200, 1, 59)
 	f(200, 0, 58)
-	a := f(429, 0, 58) // who is refused by one limit is charged by none
+	a := f(429, 0, 58) // a request refused by one limit is charged by none
 	if after, _ := strconv.Atoi(a.Header.Get("Retry-After")); a.Code() != "rate_limited" || after < 29 || after > 30 {
 		t.Errorf("%q, Retry-After %q", a.Body, a.Header.Get("Retry-After"))
 	}

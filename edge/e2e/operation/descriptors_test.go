@@ -83,7 +83,7 @@ func TestIdleMakeRoom(t *testing.T) {
 		defer c.Close()
 		e2e.NewRawClient(t, c).Open("after all", "/x")
 	})
-	// Who has made a request since has been idle for less long.
+	// A client that has made a request since has been idle for less long.
 	early, late := e2e.DialRaw(t, g.Addr), e2e.DialRaw(t, g.Addr)
 	late.Get("/x")
 	early.Get("/x")

@@ -241,7 +241,7 @@ func consul(t *testing.T) (string, func(string)) {
 	return `{ consul = { address = "` + s.Listener.Addr().String() + `", service = "app" } }`, v.set
 }
 
-// kubernetes lists and watches endpoint slices; each watch first says that its version is gone.
+// kubernetes lists and watches endpoint slices; each watch first answers that its version is gone.
 func kubernetes(t *testing.T) (string, func(string)) {
 	v := newChanging()
 	slice := func(addr string, at int) string {

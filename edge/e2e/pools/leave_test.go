@@ -21,8 +21,8 @@ func leaveAll(clients []*e2e.RawClient) {
 	}
 }
 
-// TestLeaveQueue: who leaves a queue gives its place to others at once, and its request is not sent: neither that
-// for a connection nor that of the concurrency limit.
+// TestLeaveQueue: a client that leaves a queue gives its place to others at once, and its request is not
+// sent: neither that for a connection nor that of the concurrency limit.
 func TestLeaveQueue(t *testing.T) {
 	t.Parallel()
 	f := func(stands, keys, code string, waiting func(*e2e.Gateway) int, left func(*e2e.Gateway) float64) {
@@ -167,7 +167,8 @@ func TestLeaveFleet(t *testing.T) {
 	})
 }
 
-// TestLeaveCache: who leaves while somebody else fetches what it wants has nothing fetched for it.
+// TestLeaveCache: for a client that leaves while another one's fetch brings what it wants, nothing is
+// fetched.
 func TestLeaveCache(t *testing.T) {
 	t.Parallel()
 	release := make(chan bool)

@@ -26,8 +26,8 @@ func newStalled(t testing.TB, name string) *e2e.Stalled {
 	return s
 }
 
-// TestQueueWhoeverIsFree: who waits, waits for the pool. One target that hangs keeps one request, and the other
-// target serves all the others, whatever the policy.
+// TestQueueWhoeverIsFree: a waiter waits for the pool. One target that hangs keeps one request, and the
+// other target serves all the others, whatever the policy.
 func TestQueueWhoeverIsFree(t *testing.T) {
 	t.Parallel()
 	for _, balance := range []string{"round_robin", "least_connections", "consistent_hash", "ewma", "random"} {
@@ -262,7 +262,7 @@ func TestQueueSticky(t *testing.T) {
 	e2e.Eventually(t, "its target is busy", func() bool { return len(one.Of("/first")) == 1 })
 	second := g.Begin(mine("/second"))
 	e2e.Eventually(t, "it waits for its target", func() bool { return g.Waiting() == 1 })
-	other := g.Begin(e2e.GetPath("/other")) // overtakes nobody: who waits does not want its place
+	other := g.Begin(e2e.GetPath("/other")) // overtakes nobody: the waiter does not want its place
 	e2e.Eventually(t, "the other one serves others", func() bool { return len(two.Of("/other")) == 1 })
 	two.Pass <- true
 	if a := other.Answer("GET"); a.Body != "two" {
@@ -283,8 +283,8 @@ func TestQueueSticky(t *testing.T) {
 	}
 }
 
-// TestQueueStickyDrains: who waits for the target that his client sticks to is served by it while it is drained,
-// and nobody else is.
+// TestQueueStickyDrains: a request that waits for the target its client sticks to is served by it while it
+// is drained, and nobody else is.
 func TestQueueStickyDrains(t *testing.T) {
 	t.Parallel()
 	one, two := newStalled(t, "one"), newStalled(t, "two")

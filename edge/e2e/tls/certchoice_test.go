@@ -85,7 +85,7 @@ func TestTLSOneBroken(t *testing.T) {
 	}
 }
 
-// TestPlainOnTLS: who speaks HTTP where TLS is spoken is told so.
+// TestPlainOnTLS: a client that speaks HTTP to a TLS listener is told so.
 func TestPlainOnTLS(t *testing.T) {
 	t.Parallel()
 	dir, ca := t.TempDir(), e2e.NewAuthority(t, "test authority")

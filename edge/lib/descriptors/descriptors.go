@@ -1,6 +1,6 @@
 // Package descriptors shares out the file descriptors that the process may have: so many for the connections
 // of clients, as many for those to targets, the rest for the admin API, logs, files and pipes. Whoever asks
-// for one too many is told before the kernel says EMFILE, which would hit whoever comes next.
+// for one too many is refused before the kernel fails with EMFILE, which would hit whoever comes next.
 package descriptors
 
 import (
@@ -58,8 +58,8 @@ func (b *Budget) Fill(limit, listeners int) {
 	b.limit.Store(int64(limit))
 }
 
-// Want says how many connections to targets there may be at most; 0: that is not known, and half of all there
-// are is theirs. It holds from the next Fill on.
+// Want sets how many connections to targets there may be at most; 0: unknown, and half of all are theirs. It
+// holds from the next Fill on.
 func (b *Budget) Want(n int) { b.targets.Store(int64(n)) }
 
 // Limit returns how many descriptors the process may have; 0: that is not known.
@@ -100,7 +100,7 @@ type Share struct {
 	most    atomic.Int64 // 0: no bound
 	used    atomic.Int64
 	waiting atomic.Int64  // in Wait
-	freed   chan struct{} // has a token when one was given back while somebody waited
+	freed   chan struct{} // has a token when one was given back while a caller waited
 }
 
 // Used returns how many are in use.
@@ -109,8 +109,8 @@ func (s *Share) Used() int64 { return s.used.Load() }
 // Most returns how many there are; 0: no bound.
 func (s *Share) Most() int64 { return s.most.Load() }
 
-// Take uses one if there is one left.
-func (s *Share) Take() bool {
+// TryAcquire uses one if there is one left.
+func (s *Share) TryAcquire() bool {
 	for {
 		used, most := s.used.Load(), s.most.Load()
 		if most > 0 && used >= most {
@@ -140,7 +140,7 @@ func (s *Share) Give() {
 func (s *Share) Wait(d time.Duration) bool {
 	s.waiting.Add(1)
 	defer s.waiting.Add(-1)
-	if s.Take() { // before the line above, nobody would have told
+	if s.TryAcquire() { // given back before the line above, without a token
 		return true
 	}
 	timer := time.NewTimer(d)
@@ -149,7 +149,7 @@ func (s *Share) Wait(d time.Duration) bool {
 	case <-s.freed:
 	case <-timer.C:
 	}
-	return s.Take()
+	return s.TryAcquire()
 }
 
 // Over reports whether more are in use than there are.
@@ -158,13 +158,13 @@ func (s *Share) Over() bool {
 	return most > 0 && s.used.Load() > most
 }
 
-// Notice tells of what happens again and again once a minute. The zero value is ready.
+// Notice limits reports of a repeated event to one a minute. The zero value is ready.
 type Notice struct {
-	n    atomic.Int64 // since it was told
+	n    atomic.Int64 // since the last report
 	last atomic.Int64 // when that was, nanoseconds of the wall clock; 0: never
 }
 
-// Due counts one more. It reports whether it is time to tell of them, and how many there were since the last
+// Due counts one more. It reports whether it is time to report them, and how many there were since the last
 // time.
 func (t *Notice) Due() (n int64, due bool) {
 	t.n.Add(1)

@@ -1,4 +1,4 @@
-// Package filewatch tells whether files have changed since they were looked at last. It looks at them by
+// Package filewatch detects whether files have changed since they were looked at last. It looks at them by
 // name, so it sees a file that was replaced, and a symlink that was turned above it.
 package filewatch
 

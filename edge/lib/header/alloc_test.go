@@ -6,7 +6,7 @@ import "testing"
 
 func TestNoAllocations(t *testing.T) {
 	f, keep := new(Fields), new(Fields)
-	keep.Take([]byte("Host: a\r\nAccept: 1, 2\r\nX-A: 1\r\nACCEPT: 3\r\nX-a: 2\r\nUser-Agent: x\r\n"), nil)
+	keep.SetLines([]byte("Host: a\r\nAccept: 1, 2\r\nX-A: 1\r\nACCEPT: 3\r\nX-a: 2\r\nUser-Agent: x\r\n"), nil)
 	var dst []byte
 	value := []byte("192.0.2.1")
 	n := testing.AllocsPerRun(1000, func() {

@@ -27,9 +27,9 @@ type Fields struct {
 // Reset takes all lines out.
 func (f *Fields) Reset() { f.lines, f.names = f.lines[:0], 0 }
 
-// Take makes the lines of both parts those of f. They are fields that have been checked, each with CRLF
-// behind it; f copies them.
-func (f *Fields) Take(lines, more []byte) {
+// SetLines replaces the lines of f with those of both parts: checked fields, each followed by CRLF. f copies
+// them.
+func (f *Fields) SetLines(lines, more []byte) {
 	f.lines, f.names = append(append(f.lines[:0], lines...), more...), 0
 	for at := 0; at < len(f.lines); at += bytes.IndexByte(f.lines[at:], '\n') + 1 {
 		f.names |= bit(f.lines[at : at+bytes.IndexByte(f.lines[at:], ':')])

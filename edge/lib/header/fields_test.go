@@ -10,7 +10,7 @@ import (
 // fields returns fields with these lines.
 func fields(lines ...string) *Fields {
 	f := new(Fields)
-	f.Take([]byte(strings.Join(append(lines, ""), "\r\n")), nil)
+	f.SetLines([]byte(strings.Join(append(lines, ""), "\r\n")), nil)
 	return f
 }
 
@@ -27,7 +27,7 @@ func TestRead(t *testing.T) {
 		t.Helper()
 		h := new(Fields)
 		for _, v := range lines {
-			h.Take(h.Lines(), []byte("x-a: "+v+" \r\nX-AB: b\r\nX: c\r\n"))
+			h.SetLines(h.Lines(), []byte("x-a: "+v+" \r\nX-AB: b\r\nX: c\r\n"))
 		}
 		got := []string{string(h.Get("X-A")), string(h.Only("X-A")), string(h.AppendKey([]byte("k="), "X-A")),
 			string(h.AppendList([]byte("k="), "X-A"))}
@@ -191,7 +191,7 @@ func FuzzFields(f *testing.F) {
 			name, raw, ok := strings.Cut(line, ":")
 			if ok && IsToken(name) && cleaned(raw) == raw {
 				w = append(w, struct{ name, raw string }{name, raw})
-				h.Take(h.Lines(), []byte(name+":"+raw+"\r\n"))
+				h.SetLines(h.Lines(), []byte(name+":"+raw+"\r\n"))
 			}
 		}
 		for change := range strings.SplitSeq(changes, "\n") {

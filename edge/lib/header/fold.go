@@ -2,9 +2,9 @@ package header
 
 import "strings"
 
-// AppendFold appends what a name is to those who put fields into variables, such as targets of the CGI kind:
-// its letters in lower case, its digits, and "-" for every other byte. X_Forwarded_For and X.Forwarded.For
-// are X-Forwarded-For to them.
+// AppendFold appends what a name is to programs that put fields into variables, such as targets of the CGI
+// kind: its letters in lower case, its digits, and "-" for every other byte. X_Forwarded_For and
+// X.Forwarded.For are X-Forwarded-For to them.
 func AppendFold(dst, name []byte) []byte {
 	for _, c := range name {
 		switch {

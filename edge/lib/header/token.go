@@ -1,5 +1,5 @@
-// Package header deals with the fields of a message: it keeps them as lines, tells what is a name, and which
-// names are the same to whom.
+// Package header deals with the fields of a message: it keeps them as lines, knows what a name is, and which
+// names are the same to which software.
 package header
 
 import "unsafe"
@@ -22,7 +22,7 @@ func makeClass() (t [256]byte) {
 	return t
 }
 
-// IsToken tells whether s is a token (RFC 9110 section 5.6.2): the name of a field, a method, or the name
+// IsToken reports whether s is a token (RFC 9110 section 5.6.2): the name of a field, a method, or the name
 // of a cookie (RFC 6265 section 4.1.1).
 func IsToken(s string) bool {
 	for i := range len(s) {

@@ -32,7 +32,7 @@ func NewSet(prefixes []netip.Prefix) *Set {
 	return s
 }
 
-// Contains says whether a is in the set. The zone of a does not count.
+// Contains reports whether a is in the set. The zone of a does not count.
 func (s *Set) Contains(a netip.Addr) bool {
 	return s != nil && a.IsValid() && s.table.Contains(plain(a))
 }

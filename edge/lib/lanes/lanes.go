@@ -26,8 +26,8 @@ const rowSlots = 16
 // of GOMAXPROCS have to agree on it.
 var count = fit(runtime.GOMAXPROCS(0))
 
-// Count says how many lanes every counter has: a power of two, at least GOMAXPROCS
-// as it was when the process started, at most 64.
+// Count is how many lanes every counter has: a power of two, at least GOMAXPROCS as it was when the process
+// started, at most 64.
 func Count() int { return count }
 
 func fit(procs int) int {

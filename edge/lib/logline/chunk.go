@@ -32,8 +32,8 @@ func newChunks(maxBytes, n int) *chunks {
 	return &chunks{size: size, max: maxBytes, keep: 2 * n}
 }
 
-// take returns an empty chunk with room for n bytes, nil if that would be too much.
-func (p *chunks) take(n int) *chunk {
+// acquire returns an empty chunk with room for n bytes, nil if that would be too much.
+func (p *chunks) acquire(n int) *chunk {
 	n = max(n, p.size)
 	p.mu.Lock()
 	if p.used+n > p.max {

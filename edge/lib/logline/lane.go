@@ -7,13 +7,13 @@ type sinkLane struct {
 	mu     sync.Mutex // guards what follows; never held during input or output
 	cur    *chunk     // being filled, nil when nothing waits
 	full   []*chunk   // older than cur, oldest first
-	closed bool       // the writer has gone: nobody would collect
+	closed bool       // the writer has gone: nothing would be collected
 
 	_ [128 - 48]byte // the next lane begins on a cache line of its own
 }
 
-// put copies line to the lane and ends it with a newline if it has none. taken is
-// false if there is no room; urgent says that the writer should come soon.
+// put copies line to the lane and ends it with a newline if it has none. taken is false if there is no room;
+// urgent means that the writer should come soon.
 func (l *sinkLane) put(p *chunks, line []byte) (taken, urgent bool) {
 	need := len(line)
 	bare := need == 0 || line[need-1] != '\n'
@@ -26,7 +26,7 @@ func (l *sinkLane) put(p *chunks, line []byte) (taken, urgent bool) {
 		return false, false
 	}
 	if l.cur == nil || cap(l.cur.b)-len(l.cur.b) < need {
-		c := p.take(need)
+		c := p.acquire(need)
 		if c == nil {
 			return false, true
 		}

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// losses tell somebody of the lines that a sink has dropped: soon after the first, then once a minute as
-// long as there are more.
+// losses reports the lines that a sink has dropped: soon after the first, then once a minute as long as
+// there are more.
 type losses struct {
-	tell  atomic.Pointer[func(lines uint64, cause error)] // nil: nobody wants to know
+	tell  atomic.Pointer[func(lines uint64, cause error)] // nil: losses are not reported
 	armed atomic.Bool                                     // a timer will call tellLost
 
-	mu     sync.Mutex // held while losses are told; guards the two below
+	mu     sync.Mutex // held while losses are reported; guards the two below
 	told   uint64     // of those dropped
-	errors uint64     // of the sink, when that was told
+	errors uint64     // of the sink, at that report
 }
 
 const (
@@ -46,14 +46,14 @@ func (s *Sink) tellLost() {
 	l := &s.losses
 	l.armed.Store(false)
 	l.mu.Lock()
-	more := s.Dropped() != l.told // lost by somebody who saw the timer armed still
+	more := s.Dropped() != l.told // lost by a writer that saw the timer still armed
 	l.mu.Unlock()
 	if more && l.armed.CompareAndSwap(false, true) {
 		time.AfterFunc(tellSoon, s.tellLost)
 	}
 }
 
-// tellRest tells what is not told yet, and reports whether there was something.
+// tellRest reports the losses that are not reported yet; false: there are none.
 func (s *Sink) tellRest() bool {
 	l := &s.losses
 	tell := l.tell.Load()

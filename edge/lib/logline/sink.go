@@ -19,7 +19,7 @@ const flushEvery = 100 * time.Millisecond
 // defaultMax is the backlog in bytes when none is given.
 const defaultMax = 8 << 20
 
-// ErrClosed says that a sink was closed before.
+// ErrClosed is returned for a sink that has been closed.
 var ErrClosed = errors.New("log sink is closed")
 
 // Sink writes lines to a file, or whatever else it is given, in a goroutine of its
@@ -46,7 +46,7 @@ type Sink struct {
 
 	mu      sync.Mutex     // guards what follows; not held during input or output
 	next    io.WriteCloser // opened by Reopen, not yet in use; nil if none
-	closed  bool           // nobody will take next any more
+	closed  bool           // next is not taken any more
 	lastErr error
 
 	// What follows belongs to the writer.

@@ -72,7 +72,7 @@ const (
 
 func (k kind) String() string { return [...]string{"counter", "gauge", "histogram"}[k] }
 
-// spec is what all who ask for a name agree on. The help is that of the first.
+// spec is what all users of a name agree on. The help is that of the first.
 type spec struct {
 	name, help string
 	kind       kind

@@ -55,7 +55,7 @@ func (s *Socket) Write(b []byte) (n int, err error) {
 	}
 }
 
-// may tells why a call must not go on.
+// may returns the error with which a call must end, nil when it may go on.
 func (s *Socket) may(d *side) error {
 	if s.ref.Load()&closed != 0 {
 		return net.ErrClosed
@@ -80,7 +80,7 @@ func (s *Socket) ask() {
 	s.asked.Store(true)
 }
 
-// park lets a goroutine wait until something may have come, the deadline has passed, or somebody has changed
+// park makes a goroutine wait until something may have come, the deadline has passed, or another has changed
 // what it waits for.
 func (s *Socket) park(d *side) {
 	if d.token == nil {
@@ -123,7 +123,7 @@ func (d *side) poke() {
 	}
 }
 
-// wake tells that something may be there; true: a goroutine was made runnable.
+// wake wakes a waiting goroutine, since something may be there, and reports whether there was one.
 func (d *side) wake() bool {
 	if d.state.Swap(ready) != parked {
 		return false

@@ -138,8 +138,9 @@ func (n *Listener) Close() error {
 	return err
 }
 
-// Take adopts a connection of the net package, which must have nothing buffered: its descriptor moves over.
-func (l *Loop) Take(c net.Conn, h Handler) (*Socket, error) {
+// AdoptConn adopts a connection of the net package, which must have nothing buffered: its descriptor moves
+// over.
+func (l *Loop) AdoptConn(c net.Conn, h Handler) (*Socket, error) {
 	fd, err := duplicate(c)
 	if err != nil {
 		return nil, err

@@ -27,12 +27,12 @@ import (
 // Handler is what the loop calls. Ready and Expired are calls of the socket's one owner: none is made before
 // Await is called again. They must not wait for anything.
 type Handler interface {
-	// Ready tells that bytes, or the end, can be read.
+	// Ready is called when bytes, or the end, can be read.
 	Ready()
-	// Expired tells that the moment of SetDue has passed and nothing has come.
+	// Expired is called when the moment of SetDue has passed and nothing has come.
 	Expired()
-	// Hangup tells that the other side has closed its half, or is lost, while the socket was not on Await: its
-	// owner may be at work at the same time. It is called again when the kernel reports it again.
+	// Hangup is called when the other side has closed its half, or is lost, while the socket was not on
+	// Await: its owner may be at work at the same time. It is called again when the kernel reports it again.
 	Hangup()
 }
 
@@ -143,7 +143,7 @@ const turnPoll = time.Millisecond
 // Index is the loop's place among those of the process, from 0.
 func (l *Loop) Index() int { return l.index }
 
-// Round tells when the present round began, in clock nanoseconds: what came before has been heard of, or is
+// Round returns when the present round began, in clock nanoseconds: what came before has been heard of, or is
 // next. Only handlers called by the loop may ask.
 func (l *Loop) Round() int64 { return l.now }
 
@@ -160,7 +160,7 @@ func (l *Loop) run() {
 			l.dispatch(&l.events[i])
 		}
 		l.turn()
-		l.rounds.Store(l.rounds.Load() + 1) // nobody else writes it
+		l.rounds.Store(l.rounds.Load() + 1) // no other goroutine writes it
 		if l.woke || l.now-l.yielded > turnTime {
 			// What was woken runs now: a wait in the kernel would keep this processor from it. And now and then
 			// even without: a goroutine that has run for 10 ms is interrupted by the runtime's monitor, which
@@ -187,7 +187,7 @@ func (l *Loop) wait() int {
 	return int(n)
 }
 
-// dispatch tells a socket what has come.
+// dispatch calls the handler of a socket for what has come.
 func (l *Loop) dispatch(ev *unix.EpollEvent) {
 	s := l.set.table.get(ev.Fd)
 	if s == nil || s.serial != ev.Pad { // closed meanwhile; or the eventfd, whose event has done its work
@@ -224,7 +224,7 @@ func (l *Loop) turn() {
 			return
 		}
 		if !s.in.state.CompareAndSwap(awaited, idle) {
-			l.wheel.put(s, l.now+tick) // its owner is about to await it, or to say that nothing is due
+			l.wheel.put(s, l.now+tick) // its owner is about to await it, or to cancel what is due
 			continue
 		}
 		if due := s.due.Load(); due > 0 && due <= l.now {

@@ -80,7 +80,7 @@ func pair(t testing.TB) (*Socket, *told, *net.TCPConn) {
 	}
 	h := &told{calls: make(chan string, 100), hung: make(chan struct{}, 1)}
 	// The handler is not called before Await, which comes after its field is set.
-	s, err := p.Pick().Take(near, h)
+	s, err := p.Pick().AdoptConn(near, h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -472,7 +472,7 @@ func TestTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := &stuck{make(chan struct{}), make(chan struct{})}
-	s, err := loops.Pick().Take(server, h)
+	s, err := loops.Pick().AdoptConn(server, h)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ type side struct {
 	timer    *time.Timer   // of that goroutine; made by the first that has a deadline
 }
 
-// What a direction is about. Who moves it away from awaited owns the socket.
+// What a direction is about. Whoever moves it away from awaited owns the socket.
 const (
 	idle    uint32 = iota // nothing has come since the last look
 	ready                 // something may have
@@ -76,10 +76,10 @@ func (s *Socket) SetDue(at int64) {
 	}
 }
 
-// Fresh tells that nothing has come since the last read: no bytes, and no end.
+// Fresh reports whether nothing has come since the last read: no bytes, and no end.
 func (s *Socket) Fresh() bool { return s.in.state.Load() == idle && !s.hup.Load() }
 
-// HungUp tells that the other side has closed its half, or is lost.
+// HungUp reports whether the other side has closed its half, or is lost.
 func (s *Socket) HungUp() bool { return s.hup.Load() }
 
 // TryRead reads what is there. It returns 0 and no error when there is nothing.
@@ -94,7 +94,7 @@ func (s *Socket) TryRead(p []byte) (int, error) {
 
 // read makes one read: recv, which spares the kernel the detour over files that read takes. A read that does
 // not fill p has taken all there was (epoll(7)), so none is made to learn that, unless the end has been
-// reported: nothing would report it again. dry tells that there was nothing.
+// reported: nothing would report it again. dry is true when there was nothing.
 func (s *Socket) read(p []byte) (n int, dry bool, err error) {
 	s.in.state.Store(idle)
 	for {
@@ -129,7 +129,7 @@ func (s *Socket) TryWrite(b []byte) (int, error) {
 	return n, err
 }
 
-// write makes one write; full tells that there was no room.
+// write makes one write; full is true when there was no room.
 func (s *Socket) write(b []byte) (n int, full bool, err error) {
 	for {
 		w, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(s.fd),
@@ -241,5 +241,5 @@ func (s *Socket) leave() {
 	}
 	s.loop.set.table.drop(s)
 	s.loop.wheel.remove(s)
-	_ = unix.Close(s.fd) // its error would tell of bytes that nobody waits for
+	_ = unix.Close(s.fd) // its error would be about bytes that no one waits for
 }

@@ -10,7 +10,7 @@ import (
 const tick = int64(1) << 21 // 2 ms
 
 // Coarse returns a moment up to 34 ms after at. Sockets that are due when it does not matter to the
-// millisecond are told together.
+// millisecond expire together.
 func Coarse(at int64) int64 {
 	const together = int64(1)<<25 - 1
 	return (at + together) &^ together
@@ -38,7 +38,7 @@ func (w *wheel) init(now int64) {
 
 const never = int64(1)<<62 - 1
 
-// put sees to it that s is looked at when at has passed, in clock nanoseconds. It tells whether that is
+// put schedules s to be looked at when at has passed, in clock nanoseconds. It reports whether that is
 // before all others.
 func (w *wheel) put(s *Socket, at int64) (first bool) {
 	w.mu.Lock()

@@ -6,8 +6,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A list that is looked through each time is the slow twin of the wheel: what is due is told at its tick or the
-// next, never before, and nothing is told that was moved or taken out.
+// A list that is looked through each time is the slow twin of the wheel: what is due is told at its tick or
+// the next, never before, and nothing that was moved or taken out is reported.
 func TestWheelAgainstList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := rapid.Int64Range(1, 1e15).Draw(t, "start")

@@ -1,6 +1,6 @@
 // Package proxyproto writes the header of the PROXY protocol, versions 1 and 2, as HAProxy's
-// doc/proxy-protocol.txt defines it: it tells a server who is at the other end of a connection that a proxy
-// has opened for somebody else.
+// doc/proxy-protocol.txt defines it: it names to a server the client at the other end of a connection that a
+// proxy has opened for somebody else.
 package proxyproto
 
 import (
@@ -10,7 +10,7 @@ import (
 	"strconv"
 )
 
-// Version says how the header is written.
+// Version is the form of the header.
 type Version uint8
 
 // The versions.

@@ -45,7 +45,7 @@ func Bound(n int64) { most.Store(n) }
 
 var errMost = errors.New("there are as many pipes to splice through as there may be")
 
-// Acquire returns an empty pipe. The error tells that the process has no descriptor left for one.
+// Acquire returns an empty pipe. The error means that the process has no descriptor left for one.
 func Acquire() (*Pipe, error) {
 	if p, ok := pipes.Get().(*Pipe); ok {
 		return p, nil

@@ -52,8 +52,8 @@ func (f File) replace(b []byte, create func() (*os.File, error)) error {
 	return syncFolder(f.Dir)
 }
 
-// failed says why the file could not be written, in the same words each time: the new content has another
-// name at every try.
+// failed describes why the file could not be written, in the same words each time: the new content has
+// another name at every try.
 func (f File) failed(err error) error {
 	var path *fs.PathError
 	var link *os.LinkError

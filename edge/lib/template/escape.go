@@ -96,9 +96,17 @@ func stays(c byte, place Place, form Form) bool {
 	case form == QueryForm && place == Query:
 		return true
 	case form == PathForm: // in a query: what would end a name or a value goes
-		return c != '&' && c != '=' && c != '+' && c != ';' && c != '"' && c != '<' && c != '>'
+		return !endsValue(c)
 	case form == HostForm:
 		return c == ':'
+	}
+	return false
+}
+
+func endsValue(c byte) bool {
+	switch c {
+	case '&', '=', '+', ';', '"', '<', '>':
+		return true
 	}
 	return false
 }

@@ -35,7 +35,7 @@ const (
 	HostForm              // a host, perhaps with a port
 )
 
-// Var is what a name stands for. Kind, Name and N belong to who makes it and to the Source.
+// Var is what a name stands for. Kind, Name and N are a matter of its maker and of the Source.
 type Var struct {
 	Kind   int
 	Name   []byte
@@ -132,7 +132,7 @@ func nameIn(text string) string {
 	return inner[1:]
 }
 
-// stray says what is wrong with a brace in a URL.
+// stray returns what is wrong with a brace in a URL.
 func stray(text string) string {
 	if text[0] == '{' && !strings.Contains(text, "}") {
 		return "an opening brace without a closing one"

@@ -1,4 +1,4 @@
-// Package values says what a request means that has a cookie or a query parameter several times;
+// Package values decides what a request means that has a cookie or a query parameter several times;
 // header.Fields says the same of fields. Every feature reads through these two, so that no two of them
 // differ:
 //

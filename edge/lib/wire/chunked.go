@@ -55,17 +55,17 @@ func (c *Chunked) Reset(r *Reader, maxTrailerBytes int) {
 }
 
 // ResetAnswer is Reset for the body of an answer. White space may end its size lines, and trailers that may
-// not stand there are dropped: who sends the body on frames it anew.
+// not stand there are dropped: whoever sends the body on frames it anew.
 func (c *Chunked) ResetAnswer(r *Reader, maxTrailerBytes int) {
 	c.Reset(r, maxTrailerBytes)
 	c.answer = true
 }
 
-// Done tells whether the whole body was read, its trailer section and final CRLF included. What r has
+// Done reports whether the whole body was read, its trailer section and final CRLF included. What r has
 // buffered then belongs to the next message.
 func (c *Chunked) Done() bool { return c.state == atEnd }
 
-// Ready tells whether Read would return at once: data has come, the body has ended, or it is broken.
+// Ready reports whether Read would return at once: data has come, the body has ended, or it is broken.
 func (c *Chunked) Ready() bool {
 	for c.err == nil && c.state != inData && c.step() {
 		continue // a line of the framing was there

@@ -27,6 +27,7 @@ const tokenMarks = "!#$%&'*+-.^_`|~" // tchar that is neither letter nor digit
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 func isDigit(c byte) bool  { return '0' <= c && c <= '9' }
+func isAlnum(c byte) bool  { return isLetter(c) || isDigit(c) }
 
 func isMark(c byte) bool {
 	for i := range len(tokenMarks) {
@@ -49,10 +50,10 @@ func isSubDelim(c byte) bool {
 func makeClasses() (t [256]uint8) {
 	for i := range t {
 		c := byte(i)
-		t[i] |= classIf(isLetter(c) || isDigit(c) || c == '-' || c == '.' || c == '_' || c == '~', inHost)
+		t[i] |= classIf(isAlnum(c) || c == '-' || c == '.' || c == '_' || c == '~', inHost)
 		t[i] |= classIf(isSubDelim(c) && c != ',', inHost)
 		t[i] |= classIf(isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f', inHex)
-		t[i] |= classIf(isLetter(c) || isDigit(c) || isMark(c), inUpgrade)
+		t[i] |= classIf(isAlnum(c) || isMark(c), inUpgrade)
 		t[i] |= classIf(c == '/' || c == ',' || c == ' ' || c == '\t', inUpgrade)
 		t[i] |= classIf(c == '\t' || c >= ' ' && c != 0x7f, inValue)
 	}
@@ -81,7 +82,7 @@ func makeLower() (t [256]uint8) {
 	return t
 }
 
-// allIn tells whether b holds bytes of one class only.
+// allIn reports whether b holds bytes of one class only.
 func allIn(b []byte, bit uint8) bool {
 	for _, c := range b {
 		if class[c]&bit == 0 {
@@ -91,7 +92,7 @@ func allIn(b []byte, bit uint8) bool {
 	return true
 }
 
-// isToken tells whether b is a token: at least one tchar and nothing else.
+// isToken reports whether b is a token: at least one tchar and nothing else.
 func isToken(b []byte) bool {
 	for _, c := range b {
 		if lower[c] == 0 {
@@ -134,7 +135,7 @@ func plainEnd(src []byte, at int) int {
 // trim cuts the optional white space (RFC 9110 section 5.6.3) off both ends of b.
 func trim(b []byte) []byte { return span{0, len(b)}.trim(b).of(b) }
 
-// equalFold tells whether b is word, whatever the case of its letters; word is in lower case.
+// equalFold reports whether b is word, whatever the case of its letters; word is in lower case.
 func equalFold(b []byte, word string) bool {
 	if len(b) != len(word) {
 		return false
@@ -151,7 +152,7 @@ func equalFold(b []byte, word string) bool {
 	return true
 }
 
-// sameName tells whether two tokens are the same field name.
+// sameName reports whether two tokens are the same field name.
 func sameName(a, b []byte) bool {
 	if len(a) != len(b) {
 		return false

@@ -70,7 +70,7 @@ func (f *field) scan(src []byte, at int) fault {
 	return faultNone
 }
 
-// nameFault says why the name that begins at start and breaks off at at is no field name.
+// nameFault returns why the name that begins at start and breaks off at at is no field name.
 func nameFault(src []byte, start, at int) fault {
 	switch {
 	case at == len(src):
@@ -146,7 +146,7 @@ var guardedPrefixes = [...]string{
 	"x-forwarded-", "content-", "if-", "sec-", "access-control-", "proxy-",
 }
 
-// guarded tells whether a field must neither be taken out by naming it in Connection (RFC 9110 section
+// guarded reports whether a field must neither be taken out by naming it in Connection (RFC 9110 section
 // 7.6.1 forbids options that name end-to-end fields, and senders do it to slip past a check) nor be
 // brought in by a trailer (RFC 9110 section 6.5.1). low is in lower case.
 func guarded(low []byte) bool {

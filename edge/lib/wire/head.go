@@ -69,8 +69,8 @@ func AnswerEnd(src []byte, searched int) int {
 	}
 }
 
-// CheckAnswerStart says early what is wrong with the beginning of an answer whose head has not come whole:
-// nil when it may still become good. What speaks another protocol need not be waited for.
+// CheckAnswerStart returns early what is wrong with the beginning of an answer whose head is not complete:
+// nil when it may still become valid. What speaks another protocol need not be waited for.
 func CheckAnswerStart(src []byte) *Violation {
 	const start = "HTTP/1."
 	n := min(len(src), len(start))
@@ -83,9 +83,9 @@ func CheckAnswerStart(src []byte) *Violation {
 	return &responseFaults[faultLine]
 }
 
-// CheckStart says early what is wrong with the beginning of a request whose head has not come whole:
-// nil when it may still become good. It lets a TLS hello sent to a plain port, or a binary protocol,
-// be refused at once instead of being waited for.
+// CheckStart returns early what is wrong with the beginning of a request whose head is not complete: nil
+// when it may still become valid. It lets a TLS hello sent to a plain port, or a binary protocol, be refused
+// at once instead of being waited for.
 func CheckStart(src []byte) *Violation {
 	src = src[emptyLines(src):]
 	if len(src) == 0 || len(src) == 1 && src[0] == '\r' {
@@ -105,7 +105,7 @@ func CheckStart(src []byte) *Violation {
 	return nil
 }
 
-// Overflow says how to refuse a request head that is still incomplete when no more bytes of it may be
+// Overflow returns how to refuse a request head that is still incomplete when no more bytes of it may be
 // held: 414 while the request line has not ended, else 431.
 func Overflow(src []byte) *Violation {
 	if bytes.IndexByte(src[emptyLines(src):], '\n') < 0 {
@@ -114,7 +114,7 @@ func Overflow(src []byte) *Violation {
 	return &requestFaults[faultHeadSize]
 }
 
-// OverflowUpstream says how to refuse an answer's head that does not end within what may be held.
+// OverflowUpstream returns how to refuse an answer's head that does not end within what may be held.
 func OverflowUpstream() *Violation { return &responseFaults[faultHeadSize] }
 
 var crlf = []byte("\r\n") // never written

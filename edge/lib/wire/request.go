@@ -25,7 +25,7 @@ type Request struct {
 	Close      bool   // the connection ends after this exchange: "close", or HTTP/1.0 without keep-alive
 	KeepAlive  bool   // HTTP/1.0 that asks for keep-alive, and so needs it confirmed
 	Expect100  bool   // the client may wait for 100 (Continue) before it sends the body
-	TETrailers bool   // "TE: trailers": trailers may be passed on, and targets are told so
+	TETrailers bool   // "TE: trailers": trailers may be passed on, and targets learn that
 	NoTrailers bool   // there is a TE, and it does not have trailers
 	Upgrade    []byte // Upgrade, when Connection names it, in HTTP/1.1, and it has no h2c; else nil
 	Trailer    []byte // first Trailer line: names announced, not checked beyond field syntax; nil: none
@@ -44,8 +44,7 @@ type Request struct {
 	target []byte // room for a path that the target leaves out
 }
 
-// Underscores says what becomes of fields with "_" in their names, which targets of the CGI kind take for
-// "-".
+// Underscores is what happens to fields with "_" in their names, which CGI-like targets take for "-".
 type Underscores uint8
 
 // The ways.
@@ -60,12 +59,12 @@ const maxMethod = 64 // bytes of the longest method accepted
 // ScanRequest checks the head at the start of src in one pass and fills m. It appends the clean block
 // to dst, which must not overlap src: the request line with URI as its target, Host and the end-to-end
 // fields in their order, lines as received, then the empty line; Host comes first and is written anew where
-// an absolute target outweighs it. Left out are the hop-by-hop fields, what Connection names (but for
-// fields that steer routing, identity, caching or framing), Content-Length (who sends the block on writes
-// the framing), Expect, and names with "_" as Underscores says. The block says HTTP/1.1;
-// only for an HTTP/1.0 request without Host it says HTTP/1.0 and has no Host line, since HTTP/1.1 without
-// Host is malformed. When v is not nil, the head is refused, the connection must be closed after the
-// answer, clean is dst and m says nothing.
+// an absolute target outweighs it. Left out are the hop-by-hop fields, what Connection names (but for fields
+// that steer routing, identity, caching or framing), Content-Length (whoever sends the block on writes the
+// framing), Expect, and names with "_" as Underscores says. The block says HTTP/1.1; only for an HTTP/1.0
+// request without Host it says HTTP/1.0 and has no Host line, since HTTP/1.1 without Host is malformed. When
+// v is not nil, the head is refused, the connection must be closed after the answer, clean is dst and m says
+// nothing.
 func ScanRequest(dst, src []byte, m *Request) (clean []byte, v *Violation) {
 	*m = Request{joined: m.joined[:0], target: m.target[:0], Underscores: m.Underscores}
 	at, bad := m.takeLine(src)
@@ -126,7 +125,7 @@ func (m *Request) takeLine(src []byte) (int, fault) {
 	return at + 2, m.takeTarget(target)
 }
 
-// lineFault says why the first line, which must end or have a space in src[at:], is malformed.
+// lineFault returns why the first line, which must end or have a space in src[at:], is malformed.
 func lineFault(src []byte, at int) fault {
 	if _, bad := lineEnd(src, at); bad != faultNone {
 		return bad

@@ -222,7 +222,7 @@ func (s *section) isNamed(src, name []byte) bool {
 	return false
 }
 
-// hasMember tells whether the comma-separated list v has word, in any case of letters.
+// hasMember reports whether the comma-separated list v has word, in any case of letters.
 func hasMember(v []byte, word string) bool {
 	for len(v) > 0 {
 		member := v

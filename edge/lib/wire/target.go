@@ -193,7 +193,7 @@ func validIPv6(a []byte) bool {
 	return fits(groups, gap)
 }
 
-// fits tells whether an address of so many groups is whole; "::" stands for one group at least.
+// fits reports whether an address of so many groups is whole; "::" stands for one group at least.
 func fits(groups int, gap bool) bool {
 	return gap && groups < 8 || !gap && groups == 8
 }

@@ -89,7 +89,8 @@ var requestFaults = [faultCount]Violation{
 	faultEmptyLine: {Status: 400, Code: badRequest, Detail: "empty lines where the message should begin"},
 	// RFC 9112 section 8.
 	faultIncomplete: {Status: 400, Code: badRequest, Detail: "message head is incomplete"},
-	// RFC 9112 section 2.2: a lone LF may be taken for a line end, and who does so splits differently.
+	// RFC 9112 section 2.2: a lone LF may be taken for a line end, and a parser that does so splits
+	// differently.
 	faultBareLF: {Status: 400, Code: badRequest, Detail: "line ends in LF without CR"},
 	// RFC 9112 section 2.2: a bare CR is invalid within any protocol element other than the content.
 	faultBareCR: {Status: 400, Code: badRequest, Detail: "CR without LF"},

@@ -11,12 +11,12 @@ var (
 	schemeHTTPS = []byte("https")
 )
 
-// tell writes the fields toward the target. What was received in them is kept when a trusted proxy sent it,
-// and vanishes otherwise, however many lines there were.
-type tell struct{}
+// addForwarded writes the fields toward the target. Their received content is kept when a trusted proxy sent
+// it, and dropped otherwise, however many lines there were.
+type addForwarded struct{}
 
 // Run implements edge.Filter.
-func (tell) Run(x *edge.Exchange) edge.Verdict {
+func (addForwarded) Run(x *edge.Exchange) edge.Verdict {
 	var hopsRoom, viaRoom, hostRoom [512]byte
 	hops, via, host := hopsRoom[:0], viaRoom[:0], x.Authority
 	switch {
@@ -51,8 +51,8 @@ func put(x *edge.Exchange, name string, value []byte) {
 	}
 }
 
-// isClaim reports whether a field is one by which a proxy vouches for something, and that has to go when
-// somebody sent it who is not trusted.
+// isClaim reports whether a field is one by which a proxy vouches for something. It must be dropped when its
+// sender is not trusted.
 func isClaim(name []byte) bool {
 	switch name[0] | 0x20 {
 	case 'v':
@@ -105,11 +105,11 @@ func validHosts(hosts []byte) bool {
 	return len(hosts) > 0
 }
 
-// sign adds this hop to the Via of an upstream's answer.
-type sign struct{}
+// addVia adds this hop to the Via of an upstream's answer.
+type addVia struct{}
 
 // Run implements edge.Filter.
-func (sign) Run(x *edge.Exchange) edge.Verdict {
+func (addVia) Run(x *edge.Exchange) edge.Verdict {
 	x.Resp.Add(viaName, via11) // one more line is one more element of the list (RFC 9110 section 5.3)
 	return edge.Next
 }

@@ -1,22 +1,21 @@
-package config
+package lex
 
 const (
-	maxFileBytes = 64 << 20
-	maxDepth     = 64 // lists and inline tables within each other
-	maxDots      = 64 // parts of one dotted key
+	MaxDepth = 64 // lists and inline tables within each other, in text that is not too deep
+	maxDots  = 64 // parts of one dotted key
 )
 
-// tooDeep returns the offset at which text nests lists and inline tables, or strings keys together with
+// TooDeep returns the offset at which text nests lists and inline tables, or strings keys together with
 // dots, beyond what a person writes. The parser recurses for each level and does work that is quadratic in
 // the parts of a key: a hostile file of one megabyte would take the process down.
-func tooDeep(text string) (int, bool) {
+func TooDeep(text string) (int, bool) {
 	depth, dots := 0, 0
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
 		case '#':
-			i = skipComment(text, i) - 1
+			i = SkipComment(text, i) - 1
 		case '"', '\'':
-			i = skipString(text, i) - 1
+			i = SkipString(text, i) - 1
 		case '[', '{':
 			depth, dots = depth+1, 0
 		case ']', '}':
@@ -26,7 +25,7 @@ func tooDeep(text string) (int, bool) {
 		case '.':
 			dots++
 		}
-		if depth > maxDepth || dots > maxDots {
+		if depth > MaxDepth || dots > maxDots {
 			return i, true
 		}
 	}

@@ -1,4 +1,5 @@
-package conform
+// Package peers starts the proxies that conformance is checked of.
+package peers
 
 import (
 	"fmt"
@@ -10,8 +11,8 @@ import (
 	"github.com/penstock-edge/penstock/bench/rig"
 )
 
-// Peers are the proxies that can be started, as shared caches with what they offer for that.
-var Peers = []string{"penstock", "nginx", "varnish"}
+// Names are the proxies that can be started, as shared caches with what they offer for that.
+var Names = []string{"penstock", "nginx", "varnish"}
 
 // Start starts a peer in front of an origin and returns the address that it answers at, and what stops it.
 // Its files go to dir, which is its own; ours is Penstock's program.

@@ -1,4 +1,5 @@
-package config
+// Package units parses and prints measures as files have them: sizes, rates, durations.
+package units
 
 import (
 	"math"
@@ -92,7 +93,8 @@ func unitBytes(unit string) int64 {
 	return 0
 }
 
-func parseSize(text string) (Size, bool) {
+// ParseSize parses a size such as "64KiB".
+func ParseSize(text string) (Size, bool) {
 	n, unit, ok := parseWhole(text)
 	if ok && n == 0 && unit == "" {
 		return 0, true
@@ -104,16 +106,18 @@ func parseSize(text string) (Size, bool) {
 	return Size(n * by), true
 }
 
-func parseByteRate(text string) (ByteRate, bool) {
+// ParseByteRate parses a rate of bytes such as "240B/s".
+func ParseByteRate(text string) (ByteRate, bool) {
 	size, perSecond := strings.CutSuffix(text, "/s")
-	n, ok := parseSize(size)
+	n, ok := ParseSize(size)
 	if !perSecond && text != "0" {
 		return 0, false
 	}
 	return ByteRate(n), ok
 }
 
-func parseRate(text string) (Rate, bool) {
+// ParseRate parses a rate such as "100/s".
+func ParseRate(text string) (Rate, bool) {
 	n, unit, ok := parseWhole(text)
 	if !ok || n == 0 {
 		return Rate{}, false
@@ -131,8 +135,8 @@ func parseRate(text string) (Rate, bool) {
 	return Rate{}, false
 }
 
-// parseDuration takes what time.ParseDuration takes, without signs: no time in the file is negative.
-func parseDuration(text string) (time.Duration, bool) {
+// ParseDuration takes what time.ParseDuration takes, without signs: no time in the file is negative.
+func ParseDuration(text string) (time.Duration, bool) {
 	if strings.ContainsAny(text, "+-") {
 		return 0, false
 	}

@@ -1,31 +1,31 @@
 package edge
 
-// aside is an answer that the upstream's policy did not like, with its peer. The client gets it when later
+// fallback is an answer that the upstream's policy rejected, with its peer. The client gets it when later
 // attempts bring no answer at all.
-type aside struct {
+type fallback struct {
 	Response // without a peer: none is kept
 	trip     Trip
 }
 
-// putAside keeps the answer in x for resort. An answer put aside before it is dropped.
-func (x *Exchange) putAside() {
-	x.drop()
-	if x.aside == nil {
-		x.aside = new(aside)
+// stash keeps the answer in x for useStashed. One that was stashed before is dropped.
+func (x *Exchange) stash() {
+	x.dropStashed()
+	if x.stashed == nil {
+		x.stashed = new(fallback)
 	}
-	a := x.aside
+	a := x.stashed
 	x.Response, a.Response = a.Response, x.Response
 	x.PoolName, x.TargetName = a.PoolName, a.TargetName
 	a.trip, x.Fresh = x.Times.Trip, false
 	x.ResetHead()
 }
 
-// resort makes the answer that was put aside, if there is one, that of the exchange; a fault in x.Fault is
-// then no longer what the client hears.
-func (x *Exchange) resort() {
-	a := x.aside
+// useStashed makes the stashed answer, if there is one, that of the exchange. It replaces the fault in
+// x.Fault, unless that is the client's.
+func (x *Exchange) useStashed() {
+	a := x.stashed
 	if a == nil || a.peer == nil || x.Fault != nil && x.Fault.Side == SideClient {
-		x.drop()
+		x.dropStashed()
 		return
 	}
 	x.Response, a.Response = a.Response, x.Response
@@ -34,9 +34,9 @@ func (x *Exchange) resort() {
 	x.Fault, x.Cause = nil, nil
 }
 
-// drop lets go of the answer that was put aside.
-func (x *Exchange) drop() {
-	a := x.aside
+// dropStashed closes the stashed answer and releases its peer.
+func (x *Exchange) dropStashed() {
+	a := x.stashed
 	if a == nil || a.peer == nil {
 		return
 	}

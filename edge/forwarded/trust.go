@@ -15,12 +15,12 @@ const (
 	viaName   = "Via"
 )
 
-// believe sets Trusted, and from what a trusted proxy says Client and Scheme.
-type believe struct{ trusted *ip.Set }
+// trustForwarded sets Trusted, and Client and Scheme from what a trusted proxy sent.
+type trustForwarded struct{ trusted *ip.Set }
 
-// Run implements edge.Filter. A peer without address is the other end of a Unix socket: who may connect to
-// it is a matter of file permissions, so it is trusted.
-func (b *believe) Run(x *edge.Exchange) edge.Verdict {
+// Run implements edge.Filter. A peer without address is the other end of a Unix socket, which file
+// permissions guard, so it is trusted.
+func (b *trustForwarded) Run(x *edge.Exchange) edge.Verdict {
 	x.Trusted = !x.Peer.IsValid() || b.trusted.Contains(x.Peer)
 	if !x.Trusted {
 		return edge.Next
@@ -36,7 +36,7 @@ func (b *believe) Run(x *edge.Exchange) edge.Verdict {
 }
 
 // client walks X-Forwarded-For from its end, as far as the hops are trusted.
-func (b *believe) client(x *edge.Exchange) netip.Addr {
+func (b *trustForwarded) client(x *edge.Exchange) netip.Addr {
 	if x.NoClaims {
 		return x.Peer
 	}

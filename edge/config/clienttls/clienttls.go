@@ -1,4 +1,5 @@
-package config
+// Package clienttls is the sub-table of sections that connect to other servers over TLS.
+package clienttls
 
 import (
 	"crypto/sha256"
@@ -9,11 +10,12 @@ import (
 	"os"
 	"sync/atomic"
 
+	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/filewatch"
 )
 
-// ClientTLS is a sub-table that says how a server of somebody else is spoken to over TLS.
-type ClientTLS struct {
+// Settings is a sub-table with the settings for connecting to another server over TLS.
+type Settings struct {
 	Enabled bool `toml:"enabled" default:"false"` // TLS instead of plain text
 	// Verified, and sent as SNI; to targets also as Host.
 	ServerName string `toml:"server_name" unset:"the host of the address"`
@@ -26,18 +28,18 @@ type ClientTLS struct {
 
 	protocols []string
 	files     *filewatch.Files
-	current   atomic.Pointer[clientTLS] // nil before Load
+	current   atomic.Pointer[contents] // nil before Load
 }
 
-// clientTLS is what the files of a ClientTLS hold at one time.
-type clientTLS struct {
+// contents is what the files of the settings hold at one time.
+type contents struct {
 	conf *tls.Config
 	sum  [sha256.Size]byte // of the files
 }
 
 // Load reads the files that the sub-table names; sub is where mistakes are recorded. It does nothing when TLS
 // is not enabled.
-func (s *ClientTLS) Load(sub *Table, protocols ...string) {
+func (s *Settings) Load(sub *config.Table, protocols ...string) {
 	if !s.Enabled {
 		return
 	}
@@ -56,7 +58,7 @@ func (s *ClientTLS) Load(sub *Table, protocols ...string) {
 }
 
 // names returns the files, in an order that does not change.
-func (s *ClientTLS) names() (names []string) {
+func (s *Settings) names() (names []string) {
 	for _, name := range []string{s.CA, s.Cert, s.Key} {
 		if name != "" {
 			names = append(names, name)
@@ -66,7 +68,7 @@ func (s *ClientTLS) names() (names []string) {
 }
 
 // read takes in all files, or none: the error is that of the file named by key.
-func (s *ClientTLS) read() (now *clientTLS, key string, err error) {
+func (s *Settings) read() (now *contents, key string, err error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: s.protocols,
 		InsecureSkipVerify: s.InsecureSkipVerify, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
 	if s.MinVersion == "1.3" {
@@ -78,26 +80,26 @@ func (s *ClientTLS) read() (now *clientTLS, key string, err error) {
 		if err != nil {
 			return nil, "ca", fmt.Errorf("cannot read the certificates of the authorities: %w", err)
 		}
-		if c.RootCAs, err = Authorities(s.CA, text); err != nil {
+		if c.RootCAs, err = config.Authorities(s.CA, text); err != nil {
 			return nil, "ca", err
 		}
 		all = append(all, text...)
 	}
 	if s.Cert != "" {
-		pair, text, err := ReadPair(s.Cert, s.Key)
+		pair, text, err := config.ReadPair(s.Cert, s.Key)
 		if err != nil {
 			return nil, "cert", fmt.Errorf("cannot load certificate %q with key %q: %w", s.Cert, s.Key, err)
 		}
 		c.Certificates = []tls.Certificate{pair}
 		all = append(append(all, 0), text...)
 	}
-	return &clientTLS{c, sha256.Sum256(all)}, "", nil
+	return &contents{c, sha256.Sum256(all)}, "", nil
 }
 
 // Renew reads the files again when one of them has changed; it reports whether other content is in use from
 // now on. On an error what was read before stays, and the same files are not read again. One goroutine at a
 // time may call it.
-func (s *ClientTLS) Renew() (changed bool, err error) {
+func (s *Settings) Renew() (changed bool, err error) {
 	before := s.current.Load()
 	if before == nil || !s.files.Changed() {
 		return false, nil
@@ -111,10 +113,10 @@ func (s *ClientTLS) Renew() (changed bool, err error) {
 }
 
 // Renewable reports whether there are files that may change.
-func (s *ClientTLS) Renewable() bool { return s.Enabled && len(s.names()) > 0 }
+func (s *Settings) Renewable() bool { return s.Enabled && len(s.names()) > 0 }
 
-// Sum tells the contents of the files in use apart; the zero value: TLS is not enabled.
-func (s *ClientTLS) Sum() [sha256.Size]byte {
+// Sum is a checksum over the contents of the files in use; the zero value: TLS is not enabled.
+func (s *Settings) Sum() [sha256.Size]byte {
 	if now := s.current.Load(); now != nil {
 		return now.sum
 	}
@@ -123,7 +125,7 @@ func (s *ClientTLS) Sum() [sha256.Size]byte {
 
 // For returns the configuration for one server, whose name is that of its address where none is set, as the
 // files are now. It must be enabled and loaded without a mistake.
-func (s *ClientTLS) For(address string) *tls.Config {
+func (s *Settings) For(address string) *tls.Config {
 	c := s.current.Load().conf.Clone()
 	c.ServerName = s.ServerName
 	if c.ServerName == "" {
@@ -132,8 +134,8 @@ func (s *ClientTLS) For(address string) *tls.Config {
 	return c
 }
 
-// Identity tells settings apart, files by name.
-func (s *ClientTLS) Identity() string {
+// Identity differs for different settings; files count by name.
+func (s *Settings) Identity() string {
 	if !s.Enabled {
 		return "plain"
 	}
@@ -141,8 +143,8 @@ func (s *ClientTLS) Identity() string {
 		[]string{s.CA, s.Cert, s.Key})
 }
 
-// Fingerprint tells settings apart, files by content.
-func (s *ClientTLS) Fingerprint() string {
+// Fingerprint differs for different settings; files count by content.
+func (s *Settings) Fingerprint() string {
 	if !s.Enabled {
 		return "plain"
 	}

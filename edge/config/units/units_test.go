@@ -1,4 +1,4 @@
-package config
+package units
 
 import (
 	"math/big"
@@ -13,7 +13,7 @@ import (
 func TestParseSize(t *testing.T) {
 	f := func(text string, want Size, ok bool) {
 		t.Helper()
-		if got, gotOK := parseSize(text); got != want || gotOK != ok {
+		if got, gotOK := ParseSize(text); got != want || gotOK != ok {
 			t.Errorf("%q: got %d, %v", text, got, gotOK)
 		}
 	}
@@ -44,7 +44,7 @@ func TestParseSize(t *testing.T) {
 func TestParseByteRate(t *testing.T) {
 	f := func(text string, want ByteRate, ok bool) {
 		t.Helper()
-		if got, gotOK := parseByteRate(text); gotOK != ok || got != want {
+		if got, gotOK := ParseByteRate(text); gotOK != ok || got != want {
 			t.Errorf("%q: got %d, %v", text, got, gotOK)
 		}
 	}
@@ -61,7 +61,7 @@ func TestParseByteRate(t *testing.T) {
 func TestParseRate(t *testing.T) {
 	f := func(text string, want Rate, ok bool) {
 		t.Helper()
-		got, gotOK := parseRate(text)
+		got, gotOK := ParseRate(text)
 		if got != want || gotOK != ok || ok && got.String() != text {
 			t.Errorf("%q: got %s, %v", text, got, gotOK)
 		}
@@ -82,7 +82,7 @@ func TestParseRate(t *testing.T) {
 func TestParseDuration(t *testing.T) {
 	f := func(text string, want time.Duration, ok bool) {
 		t.Helper()
-		if got, gotOK := parseDuration(text); got != want || gotOK != ok {
+		if got, gotOK := ParseDuration(text); got != want || gotOK != ok {
 			t.Errorf("%q: got %s, %v", text, got, gotOK)
 		}
 	}
@@ -105,10 +105,10 @@ func TestUnitsRoundTrip(t *testing.T) {
 		n := rapid.Int64Min(0).Draw(t, "n") >> rapid.IntRange(0, 62).Draw(t, "shift")
 		n <<= rapid.SampledFrom([]int{0, 10, 20, 30, 40}).Draw(t, "unit")
 		n &= 1<<63 - 1
-		if got, ok := parseSize(Size(n).String()); !ok || got != Size(n) {
+		if got, ok := ParseSize(Size(n).String()); !ok || got != Size(n) {
 			t.Fatalf("size %s is %d, want %d", Size(n), got, n)
 		}
-		if got, ok := parseByteRate(ByteRate(n).String()); !ok || got != ByteRate(n) {
+		if got, ok := ParseByteRate(ByteRate(n).String()); !ok || got != ByteRate(n) {
 			t.Fatalf("byte rate %s is %d, want %d", ByteRate(n), got, n)
 		}
 	})
@@ -136,17 +136,17 @@ func slowSize(text string) (Size, bool) {
 
 func FuzzUnits(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
-		got, ok := parseSize(text)
+		got, ok := ParseSize(text)
 		if want, wantOK := slowSize(text); got != want || ok != wantOK {
 			t.Fatalf("%q: got %d, %v, want %d, %v", text, got, ok, want, wantOK)
 		}
-		if rate, ok := parseRate(text); ok && (rate.Count < 1 || rate.Per < time.Second) {
+		if rate, ok := ParseRate(text); ok && (rate.Count < 1 || rate.Per < time.Second) {
 			t.Fatalf("%q is %v", text, rate)
 		}
-		if d, ok := parseDuration(text); ok && d < 0 {
+		if d, ok := ParseDuration(text); ok && d < 0 {
 			t.Fatalf("%q is %v", text, d)
 		}
-		if r, ok := parseByteRate(text); ok && r < 0 {
+		if r, ok := ParseByteRate(text); ok && r < 0 {
 			t.Fatalf("%q is %v", text, r)
 		}
 	})

@@ -1,4 +1,5 @@
-package config
+// Package suggest finds the name that a misspelt one was meant to be.
+package suggest
 
 import (
 	"strings"
@@ -8,10 +9,10 @@ import (
 // maxTypos is the largest edit distance at which a name still counts as misspelt rather than as another name.
 const maxTypos = 2
 
-// suggest returns the name of known that got was probably meant to be, or "". A name is near when at most
+// Nearest returns the name of known that got was probably meant to be, or "". A name is near when at most
 // two letters were changed, left out, added or swapped with their neighbour, and fewer than half of them.
 // Of equally near names the first wins.
-func suggest(got string, known []string) string {
+func Nearest(got string, known []string) string {
 	best, bestAt := "", maxTypos+1
 	for _, name := range known {
 		if name == got || abs(len(name)-len(got)) > maxTypos*utf8.UTFMax {
@@ -35,9 +36,8 @@ func suggest(got string, known []string) string {
 // leastShort is how long a word must be to be taken for the beginning of a longer one.
 const leastShort = 4
 
-// shortFor returns the one name of known that got is an abbreviation of, whatever signs are
-// between its words;
-// "" when there is none, or more.
+// shortFor returns the one name of known that got is an abbreviation of, whatever signs are between its
+// words; "" when there is none, or more.
 func shortFor(got string, known []string) (found string) {
 	plain := strings.NewReplacer("_", "", "-", "", " ", "")
 	got = plain.Replace(strings.ToLower(got))

@@ -20,7 +20,7 @@ type report struct {
 	used float64
 }
 
-// run tells the server what was spent.
+// run keeps the server informed of what was spent.
 func (w *Ledger) run() {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
@@ -28,7 +28,7 @@ func (w *Ledger) run() {
 	for {
 		select {
 		case <-w.stop:
-			w.tellAll()
+			w.syncAll()
 			return
 		case <-w.wake:
 		case <-w.urgent:
@@ -36,7 +36,7 @@ func (w *Ledger) run() {
 		pause.Reset(pace)
 		select {
 		case <-w.stop:
-			w.tellAll()
+			w.syncAll()
 			return
 		case <-w.urgent:
 		case <-pause.C:
@@ -44,7 +44,7 @@ func (w *Ledger) run() {
 		if w.back.Swap(false) {
 			w.recall()
 		}
-		w.tellAll()
+		w.syncAll()
 		if now := clock.Now(); now-tidied >= int64(tidyEach) {
 			tidied = now
 			w.tidy(now)
@@ -73,22 +73,22 @@ func (w *Ledger) recall() {
 	}
 }
 
-// tellAll tells the server until there is nothing to tell, or it does not answer.
-func (w *Ledger) tellAll() {
+// syncAll sends to the server until nothing is left to send, or it does not answer.
+func (w *Ledger) syncAll() {
 	for w.link.Up() {
 		batch := w.collect(clock.Now())
 		if len(batch) == 0 {
 			return
 		}
-		if err := w.tell(batch); err != nil {
+		if err := w.sync(batch); err != nil {
 			w.link.lost(err)
-			ring(w.wake) // what has failed is told again, the next time round
+			ring(w.wake) // what has failed is sent again, the next time round
 			return
 		}
 	}
 }
 
-// collect takes keys that have something to tell.
+// collect takes keys that have something to send.
 func (w *Ledger) collect(now int64) []report {
 	var batch []report
 	up, nodes := w.link.Up(), w.link.Nodes()
@@ -112,10 +112,10 @@ func (w *Ledger) collect(now int64) []report {
 	return batch
 }
 
-// tell charges on the server what keys have spent, and learns what is left to them. What got no answer is
-// told again, though the server may have charged it: a key may so be charged too much by one lease, never too
-// little.
-func (w *Ledger) tell(batch []report) error {
+// sync charges on the server what keys have spent, and learns what is left to them. A batch without an
+// answer is sent again, though the server may have charged it: so a key may be charged too much by one
+// lease, never too little.
+func (w *Ledger) sync(batch []report) error {
 	c := w.link.client.Load()
 	if c == nil {
 		return ErrDown
@@ -163,7 +163,7 @@ func (w *Ledger) heard(b report, what *said, now int64) {
 	if e.used < epsilon && e.used > -epsilon {
 		e.used = 0
 	}
-	e.hear(s.rule, *what, now)
+	e.update(s.rule, *what, now)
 	w.note(s, e, i)
 }
 

@@ -6,14 +6,14 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 )
 
-// tell adds the fields of the answer, and charges what is known only now.
-type tell struct {
+// addFields adds the fields of the answer, and charges what is known only now.
+type addFields struct {
 	slot  int
-	costs []string // the fields of the answer that say what it has cost
+	costs []string // the fields of the answer that carry its cost
 }
 
 // Run implements edge.Filter.
-func (t *tell) Run(x *edge.Exchange) edge.Verdict {
+func (t *addFields) Run(x *edge.Exchange) edge.Verdict {
 	r, ok := x.Slot[t.slot].(*record)
 	if !ok {
 		return edge.Next
@@ -44,7 +44,7 @@ func (t *tell) Run(x *edge.Exchange) edge.Verdict {
 }
 
 // charge charges the uses that are to be charged by the answer, and takes the costs out of it.
-func (t *tell) charge(x *edge.Exchange, r *record) {
+func (t *addFields) charge(x *edge.Exchange, r *record) {
 	for _, name := range t.costs {
 		said, bad := readCost(x, name)
 		for i := range r.uses {

@@ -1,4 +1,4 @@
-package config
+package clienttls
 
 import (
 	"crypto/ecdsa"
@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/penstock-edge/penstock/edge/config"
 )
 
 // writePEM makes a self-signed pair and returns its two files.
@@ -47,8 +49,8 @@ func writePEM(t *testing.T, dir, name string) (cert, key string) {
 // change.
 func TestRenew(t *testing.T) {
 	cert, key := writePEM(t, t.TempDir(), "one")
-	file := Parse("t.toml", []byte("enabled = true\nca = \""+cert+"\"\ncert = \""+cert+"\"\nkey = \""+key+"\"\n"), Options{})
-	s := &ClientTLS{}
+	file := config.Parse("t.toml", []byte("enabled = true\nca = \""+cert+"\"\ncert = \""+cert+"\"\nkey = \""+key+"\"\n"), config.Options{})
+	s := &Settings{}
 	file.Root.Decode(s)
 	s.Load(file.Root, "http/1.1")
 	if errs := file.Finish(); errs != nil {
@@ -111,7 +113,7 @@ func TestAuthorities(t *testing.T) {
 		"MIIBIDCBxwIBATAKBggqhkjOPQQDAjAAMAAwADAAMAA=\n-----END CERTIFICATE-----\n"
 	f := func(text, want string) {
 		t.Helper()
-		if _, err := Authorities("ca.pem", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := config.Authorities("ca.pem", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
 	}

@@ -7,8 +7,9 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 )
 
-// honour shortens the exchange's time to what its client says, and has what is left of it passed on.
-type honour struct{}
+// readDeadline shortens the exchange's time to what its client allows, and has the rest passed on to
+// targets.
+type readDeadline struct{}
 
 const (
 	timeoutName = "X-Request-Timeout"
@@ -17,7 +18,7 @@ const (
 
 // Run implements edge.Filter. Of several lines the shortest time holds. What cannot be understood is ignored
 // and not passed on: the route's own timeout holds.
-func (honour) Run(x *edge.Exchange) edge.Verdict {
+func (readDeadline) Run(x *edge.Exchange) edge.Verdict {
 	x.PassDeadline = edge.DeadlineSeconds
 	if x.Req.Has(timeoutName) {
 		for v := range x.Req.All(timeoutName) {

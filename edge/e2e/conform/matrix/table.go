@@ -1,4 +1,5 @@
-package conform
+// Package matrix prints the outcomes of conformance checks as tables of a document.
+package matrix
 
 import (
 	"bytes"
@@ -6,16 +7,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/penstock-edge/penstock/edge/e2e/conform"
 )
 
-// Levels are the levels that a row may have, the strictest first.
-var Levels = []string{"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY", "is"}
-
-// Strict tells that the row's level leaves no choice.
-func (c *Check) Strict() bool { return strings.HasPrefix(c.Level, "MUST") }
-
 // Failed returns how many rows of a level do not hold, and how many there are.
-func Failed(outcomes []Outcome, level string) (failed, all int) {
+func Failed(outcomes []conform.Outcome, level string) (failed, all int) {
 	for _, o := range outcomes {
 		if o.Level != level {
 			continue
@@ -30,7 +27,7 @@ func Failed(outcomes []Outcome, level string) (failed, all int) {
 
 // Table returns the outcomes as tables in Markdown: a line for each row with a column for each peer, and what
 // holds of each level. All peers have run the same rows.
-func Table(outcomes map[string][]Outcome, peers []string) string {
+func Table(outcomes map[string][]conform.Outcome, peers []string) string {
 	var b strings.Builder
 	if len(peers) == 0 {
 		return ""
@@ -47,7 +44,7 @@ func Table(outcomes map[string][]Outcome, peers []string) string {
 	b.WriteByte('\n')
 	line(&b, append([]string{"level", "rows"}, peers...)...)
 	line(&b, append([]string{"---"}, slices.Repeat([]string{"--:"}, 1+len(peers))...)...)
-	for _, level := range append(slices.Clone(Levels), "all") {
+	for _, level := range append(slices.Clone(conform.Levels), "all") {
 		if cells := totals(outcomes, peers, level); cells != nil {
 			line(&b, cells...)
 		}
@@ -56,13 +53,13 @@ func Table(outcomes map[string][]Outcome, peers []string) string {
 }
 
 // totals returns the cells of a line of the second table; nil: no row has the level.
-func totals(outcomes map[string][]Outcome, peers []string, level string) []string {
+func totals(outcomes map[string][]conform.Outcome, peers []string, level string) []string {
 	cells := []string{level, ""}
 	for _, p := range peers {
 		failed, all := Failed(outcomes[p], level)
 		if level == "all" {
 			failed, all = 0, 0
-			for _, l := range Levels {
+			for _, l := range conform.Levels {
 				f, n := Failed(outcomes[p], l)
 				failed, all = failed+f, all+n
 			}

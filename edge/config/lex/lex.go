@@ -1,4 +1,5 @@
-package config
+// Package lex finds where the strings, comments and keys of a TOML text begin and end, without reading it.
+package lex
 
 import (
 	"strconv"
@@ -6,12 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// skipString returns the offset after the string that starts at i, be it on one line or on many.
+// SkipString returns the offset after the string that starts at i, be it on one line or on many.
 // A string on one line ends at the latest with its line.
-func skipString(text string, i int) int {
+func SkipString(text string, i int) int {
 	quote := text[i]
 	if !isTriple(text[i:], quote) {
-		return skipLineString(text, i)
+		return SkipLineString(text, i)
 	}
 	for i += 3; i < len(text); i++ {
 		switch {
@@ -27,7 +28,9 @@ func skipString(text string, i int) int {
 	return len(text)
 }
 
-func skipLineString(text string, i int) int {
+// SkipLineString returns the offset after the string on one line that starts at i: after its quote, or at the
+// end of the line.
+func SkipLineString(text string, i int) int {
 	quote := text[i]
 	for i++; i < len(text) && text[i] != '\n'; i++ {
 		switch {
@@ -44,19 +47,21 @@ func isTriple(text string, quote byte) bool {
 	return len(text) >= 3 && text[0] == quote && text[1] == quote && text[2] == quote
 }
 
-func skipComment(text string, i int) int {
+// SkipComment returns the offset of the end of the line in which the comment at i stands.
+func SkipComment(text string, i int) int {
 	if n := strings.IndexByte(text[i:], '\n'); n >= 0 {
 		return i + n
 	}
 	return len(text)
 }
 
-func isBareKeyByte(c byte) bool {
+// IsBareKeyByte reports whether c can stand in a key without quotes.
+func IsBareKeyByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
 }
 
-// unquote returns what a quoted key, with its quotes, stands for. A bad escape stands for itself.
-func unquote(quoted string) string {
+// Unquote returns what a quoted key, with its quotes, stands for. A bad escape stands for itself.
+func Unquote(quoted string) string {
 	if len(quoted) < 2 {
 		return quoted
 	}

@@ -1,0 +1,4 @@
+package cache
+
+// f tells that it is pending.
+func f() {}

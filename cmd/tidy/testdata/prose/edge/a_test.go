@@ -1,0 +1,4 @@
+package edge
+
+// f tells that a test is checked too.
+func f() {}

@@ -364,9 +364,9 @@ func TestFullTable(t *testing.T) {
 
 // With as many keys as were asked for none is forgotten, and all but one in a million has its own state.
 func TestCollisions(t *testing.T) {
-	n := 2_000_000
+	n := manyKeys
 	if testing.Short() {
-		n = 200_000
+		n /= 10
 	}
 	f := func(name string, bound int, take func(k Key) bool, evictions func() uint64) {
 		t.Helper()
@@ -390,7 +390,7 @@ func TestCollisions(t *testing.T) {
 }
 
 func TestBytes(t *testing.T) {
-	const n = 10_000_000
+	const n = 1_000_000
 	f := func(name string, bytes int64, each float64) {
 		t.Helper()
 		if got := float64(bytes) / n; got > each {

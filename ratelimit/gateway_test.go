@@ -176,7 +176,9 @@ func (g *gateway) status(name string) Status {
 }
 
 // decided returns how often a limit has said what.
-func (g *gateway) decided(name string, d decision) uint64 { return g.status(name).Decisions[decisionNames[d]] }
+func (g *gateway) decided(name string, d decision) uint64 {
+	return g.status(name).Decisions[decisionNames[d]]
+}
 
 // counter returns the value of a series.
 func (g *gateway) counter(series string) string {

@@ -328,6 +328,25 @@ func TestToldAgain(t *testing.T) {
 	}
 }
 
+// TestDoubt: a refusal goes by what the server said last until that is old, also when the request began before it was said.
+func TestDoubt(t *testing.T) {
+	link := NewLink(&Config{}, slog.New(slog.DiscardHandler))
+	link.up.Store(true)
+	w := NewLedger(link, "x", NewGCRA(1, 24*time.Hour, 5), 100, 50, time.Minute)
+	k, now := bucket.Key{1, 2}, int64(100*time.Second)
+	w.Take(k, now, 5)
+	b := w.collect(now)
+	w.heard(b[0], &said{ok: true, full: time.Hour}, now)
+	for _, after := range []time.Duration{0, time.Second, -time.Second, -time.Minute, (doubt - 1) * time.Second, doubt * time.Second} {
+		if got := w.Take(k, now+int64(after), 1); got.OK {
+			t.Errorf("%v later: %+v", after, got)
+		}
+		if asks := len(w.collect(now+int64(after))) > 0; asks != (after == doubt*time.Second) {
+			t.Errorf("%v after the server was heard it is asked: %v", after, asks)
+		}
+	}
+}
+
 // TestReadConfig: mistakes of [redis] are told where they are.
 func TestReadConfig(t *testing.T) {
 	read := func(keys string) (*Config, string) {

@@ -93,6 +93,25 @@ func TestAllTriedAgain(t *testing.T) {
 	atRest(t, p)
 }
 
+// TestUnsentNeedsNoBudget: what did not reach a target is asked of another one however little may be done twice.
+func TestUnsentNeedsNoBudget(t *testing.T) {
+	p := memoryPool(t, "retry = { backoff = \"0s\", attempts = 3, budget_percent = 0 }\n", func(c *call, _ *edge.Exchange) (int, *edge.Fault) {
+		if c.of.address != "b:1" {
+			return 0, edge.UpstreamConnect
+		}
+		return 200, nil
+	})
+	for range 20 {
+		if a := ask(get(p)); a.status != 200 {
+			t.Fatalf("status %d, %q in %d attempts", a.status, a.code, a.x.Attempts)
+		}
+	}
+	if p.refused.Sum() != 0 || p.retries.Sum() < 10 {
+		t.Errorf("%d retries, %d refused", p.retries.Sum(), p.refused.Sum())
+	}
+	atRest(t, p)
+}
+
 // TestTargetThatAsksForPatience: is not asked again before, and another one is.
 func TestTargetThatAsksForPatience(t *testing.T) {
 	f := func(targets, after string, order string) {

@@ -101,6 +101,7 @@ func TestServerGone(t *testing.T) {
 		g.expect(200, from("192.0.2.99"))
 	}
 	f(`on_failure = "deny"`, []int{200, 200}, []int{503, 503}, "rate_limit_unavailable")
+	f("on_failure = \"deny\"\nanswer = { status = 403 }", []int{200}, []int{503}, "rate_limit_unavailable")
 	f(`on_failure = "allow"`, []int{200, 200, 200, 429}, []int{200, 200, 200, 200, 200}, "")
 	f(`on_failure = "local"`, []int{200}, []int{200, 200, 429, 429}, "")
 	f("on_failure = \"local\"\ncount = \"200\"", []int{200}, []int{200, 200, 429}, "")

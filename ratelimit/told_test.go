@@ -93,6 +93,21 @@ func TestToldReplaces(t *testing.T) {
 	}
 }
 
+// TestToldWhoRefuses: the fields with room for one limit tell of the one that refuses, though less is left of another.
+func TestToldWhoRefuses(t *testing.T) {
+	g := newGateway(t, one("all", 20, `key = "global"`, "x_headers = true")+one("mine", 5, "cost = 3", "x_headers = true"))
+	g.expect(200)
+	for i := range 15 {
+		g.expect(200, from(fmt.Sprint("198.51.100.", i)))
+	}
+	if r := g.expect(429); r.head["X-RateLimit-Limit"] != "5" || r.head["X-RateLimit-Remaining"] != "2" || r.left("all") != "4" {
+		t.Errorf("%v", r.head)
+	}
+	if r := g.expect(200, from("198.51.100.99")); r.head["X-RateLimit-Limit"] != "20" || r.head["X-RateLimit-Remaining"] != "3" {
+		t.Errorf("one that passes: %v", r.head)
+	}
+}
+
 // TestOwnAnswer: what a refused client gets in place of a problem.
 func TestOwnAnswer(t *testing.T) {
 	g := newGateway(t, one("main", 1, `answer = { status = 503, body = "slow down", headers = { X-A = "b", Content-Type = "text/x" } }`)+
@@ -215,6 +230,12 @@ func TestCounted(t *testing.T) {
 	for range 3 {
 		f(200, 403, "0", "94")
 	}
+	g.reload(one("logins", 9, `count = "400-499"`) + one("all", 7))
+	f(200, 200, "7", "0")
+	for range 2 { // what another limit refuses is no answer of the route
+		f(200, 429, "7", "0")
+	}
+	g.reload(one("logins", 2, `count = "401,403,500-599"`, `answer = { status = 403 }`) + one("all", 100))
 	if s := g.status("logins"); s.Count != "401,403,500-599" || s.Decisions["limited"] != 3 || s.Keys != 1 {
 		t.Errorf("%+v", s)
 	}

@@ -436,6 +436,43 @@ func TestStickyCookies(t *testing.T) {
 	}
 }
 
+// TestStickyWaits: who is tied to a target waits for a place there, though others have room; who is not goes to them.
+func TestStickyWaits(t *testing.T) {
+	enter, leave := make(chan bool, 1), make(chan bool)
+	h := newHouse(t)
+	h.answer = func(c *call, _ *edge.Exchange) (int, *edge.Fault) {
+		if c.of.address == "a:1" {
+			enter <- true
+			<-leave
+		}
+		return 200, nil
+	}
+	h.load("[pool.a]\ntargets = [\"a:1\", \"b:1\"]\nmax_connections = 1\nwait_timeout = \"5m\"\nsticky = { cookie = \"seat\" }\n")
+	p, ended := h.pool("a"), make(chan answer, 2)
+	tied := func() {
+		x := get(p)
+		x.Cookie = []byte("seat=" + p.sticky.Key.Value("a", "a:1"))
+		go func() { ended <- ask(x) }()
+	}
+	tied()
+	<-enter
+	for range 3 {
+		if a := ask(get(p)); a.target != "b:1" {
+			t.Errorf("%q of %q, while the other one is busy", a.code, a.target)
+		}
+	}
+	tied()
+	p.waitFor(1)
+	leave <- true
+	<-ended
+	<-enter
+	close(leave)
+	if a := <-ended; a.target != "a:1" {
+		t.Errorf("%q of %q, after a wait for its target", a.code, a.target)
+	}
+	atRest(t, p)
+}
+
 // TestBreakersOverReloads: what opened stays open when the file is read again, and is forgotten where it is asked for no
 // more.
 func TestBreakersOverReloads(t *testing.T) {

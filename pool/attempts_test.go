@@ -373,3 +373,36 @@ func TestFallbacks(t *testing.T) {
 	})
 	f(a+"fallback = { status = 418 }\n", "418", drain("a"))
 }
+
+// TestFallbackHasGuards: a pool that answers for another one counts the request as its own, and the other one does not.
+func TestFallbackHasGuards(t *testing.T) {
+	enter, leave := make(chan bool), make(chan bool)
+	h := newHouse(t)
+	h.load("[pool.a]\ntargets = [\"a:1\"]\nconcurrency = { limit = 5 }\nretry = {}\nfallback = { pool = \"b\" }\n" +
+		"[pool.b]\ntargets = [\"b:1\"]\nconcurrency = { limit = 1, queue = 0 }\n")
+	h.answer = func(*call, *edge.Exchange) (int, *edge.Fault) {
+		enter <- true
+		<-leave
+		return 200, nil
+	}
+	h.order("a", "a:1/drain", "")
+	first := make(chan answer)
+	go func() { first <- ask(get(h.pool("a"))) }()
+	<-enter
+	if a, b := h.pool("a").shared.all.Limiter.InFlight(), h.pool("b").shared.all.Limiter.InFlight(); a != 0 || b != 1 {
+		t.Errorf("%d places of the pool that was asked are in use, and %d of the one that answers", a, b)
+	}
+	if a := ask(get(h.pool("a"))); a.code != "pool_overloaded" {
+		t.Errorf("beyond the limit of the one that answers: %d, %q", a.status, a.code)
+	}
+	close(leave)
+	if a := <-first; a.target != "b:1" {
+		t.Errorf("%d, %q", a.status, a.code)
+	}
+	for _, name := range []string{"a", "b"} {
+		if n := h.pool(name).shared.all.Limiter.InFlight(); n != 0 {
+			t.Errorf("%d places of %s are in use at the end", n, name)
+		}
+		atRest(t, h.pool(name))
+	}
+}

@@ -38,7 +38,7 @@ type pace struct {
 const (
 	parts      = 16
 	mostDue    = 1 << 38 // the largest due: a quarter of all moments
-	mostBursts = 1024    // that a key may owe; the fewer, the less often what is past looks as if it were to come
+	mostBursts = 1024    // that a key may owe; the fewer, the less often what is past looks like a debt
 )
 
 // NewGCRA returns a limiter for as many keys at once. Exact compares keys as a whole.

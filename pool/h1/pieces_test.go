@@ -72,7 +72,7 @@ func hearAll(t *testing.T, tg *Target, s *transport.Settings, c *resumed, method
 func TestInPieces(t *testing.T) {
 	for _, f := range framings {
 		for _, size := range []int{1, 2, 3, 7, 20} {
-			tg, s, x := script(t, func(c net.Conn, r *bufio.Reader) {
+			tg, s := script(t, func(c net.Conn, r *bufio.Reader) {
 				for readHead(r) != "" {
 					for rest := f.answer; rest != ""; {
 						n := min(size, len(rest))
@@ -83,10 +83,9 @@ func TestInPieces(t *testing.T) {
 						return
 					}
 				}
-			}), settings(1), request(f.method)
+			}), settings(1)
 			for range 3 { // on one connection, if it can be kept
-				x = request(f.method)
-				d := do(t, tg, s, x)
+				d := do(t, tg, s, request(f.method))
 				if d.f != nil || d.body != f.body || d.kept == f.ends {
 					t.Fatalf("%q by %d: %v, %q, kept %v", f.answer, size, d.f, d.body, d.kept)
 				}

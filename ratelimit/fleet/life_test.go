@@ -377,7 +377,7 @@ func TestReadConfig(t *testing.T) {
 	f("address = \"a:1\"\ndatabase = -1", "redis.database")
 	f("address = \"a:1\"\nsentinel = { }", "redis.sentinel.master")
 	f("address = \"a:1\"\nconnect_timeout = \"1ms\"", "redis.connect_timeout")
-	f("address = \"a:1\"\nadress = 1", "did you mean")
+	f("address = \"a:1\"\nprefixx = \"p\"", "did you mean")
 	prints := map[string]string{}
 	for _, keys := range []string{`address = "a:1"`, `address = "b:1"`, two + "cluster = true", two + "sentinel = { master = \"m\" }",
 		two + "sentinel = { master = \"n\" }", two + "sentinel = { master = \"n\", password = \"p\" }", "address = \"a:1\"\npassword = \"p\"",

@@ -86,6 +86,18 @@ func TestDebt(t *testing.T) {
 	}
 }
 
+// TestFreeRequestOfABehindClock: a request that costs nothing, of a core whose clock is in the window before, does not
+// make the key forgotten.
+func TestFreeRequestOfABehindClock(t *testing.T) {
+	w := NewWindow(20, true, 5, time.Second)
+	w.Take(key(1), second-2, 5)
+	w.Take(key(1), second, 0)
+	w.Take(key(1), second-1, 0)
+	if r := w.Take(key(1), second, 1); r.OK || r.Remaining != 0 {
+		t.Errorf("%+v, and all was spent a moment ago", r)
+	}
+}
+
 // TestClocksThatDiffer: cores read the clock a moment apart, so that it goes back; that gives nobody more.
 func TestClocksThatDiffer(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -220,8 +220,10 @@ func (r *record) undo() (now int64) {
 		}
 		if u.taken = false; u.limit.meter == nil {
 			u.limit.flights.Release(u.key)
+			u.last.Remaining++
 		} else {
 			u.limit.meter.Charge(u.key, now, -u.cost)
+			u.last = u.limit.meter.Peek(u.key, now, 0)
 		}
 	}
 	return now

@@ -107,6 +107,9 @@ func TestBanReload(t *testing.T) {
 		if got := b.banned(keyOf(1), at+second); got < least || got > most {
 			t.Errorf("%v, then %v: %v to pay, want %v to %v", ban, other, got, least, most)
 		}
+		if later := at + 2*int64(ban); other > ban && b.banned(keyOf(1), later) == 0 {
+			t.Errorf("%v, then %v: it has ended when the shorter one would have", ban, other)
+		}
 		if !b.reset(keyOf(1), at+second) || b.reset(keyOf(1), at+second) || b.banned(keyOf(1), at+second) != 0 {
 			t.Errorf("%v, then %v: it cannot be ended once", ban, other)
 		}

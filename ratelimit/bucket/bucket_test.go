@@ -121,6 +121,20 @@ func TestGCRASetRate(t *testing.T) {
 	}
 }
 
+// TestLongIdle: a key that nobody has asked for in months has all of its limit, however fast its moments pass.
+func TestLongIdle(t *testing.T) {
+	year := 365 * 24 * 3600 * second
+	for _, r := range []Rate{{1, 24 * time.Hour, 1}, {100, time.Second, 100}, {1000, time.Second, 1}, {10_000, time.Second, 10_000}} {
+		for at := 24 * 3600 * second; at < 5*year; at += 5 * 24 * 3600 * second {
+			g := NewGCRA(1, false, r)
+			g.TryCharge(key(1), second, r.Burst)
+			if got := g.Peek(key(1), at, r.Burst); !got.OK && at > 2*24*3600*second {
+				t.Fatalf("%+v: after %v: %+v", r, time.Duration(at), got)
+			}
+		}
+	}
+}
+
 // After a change of the rate no key waits longer than one that has spent the whole of the new limit, and no
 // key is given more than was left to it, whatever is charged at the same moment.
 func TestSetRateOwes(t *testing.T) {
@@ -365,9 +379,9 @@ func TestFullTable(t *testing.T) {
 
 // With as many keys as were asked for none is forgotten, and all but one in a million has its own state.
 func TestCollisions(t *testing.T) {
-	n := 2_000_000
+	n := manyKeys
 	if testing.Short() {
-		n = 200_000
+		n /= 10
 	}
 	f := func(name string, bound int, take func(k Key) bool, evictions func() uint64) {
 		t.Helper()
@@ -391,7 +405,7 @@ func TestCollisions(t *testing.T) {
 }
 
 func TestBytes(t *testing.T) {
-	const n = 10_000_000
+	const n = 1_000_000
 	f := func(name string, bytes int64, each float64) {
 		t.Helper()
 		if got := float64(bytes) / n; got > each {

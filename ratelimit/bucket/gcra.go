@@ -32,11 +32,13 @@ type pace struct {
 	base  uint64 // sixteenths at that moment
 	rate  Rate
 	burst uint64 // in sixteenths
+	due   uint64 // sixteenths that a key may be ahead: what charges after the fact can make it owe
 }
 
 const (
-	parts   = 16
-	mostDue = 1 << 38 // sixteenths that a key may be ahead: what a charge after the fact can make it owe
+	parts      = 16
+	mostDue    = 1 << 38 // the largest due: a quarter of all moments
+	mostBursts = 1024    // that a key may owe; the fewer, the less often what is past looks like a debt
 )
 
 // NewGCRA returns a limiter for as many keys at once. Exact compares keys as a whole.
@@ -47,12 +49,14 @@ func NewGCRA(maxKeys int, exact bool, r Rate) *GCRA {
 	}
 	g := &GCRA{t: newTable(maxKeys, true, each)}
 	// A state is never 0, and what is past is never mistaken for what is to come: the first moment is 1.
-	g.pace.Store(newPace(r, 0, 1))
+	g.pace.Store(newPace(r, 0, 1, 0))
 	return g
 }
 
-func newPace(r Rate, from int64, base uint64) *pace {
-	return &pace{from: from, base: base, rate: r, burst: uint64(min(r.Burst, mostDue/parts/2)) * parts}
+// newPace returns a pace by which keys may owe as much as they did by the one before it, whose due is given.
+func newPace(r Rate, from int64, base, due uint64) *pace {
+	burst := uint64(min(r.Burst, mostDue/parts/2)) * parts
+	return &pace{from: from, base: base, rate: r, burst: burst, due: max(due, min(mostBursts*burst, mostDue))}
 }
 
 // SetRate changes the rate at once. What is spent stays spent, but no key owes more than the new burst. now
@@ -64,7 +68,7 @@ func (g *GCRA) SetRate(now int64, r Rate) {
 	if p.rate == r {
 		return
 	}
-	g.pace.Store(newPace(r, max(now, p.from), p.at(now)))
+	g.pace.Store(newPace(r, max(now, p.from), p.at(now), p.due))
 	bound(g.t, g.moment(now))
 }
 
@@ -99,7 +103,7 @@ type moment struct {
 // ahead is long past: moments are kept modulo 2^40.
 func (m moment) ahead(state uint64) uint64 {
 	n := (state - m.now) & stateMask
-	if state == 0 || n > mostDue {
+	if state == 0 || n > m.due {
 		return 0
 	}
 	return n
@@ -112,7 +116,7 @@ func (m moment) add(state uint64, amount int64, force bool) (uint64, bool) {
 	if !force && spent > int64(m.burst) {
 		return state, false
 	}
-	if spent = min(max(spent, 0), mostDue); spent == 0 {
+	if spent = min(max(spent, 0), int64(m.due)); spent == 0 {
 		return 0, true
 	}
 	next := (m.now + uint64(spent)) & stateMask

@@ -124,11 +124,11 @@ func (v view) add(state uint64, amount int64, force bool) (uint64, bool) {
 		return state, false
 	}
 	current = min(max(current+amount, 0), countMost-1)
-	if before == 0 && current == 0 {
-		return 0, true
-	}
 	if state>>(2*countBits) == (v.index+1)&indexMask && state != 0 {
 		return state>>countBits<<countBits | uint64(current), true // it stays in its window
+	}
+	if before == 0 && current == 0 {
+		return 0, true
 	}
 	return v.index<<(2*countBits) | uint64(before)<<countBits | uint64(current), true
 }

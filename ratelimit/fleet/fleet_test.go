@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // newLink returns a link to a server of the test's own that was not started.
 func newLink(t testing.TB, address string) *Link {
-	l := NewLink(&Config{Address: []string{address}, Prefix: "p:", ConnectTimeout: time.Second}, slog.New(slog.DiscardHandler))
+	l := NewLink(&Config{Address: []string{address}, Prefix: "p:", ConnectTimeout: time.Minute}, slog.New(slog.DiscardHandler))
 	t.Cleanup(l.Close)
 	return l
 }

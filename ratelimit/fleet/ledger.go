@@ -398,7 +398,7 @@ const doubt = 5 // seconds
 // ask makes a key that is refused one to ask the server about, when nothing was heard of it for a while: it
 // may have been reset elsewhere.
 func (e *entry) ask(now int64, refused bool) {
-	if refused && e.part == 0 && uint32(now/int64(time.Second))-e.heard >= doubt {
+	if refused && e.part == 0 && now/int64(time.Second) >= int64(e.heard)+doubt {
 		e.asks = true
 	}
 }

@@ -1,3 +1,5 @@
+// Package accept reads what clients accept: lists of preferences in one form for all that say the same, and content
+// codings, with the slots by which answers that differ by them are told apart.
 package cache
 
 import (
@@ -9,13 +11,8 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
-// What clients accept is brought into one form for all that say the same: it is what requests are told
-// apart by, and what the target is asked with.
-
-var (
-	acceptKey         = []byte("Accept")
-	acceptEncodingKey = []byte("Accept-Encoding")
-)
+// isAcceptEncoding reports whether a field, by its name in canonical form, is Accept-Encoding.
+func isAcceptEncoding(name []byte) bool { return string(name) == "Accept-Encoding" }
 
 // isPreference reports whether a field, by its name in canonical form, is a list of preferences with
 // weights.
@@ -122,7 +119,7 @@ func appendPreference(dst, one []byte) (_ []byte, weight int) {
 	for len(rest) > 0 {
 		var param []byte
 		param, rest, _ = cutOutside(rest, ';')
-		name, value, has := bytes.Cut(param, equals)
+		name, value, has := bytes.Cut(param, []byte{'='})
 		if name, value = bytes.TrimSpace(name), bytes.TrimSpace(value); len(name)+len(value) == 0 {
 			continue
 		}
@@ -131,7 +128,7 @@ func appendPreference(dst, one []byte) (_ []byte, weight int) {
 		if has {
 			dst = append(append(dst, '='), value...)
 		}
-		if !is(name, "q") {
+		if !header.SameName(name, "q") {
 			continue
 		}
 		if w, ok := weightOf(value); ok {
@@ -198,80 +195,10 @@ func appendLower(dst, b []byte) []byte {
 	return dst
 }
 
-// codingSet are content codings of the closed set that the target is offered. deflate is none of them: it
-// means two different things.
-type codingSet uint8
-
-const (
-	withGzip codingSet = 1 << iota
-	withBrotli
-	withZstd
-	allCodings = withGzip | withBrotli | withZstd
-)
-
-// offers are the sets as the target is told them, always in this order, and identity for none.
-var offers = [allCodings + 1]string{
-	0:                                "identity",
-	withGzip:                         "gzip",
-	withBrotli:                       "br",
-	withBrotli | withGzip:            "br, gzip",
-	withZstd:                         "zstd",
-	withZstd | withGzip:              "zstd, gzip",
-	withZstd | withBrotli:            "zstd, br",
-	withZstd | withBrotli | withGzip: "zstd, br, gzip",
-}
-
-// codingNamed returns the set of one coding; 0: the name is of none in the closed set.
-func codingNamed(name []byte) codingSet {
-	switch {
-	case is(name, "gzip"), is(name, "x-gzip"): // RFC 9110 section 8.4.1.3
-		return withGzip
-	case is(name, "br"):
-		return withBrotli
-	case is(name, "zstd"):
-		return withZstd
-	}
-	return 0
-}
-
-// codingsOf returns the codings that a request accepts. One that is named with a weight of 0, or with
-// none that can be read, is not.
-func codingsOf(x *edge.Exchange) codingSet {
-	if !x.Req.Has("Accept-Encoding") {
-		return 0
-	}
-	var room [256]byte
-	return codingsIn(x.Req.AppendList(room[:0], "Accept-Encoding"))
-}
-
-func codingsIn(list []byte) (set codingSet) {
-	var named, refused codingSet
-	rest := false // what is not named
-	for len(list) > 0 {
-		var one []byte
-		one, list, _ = bytes.Cut(list, comma)
-		name, param, weighted := bytes.Cut(one, semicolon)
-		name = bytes.TrimSpace(name)
-		wanted := !weighted || positive(param)
-		if len(name) == 1 && name[0] == '*' {
-			rest = wanted
-			continue
-		}
-		c := codingNamed(name)
-		named |= c
-		if !wanted {
-			refused |= c
+func lower(b []byte) {
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
 		}
 	}
-	if set = named &^ refused; rest {
-		set |= allCodings &^ named
-	}
-	return set
-}
-
-// positive reports whether what stands behind the name of a coding is a weight greater than 0.
-func positive(param []byte) bool {
-	name, value, _ := bytes.Cut(param, equals)
-	w, ok := weightOf(bytes.TrimSpace(value))
-	return is(bytes.TrimSpace(name), "q") && ok && w > 0
 }

@@ -4,16 +4,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/penstock-edge/penstock/cache/cachetest"
 	"pgregory.net/rapid"
 )
 
 // preferences returns the normal form of lines of Accept.
 func preferences(lines ...string) string {
-	x := newRequest("/")
+	x := cachetest.Request("/")
 	for _, l := range lines {
 		x.Req.Add("Accept", l)
 	}
-	return string(appendPreferences([]byte("key"), x, acceptKey)[len("key"):])
+	return string(appendPreferences([]byte("key"), x, []byte("Accept"))[len("key"):])
 }
 
 func TestPreferences(t *testing.T) {

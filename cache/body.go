@@ -2,8 +2,6 @@ package cache
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	"slices"
@@ -112,30 +110,3 @@ func (b *resumed) Read(p []byte) (int, error) {
 
 // Ready implements edge.Body.
 func (b *resumed) Ready() bool { return len(b.head) > 0 || b.In.Ready() }
-
-// appendBodyKey appends what a key has of a request with a body: the method, what says how the body is to be
-// read, and a hash of it that nobody can find two bodies for.
-func appendBodyKey(dst []byte, x *edge.Exchange, body []byte) []byte {
-	dst = append(append(dst, 0), x.Method...)
-	for _, name := range bodyFields {
-		dst = x.Req.AppendKey(append(dst, 0), name)
-	}
-	sum := sha256.Sum256(body)
-	return hex.AppendEncode(append(dst, 0), sum[:])
-}
-
-// bodyFields say how a body is to be read.
-var bodyFields = []string{"Content-Type", "Content-Encoding", "Content-Language"}
-
-// carry gives the fetch the method and the body of the request that it is for.
-func (t *fetching) carry(method []byte) {
-	y := t.y
-	y.SetMethod(method)
-	for _, name := range bodyFields {
-		setKeyed(y, name)
-	}
-	if len(t.body) > 0 {
-		y.In, y.InLen = edge.NewBytesBody(t.body), int64(len(t.body))
-		y.InMax = y.InLen
-	}
-}

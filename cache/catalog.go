@@ -2,6 +2,7 @@ package cache
 
 import (
 	"encoding/binary"
+	"github.com/penstock-edge/penstock/cache/store"
 	"sync"
 )
 
@@ -19,8 +20,8 @@ type catalog struct {
 
 // node is one answer.
 type node struct {
-	key, disk  key    // in memory and on disk
-	url, tags  uint64 // a hash, and bits of hashes
+	key, disk  store.Key // in memory and on disk
+	url, tags  uint64    // a hash, and bits of hashes
 	next, prev uint32
 	used       bool
 }
@@ -28,11 +29,11 @@ type node struct {
 // tagBits returns the bits of a tag by its hash: a node that lacks one of them does not have the tag.
 func tagBits(hash uint64) uint64 { return 1<<(hash&63) | 1<<(hash>>6&63) }
 
-func short(k key) uint64 { return binary.LittleEndian.Uint64(k[:]) }
+func short(k store.Key) uint64 { return binary.LittleEndian.Uint64(k[:]) }
 
 // add lists an answer with the hashes of its URL and its tags. there reports whether an answer is
 // still stored.
-func (c *catalog) add(k, disk key, hashes []byte, there func(*node) bool) {
+func (c *catalog) add(k, disk store.Key, hashes []byte, there func(*node) bool) {
 	n := node{key: k, disk: disk, url: hashAt(hashes), used: true}
 	for hashes = hashes[8:]; len(hashes) >= 8; hashes = hashes[8:] {
 		n.tags |= tagBits(hashAt(hashes))

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/penstock-edge/penstock/cache/store"
 	"pgregory.net/rapid"
 )
 
@@ -16,13 +17,13 @@ func TestCatalogAgainstTwin(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		var c catalog
-		twin, added := map[key]answer{}, 0
+		twin, added := map[store.Key]answer{}, 0
 		there := func(n *node) bool {
 			_, ok := twin[n.key]
 			return ok
 		}
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
-			var k key
+			var k store.Key
 			k[0] = rapid.ByteRange(0, 30).Draw(t, "key")
 			if rapid.IntRange(0, 3).Draw(t, "go") == 0 {
 				delete(twin, k) // the store forgets
@@ -34,7 +35,7 @@ func TestCatalogAgainstTwin(t *testing.T) {
 				hashes = binary.LittleEndian.AppendUint64(hashes, tag)
 			}
 			twin[k] = a
-			c.add(k, key{1}, hashes, there)
+			c.add(k, store.Key{1}, hashes, there)
 			added++
 			if len(c.nodes) > 2*31+1 {
 				t.Fatalf("%d nodes for 31 keys", len(c.nodes))
@@ -77,9 +78,9 @@ func TestCatalogAgainstTwin(t *testing.T) {
 		}
 		// When nothing comes any more but one, all that has gone is found out.
 		clear(twin)
-		twin[key{}] = answer{}
+		twin[store.Key{}] = answer{}
 		for range 64 {
-			c.add(key{}, key{}, make([]byte, 8), there)
+			c.add(store.Key{}, store.Key{}, make([]byte, 8), there)
 		}
 		if n := len(c.byKey); n != 1 || len(c.byURL) != 1 {
 			t.Fatalf("%d keys and %d URLs are left", n, len(c.byURL))

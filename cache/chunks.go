@@ -5,31 +5,30 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/penstock-edge/penstock/cache/disk"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 )
 
-// bodyOf returns a part of the body that was found.
-func (c *cache) bodyOf(x *edge.Exchange, r *record, from, to int64) edge.Body {
-	if r.object.Whole() {
-		r.whole = *edge.NewBytesBody(r.object.Body[from:to])
-		return &r.whole
-	}
-	r.chunks = chunks{c: c, x: x, r: r, o: &r.object, at: from, to: to, buf: r.chunks.buf[:0]}
-	return &r.chunks
-}
-
 // leastPiece is how much is written at once, unless less is left.
 const leastPiece = 48 << 10
+
+// source is where a stored body comes from.
+type source struct {
+	tier   *disk.Tier // nil: none
+	rules  *rules
+	x      *edge.Exchange // of the client who reads
+	object *store.Object
+	entry  *entry
+	// inParts reports whether the target can be asked for a part of it: parts are of what GET brings.
+	inParts bool
+}
 
 // chunks reads a part of a body that is not in one piece.
 type chunks struct {
 	edge.Opaque
-	c      *cache
-	x      *edge.Exchange
-	r      *record
-	o      *store.Object
+	source
 	at, to int64  // what is still to be read from the store
 	buf    []byte // a chunk, of which rest is still to be given out
 	rest   []byte
@@ -77,7 +76,7 @@ func (b *chunks) next(wait bool) error {
 	}
 	buf, err := b.buf[:0], error(nil)
 	for at := b.at; at < b.to && len(buf) < leastPiece && err == nil; at = b.at + int64(len(buf)) {
-		buf, err = b.o.ChunkAt(at, buf)
+		buf, err = b.object.ChunkAt(at, buf)
 	}
 	if len(buf) == 0 {
 		if !wait {
@@ -104,11 +103,11 @@ func (b *chunks) take(buf []byte) {
 
 // fromDisk takes all that is missing from what is on disk, if that is the same.
 func (b *chunks) fromDisk() bool {
-	if b.c.tier == nil {
+	if b.tier == nil {
 		return false
 	}
-	o := b.c.tier.Get(b.r.entry.key)
-	if o == nil || !bytes.Equal(o.Meta, b.o.Meta) {
+	o := b.tier.Get(b.entry.key)
+	if o == nil || !bytes.Equal(o.Meta, b.object.Meta) {
 		return false
 	}
 	b.take(o.Body[b.at:])
@@ -118,11 +117,11 @@ func (b *chunks) fromDisk() bool {
 // fetchTail asks the target for what is missing, under the condition that it is still the same answer (RFC
 // 9110 section 13.1.5). nil: it does not have that.
 func (b *chunks) fetchTail() *edge.Exchange {
-	e := &b.r.entry
-	if len(e.etag) == 0 || e.etag[0] != '"' || b.r.coded || b.r.keyed {
-		return nil // only a strong tag says that each byte is the same, and parts are of what GET brings
+	e := b.entry
+	if !b.inParts || !e.strong() {
+		return nil // only a strong tag says that each byte is the same
 	}
-	y := b.c.copyRequest(b.x)
+	y := b.rules.copyRequest(b.x)
 	span := append(strconv.AppendInt([]byte("bytes="), b.at, 10), '-')
 	y.Req.SetBytes("Range", strconv.AppendInt(span, b.to-1, 10))
 	y.Req.SetBytes("If-Range", e.etag)
@@ -140,10 +139,10 @@ func (b *chunks) fetchTail() *edge.Exchange {
 // fits tells that an answer is the part that was asked for.
 func (b *chunks) fits(y *edge.Exchange) bool {
 	d := describe(y)
-	want := appendContentRange(nil, fresh.Span{From: b.at, To: b.to}, b.o.Len)
+	want := appendContentRange(nil, fresh.Span{From: b.at, To: b.to}, b.object.Len)
 	part, _ := takeField(nil, d.lines, "content-range")
-	_, got, _ := bytes.Cut(part, colon)
-	return bytes.Equal(d.etag, b.r.entry.etag) && bytes.Equal(bytes.TrimSpace(got), want)
+	_, got, _ := bytes.Cut(part, []byte{':'})
+	return bytes.Equal(d.etag, b.entry.etag) && bytes.Equal(bytes.TrimSpace(got), want)
 }
 
 func (b *chunks) fromTail() error {

@@ -2,10 +2,10 @@ package cache
 
 import (
 	"errors"
-	"io"
 	"strings"
 	"testing"
 
+	"github.com/penstock-edge/penstock/cache/cachetest"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 )
@@ -15,7 +15,7 @@ import (
 func TestPieceWithoutWaiting(t *testing.T) {
 	c := newCache(t, "")
 	body := strings.Repeat("0123456789", 50_000)
-	x := newRequest("/large")
+	x := cachetest.Request("/large")
 	c.put(t, x, body, 100_000)
 	if l := (&lookup{cache: c, route: "r"}); l.Run(x) != edge.Answered {
 		t.Fatal("no hit")
@@ -27,38 +27,15 @@ func TestPieceWithoutWaiting(t *testing.T) {
 	}
 	filler := strings.Repeat("x", 500_000)
 	for i := range 200 { // all of it goes
-		c.put(t, newRequest("/"+strings.Repeat("f", i+1)), filler, 100_000)
+		c.put(t, cachetest.Request("/"+strings.Repeat("f", i+1)), filler, 100_000)
 	}
 	for range 2 {
 		if b, err := p.Piece(false); !errors.Is(err, edge.ErrWait) {
 			t.Fatalf("%d bytes, %v", len(b), err)
 		}
 	}
-	x.Out.(*chunks).r.entry.etag = nil // the target cannot be asked for the rest
+	x.Out.(*chunks).entry.etag = nil // the target cannot be asked for the rest
 	if b, err := p.Piece(true); !errors.Is(err, store.ErrGone) {
 		t.Fatalf("%d bytes, %v", len(b), err)
-	}
-}
-
-// TestPieceOfFlight: nor may it wait for a fetch.
-func TestPieceOfFlight(t *testing.T) {
-	f := newFlight(1000, &budget{most: 1 << 20})
-	b := f.read()
-	want := func(piece string, err error) {
-		t.Helper()
-		if got, e := b.Piece(false); string(got) != piece || !errors.Is(e, err) {
-			t.Errorf("%q %v, want %q %v", got, e, piece, err)
-		}
-	}
-	want("", edge.ErrWait)
-	f.add([]byte("one"))
-	want("one", nil)
-	want("", edge.ErrWait)
-	f.add([]byte("two"))
-	f.end(nil, nil)
-	want("two", nil)
-	want("", io.EOF)
-	if err := b.Close(); err != nil {
-		t.Error(err)
 	}
 }

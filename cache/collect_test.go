@@ -5,6 +5,7 @@ import (
 	"io"
 	"testing"
 
+	"github.com/penstock-edge/penstock/cache/cachetest"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
@@ -34,14 +35,14 @@ func (s *staged) Ready() bool { return s.atHand > 0 }
 func TestCollectAtHand(t *testing.T) {
 	f := func(name string, size, most int64, atHand int, want string, done bool) {
 		t.Helper()
-		c := newCache(t, "")
-		text, url := c.conf.appendKey(nil, newRequest("/a"), "r")
+		c := &fetcher{state: newState(newRecords(16<<20, newSecond()), 16<<20)}
+		text, url := new(rules).appendKey(nil, cachetest.Request("/a"), "r")
 		flight := newFlight(most, &c.bodies)
 		flight.size = size
 		flight.what = &entry{at: c.millis(clock.Now()), lifetime: 10_000, status: 200, key: text}
-		flight.what.hashes = c.appendHashes(nil, url, nil)
+		flight.what.hashes = appendHashes(nil, url, nil)
 		reader := flight.read()
-		y := newRequest("/a")
+		y := cachetest.Request("/a")
 		y.Out = &staged{pieces: []string{"one", "two"}, atHand: atHand}
 		fetch := &fetching{c: c, y: y, flight: flight, room: firstPiece}
 		stored, ended := fetch.collect(c.hash(text), false)
@@ -65,7 +66,7 @@ func TestCollectAtHand(t *testing.T) {
 		if !done { // the rest comes
 			fetch.collect(c.hash(text), true)
 		}
-		if o, _, ok := c.store.Get(c.hash(text), nil); ok != (most >= 6) || ok && !is(o.Body, "onetwo") {
+		if o, _, ok := c.store.Get(c.hash(text), nil); ok != (most >= 6) || ok && string(o.Body) != "onetwo" {
 			t.Errorf("%s: stored in the end: %v", name, ok)
 		}
 		if err := reader.Close(); err != nil {

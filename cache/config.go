@@ -15,8 +15,6 @@ import (
 
 // Config is [cache.NAME].
 type Config struct {
-	mergeSlashes bool // of [server]
-
 	Size config.Size `toml:"size" default:"256MiB" min:"4MiB"` // taken at the start and always
 	// The largest body that is stored; at most a quarter of size.
 	MaxObject config.Size `toml:"max_object" default:"8MiB" min:"1KiB"`
@@ -75,9 +73,8 @@ type Config struct {
 
 	byStatus *fresh.ByStatus
 
-	keyHeaders, keyCookies [][]byte
-	omitter                *omitter
-	coders                 []*coding
+	rules  *rules
+	coders []*coding
 }
 
 // Override has answers stored although they say that they are not to be, for targets that cannot be changed.
@@ -116,7 +113,7 @@ func checkPatterns(t *config.Table, key string, patterns []string) {
 }
 
 func readConfig(t *config.Table) *Config {
-	c := &Config{omitter: newOmitter(nil)}
+	c := &Config{rules: newRules(nil)}
 	t.Decode(c)
 	if c.Size < store.MinSize {
 		return c // recorded already
@@ -139,22 +136,30 @@ func readConfig(t *config.Table) *Config {
 	c.byStatus = readTTL(t, c.TTL, nil)
 	c.Override.warn()
 	c.readCodings(t)
+	c.readRules(t)
+	return c
+}
+
+// readRules makes the rules of keys of what the table has.
+func (c *Config) readRules(t *config.Table) {
+	var headers [][]byte
 	for i, name := range c.KeyHeaders {
 		if !header.IsToken(name) {
 			t.Errorf("key_headers", "entry %d, %q, is not the name of a header field", i+1, name)
 			continue
 		}
-		c.keyHeaders = append(c.keyHeaders, []byte(header.Canonical(name)))
+		headers = append(headers, []byte(header.Canonical(name)))
 	}
-	c.omitter = newOmitter(c.keyHeaders)
+	c.rules = newRules(headers)
+	c.rules.SortQuery, c.rules.QueryKeep, c.rules.QueryDrop = c.SortQuery, c.QueryKeep, c.QueryDrop
+	c.rules.IgnoreNoCache = c.IgnoreClientNoCache
 	for i, name := range c.KeyCookies {
 		if !header.IsToken(name) {
 			t.Errorf("key_cookies", "entry %d, %q, is not the name of a cookie", i+1, name)
 			continue
 		}
-		c.keyCookies = append(c.keyCookies, []byte(name))
+		c.rules.Cookies = append(c.rules.Cookies, []byte(name))
 	}
-	return c
 }
 
 // defaultTypes are those of bodies that become much smaller.

@@ -14,6 +14,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/penstock-edge/penstock/cache/cachetest"
 	"github.com/penstock-edge/penstock/edge"
 )
 
@@ -232,7 +233,7 @@ func (*heldBody) Ready() bool { return false }
 
 // begin sends the request of a client; it goes on by itself.
 func (w *crowd) begin(k *crowdClient) {
-	x := newRequest(k.path, "X-Api-Key: "+k.key)
+	x := cachetest.Request(k.path, "X-Api-Key: "+k.key)
 	for name, lines := range map[string][]string{"X-Tenant": k.tenant, "Authorization": k.auth} {
 		for _, v := range lines {
 			x.Req.Add(name, v)

@@ -2,10 +2,7 @@ package cache
 
 import (
 	"bytes"
-	"encoding/binary"
 	"slices"
-
-	"github.com/zeebo/xxh3"
 
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/edge"
@@ -47,7 +44,7 @@ func describe(y *edge.Exchange) *description {
 		end := bytes.IndexByte(rest, '\n') + 1
 		line := rest[:end]
 		rest = rest[end:]
-		name, value, _ := bytes.Cut(line, colon)
+		name, value, _ := bytes.Cut(line, []byte{':'})
 		if d.take(name, bytes.TrimSpace(value)) {
 			kept = append(kept, line...)
 		}
@@ -57,7 +54,7 @@ func describe(y *edge.Exchange) *description {
 		d.search = rule(d.search)
 	}
 	if d.encoded && !slices.ContainsFunc(d.vary, isAcceptEncoding) {
-		d.addVary(acceptEncodingKey) // a target that forgets to say so would serve it to all
+		d.addVary([]byte("Accept-Encoding")) // a target that forgets to say so would serve it to all
 		kept = append(kept, "Vary: Accept-Encoding\r\n"...)
 	}
 	d.own = kept
@@ -68,44 +65,44 @@ func describe(y *edge.Exchange) *description {
 // take takes in a line of the head. It returns false when the line is not kept.
 func (d *description) take(name, value []byte) bool {
 	switch {
-	case is(name, "cache-control"):
+	case header.SameName(name, "cache-control"):
 		d.general.Add(value)
-	case is(name, "cdn-cache-control"):
+	case header.SameName(name, "cdn-cache-control"):
 		d.forCDN = appendLine(d.forCDN, value)
-	case is(name, "penstock-cache-control"):
+	case header.SameName(name, "penstock-cache-control"):
 		d.forUs = appendLine(d.forUs, value)
 		return false // it is for us alone
-	case is(name, "age"):
+	case header.SameName(name, "age"):
 		if !d.aged { // RFC 9111 section 5.1: the first one counts
-			first, _, _ := bytes.Cut(value, comma)
+			first, _, _ := bytes.Cut(value, []byte{','})
 			d.Age, d.aged = age(bytes.TrimSpace(first)), true
 		}
 		return false // it is written anew
-	case is(name, "x-request-id"):
+	case header.SameName(name, "x-request-id"):
 		return false // each request has its own
-	case is(name, "set-cookie"):
+	case header.SameName(name, "set-cookie"):
 		d.SetCookie = true
-	case is(name, "date"):
+	case header.SameName(name, "date"):
 		d.Date, _ = fresh.Date(value)
-	case is(name, "expires"):
+	case header.SameName(name, "expires"):
 		d.expires(value)
-	case is(name, "last-modified"):
+	case header.SameName(name, "last-modified"):
 		d.Modified, _ = fresh.Date(value)
-	case is(name, "etag"):
+	case header.SameName(name, "etag"):
 		d.etag = bytes.Clone(value)
-	case is(name, "vary"):
+	case header.SameName(name, "vary"):
 		d.addVary(value)
-	case is(name, "content-encoding"):
+	case header.SameName(name, "content-encoding"):
 		d.takeCoding(value)
-	case is(name, "content-type"):
+	case header.SameName(name, "content-type"):
 		d.kind = bytes.Clone(value)
-	case is(name, "content-range"):
+	case header.SameName(name, "content-range"):
 		d.Partial = true
-	case is(name, "no-vary-search"):
+	case header.SameName(name, "no-vary-search"):
 		d.search = appendLine(d.search, value)
-	case is(name, "surrogate-key"):
+	case header.SameName(name, "surrogate-key"):
 		d.addTags(bytes.Fields(value))
-	case is(name, "cache-tag"):
+	case header.SameName(name, "cache-tag"):
 		d.addTags(bytes.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' }))
 	}
 	return true
@@ -113,7 +110,7 @@ func (d *description) take(name, value []byte) bool {
 
 // takeCoding takes in a line of Content-Encoding.
 func (d *description) takeCoding(value []byte) {
-	if !is(value, "identity") && len(value) > 0 { // neither is a coding, and both are seen
+	if !header.SameName(value, "identity") && len(value) > 0 { // neither is a coding, and both are seen
 		one := codingNamed(value)
 		d.foreign = d.foreign || one == 0 || d.coding != 0
 		d.coding |= one
@@ -149,8 +146,6 @@ func rule(value []byte) []byte {
 	return q.Append(nil)
 }
 
-func isAcceptEncoding(name []byte) bool { return bytes.Equal(name, acceptEncodingKey) }
-
 // choose takes the directives of the field that is most about us (RFC 9213 section 2.2). What the general
 // fields say does not count then.
 func (d *description) choose() {
@@ -170,7 +165,7 @@ func (d *description) choose() {
 func (d *description) without(lines []byte) []byte {
 	for _, lists := range [...][][]byte{d.PrivateFields[:], d.NoCacheFields[:]} {
 		for _, list := range lists {
-			for name := range bytes.SplitSeq(list, comma) {
+			for name := range bytes.SplitSeq(list, []byte{','}) {
 				if name = bytes.ToLower(bytes.TrimSpace(name)); len(name) > 0 {
 					lines = d.dropField(lines, string(name))
 				}
@@ -189,20 +184,8 @@ func (d *description) dropField(lines []byte, name string) []byte {
 	return lines
 }
 
-// describe reads the head of an answer, and changes in it what override says. auth reports whether the
-// request had Authorization: nothing is changed then.
-func (c *cache) describe(y *edge.Exchange, auth bool) *description {
-	d := describe(y)
-	if d.Authorization = auth; c.conf.Override.SetCookie == "strip" && !auth {
-		_, d.lines = takeField(nil, d.lines, "set-cookie")
-		_, d.lines = takeField(nil, d.lines, "set-cookie2")
-		d.SetCookie = false // it is not stored
-	}
-	return d
-}
-
 func (d *description) addVary(value []byte) {
-	for _, name := range bytes.Split(value, comma) {
+	for _, name := range bytes.Split(value, []byte{','}) {
 		name = bytes.TrimSpace(name)
 		switch {
 		case len(name) == 1 && name[0] == '*':
@@ -227,43 +210,6 @@ func (d *description) addTags(tags [][]byte) {
 	}
 }
 
-// entryOf returns what is stored of an answer for which these options hold. It lacks key and hashes.
-func (c *cache) entryOf(d *description, o *fresh.Options) *entry {
-	e := &entry{at: d.Asked, age: max(d.InitialAge()-max(d.Came-d.Asked, 0), 0), status: d.Status,
-		modified: d.Modified, date: d.Date, etag: d.etag, reason: d.reason, lines: d.lines, search: d.search}
-	e.lifetime, _ = d.Lifetime(o)
-	e.revive, e.rescue = d.Stale(o)
-	e.vary = bytes.Join(c.conf.omitter.varying(d.vary), comma)
-	if d.Strict() {
-		e.flags |= mustRevalidate
-	}
-	if d.MustRevalidate || d.ProxyRevalidate {
-		e.rescue, e.revive = 0, 0
-	}
-	if d.NoCache {
-		e.flags |= alwaysAsk
-	}
-	if c.encodable(d) {
-		e.flags |= encodes
-		if !slices.ContainsFunc(d.vary, isAcceptEncoding) { // else the line is there
-			e.lines = append(bytes.Clone(e.lines), "Vary: Accept-Encoding\r\n"...)
-		}
-	}
-	return e
-}
-
-// keepFor is how much longer an answer is kept that can be asked about.
-const keepFor = 3600
-
-// seconds returns for how long an entry is worth keeping.
-func (e *entry) seconds() int {
-	n := (e.lifetime-e.age+max(e.revive, e.rescue, 0))/1000 + 1
-	if len(e.etag) > 0 || e.modified != 0 {
-		n += keepFor
-	}
-	return int(min(n, 1<<30))
-}
-
 // age reads an Age field; what is none counts as 0.
 func age(b []byte) (n int64) {
 	for _, c := range b {
@@ -273,65 +219,6 @@ func age(b []byte) (n int64) {
 		n = min(n*10+int64(c-'0'), 1<<31)
 	}
 	return n
-}
-
-// appendHashes appends the hashes of a URL and of tags, by which purges find them.
-func (c *cache) appendHashes(dst, url []byte, tags [][]byte) []byte {
-	dst = binary.LittleEndian.AppendUint64(dst, hashURL(url))
-	for _, t := range tags {
-		dst = binary.LittleEndian.AppendUint64(dst, hashTag(t))
-	}
-	return dst
-}
-
-func hashURL(url []byte) uint64 { return xxh3.HashSeed(url, 1) }
-func hashTag(tag []byte) uint64 { return xxh3.HashSeed(tag, 2) }
-
-// renew makes what is stored fresh again, after the target said that nothing has changed (RFC 9111
-// section 4.3.4). It returns false when what the target speaks of is not what is stored.
-func (t *fetching) renew() bool {
-	y, c, old, f := t.y, t.c, t.old, t.flight
-	d := c.describe(y, t.auth)
-	if !d.selects(old) || c.moves(d, old) {
-		return false
-	}
-	o, _, ok := c.store.Get(t.k, nil)
-	if !ok || !o.Complete() || o.Number() != t.number {
-		return false
-	}
-	merged := merge(old.lines, d.lines)
-	y.SetHead(old.status, old.reason, merged)
-	full := c.describe(y, t.auth)
-	full.Asked, full.Came, full.Age = t.asked, c.millis(c.tick()), d.Age
-	why := full.Storable(t.opts, true)
-	switch {
-	case full.crowded:
-		t.own, f.why = full.own, tooManyTags
-	case why == fresh.Storable:
-		e := c.entryOf(full, t.opts)
-		e.key, e.vary, e.search, e.forms = old.key, old.vary, old.search, old.forms
-		e.number, e.hashes = t.purges, c.appendHashes(nil, t.url, full.tags)
-		c.renewLatest(t.k, t.number, e)
-		f.usesOld, f.number, f.age = true, t.number, d.Age*1000
-	default:
-		t.own, f.why = full.own, notStorable+reason(why) // it was confirmed for who asked, and for nobody else
-	}
-	f.as, f.upside = revalidated, 304
-	t.open(true)
-	y.Finish(nil)
-	return true
-}
-
-// moves reports whether a 304 says that the answer belongs under another key than the one it is stored under:
-// by Vary it depends on other fields of the request, or it comes with another rule for queries. What is
-// stored is not known to be for the same requests then.
-func (c *cache) moves(d *description, old *entry) bool {
-	names := func(list [][]byte) []byte {
-		return bytes.Join(slices.DeleteFunc(slices.Clone(list), isAcceptEncoding), comma)
-	}
-	return len(d.vary) > 0 &&
-		!bytes.Equal(names(c.conf.omitter.varying(d.vary)), names(bytes.Split(old.vary, comma))) ||
-		len(d.search) > 0 && !bytes.Equal(d.search, old.search)
 }
 
 // selects tells that a 304 with this description is about a stored answer (RFC 9111 section 4.3.4).
@@ -345,24 +232,4 @@ func (d *description) selects(old *entry) bool {
 		return d.Modified == old.modified
 	}
 	return true // there is only this one
-}
-
-// merge replaces lines by those of a 304, but what is about the bytes of the body stays (RFC 9111 section
-// 3.2).
-func merge(old, lines []byte) []byte {
-	out := bytes.Clone(old)
-	var added []byte
-	for rest := lines; len(rest) > 0; {
-		end := bytes.IndexByte(rest, '\n') + 1
-		line := rest[:end]
-		rest = rest[end:]
-		name, _, _ := bytes.Cut(line, colon)
-		switch name = bytes.ToLower(name); string(name) {
-		case "content-length", "content-encoding", "content-range":
-		default:
-			_, out = takeField(nil, out, string(name))
-			added = append(added, line...)
-		}
-	}
-	return append(out, added...)
 }

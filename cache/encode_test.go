@@ -14,14 +14,14 @@ const unit = 500
 var shorten = coding{"gzip", withGzip, func(dst, src []byte) []byte { return append(dst, src[:len(src)/unit]...) }}
 
 // version returns the entry of an answer, and its body.
-func (c *cache) version(text []byte, n int) (*entry, []byte) {
+func version(text []byte, n int) (*entry, []byte) {
 	e := &entry{at: int64(n), lifetime: 1 << 40, status: 200, key: text, flags: encodes, etag: fmt.Append(nil, `"`, n, `"`),
 		lines: fmt.Appendf(nil, "Content-Type: text/plain\r\nETag: \"%d\"\r\n", n)}
 	return e, []byte(strings.Repeat(fmt.Sprint("version ", n, ". "), unit))
 }
 
-// form returns the decoded body and the tag of the encoded form of what has a key; false: there is none.
-func (c *cache) form(t testing.TB, text []byte) (body, tag string, ok bool) {
+// decodedForm returns the decoded body and the tag of the encoded form of what has a key; false: there is none.
+func decodedForm(t testing.TB, c *records, text []byte) (body, tag string, ok bool) {
 	t.Helper()
 	o, _, ok := c.store.Get(c.hash(appendCoded(append([]byte{}, text...), &shorten)), nil)
 	var e entry
@@ -41,28 +41,28 @@ func (c *cache) form(t testing.TB, text []byte) (body, tag string, ok bool) {
 // TestFormsAreOfTheirAnswer: whatever answers replace each other, are confirmed and encoded at the same time,
 // a form is never that of another answer than the one that is stored.
 func TestFormsAreOfTheirAnswer(t *testing.T) {
-	c := newCache(t, "compress = [\"gzip\"]\n")
+	c := newRecords(16<<20, newSecond())
 	c.coded.Store(true)
 	text := []byte("key")
 	k, one := c.hash(text), &shorten
 	coded := appendCoded([]byte("key"), one)
-	e, body := c.version(text, 1)
+	e, body := version(text, 1)
 	c.keep(k, e, [][]byte{body})
 	c.makeCoded(k, c.hash(coded), coded, one)
 	o, _, _ := c.store.Get(k, nil)
 	renewed := *e
 	renewed.lines = append(renewed.lines, "X-New: 1\r\n"...)
 	c.renewKept(k, &o, &renewed)
-	if b, tag, ok := c.form(t, text); !ok || b != string(body) || tag != `W/"1"` {
+	if b, tag, ok := decodedForm(t, c, text); !ok || b != string(body) || tag != `W/"1"` {
 		t.Errorf("after it was confirmed: %v, %d bytes, %s", ok, len(b), tag)
 	}
 	renewed.flags = 0 // no-transform
 	c.renewKept(k, &o, &renewed)
-	if _, _, ok := c.form(t, text); ok {
+	if _, _, ok := decodedForm(t, c, text); ok {
 		t.Error("a form of what is not to be transformed")
 	}
 	for round := range 200 {
-		e, body := c.version(text, 2*round)
+		e, body := version(text, 2*round)
 		c.keep(k, e, [][]byte{body})
 		c.makeCoded(k, c.hash(coded), coded, one)
 		var wg sync.WaitGroup
@@ -75,7 +75,7 @@ func TestFormsAreOfTheirAnswer(t *testing.T) {
 			}
 		})
 		wg.Go(func() {
-			e, body := c.version(text, 2*round+1)
+			e, body := version(text, 2*round+1)
 			c.keep(k, e, [][]byte{body})
 		})
 		wg.Go(func() { c.makeCoded(k, c.hash(coded), coded, one) })
@@ -85,7 +85,7 @@ func TestFormsAreOfTheirAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if b, tag, ok := c.form(t, text); ok && b != string(now) {
+		if b, tag, ok := decodedForm(t, c, text); ok && b != string(now) {
 			t.Fatalf("round %d: the form %s is of another answer: %.12q, not %.12q", round, tag, b, now)
 		}
 	}

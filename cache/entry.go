@@ -99,7 +99,20 @@ func (e *entry) forNobodyElse() bool {
 	return e.flags&notAnswer == 0 && (e.flags&alwaysAsk != 0 || e.lifetime <= 0 && e.revive <= 0)
 }
 
+// strong reports whether it has a tag that says that each byte of the body is the same.
+func (e *entry) strong() bool { return len(e.etag) > 0 && e.etag[0] == '"' }
+
 // canBePurged reports whether it is an answer as it came, with the hashes that purges find it by.
 func (e *entry) canBePurged() bool { return e.flags&notAnswer == 0 && len(e.hashes) >= 8 }
 
-func hashAt(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
+// keepFor is how much longer an answer is kept that can be asked about.
+const keepFor = 3600
+
+// seconds returns for how long an entry is worth keeping.
+func (e *entry) seconds() int {
+	n := (e.lifetime-e.age+max(e.revive, e.rescue, 0))/1000 + 1
+	if len(e.etag) > 0 || e.modified != 0 {
+		n += keepFor
+	}
+	return int(min(n, 1<<30))
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/penstock-edge/penstock/cache/fresh"
@@ -12,29 +13,54 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 )
 
+// state is what of the fetches for a cache outlives a reload.
+type state struct {
+	*records
+	flights flights
+	fetches atomic.Int64 // under way
+	bodies  budget
+}
+
+// newState returns the state of a cache without fetches; size is that of its memory.
+func newState(r *records, size int64) *state {
+	return &state{records: r, bodies: budget{most: size / 4}}
+}
+
+// fetcher fetches for a cache in one generation.
+type fetcher struct {
+	*state
+	maker
+	maxObject int64 // bytes of a body that is stored
+}
+
+// question is what a request asks a cache for.
+type question struct {
+	route string         // what of the route its keys begin with, see resource
+	opts  *fresh.Options // that hold for the answer
+	keyed bool           // the method and the body are in the key
+	exact []byte         // the key of the request alone
+	url   []byte         // in exact
+	text  []byte         // the whole key of the answer: exact, or by a rule for queries, and what Vary adds
+	k     store.Key      // of text
+}
+
 // fetching is one fetch: an exchange of its own, since the client that it began for may leave while
 // others wait for it too.
 type fetching struct {
-	c      *cache
+	question
+	c      *fetcher
 	y      *edge.Exchange
 	flight *flight
-	landed key // where the flight is known
-	route  string
-	opts   *fresh.Options
-	keyed  bool   // the method and the body are in the key
-	body   []byte // if they are
-	exact  []byte // the key of the request alone
-	url    []byte // in exact
-	auth   bool   // the request has Authorization
+	landed store.Key // where the flight is known
+	body   []byte    // of the request, if it is in the key
+	auth   bool      // the request has Authorization
 	// errorSeconds is the request's stale-if-error; less than 0: none.
 	errorSeconds int64
 	own          []byte // the lines of the answer's head that are for who leads
-	text         []byte // the whole key, as the request had it
 	old          *entry // what was found and is to be asked about; nil: nothing
 	number       uint64 // of old's body
 	usable       bool   // old may be used without asking, but not for this request
 	stored       bool   // the answer was stored before its head left
-	k            key    // of text, and of old
 	reader       *body  // of who leads
 	opened       bool
 	buf          []byte // room for the next piece of the body
@@ -45,64 +71,39 @@ type fetching struct {
 	purges       int64  // the number of the latest purge then
 }
 
-// serveFlight makes what a fetch brings the answer, with the head that e has.
-func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight, e *entry, b *body,
-	as status) edge.Verdict {
-	r.status = as
-	r.age = e.ageAt(c.millis(c.tick()))
-	r.ttl = e.lifetime - r.age
-	r.entry = *e
-	b.c, b.x, b.r = c, x, r
-	if c.unmodified(x, r, e) {
-		_ = b.Close() // it is not read
-		return edge.Answered
-	}
-	x.SetHead(e.status, e.reason, e.lines)
-	x.Out, x.OutLen = b, f.size
-	switch {
-	case f.size == 0 || string(x.Method) == "HEAD":
-		_ = b.Close() // it is not read
-		x.Out = nil
-	case f.size > 0:
-		if spans, ok := r.asked(x, e, f.size); ok && len(spans) < 2 {
-			c.serveFlightPart(x, r, e, b, f.size, spans)
-		}
-	}
-	return edge.Answered
-}
-
-// serveFlightPart makes one part of what a fetch brings the answer, or 416 if there is none.
-func (c *cache) serveFlightPart(x *edge.Exchange, r *record, e *entry, b *body, length int64,
-	spans []fresh.Span) {
-	if len(spans) == 0 {
-		_ = b.Close() // it is not read
-		x.Out = nil
-		r.serveNoPart(x, length)
-		return
-	}
-	r.servePart(x, e, spans[0], length)
-	x.Out = &part{b: b, skip: spans[0].From, left: spans[0].To - spans[0].From}
-}
-
-// newFetch prepares a fetch for what r asks.
-func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
-	t := &fetching{c: c, flight: f, landed: r.k, text: bytes.Clone(r.text), k: r.k,
-		errorSeconds: r.q.StaleIfError, opts: r.opts, keyed: r.keyed}
-	t.route, t.exact, t.url = r.route, bytes.Clone(r.exact), bytes.Clone(r.url)
-	t.y = c.copyRequest(x)
+// newFetch prepares a fetch of what q asks for, on behalf of x.
+func (c *fetcher) newFetch(x *edge.Exchange, f *flight, q question, errorSeconds int64) *fetching {
+	q.text, q.exact, q.url = bytes.Clone(q.text), bytes.Clone(q.exact), bytes.Clone(q.url)
+	t := &fetching{question: q, c: c, flight: f, landed: q.k, errorSeconds: errorSeconds, y: c.rules.copyRequest(x)}
 	if t.auth = x.Req.Has(authorizationKey); t.keyed {
 		body, _ := x.WholeIn() // it is, since the key has been made of it
 		t.body = bytes.Clone(body)
 		t.carry(x.Method)
 	}
-	if r.isAnswer() {
-		old := new(entry)
-		if old.parse(bytes.Clone(r.object.Meta)) == nil {
-			t.old, t.number, t.usable = old, r.object.Number(), r.lack == askedAnew
-			t.condition()
-		}
-	}
 	return t
+}
+
+// confirm makes the fetch ask whether a stored answer still holds. usable reports whether that may be used
+// without asking, but not for this request.
+func (t *fetching) confirm(o *store.Object, usable bool) {
+	old := new(entry)
+	if old.parse(bytes.Clone(o.Meta)) == nil {
+		t.old, t.number, t.usable = old, o.Number(), usable
+		t.condition()
+	}
+}
+
+// carry gives the fetch the method and the body of the request that it is for.
+func (t *fetching) carry(method []byte) {
+	y := t.y
+	y.SetMethod(method)
+	for _, name := range bodyFields {
+		setKeyed(y, name)
+	}
+	if len(t.body) > 0 {
+		y.In, y.InLen = edge.NewBytesBody(t.body), int64(len(t.body))
+		y.InMax = y.InLen
+	}
 }
 
 // condition makes the request one that asks whether what was found still holds (RFC 9111 section 4.3.1).
@@ -117,78 +118,6 @@ func (t *fetching) condition() {
 		t.y.Req.Set("If-Modified-Since", time.UnixMilli(t.old.modified).UTC().Format(http.TimeFormat))
 	}
 }
-
-// lead fetches for x and for whoever follows.
-func (t *fetching) lead(x *edge.Exchange, r *record) edge.Verdict {
-	first := miss
-	if t.old != nil {
-		first = expired
-	}
-	r.status, r.why = first, r.lacked
-	t.reader = t.flight.read()
-	done := t.run()
-	r.upside = t.y.Status()
-	switch done {
-	case failed:
-		r.upside = 0
-		x.Fault, x.Cause = t.flight.fault, t.flight.cause
-		x.PoolName, x.TargetName = t.y.PoolName, t.y.TargetName
-		return edge.Answered
-	case unfit:
-		r.why = t.flight.why
-		if asksForPart(x) {
-			t.y.Finish(edge.ClientGone) // all of it is more than is wanted
-			r.upside = 0
-			return edge.Next
-		}
-		x.TakeOver(t.y)
-		return edge.Answered
-	case usesOld:
-		return t.serveOld(x, r)
-	}
-	r.stored = t.stored
-	own := *t.flight.what
-	own.lines = t.own
-	return t.c.serveFlight(x, r, t.flight, &own, t.reader, first)
-}
-
-// serveOld answers who leads with what was stored before the fetch, if that is what is stored still: another
-// answer was not confirmed for this client.
-func (t *fetching) serveOld(x *edge.Exchange, r *record) edge.Verdict {
-	c, f := t.c, t.flight
-	r.metaOnly = false
-	if f.as == revalidated {
-		r.q.Reset() // what the request asks for beyond freshness has been done
-	}
-	c.find(x, r)
-	if !r.isAnswer() || !r.coded && r.object.Number() != t.number { // one that is encoded is fresh
-		r.why = forgotten
-		return edge.Next
-	}
-	if t.own != nil {
-		r.entry.lines = t.own
-	}
-	r.upside, r.why = f.upside, r.lacked
-	r.age = r.entry.ageAt(c.millis(c.tick()))
-	return c.serve(x, r, f.as)
-}
-
-// refresh has an answer fetched anew that is served stale meanwhile, once.
-func (c *cache) refresh(x *edge.Exchange, r *record) {
-	if c.fetches.Load() >= mostRefreshes || c.bodies.full() || x.Req.Has(authorizationKey) {
-		return
-	}
-	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.bodies)
-	if !first {
-		return
-	}
-	t := c.newFetch(x, r, f)
-	t.usable = t.old != nil
-	go t.alone()
-}
-
-// mostRefreshes bounds how many fetches nobody waits for.
-const mostRefreshes = 1000
 
 // alone fetches for nobody but the cache.
 func (t *fetching) alone() {
@@ -223,7 +152,7 @@ func (t *fetching) run() outcome {
 		}
 	}()
 	for {
-		t.asked, t.purges = c.millis(c.tick()), c.purges.latest.Load()
+		t.asked, t.purges = c.now(), c.purges.latest.Load()
 		f := edge.Fetch(t.y)
 		switch {
 		case f != nil:
@@ -282,12 +211,12 @@ func (t *fetching) rescues() bool {
 }
 
 // rescues tells that an entry may be used when the target fails; seconds is what the request says of that.
-func (c *cache) rescues(e *entry, seconds int64) bool {
+func (c *fetcher) rescues(e *entry, seconds int64) bool {
 	most := e.rescue // 0 where the answer forbids it
 	if e.flags&mustRevalidate == 0 && !fresh.IsError(e.status) {
 		most = max(most, seconds*1000)
 	}
-	return e.flags&alwaysAsk == 0 && most > 0 && e.ageAt(c.millis(c.tick()))-e.lifetime <= most
+	return e.flags&alwaysAsk == 0 && most > 0 && e.ageAt(c.now())-e.lifetime <= most
 }
 
 // pass leaves the answer to who leads; the others ask for themselves, and those that come in the next
@@ -308,20 +237,6 @@ func (t *fetching) pass(why reason, remember bool) outcome {
 	t.open(true)
 	return unfit
 }
-
-// rememberPass remembers that what has a whole key, and was asked for at a time, is not to be stored, unless
-// something of use is.
-func (c *cache) rememberPass(k key, text []byte, at int64) {
-	if c.holdsUseful(k, text) {
-		return
-	}
-	e := entry{at: at, lifetime: passFor.Milliseconds(), flags: isPass, key: text}
-	c.forget(k, text)
-	_, _ = c.store.Put(k, e.append(nil), nil, e.seconds()) // else the next one finds out again
-}
-
-// passFor is how long it is remembered that an answer was not to be stored.
-const passFor = 30 * time.Second
 
 // ordinary reports whether an answer says something of the resource, and not of the request that asked, of
 // its client, or of a target in trouble.
@@ -347,7 +262,7 @@ func (t *fetching) again() {
 func (t *fetching) take() outcome {
 	y, c := t.y, t.c
 	d := c.describe(y, t.auth)
-	d.Asked, d.Came = t.asked, c.millis(c.tick())
+	d.Asked, d.Came = t.asked, c.now()
 	if t.keyed {
 		d.search = nil // the rule would have to be about the body
 	}
@@ -357,7 +272,7 @@ func (t *fetching) take() outcome {
 	case t.usable && d.Status >= 500:
 		return t.pass(besideCopy, false) // an error says nothing of what is stored (RFC 9111 section 4.3.3)
 	}
-	if y.OutLen > int64(c.conf.MaxObject) {
+	if y.OutLen > c.maxObject {
 		return t.pass(tooLarge, true)
 	}
 	if d.crowded {
@@ -365,7 +280,7 @@ func (t *fetching) take() outcome {
 	}
 	e := c.entryOf(d, t.opts)
 	k := t.address(e, d)
-	e.number, e.hashes = t.purges, c.appendHashes(nil, t.url, d.tags)
+	e.number, e.hashes = t.purges, appendHashes(nil, t.url, d.tags)
 	f := t.flight
 	f.what, f.size, f.age = e, y.OutLen, d.Age*1000
 	if t.own = e.lines; len(d.own) != len(d.lines) {
@@ -392,15 +307,15 @@ func (t *fetching) take() outcome {
 
 // address gives an entry its whole key and returns what it is found by. Where answers differ, or have a rule
 // for queries, it puts up a sign that says so.
-func (t *fetching) address(e *entry, d *description) key {
+func (t *fetching) address(e *entry, d *description) store.Key {
 	c := t.c
 	e.key = t.exact
 	var q fresh.QueryRule
 	if len(e.search) > 0 && q.ParseRule(e.search) == nil {
-		by := c.conf.appendRuleKey(nil, t.y, t.route, nil)
+		by := c.rules.appendRuleKey(nil, t.y, t.route, nil)
 		c.putUp(&entry{at: e.at, flags: isSearch, search: e.search, key: by})
 		c.searching.Store(true)
-		e.key = c.conf.appendRuleKey(nil, t.y, t.route, &q)
+		e.key = c.rules.appendRuleKey(nil, t.y, t.route, &q)
 	}
 	if len(e.vary) == 0 {
 		e.vary = c.variesBy(e.key)
@@ -419,36 +334,6 @@ func (t *fetching) address(e *entry, d *description) key {
 	return c.hash(e.key)
 }
 
-// variesBy returns the fields that answers under a key depend on so far. One without Vary is for the requests
-// that have the same of them, so that it does not come before one that is more about a request (RFC 9111
-// section 4.1).
-func (c *cache) variesBy(text []byte) []byte {
-	o, _, ok := c.store.GetMeta(c.hash(text), nil)
-	var e entry
-	if !ok || e.parse(o.Meta) != nil || e.flags&isSign == 0 || !bytes.Equal(e.key, text) {
-		return nil
-	}
-	return e.vary
-}
-
-// putUp stores a sign. One by which answers differ keeps what is known of their codings.
-func (c *cache) putUp(sign *entry) {
-	sign.lifetime = signFor.Milliseconds()
-	k := c.hash(sign.key)
-	lock := c.writing.of(k)
-	lock.Lock()
-	defer lock.Unlock()
-	var had entry
-	if o, _, ok := c.store.GetMeta(k, nil); ok && had.parse(o.Meta) == nil && had.flags&isSign != 0 &&
-		bytes.Equal(had.key, sign.key) && bytes.Equal(had.vary, sign.vary) {
-		sign.forms |= had.forms
-	}
-	c.keep(k, sign, nil)
-}
-
-// signFor is how long it is remembered which fields a URL's answers depend on.
-const signFor = 7 * 24 * time.Hour
-
 // pieceSize is how much of a body is read at once; the first read of one whose length is not known has room
 // for firstPiece, and each further one for twice as much.
 const (
@@ -461,7 +346,7 @@ const leastRoom = 2 << 10
 
 // collect reads the body for the readers of the flight, and stores it when all of it is there. Without wait
 // it reads what has come together with the head, so that who leads sends that in one write with it.
-func (t *fetching) collect(k key, wait bool) (stored, done bool) {
+func (t *fetching) collect(k store.Key, wait bool) (stored, done bool) {
 	var panicked *edge.Fault
 	defer func() {
 		if panicked != nil {
@@ -501,7 +386,7 @@ func (t *fetching) atHand() bool {
 }
 
 // read reads a piece of the body. more reports whether another one may follow.
-func (t *fetching) read(k key) (more bool, fault *edge.Fault) {
+func (t *fetching) read(k store.Key) (more bool, fault *edge.Fault) {
 	f := t.flight
 	if n := len(t.buf); n < leastRoom && (n == 0 || f.size < 0 || f.size-t.got >= int64(n)) {
 		t.buf = make([]byte, t.room)
@@ -530,8 +415,8 @@ func (t *fetching) read(k key) (more bool, fault *edge.Fault) {
 
 // outgrown remembers that what is being fetched is too large to be stored: nobody has to wait for the next
 // one, and the target is asked for the parts of it.
-func (t *fetching) outgrown(k key) {
-	t.c.rememberPass(k, t.flight.what.key, t.c.millis(t.c.tick()))
+func (t *fetching) outgrown(k store.Key) {
+	t.c.rememberPass(k, t.flight.what.key, t.c.now())
 }
 
 // end ends a fetch whose body has not come to its end.
@@ -542,3 +427,38 @@ func (t *fetching) end(fault *edge.Fault) {
 }
 
 const authorizationKey = "Authorization"
+
+// renew makes what is stored fresh again, after the target said that nothing has changed (RFC 9111
+// section 4.3.4). It returns false when what the target speaks of is not what is stored.
+func (t *fetching) renew() bool {
+	y, c, old, f := t.y, t.c, t.old, t.flight
+	d := c.describe(y, t.auth)
+	if !d.selects(old) || c.moves(d, old) {
+		return false
+	}
+	o, _, ok := c.store.Get(t.k, nil)
+	if !ok || !o.Complete() || o.Number() != t.number {
+		return false
+	}
+	merged := merge(old.lines, d.lines)
+	y.SetHead(old.status, old.reason, merged)
+	full := c.describe(y, t.auth)
+	full.Asked, full.Came, full.Age = t.asked, c.now(), d.Age
+	why := full.Storable(t.opts, true)
+	switch {
+	case full.crowded:
+		t.own, f.why = full.own, tooManyTags
+	case why == fresh.Storable:
+		e := c.entryOf(full, t.opts)
+		e.key, e.vary, e.search, e.forms = old.key, old.vary, old.search, old.forms
+		e.number, e.hashes = t.purges, appendHashes(nil, t.url, full.tags)
+		c.renewLatest(t.k, t.number, e)
+		f.usesOld, f.number, f.age = true, t.number, d.Age*1000
+	default:
+		t.own, f.why = full.own, notStorable+reason(why) // it was confirmed for who asked, and for nobody else
+	}
+	f.as, f.upside = revalidated, 304
+	t.open(true)
+	y.Finish(nil)
+	return true
+}

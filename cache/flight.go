@@ -137,7 +137,7 @@ func (f *flight) end(failure error, stored *store.Object) {
 // has twice the room: when a part of what is stored is forgotten, the rest of it cannot be asked for
 // (chunks).
 func (f *flight) room() int64 {
-	if e := f.what; e != nil && len(e.etag) > 0 && e.etag[0] == '"' {
+	if f.what != nil && f.what.strong() {
 		return f.budget.most
 	}
 	return 2 * f.budget.most
@@ -192,10 +192,7 @@ type body struct {
 	offset int
 	at     int64   // bytes that were read
 	rest   *chunks // reads on from what is stored; nil: the pieces are there
-
-	c *cache // these three are for rest
-	x *edge.Exchange
-	r *record
+	source source  // of rest, without the object
 }
 
 // read returns a reader of the body from its beginning; nil: that has been dropped already.
@@ -262,7 +259,8 @@ func (b *body) piecewise(wait bool, use func(piece []byte) int, err *error) (res
 	}
 	if f.stored != nil { // now, or since next has waited
 		if b.rest == nil {
-			b.rest = &chunks{c: b.c, x: b.x, r: b.r, o: f.stored, at: b.at, to: f.stored.Len}
+			b.source.object = f.stored
+			b.rest = &chunks{source: b.source, at: b.at, to: f.stored.Len}
 		}
 		*err = nil
 		return b.rest
@@ -367,11 +365,11 @@ func (p *part) Close() error { return p.b.Close() }
 // flights are the fetches under way, by what is fetched.
 type flights struct {
 	mu sync.Mutex
-	by map[key]*flight
+	by map[store.Key]*flight
 }
 
 // join returns the flight for a key; first tells that it is new, and the caller has to fetch.
-func (fs *flights) join(k key, most int64, b *budget) (f *flight, first bool) {
+func (fs *flights) join(k store.Key, most int64, b *budget) (f *flight, first bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if f = fs.by[k]; f != nil {
@@ -379,7 +377,7 @@ func (fs *flights) join(k key, most int64, b *budget) (f *flight, first bool) {
 	}
 	f = newFlight(most, b)
 	if fs.by == nil {
-		fs.by = map[key]*flight{}
+		fs.by = map[store.Key]*flight{}
 	}
 	fs.by[k] = f
 	return f, true
@@ -393,7 +391,7 @@ func (fs *flights) scatter() {
 }
 
 // land removes a flight: who comes from now on finds its answer stored, or begins another.
-func (fs *flights) land(k key, f *flight) {
+func (fs *flights) land(k store.Key, f *flight) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.by[k] == f {

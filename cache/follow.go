@@ -31,7 +31,7 @@ func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 	case first && r.absent && !r.again && c.store.Has(r.k):
 		return c.findAgain(x, r, f)
 	case first:
-		return c.newFetch(x, r, f).lead(x, r)
+		return c.lead(c.newFetch(x, r, f), x, r)
 	case r.q.NoCache: // RFC 9111 section 5.2.1.4: another request's answer is none to this one
 		return c.fetchAlone(x, r)
 	}
@@ -54,7 +54,7 @@ func (c *cache) findAgain(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 
 // fetchAlone fetches for x and shares with nobody that waits.
 func (c *cache) fetchAlone(x *edge.Exchange, r *record) edge.Verdict {
-	return c.newFetch(x, r, newFlight(int64(c.conf.MaxObject), &c.bodies)).lead(x, r)
+	return c.lead(c.newFetch(x, r, newFlight(int64(c.conf.MaxObject), &c.bodies)), x, r)
 }
 
 // findOrFetchAlone goes on when the answer that r waited for is none that it may use without asking (RFC 9111
@@ -99,7 +99,7 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 	}
 	text := append(r.text[:0], r.exact...)
 	if len(f.what.search) > 0 && r.rule.ParseRule(f.what.search) == nil {
-		text = c.conf.appendRuleKey(text[:0], x, r.route, &r.rule)
+		text = c.rules.appendRuleKey(text[:0], x, r.route, &r.rule)
 	}
 	if len(f.what.vary) > 0 {
 		var encoded bool
@@ -139,7 +139,7 @@ func (c *cache) followOld(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 		return c.findOrFetchAlone(x, r)
 	}
 	r.why, r.upside = r.lacked, f.upside
-	r.age = r.entry.ageAt(c.millis(c.tick()))
+	r.age = r.entry.ageAt(c.now())
 	return c.serve(x, r, f.as)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/penstock-edge/penstock/cache/cachetest"
 	"github.com/penstock-edge/penstock/edge"
 )
 
@@ -146,7 +147,7 @@ func (w *formsWorld) stored() (n int) {
 
 // ask sends a request through the cache.
 func (w *formsWorld) ask(accept string, anew bool) string {
-	x := newRequest("/", "Accept-Encoding: "+accept)
+	x := cachetest.Request("/", "Accept-Encoding: "+accept)
 	if anew {
 		x.Req.Set("Cache-Control", "no-cache")
 	}
@@ -210,7 +211,7 @@ func TestFormsAgainstTwin(t *testing.T) {
 				change()
 			case "purge":
 				c.store.At(w.now / 1000)
-				if n, want := c.carryOut(&order{urls: [][]byte{[]byte("http://h.example/")}}), w.stored(); n != want {
+				if n, want := c.carryOut(&order{urls: [][]byte{[]byte("http://h.example/")}}, c.flights.scatter), w.stored(); n != want {
 					t.Fatalf("purged %d, want %d", n, want)
 				}
 				w.forAll = nil
@@ -218,41 +219,4 @@ func TestFormsAgainstTwin(t *testing.T) {
 			}
 		}
 	})
-}
-
-// TestForms: which slots are good for whom.
-func TestForms(t *testing.T) {
-	for offer := codingSet(0); offer <= allCodings; offer++ {
-		for accepts := codingSet(0); accepts <= allCodings; accepts++ {
-			covered := accepts&^offer == 0
-			if s := formOf(0, false, offer).slotFor(accepts); (s == plainSlot) != covered || (s == noSlot) == covered {
-				t.Errorf("plain, offered %d, for %d: %c", offer, accepts, s)
-			}
-			for _, coding := range []codingSet{withGzip, withBrotli, withZstd} {
-				f, want := formOf(coding, false, offer), byte(noSlot)
-				switch {
-				case coding&offer == 0 && offer == accepts:
-					want = offer.ownSlot()
-				case coding&offer&accepts != 0:
-					want = coding.slot()
-				}
-				if s := f.slotFor(accepts); s != want || want != noSlot && f.slot() != want {
-					t.Errorf("%d, offered %d, for %d: %c, want %c", coding, offer, accepts, s, want)
-				}
-			}
-			if s := formOf(0, true, offer).slotFor(accepts); (s == offer.ownSlot()) != (offer == accepts) {
-				t.Errorf("foreign, offered %d, for %d: %c", offer, accepts, s)
-			}
-		}
-	}
-}
-
-func TestCodingsIn(t *testing.T) {
-	for offer, list := range accepted {
-		for _, accept := range list {
-			if got := offers[codingsIn([]byte(accept))]; got != offer {
-				t.Errorf("%q: %q, want %q", accept, got, offer)
-			}
-		}
-	}
 }

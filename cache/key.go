@@ -6,22 +6,35 @@ import (
 	"strings"
 
 	"github.com/penstock-edge/penstock/cache/fresh"
-	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/header"
 	"github.com/penstock-edge/penstock/edge/lib/values"
 )
 
-type key = store.Key
+// rules say what requests are told apart by, as a cache is configured.
+type rules struct {
+	SortQuery            bool     // parameters in another order are the same
+	QueryKeep, QueryDrop []string // parameters that alone belong to keys, and those that do not; * at the end
+	Headers, Cookies     [][]byte // names of fields, in canonical form, and of cookies that are in keys
+	MergeSlashes         bool     // in paths
+	IgnoreNoCache        bool     // a client's wish for something fresher does not reach the target
+
+	omitter *omitter
+}
+
+// newRules returns rules with these fields in keys.
+func newRules(headers [][]byte) *rules {
+	return &rules{Headers: headers, omitter: newOmitter(headers)}
+}
 
 // appendURL appends what a request asks for, in the one form that the cache knows it in.
-func (c *Config) appendURL(dst []byte, x *edge.Exchange) []byte {
-	dst = c.appendPath(dst, x)
+func (r *rules) appendURL(dst []byte, x *edge.Exchange) []byte {
+	dst = r.appendPath(dst, x)
 	if !x.HasQuery {
 		return dst
 	}
 	at := len(dst)
-	dst = c.appendQuery(append(dst, '?'), x.Query)
+	dst = r.appendQuery(append(dst, '?'), x.Query)
 	if len(dst) == at+1 && len(x.Query) > 0 {
 		return dst[:at] // nothing of it is left
 	}
@@ -29,36 +42,28 @@ func (c *Config) appendURL(dst []byte, x *edge.Exchange) []byte {
 }
 
 // appendPath appends a URL without its query.
-func (*Config) appendPath(dst []byte, x *edge.Exchange) []byte {
+func (*rules) appendPath(dst []byte, x *edge.Exchange) []byte {
 	dst = append(append(dst, x.Scheme...), "://"...)
 	return append(appendAuthority(dst, x.Scheme, x.Authority), x.Path...)
 }
 
-func lower(b []byte) {
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			b[i] = c + 'a' - 'A'
-		}
-	}
-}
-
 // appendQuery appends the parameters of a query that belong to the key. They are not decoded: two that a
 // target may tell apart stay apart.
-func (c *Config) appendQuery(dst, query []byte) []byte {
-	if !c.picks() {
+func (r *rules) appendQuery(dst, query []byte) []byte {
+	if !r.picks() {
 		return append(dst, query...)
 	}
 	var room [16][]byte
 	pairs := room[:0]
 	for len(query) > 0 {
 		var pair []byte
-		pair, query, _ = bytes.Cut(query, ampersand)
-		name, _, _ := bytes.Cut(pair, equals)
-		if c.keeps(name) && len(pair) > 0 {
+		pair, query, _ = bytes.Cut(query, []byte{'&'})
+		name, _, _ := bytes.Cut(pair, []byte{'='})
+		if r.keeps(name) && len(pair) > 0 {
 			pairs = append(pairs, pair)
 		}
 	}
-	if c.SortQuery {
+	if r.SortQuery {
 		slices.SortStableFunc(pairs, byName) // values of one name stay in their order, which may mean something
 	}
 	for i, p := range pairs {
@@ -71,16 +76,16 @@ func (c *Config) appendQuery(dst, query []byte) []byte {
 }
 
 // picks tells that not all of a query belongs to the key as it is.
-func (c *Config) picks() bool { return len(c.QueryKeep) > 0 || len(c.QueryDrop) > 0 || c.SortQuery }
+func (r *rules) picks() bool { return len(r.QueryKeep) > 0 || len(r.QueryDrop) > 0 || r.SortQuery }
 
 func byName(a, b []byte) int {
-	x, _, _ := bytes.Cut(a, equals)
-	y, _, _ := bytes.Cut(b, equals)
+	x, _, _ := bytes.Cut(a, []byte{'='})
+	y, _, _ := bytes.Cut(b, []byte{'='})
 	return values.CompareDecoded(x, y) // as targets tell names apart
 }
 
-func (c *Config) keeps(name []byte) bool {
-	return (len(c.QueryKeep) == 0 || contains(c.QueryKeep, name)) && !contains(c.QueryDrop, name)
+func (r *rules) keeps(name []byte) bool {
+	return (len(r.QueryKeep) == 0 || contains(r.QueryKeep, name)) && !contains(r.QueryDrop, name)
 }
 
 func hasPrefix(b []byte, prefix string) bool {
@@ -99,28 +104,28 @@ func contains(list []string, b []byte) bool {
 
 // appendKey appends the whole key of a request: what it is asked of, the URL, and what else tells
 // requests apart by configuration. url is where in the key the URL is.
-func (c *Config) appendKey(dst []byte, x *edge.Exchange, route string) (text []byte, url []byte) {
+func (r *rules) appendKey(dst []byte, x *edge.Exchange, route string) (text []byte, url []byte) {
 	dst = append(appendAsked(dst, x, route), 0)
 	at := len(dst)
-	dst = c.appendURL(dst, x)
+	dst = r.appendURL(dst, x)
 	end := len(dst)
-	dst = c.appendFields(dst, x)
+	dst = r.appendFields(dst, x)
 	return dst, dst[at:end]
 }
 
 // appendRuleKey appends the whole key of all requests whose queries say the same under a rule; without a
 // rule that of what knows the rule of the path.
-func (c *Config) appendRuleKey(dst []byte, x *edge.Exchange, route string, q *fresh.QueryRule) []byte {
+func (r *rules) appendRuleKey(dst []byte, x *edge.Exchange, route string, q *fresh.QueryRule) []byte {
 	dst = append(appendAsked(dst, x, route), 0)
-	dst = append(append(c.appendPath(dst, x), '?'), ruled)
+	dst = append(append(r.appendPath(dst, x), '?'), ruled)
 	if q != nil {
 		query := x.Query
-		if c.picks() {
-			query = c.appendQuery(nil, query)
+		if r.picks() {
+			query = r.appendQuery(nil, query)
 		}
 		dst = q.AppendQuery(append(dst, ruled), query)
 	}
-	return c.appendFields(dst, x)
+	return r.appendFields(dst, x)
 }
 
 // What stands before the parts of a key that are there only where they differ from the URL. It is in no
@@ -177,8 +182,8 @@ func urlIn(text []byte) []byte {
 const ruled = 1
 
 // appendFields appends what of a request's fields is in its key.
-func (c *Config) appendFields(dst []byte, x *edge.Exchange) []byte {
-	for _, name := range c.keyHeaders {
+func (r *rules) appendFields(dst []byte, x *edge.Exchange) []byte {
+	for _, name := range r.Headers {
 		dst = append(dst, 0)
 		switch {
 		case isAcceptEncoding(name):
@@ -189,13 +194,8 @@ func (c *Config) appendFields(dst []byte, x *edge.Exchange) []byte {
 			dst = x.Req.AppendKey(dst, header.View(name))
 		}
 	}
-	for _, name := range c.keyCookies {
+	for _, name := range r.Cookies {
 		dst = x.AppendCookie(append(dst, 0), name)
 	}
 	return dst
 }
-
-var (
-	ampersand = []byte("&")
-	equals    = []byte("=")
-)

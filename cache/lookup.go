@@ -19,6 +19,21 @@ type lookup struct {
 	keyed *keyed         // nil: none
 }
 
+// addTo adds what the cache does for the requests of a route, which by counts. Of what it returns the route has
+// to be set before the first request.
+func (c *cache) addTo(r *edge.RouteSetup, slot int, conf *RouteConfig, by *routeCounters) *lookup {
+	l := &lookup{cache: c, slot: slot, opts: conf.options(&c.opts)}
+	if len(conf.Methods) > 0 {
+		l.keyed = &keyed{conf.Methods, int64(conf.MaxKeyBody)}
+	}
+	r.Add(edge.Lookup, l)
+	r.Add(edge.Rescue, &rescueFault{cache: c, slot: slot})
+	r.Add(edge.Receive, &rescueAnswer{cache: c, slot: slot})
+	r.Add(edge.Respond, &tell{cache: c, slot: slot})
+	r.Add(edge.Log, &done{cache: c, slot: slot, route: by})
+	return l
+}
+
 // record is what the cache remembers of an exchange, in its slot.
 type record struct {
 	status status
@@ -34,19 +49,13 @@ type record struct {
 	absent bool   // it is not in memory
 	lack   reason // why what was found, if anything, is not the answer
 	lacked reason // the same, before anything was fetched
-	route  string
-	opts   *fresh.Options // that hold for the answer
-	keyed  bool           // the method and the body are in the key
-	freed  bool           // the client wants what is fresher, which is ignored
-	exact  []byte         // the key of the request alone
-	url    []byte         // in exact
-	text   []byte         // the whole key of the answer: exact, or by a rule for queries, and what Vary adds
-	base   int            // of text without what Vary adds
+	question
+	freed  bool // the client wants what is fresher, which is ignored
+	base   int  // of text without what Vary adds
 	rule   fresh.QueryRule
 	coding *coding // an encoded form that is wanted; nil: none
 	// accepts are the codings that the request accepts.
 	accepts codingSet
-	k       key // of text
 	found   bool
 	// metaOnly tells that the body is not looked for, since the client is likely to have it.
 	metaOnly bool
@@ -63,7 +72,7 @@ type record struct {
 	spans    [16]fresh.Span
 }
 
-var records = sync.Pool{New: func() any { return new(record) }}
+var recordPool = sync.Pool{New: func() any { return new(record) }}
 
 // kept is the memory that a record keeps when it is put away.
 const keptBuffer = 256 << 10
@@ -72,9 +81,9 @@ func (r *record) release() {
 	if cap(r.buf) > keptBuffer {
 		r.buf = nil
 	}
-	*r = record{exact: r.exact[:0], text: r.text[:0], buf: r.buf[:0], spare: r.spare[:0],
+	*r = record{question: question{exact: r.exact[:0], text: r.text[:0]}, buf: r.buf[:0], spare: r.spare[:0],
 		rule: fresh.QueryRule{Names: r.rule.Names[:0]}, chunks: chunks{buf: r.chunks.buf[:0]}}
-	records.Put(r)
+	recordPool.Put(r)
 }
 
 // Run implements edge.Filter.
@@ -91,7 +100,7 @@ func (l *lookup) Run(x *edge.Exchange) edge.Verdict {
 func (l *lookup) run(x *edge.Exchange) edge.Verdict {
 	r, ok := x.Slot[l.slot].(*record)
 	if !ok {
-		r = records.Get().(*record)
+		r = recordPool.Get().(*record)
 		r.age = -1
 		x.Slot[l.slot] = r
 	}
@@ -178,7 +187,7 @@ func (l *lookup) begin(x *edge.Exchange, r *record) reason {
 	for v := range x.Req.All("Cache-Control") {
 		r.q.Add(v)
 	}
-	if !r.q.Present && is(x.Req.Get("Pragma"), "no-cache") { // RFC 9111 section 5.4
+	if !r.q.Present && header.SameName(x.Req.Get("Pragma"), "no-cache") { // RFC 9111 section 5.4
 		r.q.NoCache = true
 	}
 	if c.conf.IgnoreClientNoCache {
@@ -197,7 +206,7 @@ func (l *lookup) begin(x *edge.Exchange, r *record) reason {
 	if r.opts == nil {
 		r.opts = &c.opts
 	}
-	r.exact, r.url = c.conf.appendKey(r.exact[:0], x, l.route)
+	r.exact, r.url = c.rules.appendKey(r.exact[:0], x, l.route)
 	return noReason
 }
 
@@ -233,7 +242,7 @@ func (c *cache) ruleOnDisk(x *edge.Exchange, r *record) bool {
 	if r.keyed || !c.searching.Load() {
 		return false
 	}
-	r.spare = c.conf.appendRuleKey(r.spare[:0], x, r.route, nil)
+	r.spare = c.rules.appendRuleKey(r.spare[:0], x, r.route, nil)
 	return !c.store.Has(c.hash(r.spare)) && c.tier.Has(r.spare)
 }
 
@@ -241,12 +250,12 @@ func (c *cache) ruleOnDisk(x *edge.Exchange, r *record) bool {
 // when there is none, and leaves the key as it was.
 func (c *cache) byRule(x *edge.Exchange, r *record) bool {
 	k := r.k
-	r.text = c.conf.appendRuleKey(r.text[:0], x, r.route, nil)
+	r.text = c.rules.appendRuleKey(r.text[:0], x, r.route, nil)
 	r.k = c.hash(r.text)
 	ok := c.get(r) && r.entry.flags&isSearch != 0 && r.rule.ParseRule(r.entry.search) == nil
 	r.text = r.text[:0]
 	if ok {
-		r.text = c.conf.appendRuleKey(r.text, x, r.route, &r.rule)
+		r.text = c.rules.appendRuleKey(r.text, x, r.route, &r.rule)
 	} else {
 		r.text, r.k = append(r.text, r.exact...), k
 	}
@@ -358,59 +367,3 @@ func (c *cache) get(r *record) bool {
 	r.absent = !r.found
 	return r.found
 }
-
-// appendVariant appends the values that a request has for the fields that an answer depends on (RFC 9111
-// section 4.1). Each has a byte before it that tells an empty field from none. encoded tells that
-// Accept-Encoding is among them: what is appended ends with a slot then, that for what the request
-// accepts alone.
-func appendVariant(dst, vary []byte, x *edge.Exchange, accepts codingSet) (_ []byte, encoded bool) {
-	for len(vary) > 0 {
-		var name []byte
-		name, vary, _ = bytes.Cut(vary, comma)
-		switch {
-		case bytes.Equal(name, cookieKey):
-			continue // those that count are in the key already
-		case isAcceptEncoding(name):
-			encoded = true
-			continue
-		}
-		dst = append(dst, 1)
-		if isPreference(name) {
-			dst = appendPreferences(dst, x, name)
-			continue
-		}
-		some := false
-		for v := range x.Req.All(header.View(name)) {
-			if some {
-				dst = append(dst, ',')
-			}
-			dst, some = append(append(dst, 2), v...), true
-		}
-	}
-	if encoded {
-		dst = append(dst, 1, accepts.ownSlot())
-	}
-	return dst, encoded
-}
-
-// is compares without regard to case; want is lower-case.
-func is(b []byte, want string) bool {
-	if len(b) != len(want) {
-		return false
-	}
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		if c != want[i] {
-			return false
-		}
-	}
-	return true
-}
-
-var (
-	comma     = []byte(",")
-	semicolon = []byte(";")
-	cookieKey = []byte("Cookie")
-)

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"fmt"
+	"github.com/penstock-edge/penstock/cache/cachetest"
 	"runtime"
 	"testing"
 )
@@ -9,14 +10,13 @@ import (
 // BenchmarkPurge purges among 100,000 answers, softly and again, so that they stay: B/answer is what the
 // catalog takes.
 func BenchmarkPurge(b *testing.B) {
-	c := newCache(b, "")
-	c.shared = newShared(256<<20, newSecond())
+	c, keys := newRecords(256<<20, newSecond()), &rules{}
 	before := heap()
 	for i := range 100_000 {
 		path := fmt.Sprint("/", i)
-		text, url := c.conf.appendKey(nil, newRequest(path), "r")
+		text, url := keys.appendKey(nil, cachetest.Request(path), "r")
 		e := &entry{lifetime: 1 << 40, status: 200, key: text}
-		e.hashes = c.appendHashes(nil, url, [][]byte{fmt.Append(nil, "tag", i%1000), []byte("all")})
+		e.hashes = appendHashes(nil, url, [][]byte{fmt.Append(nil, "tag", i%1000), []byte("all")})
 		c.keep(c.hash(text), e, [][]byte{make([]byte, 500)})
 	}
 	size := float64(heap()-before) / 100_000
@@ -24,11 +24,11 @@ func BenchmarkPurge(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			o.soft = true
 			c.purges = purges{}
-			if n := c.carryOut(o); n != want {
+			if n := c.carryOut(o, func() {}); n != want {
 				b.Fatal(n, "have gone, want", want)
 			}
 			for b.Loop() {
-				c.carryOut(o)
+				c.carryOut(o, func() {})
 			}
 			b.ReportMetric(size, "B/answer")
 		})

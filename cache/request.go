@@ -9,38 +9,38 @@ import (
 )
 
 // copyRequest returns a request of the cache's own that asks for all of what x asks for.
-func (c *cache) copyRequest(x *edge.Exchange) *edge.Exchange {
+func (r *rules) copyRequest(x *edge.Exchange) *edge.Exchange {
 	y := new(edge.Exchange)
 	x.Fork(y, nil)
-	y.SetMethod(methodGet) // for HEAD too; see carry
+	y.SetMethod([]byte("GET")) // for HEAD too; see carry
 	y.Begin(x.Plan.Timeout)
-	c.strip(y)
+	r.strip(y)
 	return y
 }
 
 // strip takes out of a request what the key does not have, and makes what it has the one that all
 // requests with the key get: how this client has written it decides nothing for others.
-func (c *cache) strip(y *edge.Exchange) {
-	c.conf.omitter.strip(y)
+func (r *rules) strip(y *edge.Exchange) {
+	r.omitter.strip(y)
 	nameHost(y)
-	c.nameClient(y)
+	r.nameClient(y)
 	replace(y, "Accept-Encoding", []byte(offers[codingsOf(y)]))
 	for _, name := range [...]string{"Accept", "Accept-Language", "Accept-Charset"} {
 		replace(y, name, appendPreferences(nil, y, []byte(name)))
 	}
-	if c.conf.IgnoreClientNoCache {
+	if r.IgnoreNoCache {
 		dropNoCache(y)
 	}
-	for _, name := range c.conf.keyHeaders {
+	for _, name := range r.Headers {
 		setKeyed(y, string(name))
 	}
 	if len(y.Cookie) > 0 {
-		kept := c.keptCookies(y)
+		kept := r.keptCookies(y)
 		replace(y, "Cookie", kept)
 		y.Cookie = kept
 	}
 	if y.HasQuery {
-		q := c.conf.appendQuery(nil, y.Query)
+		q := r.appendQuery(nil, y.Query)
 		y.KeepRaw(q, len(q) > 0 || len(y.Query) == 0, y.Cookie, nil)
 	}
 }
@@ -57,15 +57,15 @@ func nameHost(y *edge.Exchange) {
 
 // nameClient writes the client's address, as the gateway believes it, in place of what proxies before it and
 // the client itself have written there, unless that is in the key.
-func (c *cache) nameClient(y *edge.Exchange) {
-	if y.Req.Count(forwardedFor) > 0 && y.Client.IsValid() && !c.conf.keys(forwardedFor) {
+func (r *rules) nameClient(y *edge.Exchange) {
+	if y.Req.Count(forwardedFor) > 0 && y.Client.IsValid() && !r.keys(forwardedFor) {
 		replace(y, forwardedFor, []byte(y.Client.Unmap().String()))
 	}
 }
 
 // keys reports whether a field is in the key by configuration.
-func (c *Config) keys(name string) bool {
-	return slices.ContainsFunc(c.keyHeaders, func(other []byte) bool { return string(other) == name })
+func (r *rules) keys(name string) bool {
+	return slices.ContainsFunc(r.Headers, func(other []byte) bool { return string(other) == name })
 }
 
 const forwardedFor = "X-Forwarded-For"
@@ -83,9 +83,9 @@ func replace(y *edge.Exchange, name string, value []byte) {
 }
 
 // keptCookies returns the cookies that are in the key.
-func (c *cache) keptCookies(y *edge.Exchange) (kept []byte) {
-	for _, name := range c.conf.keyCookies {
-		for v := range bytes.SplitSeq(y.AppendCookie(nil, name), lineFeed) {
+func (r *rules) keptCookies(y *edge.Exchange) (kept []byte) {
+	for _, name := range r.Cookies {
+		for v := range bytes.SplitSeq(y.AppendCookie(nil, name), []byte{'\n'}) {
 			if len(v) == 0 {
 				continue
 			}
@@ -116,14 +116,9 @@ func setKeyed(y *edge.Exchange, name string) {
 	}
 	all := y.Req.AppendKey(nil, name)
 	y.Req.Del(name)
-	for v := range bytes.SplitSeq(all, lineFeed) {
+	for v := range bytes.SplitSeq(all, []byte{'\n'}) {
 		if len(v) > 0 {
 			y.Req.AddBytes(name, v)
 		}
 	}
 }
-
-var (
-	lineFeed  = []byte{'\n'}
-	methodGet = []byte("GET")
-)

@@ -60,7 +60,7 @@ func (c *cache) rescue(x *edge.Exchange, r *record) bool {
 		return false
 	}
 	r.why, r.upside = noReason, 0
-	r.age = r.entry.ageAt(c.millis(c.tick()))
+	r.age = r.entry.ageAt(c.now())
 	c.serve(x, r, rescued)
 	return true
 }

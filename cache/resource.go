@@ -31,7 +31,7 @@ var indifferent = []string{
 
 // resource returns what of a route the keys of its answers begin with: the pools, and a hash of all keys
 // that may make a difference and of the names of what else is in keys. The file is finished.
-func resource(t *config.Table, c *Config) string {
+func resource(t *config.Table, r *rules) string {
 	var rest strings.Builder
 	keys := t.Keys()
 	slices.Sort(keys)
@@ -44,10 +44,10 @@ func resource(t *config.Table, c *Config) string {
 			writeValue(&rest, v)
 		}
 	}
-	for _, name := range c.keyHeaders {
+	for _, name := range r.Headers {
 		fmt.Fprintf(&rest, " header %q", name)
 	}
-	for _, name := range c.keyCookies {
+	for _, name := range r.Cookies {
 		fmt.Fprintf(&rest, " cookie %q", name)
 	}
 	text := strings.Join(pools(t), ",")

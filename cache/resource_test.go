@@ -7,14 +7,14 @@ import (
 )
 
 func TestResource(t *testing.T) {
-	of := func(route, keys string) string {
+	of := func(route string, r *rules) string {
 		t.Helper()
 		file := config.Parse("test.toml", []byte("[[route]]\n"+route), config.Options{})
-		return resource(file.Root.List("route")[0], newCache(t, keys).conf)
+		return resource(file.Root.List("route")[0], r)
 	}
 	f := func(same bool, a, b string) {
 		t.Helper()
-		if x, y := of(a, ""), of(b, ""); (x == y) != same {
+		if x, y := of(a, &rules{}), of(b, &rules{}); (x == y) != same {
 			t.Errorf("%s and %s: %q and %q", a, b, x, y)
 		}
 	}
@@ -34,11 +34,11 @@ func TestResource(t *testing.T) {
 	f(false, one, one+"something_new = [\"x\"]")
 	f(false, one+"something_new = [\"x\", \"y\"]", one+"something_new = [\"x y\"]")
 	f(false, one+"something_new = 1", one+"something_new = true")
-	if of(one, "") == of(one, "key_headers = [\"A\"]") || of(one, "key_headers = [\"A\"]") == of(one, "key_headers = [\"B\"]") ||
-		of(one, "key_headers = [\"A\"]") == of(one, "key_cookies = [\"A\"]") {
+	if of(one, &rules{}) == of(one, keyedBy("A")) || of(one, keyedBy("A")) == of(one, keyedBy("B")) ||
+		of(one, keyedBy("A")) == of(one, &rules{Cookies: [][]byte{[]byte("A")}}) {
 		t.Error("other fields in the key are the same")
 	}
-	if of(one, "") != of(one, "query_drop = [\"a\"]\nsort_query = true\n") {
+	if of(one, &rules{}) != of(one, &rules{SortQuery: true, QueryDrop: []string{"a"}}) {
 		t.Error("what the URL has in the key is there twice")
 	}
 }

@@ -108,7 +108,7 @@ func (c *cache) invalidate(x *edge.Exchange, r *record) {
 	if s := x.Status(); x.Fault != nil || s < 200 || s >= 400 {
 		return
 	}
-	r.text = c.conf.appendURL(r.text[:0], x)
+	r.text = c.rules.appendURL(r.text[:0], x)
 	c.writeDown(c.purges.byHash(hashURL(r.text), false))
 	host := append(appendAuthority([]byte(x.Scheme+"://"), x.Scheme, x.Authority), '/')
 	for _, name := range [...]string{"Location", "Content-Location"} {
@@ -117,7 +117,7 @@ func (c *cache) invalidate(x *edge.Exchange, r *record) {
 			where = append(bytes.Clone(host), where[1:]...)
 		}
 		where, _, _ = bytes.Cut(where, []byte{'#'})
-		url, err := c.conf.canonicalURL(string(where))
+		url, err := c.rules.canonicalURL(string(where))
 		if err == nil && bytes.HasPrefix(url, host) {
 			c.writeDown(c.purges.byHash(hashURL(url), false))
 		}
@@ -136,11 +136,11 @@ type done struct {
 func (d *done) Run(x *edge.Exchange) edge.Verdict {
 	if r, ok := x.Slot[d.slot].(*record); ok {
 		x.Slot[d.slot] = nil
-		d.cache.requests[r.status].Inc(x.Lane)
+		d.cache.counters.requests[r.status].Inc(x.Lane)
 		d.route[r.status.result()].Inc(x.Lane)
-		d.cache.sent[r.status.result()].Add(x.Lane, uint64(max(x.OutBytes, 0)))
+		d.cache.counters.sent[r.status.result()].Add(x.Lane, uint64(max(x.OutBytes, 0)))
 		if r.why != noReason {
-			d.cache.misses[r.why].Inc(x.Lane)
+			d.cache.counters.misses[r.why].Inc(x.Lane)
 		}
 		r.release()
 	}

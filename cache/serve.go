@@ -16,8 +16,8 @@ func (c *cache) serve(x *edge.Exchange, r *record, as status) edge.Verdict {
 	if c.unmodified(x, r, e) {
 		return edge.Answered
 	}
-	if r.coding != nil && e.flags&encodes != 0 && as == hit {
-		c.encode(r)
+	if r.coding != nil && e.flags&encodes != 0 && as == hit && o.Len >= int64(c.conf.CompressMin) {
+		c.encode(r.k, r.text, r.coding)
 	}
 	x.SetHead(e.status, e.reason, e.lines)
 	x.OutLen, x.Out = o.Len, nil
@@ -28,6 +28,21 @@ func (c *cache) serve(x *edge.Exchange, r *record, as status) edge.Verdict {
 		x.Out = c.bodyOf(x, r, 0, o.Len)
 	}
 	return edge.Answered
+}
+
+// source returns where the body that was found comes from.
+func (c *cache) source(x *edge.Exchange, r *record) source {
+	return source{tier: c.tier, rules: c.rules, x: x, object: &r.object, entry: &r.entry, inParts: !r.coded && !r.keyed}
+}
+
+// bodyOf returns a part of the body that was found.
+func (c *cache) bodyOf(x *edge.Exchange, r *record, from, to int64) edge.Body {
+	if r.object.Whole() {
+		r.whole = *edge.NewBytesBody(r.object.Body[from:to])
+		return &r.whole
+	}
+	r.chunks = chunks{source: c.source(x, r), at: from, to: to, buf: r.chunks.buf[:0]}
+	return &r.chunks
 }
 
 // clientHas tells that the client has an answer already.
@@ -60,21 +75,6 @@ func (c *cache) unmodified(x *edge.Exchange, r *record, e *entry) bool {
 	x.SetHead(304, nil, r.spare)
 	x.Out, x.OutLen = nil, 0
 	return true
-}
-
-// appendNotModified appends those lines that a 304 has (RFC 9110 section 15.4.5).
-func appendNotModified(dst, lines []byte) []byte {
-	for len(lines) > 0 {
-		end := bytes.IndexByte(lines, '\n') + 1
-		name, _, _ := bytes.Cut(lines[:end], colon)
-		switch {
-		case is(name, "cache-control"), is(name, "content-location"), is(name, "date"), is(name, "etag"),
-			is(name, "expires"), is(name, "vary"), is(name, "last-modified"):
-			dst = append(dst, lines[:end]...)
-		}
-		lines = lines[end:]
-	}
-	return dst
 }
 
 // asked returns the parts of the body that the request asks for; false: it asks for all of it.
@@ -147,24 +147,8 @@ func (c *cache) serveMultipart(x *edge.Exchange, r *record, spans []fresh.Span) 
 	x.Out, x.OutLen = &r.whole, int64(len(out))
 }
 
-// takeField returns the line of a field, and appends all other lines to dst.
-func takeField(dst, lines []byte, name string) (line, rest []byte) {
-	for len(lines) > 0 {
-		end := bytes.IndexByte(lines, '\n') + 1
-		if field, _, _ := bytes.Cut(lines[:end], colon); is(field, name) {
-			line = lines[:end]
-		} else {
-			dst = append(dst, lines[:end]...)
-		}
-		lines = lines[end:]
-	}
-	return line, dst
-}
-
 func appendContentRange(dst []byte, s fresh.Span, length int64) []byte {
 	dst = strconv.AppendInt(append(dst, "bytes "...), s.From, 10)
 	dst = strconv.AppendInt(append(dst, '-'), s.To-1, 10)
 	return strconv.AppendInt(append(dst, '/'), length, 10)
 }
-
-var colon = []byte(":")

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/penstock-edge/penstock/cache/cachetest"
 	"github.com/penstock-edge/penstock/edge"
 )
 
@@ -193,16 +194,16 @@ func (tg *target) directives() string {
 }
 
 // at returns the target for a path, behind which the body of the question may stand.
-func (w *world) at(path string) *target { return w.targets[question(path)] }
+func (w *world) at(path string) *target { return w.targets[questionOf(path)] }
 
-func question(path string) string {
+func questionOf(path string) string {
 	path, _, _ = strings.Cut(path, "|")
 	return path
 }
 
 // ask sends a request through the cache and returns status and body.
 func (w *world) ask(method, path, lang, cc, part string) (int, string) {
-	x := newRequest(question(path))
+	x := cachetest.Request(questionOf(path))
 	x.Method = []byte(method)
 	if _, body, ok := strings.Cut(path, "|"); ok {
 		x.In, x.InLen = edge.NewBytesBody([]byte(body)), int64(len(body))
@@ -257,7 +258,7 @@ func (w *world) flying() bool {
 // judge is what the purges say of an entry.
 func (w *world) judge(e *twinEntry, path string) (gone, soft bool) {
 	for _, p := range w.purges[e.purgesOld:] {
-		if p.path == "" || p.path == question(path) {
+		if p.path == "" || p.path == questionOf(path) {
 			gone, soft = gone || !p.soft, soft || p.soft
 		}
 	}
@@ -271,12 +272,12 @@ func (w *world) purge(p twinPurge, o *order) {
 	for key, e := range w.stored {
 		path, _, _ := strings.Cut(key, " ")
 		gone, soft := w.judge(e, path)
-		if !e.forgotten(w.now) && !gone && !(soft && p.soft) && (p.path == "" || p.path == question(path)) {
+		if !e.forgotten(w.now) && !gone && !(soft && p.soft) && (p.path == "" || p.path == questionOf(path)) {
 			want++
 		}
 	}
 	w.c.store.At(w.now / 1000) // as the next request would
-	if n := w.c.carryOut(o); n != want {
+	if n := w.c.carryOut(o, w.c.flights.scatter); n != want {
 		w.t.Fatal("purged ", n, " answers of ", p.path, ", want ", want)
 	}
 	w.purges = append(w.purges, p)

@@ -49,28 +49,28 @@ var errNoURL = errors.New("must be a URL with scheme and host, as clients ask fo
 
 // canonicalURL returns a URL as the key of a request for it has it. The error says why no request can
 // have it.
-func (c *Config) canonicalURL(url string) ([]byte, error) {
-	x, err := c.askedFor(url)
+func (r *rules) canonicalURL(url string) ([]byte, error) {
+	x, err := r.askedFor(url)
 	if err != nil {
 		return nil, err
 	}
-	return c.appendURL(nil, x), nil
+	return r.appendURL(nil, x), nil
 }
 
 // askedFor returns a request for a URL.
-func (c *Config) askedFor(url string) (*edge.Exchange, error) {
+func (r *rules) askedFor(url string) (*edge.Exchange, error) {
 	scheme, rest, ok := strings.Cut(url, "://")
 	if !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") ||
 		strings.IndexAny(rest, "/?#") == 0 || rest == "" {
 		return nil, errNoURL
 	}
-	if strings.ContainsFunc(url, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+	if strings.ContainsFunc(url, isSpace) {
 		return nil, errors.New("has white space or control characters, which no URL has: write %2520 for its %20 " +
 			"and %2B for its +")
 	}
 	x := new(edge.Exchange)
 	x.Reset()
-	refusal, err := x.Own("GET", url, nil, c.mergeSlashes)
+	refusal, err := x.Own("GET", url, nil, r.MergeSlashes)
 	if err == nil && refusal != "" {
 		_, detail, _ := strings.Cut(refusal, ": ")
 		err = fmt.Errorf("must be a URL that a request can be for: %s", detail)
@@ -78,25 +78,28 @@ func (c *Config) askedFor(url string) (*edge.Exchange, error) {
 	return x, err
 }
 
+// isSpace reports whether a character is white space or a control character, which no URL has.
+func isSpace(c rune) bool { return c <= ' ' || c == 0x7f }
+
 // canonicalPrefix returns the beginning of URLs as keys have it.
-func (c *Config) canonicalPrefix(prefix string) ([]byte, error) {
+func (r *rules) canonicalPrefix(prefix string) ([]byte, error) {
 	path, query, inQuery := strings.Cut(prefix, "?")
 	last := path[strings.LastIndexByte(path, '/')+1:]
 	if decoded := strings.NewReplacer("%2e", ".", "%2E", ".").Replace(last); decoded == "." || decoded == ".." {
 		return nil, errors.New("must not end with a dot segment, which names what is above it")
 	}
-	if inQuery && c.picks() {
+	if inQuery && r.picks() {
 		return nil, errors.New("must end before the query, of which query_keep, query_drop or sort_query make " +
 			"another")
 	}
-	x, err := c.askedFor(path)
+	x, err := r.askedFor(path)
 	if err != nil {
 		return nil, err
 	}
-	if strings.ContainsFunc(query, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }) {
+	if strings.ContainsFunc(query, func(c rune) bool { return isSpace(c) || c == '#' }) {
 		return nil, errors.New("has a query that no request can have")
 	}
-	b := c.appendPath(nil, x)
+	b := r.appendPath(nil, x)
 	if inQuery {
 		b = append(append(b, '?'), query...)
 	}

@@ -6,13 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"github.com/penstock-edge/penstock/edge"
 )
@@ -160,43 +157,4 @@ func readList(b []byte) (urls []string, err error) {
 		urls = append(urls, line)
 	}
 	return urls, lines.Err()
-}
-
-// warmAtStart asks for what the list of the configuration names, if the cache begins empty in memory.
-func (c *cache) warmAtStart(current *edge.Current, log *slog.Logger) {
-	if c.conf.Warm == "" || !c.isNew.CompareAndSwap(true, false) {
-		return
-	}
-	b, err := os.ReadFile(c.conf.Warm)
-	var urls []string
-	if err == nil {
-		urls, err = readList(b)
-	}
-	if err == nil && !c.warmer.add(urls, c.conf.WarmWorkers, current) {
-		err = fmt.Errorf("it has more than %d URLs", mostWarm)
-	}
-	if err != nil {
-		log.Error("the cache is not warmed", "cache", c.name, "list", c.conf.Warm, "error", err)
-	}
-}
-
-// warm serves POST /cache/{name}/warm.
-func (cs *caches) warm(ctx *fasthttp.RequestCtx) {
-	c := cs.named(ctx)
-	if c == nil {
-		return
-	}
-	urls, err := readList(ctx.PostBody())
-	switch {
-	case err != nil:
-		ctx.Error(err.Error()+"\n", fasthttp.StatusBadRequest)
-	case len(urls) == 0:
-		ctx.Error("want URLs in the body, one a line\n", fasthttp.StatusBadRequest)
-	case !c.warmer.add(urls, c.conf.WarmWorkers, cs.h.Current):
-		ctx.Error("too many URLs wait already\n", fasthttp.StatusServiceUnavailable)
-	default:
-		cs.h.Log.Info("cache is warmed by the admin interface", "cache", c.name, "urls", len(urls))
-		ctx.SetStatusCode(fasthttp.StatusAccepted)
-		fmt.Fprintf(ctx, "%d URLs are asked for; GET /status has the progress\n", len(urls))
-	}
 }

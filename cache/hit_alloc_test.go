@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/penstock-edge/penstock/cache/cachetest"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
@@ -14,7 +15,7 @@ import (
 func TestAllocHit(t *testing.T) {
 	c := newCache(t, "")
 	l, r, d := &lookup{cache: c, route: "r"}, &tell{cache: c}, &done{cache: c, route: uncounted}
-	c.put(t, newRequest("/small"), strings.Repeat("a", 1000), 100_000)
+	c.put(t, cachetest.Request("/small"), strings.Repeat("a", 1000), 100_000)
 	f := func(name string, x *edge.Exchange) {
 		t.Helper()
 		buf := make([]byte, 64<<10)
@@ -36,22 +37,22 @@ func TestAllocHit(t *testing.T) {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}
-	f("a hit", newRequest("/small", "Cache-Control: max-stale=5", "Accept-Encoding: gzip"))
-	f("a conditional hit", newRequest("/small", `If-None-Match: "x", "e"`))
-	f("a part", newRequest("/small", "Range: bytes=10-19"))
-	f("a list of codings in lines", newRequest("/small", "Accept-Encoding: br, gzip;q=0.5", "Accept-Encoding: *;q=0"))
-	c.putVariant(t, newRequest("/vary", "Accept-Language: de, en;q=0.5", "Accept-Encoding: gzip"), "Accept-Encoding,Accept-Language")
-	f("a variant", newRequest("/vary", "Accept-Language: EN;q=0.50, de", "Accept-Encoding: br, gzip"))
-	trusted := newRequest("/vary", "Accept-Language: de,en;q=0.5", "Accept-Encoding: *", "X-Forwarded-Host: H.example:80")
+	f("a hit", cachetest.Request("/small", "Cache-Control: max-stale=5", "Accept-Encoding: gzip"))
+	f("a conditional hit", cachetest.Request("/small", `If-None-Match: "x", "e"`))
+	f("a part", cachetest.Request("/small", "Range: bytes=10-19"))
+	f("a list of codings in lines", cachetest.Request("/small", "Accept-Encoding: br, gzip;q=0.5", "Accept-Encoding: *;q=0"))
+	c.putVariant(t, cachetest.Request("/vary", "Accept-Language: de, en;q=0.5", "Accept-Encoding: gzip"), "Accept-Encoding,Accept-Language")
+	f("a variant", cachetest.Request("/vary", "Accept-Language: EN;q=0.50, de", "Accept-Encoding: br, gzip"))
+	trusted := cachetest.Request("/vary", "Accept-Language: de,en;q=0.5", "Accept-Encoding: *", "X-Forwarded-Host: H.example:80")
 	trusted.Trusted = true
 	f("behind a proxy", trusted)
-	head := newRequest("/small")
+	head := cachetest.Request("/small")
 	head.Method = []byte("HEAD")
 	f("HEAD", head)
 	c.conf.IgnoreClientNoCache = true
-	f("a reload that is ignored", newRequest("/small", "Cache-Control: no-cache, max-age=0", "Pragma: no-cache"))
+	f("a reload that is ignored", cachetest.Request("/small", "Cache-Control: no-cache, max-age=0", "Pragma: no-cache"))
 	l.keyed = &keyed{[]string{"POST", "QUERY"}, 1 << 10}
-	question, body := newRequest("/small", "Content-Type: application/json"), []byte(`{"q": "all"}`)
+	question, body := cachetest.Request("/small", "Content-Type: application/json"), []byte(`{"q": "all"}`)
 	question.Method, question.In, question.InLen = []byte("QUERY"), edge.NewBytesBody(body), int64(len(body))
 	c.putQuestion(t, question, "answer", body)
 	f("QUERY", question)
@@ -64,8 +65,8 @@ func BenchmarkHit(b *testing.B) {
 	f := func(name string, size int, fields ...string) {
 		b.Run(name, func(b *testing.B) {
 			target := fmt.Sprint("/", size)
-			c.put(b, newRequest(target), strings.Repeat("a", size), 100_000_000)
-			x := newRequest(target, fields...)
+			c.put(b, cachetest.Request(target), strings.Repeat("a", size), 100_000_000)
+			x := cachetest.Request(target, fields...)
 			b.ReportAllocs()
 			for b.Loop() {
 				x.ResetHead()

@@ -1,0 +1,43 @@
+package cache
+
+import (
+	"bytes"
+	"github.com/penstock-edge/penstock/edge/lib/header"
+)
+
+// appendCoded appends to a whole key what makes it that of an encoded form.
+func appendCoded(key []byte, one *coding) []byte { return append(append(key, 3), one.name...) }
+
+// codedEntry returns the entry of an encoded form, whose whole key is text, of what has the entry e.
+func codedEntry(e *entry, text []byte, one *coding) *entry {
+	form := *e
+	form.key, form.flags = text, e.flags&^encodes
+	form.lines = codedLines(e.lines, one.name)
+	form.etag = nil
+	if tag, _ := takeField(nil, form.lines, "etag"); tag != nil {
+		_, value, _ := bytes.Cut(tag, []byte{':'})
+		form.etag = bytes.TrimSpace(value)
+	}
+	return &form
+}
+
+// codedLines returns the lines of an encoded form: what is about the bytes of the body is another, or gone.
+func codedLines(lines []byte, name string) (out []byte) {
+	for len(lines) > 0 {
+		end := bytes.IndexByte(lines, '\n') + 1
+		line := lines[:end]
+		lines = lines[end:]
+		field, value, _ := bytes.Cut(line, []byte{':'})
+		switch {
+		case header.SameName(field, "content-md5"), header.SameName(field, "digest"), header.SameName(field, "content-digest"), header.SameName(field, "repr-digest"):
+			continue
+		case header.SameName(field, "etag"):
+			if value = bytes.TrimSpace(value); !bytes.HasPrefix(value, []byte("W/")) {
+				out = append(append(append(out, "ETag: W/"...), value...), "\r\n"...)
+				continue
+			}
+		}
+		out = append(out, line...)
+	}
+	return append(append(append(out, "Content-Encoding: "...), name...), "\r\n"...)
+}

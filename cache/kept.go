@@ -1,0 +1,32 @@
+package cache
+
+import (
+	"github.com/penstock-edge/penstock/edge/lib/lanes"
+	"sync/atomic"
+)
+
+// cacheState is what of a cache outlives a reload.
+type cacheState struct {
+	*state
+	warmer warmer
+	isNew  atomic.Bool // nothing of it was asked for yet
+}
+
+func newCacheState(size int64, below *second) *cacheState {
+	s := &cacheState{state: newState(newRecords(size, below), size)}
+	s.isNew.Store(true)
+	return s
+}
+
+// instance is one [cache.NAME] in one generation.
+type instance struct {
+	*cache
+	kept   *cacheState
+	purged *lanes.Counter
+	routes []routeRequests
+}
+
+type routeRequests struct {
+	route string
+	*routeCounters
+}

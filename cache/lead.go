@@ -1,0 +1,126 @@
+package cache
+
+import (
+	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/edge"
+)
+
+// newFetch prepares a fetch of what r asks for.
+func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
+	t := c.fetcher.newFetch(x, f, r.question, r.q.StaleIfError)
+	if r.isAnswer() {
+		t.confirm(&r.object, r.lack == askedAnew)
+	}
+	return t
+}
+
+// lead fetches for x and for whoever follows.
+func (c *cache) lead(t *fetching, x *edge.Exchange, r *record) edge.Verdict {
+	first := miss
+	if t.old != nil {
+		first = expired
+	}
+	r.status, r.why = first, r.lacked
+	t.reader = t.flight.read()
+	done := t.run()
+	r.upside = t.y.Status()
+	switch done {
+	case failed:
+		r.upside = 0
+		x.Fault, x.Cause = t.flight.fault, t.flight.cause
+		x.PoolName, x.TargetName = t.y.PoolName, t.y.TargetName
+		return edge.Answered
+	case unfit:
+		r.why = t.flight.why
+		if asksForPart(x) {
+			t.y.Finish(edge.ClientGone) // all of it is more than is wanted
+			r.upside = 0
+			return edge.Next
+		}
+		x.TakeOver(t.y)
+		return edge.Answered
+	case usesOld:
+		return c.serveOld(t, x, r)
+	}
+	r.stored = t.stored
+	own := *t.flight.what
+	own.lines = t.own
+	return c.serveFlight(x, r, t.flight, &own, t.reader, first)
+}
+
+// serveOld answers who leads with what was stored before the fetch, if that is what is stored still: another
+// answer was not confirmed for this client.
+func (c *cache) serveOld(t *fetching, x *edge.Exchange, r *record) edge.Verdict {
+	f := t.flight
+	r.metaOnly = false
+	if f.as == revalidated {
+		r.q.Reset() // what the request asks for beyond freshness has been done
+	}
+	c.find(x, r)
+	if !r.isAnswer() || !r.coded && r.object.Number() != t.number { // one that is encoded is fresh
+		r.why = forgotten
+		return edge.Next
+	}
+	if t.own != nil {
+		r.entry.lines = t.own
+	}
+	r.upside, r.why = f.upside, r.lacked
+	r.age = r.entry.ageAt(c.now())
+	return c.serve(x, r, f.as)
+}
+
+// refresh has an answer fetched anew that is served stale meanwhile, once.
+func (c *cache) refresh(x *edge.Exchange, r *record) {
+	if c.fetches.Load() >= mostRefreshes || c.bodies.full() || x.Req.Has(authorizationKey) {
+		return
+	}
+	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.bodies)
+	if !first {
+		return
+	}
+	t := c.newFetch(x, r, f)
+	t.usable = t.old != nil
+	go t.alone()
+}
+
+// mostRefreshes bounds how many fetches nobody waits for.
+const mostRefreshes = 1000
+
+// serveFlight makes what a fetch brings the answer, with the head that e has.
+func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight, e *entry, b *body,
+	as status) edge.Verdict {
+	r.status = as
+	r.age = e.ageAt(c.now())
+	r.ttl = e.lifetime - r.age
+	r.entry = *e
+	b.source = c.source(x, r)
+	if c.unmodified(x, r, e) {
+		_ = b.Close() // it is not read
+		return edge.Answered
+	}
+	x.SetHead(e.status, e.reason, e.lines)
+	x.Out, x.OutLen = b, f.size
+	switch {
+	case f.size == 0 || string(x.Method) == "HEAD":
+		_ = b.Close() // it is not read
+		x.Out = nil
+	case f.size > 0:
+		if spans, ok := r.asked(x, e, f.size); ok && len(spans) < 2 {
+			c.serveFlightPart(x, r, e, b, f.size, spans)
+		}
+	}
+	return edge.Answered
+}
+
+// serveFlightPart makes one part of what a fetch brings the answer, or 416 if there is none.
+func (c *cache) serveFlightPart(x *edge.Exchange, r *record, e *entry, b *body, length int64,
+	spans []fresh.Span) {
+	if len(spans) == 0 {
+		_ = b.Close() // it is not read
+		x.Out = nil
+		r.serveNoPart(x, length)
+		return
+	}
+	r.servePart(x, e, spans[0], length)
+	x.Out = &part{b: b, skip: spans[0].From, left: spans[0].To - spans[0].From}
+}

@@ -1,0 +1,55 @@
+package cache
+
+import (
+	"bytes"
+	"github.com/penstock-edge/penstock/edge/lib/header"
+)
+
+// appendNotModified appends those lines that a 304 has (RFC 9110 section 15.4.5).
+func appendNotModified(dst, lines []byte) []byte {
+	for len(lines) > 0 {
+		end := bytes.IndexByte(lines, '\n') + 1
+		name, _, _ := bytes.Cut(lines[:end], []byte{':'})
+		switch {
+		case header.SameName(name, "cache-control"), header.SameName(name, "content-location"), header.SameName(name, "date"), header.SameName(name, "etag"),
+			header.SameName(name, "expires"), header.SameName(name, "vary"), header.SameName(name, "last-modified"):
+			dst = append(dst, lines[:end]...)
+		}
+		lines = lines[end:]
+	}
+	return dst
+}
+
+// takeField returns the line of a field, and appends all other lines to dst.
+func takeField(dst, lines []byte, name string) (line, rest []byte) {
+	for len(lines) > 0 {
+		end := bytes.IndexByte(lines, '\n') + 1
+		if field, _, _ := bytes.Cut(lines[:end], []byte{':'}); header.SameName(field, name) {
+			line = lines[:end]
+		} else {
+			dst = append(dst, lines[:end]...)
+		}
+		lines = lines[end:]
+	}
+	return line, dst
+}
+
+// merge replaces lines by those of a 304, but what is about the bytes of the body stays (RFC 9111 section
+// 3.2).
+func merge(old, lines []byte) []byte {
+	out := bytes.Clone(old)
+	var added []byte
+	for rest := lines; len(rest) > 0; {
+		end := bytes.IndexByte(rest, '\n') + 1
+		line := rest[:end]
+		rest = rest[end:]
+		name, _, _ := bytes.Cut(line, []byte{':'})
+		switch name = bytes.ToLower(name); string(name) {
+		case "content-length", "content-encoding", "content-range":
+		default:
+			_, out = takeField(nil, out, string(name))
+			added = append(added, line...)
+		}
+	}
+	return append(out, added...)
+}

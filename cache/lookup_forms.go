@@ -1,0 +1,109 @@
+package cache
+
+import (
+	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/edge"
+)
+
+// findForm looks into the slots that are good for a request. The key in r ends with the slot of its own
+// offer.
+func (c *cache) findForm(r *record, known forms) fresh.Use {
+	own := r.text[len(r.text)-1]
+	var room [4]byte
+	slots := known.appendSlots(room[:0], r.accepts)
+	if len(slots) > 1 {
+		slots = c.latest(r, slots)
+	}
+	for _, s := range slots {
+		use, ok := c.findSlot(r, s)
+		switch {
+		case ok && use == fresh.Ask:
+			if use, _ = c.findSlot(r, own); use == fresh.Ask {
+				use, _ = c.findSlot(r, s)
+			}
+			return use
+		case ok, c.tier != nil && c.tier.Has(r.text):
+			return use
+		}
+	}
+	use, _ := c.findSlot(r, own)
+	return use
+}
+
+// findSlot looks into one slot. ok is false when there is nothing in it.
+func (c *cache) findSlot(r *record, slot byte) (use fresh.Use, ok bool) {
+	r.text[len(r.text)-1] = slot
+	if c.findCoded(r) {
+		return fresh.Fresh, true
+	}
+	r.k, r.lack = c.hash(r.text), otherFields
+	if !c.get(r) {
+		return fresh.Ask, false
+	}
+	return c.findAnswer(r), true
+}
+
+// latest returns the best of several slots: what is fresh before what is not, and then what was asked for
+// last (RFC 9111 section 4). Slots that have nothing in memory stay, if that is so of all.
+func (c *cache) latest(r *record, slots []byte) []byte {
+	whole := r.metaOnly
+	r.metaOnly = true // bodies are not needed for that
+	best, value, at := -1, 0, int64(0)
+	for i, s := range slots {
+		r.text[len(r.text)-1] = s
+		r.k = c.hash(r.text)
+		if !c.get(r) {
+			continue
+		}
+		n := worth(c.findAnswer(r), r)
+		if best < 0 || n > value || n == value && r.entry.at > at {
+			best, value, at = i, n, r.entry.at
+		}
+	}
+	r.metaOnly, r.found, r.absent, r.age = whole, false, true, -1
+	if best < 0 {
+		return slots
+	}
+	return slots[best : best+1]
+}
+
+// worth says how good it is what was found in a slot.
+func worth(use fresh.Use, r *record) int {
+	switch {
+	case use == fresh.Fresh:
+		return 3
+	case use != fresh.Ask:
+		return 2
+	case r.found && r.entry.flags&isPass == 0:
+		return 1
+	}
+	return 0
+}
+
+// wanted returns the first of the codings that are made here which a request accepts; nil: none.
+func (c *Config) wanted(x *edge.Exchange, accepts codingSet) *coding {
+	if accepts == 0 || len(c.coders) == 0 || x.Req.Has("Range") {
+		return nil // parts are those of the answer as it is
+	}
+	for _, one := range c.coders {
+		if accepts&one.set != 0 {
+			return one
+		}
+	}
+	return nil
+}
+
+// findCoded looks for the encoded form that is wanted of what has the key in r. It leaves the key as it is.
+func (c *cache) findCoded(r *record) bool {
+	if r.coding == nil || !c.coded.Load() {
+		return false
+	}
+	n := len(r.text)
+	r.text = appendCoded(r.text, r.coding)
+	r.k = c.hash(r.text)
+	ok := c.get(r) && r.entry.flags&isPass == 0 && c.weigh(r) == fresh.Fresh
+	if r.text, r.coded = r.text[:n], ok; !ok {
+		r.age = -1
+	}
+	return ok
+}

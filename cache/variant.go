@@ -1,0 +1,58 @@
+package cache
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+
+	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/header"
+)
+
+// appendVariant appends the values that a request has for the fields that an answer depends on (RFC 9111
+// section 4.1). Each has a byte before it that tells an empty field from none. encoded tells that
+// Accept-Encoding is among them: what is appended ends with a slot then, that for what the request
+// accepts alone.
+func appendVariant(dst, vary []byte, x *edge.Exchange, accepts codingSet) (_ []byte, encoded bool) {
+	for len(vary) > 0 {
+		var name []byte
+		name, vary, _ = bytes.Cut(vary, []byte{','})
+		switch {
+		case string(name) == "Cookie":
+			continue // those that count are in the key already
+		case isAcceptEncoding(name):
+			encoded = true
+			continue
+		}
+		dst = append(dst, 1)
+		if isPreference(name) {
+			dst = appendPreferences(dst, x, name)
+			continue
+		}
+		some := false
+		for v := range x.Req.All(header.View(name)) {
+			if some {
+				dst = append(dst, ',')
+			}
+			dst, some = append(append(dst, 2), v...), true
+		}
+	}
+	if encoded {
+		dst = append(dst, 1, accepts.ownSlot())
+	}
+	return dst, encoded
+}
+
+// appendBodyKey appends what a key has of a request with a body: the method, what says how the body is to be
+// read, and a hash of it that nobody can find two bodies for.
+func appendBodyKey(dst []byte, x *edge.Exchange, body []byte) []byte {
+	dst = append(append(dst, 0), x.Method...)
+	for _, name := range bodyFields {
+		dst = x.Req.AppendKey(append(dst, 0), name)
+	}
+	sum := sha256.Sum256(body)
+	return hex.AppendEncode(append(dst, 0), sum[:])
+}
+
+// bodyFields say how a body is to be read.
+var bodyFields = []string{"Content-Type", "Content-Encoding", "Content-Language"}

@@ -1,0 +1,186 @@
+package cache
+
+import (
+	"bytes"
+	"github.com/penstock-edge/penstock/cache/store"
+	"sync"
+	"time"
+)
+
+// keep stores an entry that is found by k and its body. On disk first: promote relies on it. It returns what
+// is in memory; nil: it does not fit there, and what is on disk alone would never be read.
+func (r *records) keep(k store.Key, e *entry, body [][]byte) *store.Object {
+	meta, n := e.append(nil), e.seconds()
+	r.store.At(r.until(0))
+	if t := r.tier; t != nil {
+		t.Put(e.key, meta, body, r.until(n))
+	}
+	o, err := r.store.Put(k, meta, body, n)
+	if err != nil {
+		if t := r.tier; t != nil {
+			t.Delete(e.key)
+		}
+		return nil
+	}
+	r.list(k, e)
+	r.forgetCoded(e.key)
+	return &o
+}
+
+// keepLatest is keep for an answer. One that was asked for earlier does not take the place of one that was
+// asked for later: what a slow fetch brings is old. fits is false when there is no room for it at all.
+func (r *records) keepLatest(k store.Key, e *entry, body [][]byte) (o *store.Object, fits bool) {
+	lock := r.writing.of(k)
+	lock.Lock()
+	defer lock.Unlock()
+	if now := r.peek(k, e.key); now != nil && now.flags&notAnswer == 0 && now.at > e.at {
+		return nil, true
+	}
+	o = r.keep(k, e, body)
+	return o, o != nil
+}
+
+// renewLatest is renewKept under the same condition, for the body with a number: what is stored of it may
+// have been renewed by others since.
+func (r *records) renewLatest(k store.Key, number uint64, e *entry) {
+	lock := r.writing.of(k)
+	lock.Lock()
+	defer lock.Unlock()
+	o, _, ok := r.store.Get(k, nil)
+	var now entry
+	if ok && o.Number() == number && now.parse(o.Meta) == nil && now.at <= e.at {
+		r.renewKept(k, &o, e)
+	}
+}
+
+// writing are the locks under which answers are compared with what is stored, and stored; each is that of
+// many keys. Nobody waits for anything under one.
+type writing [64]sync.Mutex
+
+func (w *writing) of(k store.Key) *sync.Mutex { return &w[k[0]%byte(len(w))] }
+
+// peek returns what is stored under a whole key, which is found by k, without its body; nil: nothing.
+func (r *records) peek(k store.Key, text []byte) *entry {
+	o, _, ok := r.store.GetMeta(k, nil)
+	e := new(entry)
+	if !ok || e.parse(o.Meta) != nil || !bytes.Equal(e.key, text) {
+		return nil
+	}
+	return e
+}
+
+// holdsFresh reports whether what is stored under a whole key may be used without asking, or leads to such.
+func (r *records) holdsFresh(k store.Key, text []byte) bool {
+	return r.holds(k, text, func(e *entry, age int64) bool { return age < e.lifetime })
+}
+
+// holdsUseful reports whether what is stored under a whole key is of any use: fresh, stale and still served,
+// to be asked about each time, or what leads to other answers.
+func (r *records) holdsUseful(k store.Key, text []byte) bool {
+	return r.holds(k, text, func(e *entry, age int64) bool {
+		return e.flags&alwaysAsk != 0 || age < e.lifetime+max(e.revive, e.rescue, 0)
+	})
+}
+
+func (r *records) holds(k store.Key, text []byte, use func(e *entry, age int64) bool) bool {
+	e := r.peek(k, text)
+	if e == nil || e.flags&isPass != 0 {
+		return false
+	}
+	now := r.now()
+	return e.flags&(isSign|isSearch) != 0 ||
+		use(e, e.ageAt(now)) && r.purges.judge(e.number, nil, e.hashes, now) != purged
+}
+
+// until returns the time n seconds from now in seconds since 1970.
+func (r *records) until(n int) int64 { return r.now()/1000 + int64(n) }
+
+// forget forgets what is stored under a whole key, which is found by k.
+func (r *records) forget(k store.Key, text []byte) {
+	if t := r.tier; t != nil {
+		t.Delete(text)
+	}
+	r.store.Delete(k)
+	r.forgetCoded(text)
+}
+
+// promote reads what is stored under a whole key, which is found by k, from disk into memory. It returns
+// false when it is not there.
+func (r *records) promote(k store.Key, text []byte) bool {
+	t := r.tier
+	o := t.Get(text)
+	if o == nil {
+		return false
+	}
+	var e entry
+	left := o.Until - r.until(0)
+	if e.parse(o.Meta) != nil || !bytes.Equal(e.key, text) || left <= 0 {
+		return false
+	}
+	if _, err := r.store.Put(k, o.Meta, [][]byte{o.Body}, int(min(left, 1<<30))); err != nil {
+		return false
+	}
+	if !t.Current(text, o) {
+		r.store.Delete(k) // it was replaced meanwhile, here as well maybe
+		return false
+	}
+	return true
+}
+
+// renewKept gives what is stored as o another meta.
+func (r *records) renewKept(k store.Key, o *store.Object, e *entry) {
+	meta, n := e.append(nil), e.seconds()
+	if t := r.tier; t != nil {
+		t.Renew(e.key, o.Meta, meta, r.until(n))
+	}
+	r.list(k, e)
+	if r.store.Renew(k, o, meta, n) != nil { // it stays as it was, and is asked about again
+		r.forgetCoded(e.key)
+		return
+	}
+	r.renewCoded(k, o.Meta, e, meta)
+}
+
+// rememberPass remembers that what has a whole key, and was asked for at a time, is not to be stored, unless
+// something of use is.
+func (r *records) rememberPass(k store.Key, text []byte, at int64) {
+	if r.holdsUseful(k, text) {
+		return
+	}
+	e := entry{at: at, lifetime: passFor.Milliseconds(), flags: isPass, key: text}
+	r.forget(k, text)
+	_, _ = r.store.Put(k, e.append(nil), nil, e.seconds()) // else the next one finds out again
+}
+
+// passFor is how long it is remembered that an answer was not to be stored.
+const passFor = 30 * time.Second
+
+// variesBy returns the fields that answers under a key depend on so far. One without Vary is for the requests
+// that have the same of them, so that it does not come before one that is more about a request (RFC 9111
+// section 4.1).
+func (r *records) variesBy(text []byte) []byte {
+	o, _, ok := r.store.GetMeta(r.hash(text), nil)
+	var e entry
+	if !ok || e.parse(o.Meta) != nil || e.flags&isSign == 0 || !bytes.Equal(e.key, text) {
+		return nil
+	}
+	return e.vary
+}
+
+// putUp stores a sign. One by which answers differ keeps what is known of their codings.
+func (r *records) putUp(sign *entry) {
+	sign.lifetime = signFor.Milliseconds()
+	k := r.hash(sign.key)
+	lock := r.writing.of(k)
+	lock.Lock()
+	defer lock.Unlock()
+	var had entry
+	if o, _, ok := r.store.GetMeta(k, nil); ok && had.parse(o.Meta) == nil && had.flags&isSign != 0 &&
+		bytes.Equal(had.key, sign.key) && bytes.Equal(had.vary, sign.vary) {
+		sign.forms |= had.forms
+	}
+	r.keep(k, sign, nil)
+}
+
+// signFor is how long it is remembered which fields a URL's answers depend on.
+const signFor = 7 * 24 * time.Hour

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
 )
 
@@ -26,7 +27,7 @@ func (k *keyed) read(x *edge.Exchange, r *record) edge.Verdict {
 	b, here := x.WholeIn()
 	switch {
 	case x.InLen > k.most || int64(len(b)) > k.most:
-		r.why = largeBody
+		r.why = outcome.LargeBody
 		return edge.Next
 	case here:
 	case !x.MayWait:
@@ -36,7 +37,7 @@ func (k *keyed) read(x *edge.Exchange, r *record) edge.Verdict {
 			return edge.Answered
 		}
 	}
-	if r.why == noReason {
+	if r.why == outcome.None {
 		r.exact = appendBodyKey(r.exact, x, b)
 		r.url = r.exact[bytes.IndexByte(r.exact, 0)+1:][:len(r.url)] // it may have moved
 	}
@@ -44,8 +45,8 @@ func (k *keyed) read(x *edge.Exchange, r *record) edge.Verdict {
 }
 
 // take reads a body from the client, and puts what it has read back in front of what is left. why is not
-// noReason when it is too much for a key.
-func (k *keyed) take(x *edge.Exchange) (body []byte, why reason, f *edge.Fault) {
+// None when it is too much for a key.
+func (k *keyed) take(x *edge.Exchange) (body []byte, why outcome.Reason, f *edge.Fault) {
 	room := int64(4 << 10)
 	if x.InLen >= 0 {
 		room = x.InLen
@@ -64,17 +65,17 @@ func (k *keyed) take(x *edge.Exchange) (body []byte, why reason, f *edge.Fault) 
 			if !errors.As(err, &f) {
 				f = edge.ClientGone
 			}
-			return nil, noReason, f
+			return nil, outcome.None, f
 		}
 	}
 	switch {
 	case int64(len(buf)) > k.most:
-		why = largeBody
+		why = outcome.LargeBody
 	case len(in.Trailer()) > 0:
-		why = withTrailer
+		why = outcome.WithTrailer
 	default:
 		x.In, x.InLen = &readBody{BytesBody: *edge.NewBytesBody(buf), in: in}, int64(len(buf))
-		return buf, noReason, nil
+		return buf, outcome.None, nil
 	}
 	x.In = &resumed{edge.Wrapper{In: in}, buf}
 	return nil, why, nil

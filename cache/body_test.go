@@ -9,6 +9,7 @@ import (
 	"testing/iotest"
 
 	"github.com/penstock-edge/penstock/cache/cachetest"
+	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/bodytest"
 )
@@ -34,8 +35,8 @@ func TestKeyedBody(t *testing.T) {
 	stream := func(r io.Reader) edge.Body { return &counted{edge.ReaderBody{R: r}, &closed} }
 	text := strings.Repeat("0123456789", 500)
 	_, here, v := ask(edge.NewBytesBody([]byte(text)), 5000, false)
-	if v != edge.Next || here.why != noReason || string(here.url) != "http://h.example/a" {
-		t.Errorf("a body in memory: %v %s, url %q", v, here.why.word(), here.url)
+	if v != edge.Next || here.why != outcome.None || string(here.url) != "http://h.example/a" {
+		t.Errorf("a body in memory: %v %s, url %q", v, here.why.Word(), here.url)
 	}
 	if _, _, v := ask(stream(strings.NewReader(text)), 5000, false); v != edge.Wait {
 		t.Errorf("in the loop: %v", v)
@@ -45,8 +46,8 @@ func TestKeyedBody(t *testing.T) {
 		for _, length := range []int64{-1, 5000} {
 			x, r, v := ask(stream(in), length, true)
 			b, err := io.ReadAll(x.In)
-			if v != edge.Next || r.why != noReason || string(b) != text || err != nil || x.InLen != 5000 || !bytes.Equal(r.exact, here.exact) {
-				t.Errorf("%s: %v %s, %d bytes, %v, length %d", name, v, r.why.word(), len(b), err, x.InLen)
+			if v != edge.Next || r.why != outcome.None || string(b) != text || err != nil || x.InLen != 5000 || !bytes.Equal(r.exact, here.exact) {
+				t.Errorf("%s: %v %s, %d bytes, %v, length %d", name, v, r.why.Word(), len(b), err, x.InLen)
 			}
 			if err := x.In.Close(); err != nil || closed == 0 || !x.Replayable() {
 				t.Errorf("%s: %v, closed %d times", name, err, closed)
@@ -58,14 +59,14 @@ func TestKeyedBody(t *testing.T) {
 	for name, length := range map[string]int64{"chunked": -1, "announced": 5001} {
 		x, r, v := ask(stream(iotest.HalfReader(strings.NewReader(large))), length, true)
 		b, err := io.ReadAll(x.In)
-		if v != edge.Next || r.why != largeBody || string(b) != large || err != nil || x.InLen != length {
-			t.Errorf("%s: %v %s, %d bytes, %v, length %d", name, v, r.why.word(), len(b), err, x.InLen)
+		if v != edge.Next || r.why != outcome.LargeBody || string(b) != large || err != nil || x.InLen != length {
+			t.Errorf("%s: %v %s, %d bytes, %v, length %d", name, v, r.why.Word(), len(b), err, x.InLen)
 		}
 	}
 	x, r, _ := ask(&trailing{edge.ReaderBody{R: strings.NewReader(text)}}, -1, true)
 	b, err := io.ReadAll(x.In)
-	if r.why != withTrailer || string(b) != text || err != nil || string(x.In.Trailer()) != "A: b\r\n" {
-		t.Errorf("trailers: %s, %d bytes, %v", r.why.word(), len(b), err)
+	if r.why != outcome.WithTrailer || string(b) != text || err != nil || string(x.In.Trailer()) != "A: b\r\n" {
+		t.Errorf("trailers: %s, %d bytes, %v", r.why.Word(), len(b), err)
 	}
 	if x, _, v := ask(stream(iotest.ErrReader(edge.BodyTooSlow)), 9, true); v != edge.Answered || x.Fault != edge.BodyTooSlow {
 		t.Errorf("a fault: %v %v", v, x.Fault)

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 )
 
@@ -34,10 +35,10 @@ func New(name string, conf *Config, s *state) *cache {
 
 // counters are the metrics of one cache.
 type counters struct {
-	requests [statuses]*lanes.Counter
-	misses   [reasons]*lanes.Counter
-	sent     [results]*lanes.Counter // bytes of bodies
+	requests [outcome.Statuses]*lanes.Counter
+	misses   [outcome.Reasons]*lanes.Counter
+	sent     [outcome.Results]*lanes.Counter // bytes of bodies
 }
 
 // routeCounters are those of one route.
-type routeCounters [results]*lanes.Counter
+type routeCounters [outcome.Results]*lanes.Counter

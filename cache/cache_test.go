@@ -5,7 +5,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/cachetest"
+	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
@@ -64,9 +66,9 @@ func (c *cache) putUnder(t testing.TB, text, url []byte, body string, life int64
 func (c *cache) putVariant(t testing.TB, x *edge.Exchange, vary string) {
 	t.Helper()
 	base, url := c.rules.appendKey(nil, x, "r")
-	sign := &entry{lifetime: 1 << 40, flags: isSign, forms: formOf(withGzip, false, withGzip), vary: []byte(vary), key: base}
-	text, _ := appendVariant(append([]byte{}, base...), sign.vary, x, withGzip)
-	text[len(text)-1] = sign.forms.slot()
+	sign := &entry{lifetime: 1 << 40, flags: isSign, forms: accept.FormOf(accept.Gzip, false, accept.Gzip), vary: []byte(vary), key: base}
+	text, _ := appendVariant(append([]byte{}, base...), sign.vary, x, accept.Gzip)
+	text[len(text)-1] = sign.forms.Slot()
 	e := &entry{at: c.millis(clock.Now()), lifetime: 1 << 40, status: 200, key: text}
 	e.hashes = appendHashes(nil, url, nil)
 	if c.keep(c.hash(base), sign, nil) == nil || c.keep(c.hash(text), e, [][]byte{[]byte("a")}) == nil {
@@ -94,7 +96,7 @@ func TestHitInTheLoop(t *testing.T) {
 		t.Errorf("%q", lines)
 	}
 	(&done{cache: c, route: uncounted}).Run(x)
-	if c.counters.requests[hit].Sum() != 1 {
+	if c.counters.requests[outcome.Hit].Sum() != 1 {
 		t.Error("the hit was not counted")
 	}
 }
@@ -110,7 +112,7 @@ func TestStoredMeanwhile(t *testing.T) {
 	}
 	c.put(t, cachetest.Request("/a"), "hello", 10_000)
 	r := x.Slot[0].(*record)
-	if v := c.fetchFor(x, r); v != edge.Answered || x.OutLen != 5 || r.status != collapsed || len(c.flights.by) != 0 {
+	if v := c.fetchFor(x, r); v != edge.Answered || x.OutLen != 5 || r.status != outcome.Collapsed || len(c.flights.by) != 0 {
 		t.Errorf("%v, %d bytes, status %v, %d fetches", v, x.OutLen, r.status, len(c.flights.by))
 	}
 	(&done{cache: c, route: uncounted}).Run(x)

@@ -2,17 +2,18 @@ package cache
 
 import (
 	"bytes"
+	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
 // appendCoded appends to a whole key what makes it that of an encoded form.
-func appendCoded(key []byte, one *coding) []byte { return append(append(key, 3), one.name...) }
+func appendCoded(key []byte, one *accept.Coding) []byte { return append(append(key, 3), one.Name...) }
 
 // codedEntry returns the entry of an encoded form, whose whole key is text, of what has the entry e.
-func codedEntry(e *entry, text []byte, one *coding) *entry {
+func codedEntry(e *entry, text []byte, one *accept.Coding) *entry {
 	form := *e
 	form.key, form.flags = text, e.flags&^encodes
-	form.lines = codedLines(e.lines, one.name)
+	form.lines = codedLines(e.lines, one.Name)
 	form.etag = nil
 	if tag, _ := takeField(nil, form.lines, "etag"); tag != nil {
 		_, value, _ := bytes.Cut(tag, []byte{':'})

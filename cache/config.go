@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge/config"
@@ -74,7 +75,7 @@ type Config struct {
 	byStatus *fresh.ByStatus
 
 	rules  *rules
-	coders []*coding
+	coders []*accept.Coding
 }
 
 // Override has answers stored although they say that they are not to be, for targets that cannot be changed.
@@ -171,11 +172,11 @@ func (c *Config) readCodings(t *config.Table) {
 		c.CompressTypes = defaultTypes
 	}
 	for _, name := range c.Compress {
-		i := slices.IndexFunc(codings, func(one coding) bool { return one.name == name })
+		i := slices.IndexFunc(accept.Made, func(one accept.Coding) bool { return one.Name == name })
 		if i < 0 {
 			t.Errorf("compress", "has %q; known are gzip, br and zstd", name)
 			continue
 		}
-		c.coders = append(c.coders, &codings[i])
+		c.coders = append(c.coders, &accept.Made[i])
 	}
 }

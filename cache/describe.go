@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/header"
@@ -12,10 +13,10 @@ import (
 // description is what an answer says of itself.
 type description struct {
 	fresh.Response
-	reason, lines []byte    // lines as they are stored
-	own           []byte    // as they are for the one who asked: with the fields that private and no-cache name
-	encoded       bool      // it has a content coding
-	coding        codingSet // that one; empty with foreign: it is none of the closed set, or there are several
+	reason, lines []byte     // lines as they are stored
+	own           []byte     // as they are for the one who asked: with the fields that private and no-cache name
+	encoded       bool       // it has a content coding
+	coding        accept.Set // that one; empty with foreign: it is none of the closed set, or there are several
 	foreign       bool
 	kind          []byte
 	etag          []byte
@@ -53,7 +54,7 @@ func describe(y *edge.Exchange) *description {
 	if d.search != nil {
 		d.search = rule(d.search)
 	}
-	if d.encoded && !slices.ContainsFunc(d.vary, isAcceptEncoding) {
+	if d.encoded && !slices.ContainsFunc(d.vary, accept.IsAcceptEncoding) {
 		d.addVary([]byte("Accept-Encoding")) // a target that forgets to say so would serve it to all
 		kept = append(kept, "Vary: Accept-Encoding\r\n"...)
 	}
@@ -111,7 +112,7 @@ func (d *description) take(name, value []byte) bool {
 // takeCoding takes in a line of Content-Encoding.
 func (d *description) takeCoding(value []byte) {
 	if !header.SameName(value, "identity") && len(value) > 0 { // neither is a coding, and both are seen
-		one := codingNamed(value)
+		one := accept.Named(value)
 		d.foreign = d.foreign || one == 0 || d.coding != 0
 		d.coding |= one
 	}

@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 
+	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 )
@@ -16,13 +17,13 @@ func (r *records) forgetCoded(text []byte) {
 	if !r.coded.Load() {
 		return
 	}
-	for i := range codings {
-		r.store.Delete(r.hash(appendCoded(bytes.Clone(text), &codings[i])))
+	for i := range accept.Made {
+		r.store.Delete(r.hash(appendCoded(bytes.Clone(text), &accept.Made[i])))
 	}
 }
 
 // encode begins to make an encoded form of what has a whole key, and is found by plain, unless one is being made.
-func (r *records) encode(plain store.Key, text []byte, one *coding) {
+func (r *records) encode(plain store.Key, text []byte, one *accept.Coding) {
 	text = appendCoded(bytes.Clone(text), one)
 	k := r.hash(text)
 	if r.store.Has(k) || !r.coding.CompareAndSwap(false, true) {
@@ -41,7 +42,7 @@ func (r *records) encode(plain store.Key, text []byte, one *coding) {
 const leastGain = 8
 
 // makeCoded stores the encoded form, under k, of what is stored under plain.
-func (r *records) makeCoded(plain, k store.Key, text []byte, one *coding) {
+func (r *records) makeCoded(plain, k store.Key, text []byte, one *accept.Coding) {
 	o, _, ok := r.store.Get(plain, nil)
 	if !ok {
 		return
@@ -52,7 +53,7 @@ func (r *records) makeCoded(plain, k store.Key, text []byte, one *coding) {
 		return
 	}
 	form := codedEntry(&e, text, one)
-	out := one.encode(nil, body)
+	out := one.Encode(nil, body)
 	if len(out) > len(body)-len(body)/leastGain {
 		form.flags, out = isPass, nil // so that it is not tried again
 	}
@@ -75,14 +76,14 @@ func (r *records) renewCoded(plain store.Key, old []byte, e *entry, meta []byte)
 		r.forgetCoded(e.key)
 		return
 	}
-	for i := range codings {
-		text := appendCoded(bytes.Clone(e.key), &codings[i])
+	for i := range accept.Made {
+		text := appendCoded(bytes.Clone(e.key), &accept.Made[i])
 		k := r.hash(text)
 		o, _, ok := r.store.Get(k, nil)
 		if !ok {
 			continue
 		}
-		before, form := codedEntry(&was, text, &codings[i]), codedEntry(e, text, &codings[i])
+		before, form := codedEntry(&was, text, &accept.Made[i]), codedEntry(e, text, &accept.Made[i])
 		if !bytes.Equal(o.Meta, before.append(nil)) {
 			before.flags, form.flags = isPass, isPass
 		}

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"fmt"
+	"github.com/penstock-edge/penstock/cache/accept"
 	"strings"
 	"sync"
 	"testing"
@@ -11,7 +12,7 @@ import (
 const unit = 500
 
 // shorten is a coding of the tests' own: the first of unit parts that are all the same.
-var shorten = coding{"gzip", withGzip, func(dst, src []byte) []byte { return append(dst, src[:len(src)/unit]...) }}
+var shorten = accept.Coding{"gzip", accept.Gzip, func(dst, src []byte) []byte { return append(dst, src[:len(src)/unit]...) }}
 
 // version returns the entry of an answer, and its body.
 func version(text []byte, n int) (*entry, []byte) {

@@ -3,6 +3,7 @@ package cache
 import (
 	"encoding/binary"
 	"errors"
+	"github.com/penstock-edge/penstock/cache/accept"
 )
 
 // entry is what is stored of an answer besides its body. Times are milliseconds; those of the day are
@@ -18,7 +19,7 @@ type entry struct {
 	date     int64 // Date; 0: none
 	status   int
 	flags    uint16
-	forms    forms // what it is among those with other codings; of a sign, what is known of them
+	forms    accept.Forms // what it is among those with other codings; of a sign, what is known of them
 
 	key    []byte // the whole key, since hashes may meet
 	etag   []byte // as sent, quotes included; empty: none
@@ -75,7 +76,7 @@ func (e *entry) parse(b []byte) error {
 		&e.date} {
 		*n = int64(le.Uint64(b[8*i:]))
 	}
-	e.status, e.flags, e.forms = int(le.Uint16(b[64:])), le.Uint16(b[66:]), forms(le.Uint16(b[68:]))
+	e.status, e.flags, e.forms = int(le.Uint16(b[64:])), le.Uint16(b[66:]), accept.Forms(le.Uint16(b[68:]))
 	rest := b[entryHead:]
 	for i, p := range [...]*[]byte{&e.key, &e.etag, &e.hashes, &e.vary, &e.search, &e.reason, &e.lines} {
 		n := uint64(le.Uint32(b[70+4*i:]))

@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"fmt"
+	"github.com/penstock-edge/penstock/cache/accept"
 	"pgregory.net/rapid"
 	"testing"
 )
@@ -14,7 +15,7 @@ func TestEntry(t *testing.T) {
 		number := func(name string) int64 { return rapid.Int64().Draw(t, name) }
 		e := &entry{number("at"), number("age"), number("number"), number("lifetime"), number("revive"), number("rescue"),
 			number("modified"), number("date"), int(rapid.Uint16().Draw(t, "status")), rapid.Uint16().Draw(t, "flags"),
-			forms(rapid.Uint16().Draw(t, "forms")), part("key"), part("etag"),
+			accept.Forms(rapid.Uint16().Draw(t, "forms")), part("key"), part("etag"),
 			part("hashes"), part("vary"), part("search"), part("reason"), part("lines")}
 		b := e.append(nil)
 		var back entry

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
 )
 
@@ -15,8 +16,8 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 	c := l.cache
 	say := func(format string, args ...any) { lines = append(lines, c.name+": "+fmt.Sprintf(format, args...)) }
 	r := &record{}
-	if why := l.begin(x, r); why != noReason {
-		say("passed by (%s): %s", why.word(), why.text())
+	if why := l.begin(x, r); why != outcome.None {
+		say("passed by (%s): %s", why.Word(), why.Text())
 		return lines
 	}
 	_, key, _ := strings.Cut(string(r.exact), "\x00")
@@ -35,7 +36,7 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 		say("the request wants the target to be asked")
 	}
 	if asksForPart(x) && !c.conf.FetchWhole {
-		say("%s", partOnly.text())
+		say("%s", outcome.PartOnly.Text())
 	}
 	if answer == nil {
 		say("whether an answer is stored depends on it: -A 'Cache-Control: max-age=60' supposes one")

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
@@ -126,10 +127,10 @@ func (cs *caches) route(r *edge.RouteSetup) {
 	c := cs.list[i]
 	r.Note("cache", conf.note())
 	by := &routeCounters{}
-	for i := range results {
+	for i := range outcome.Results {
 		by[i] = cs.h.Metrics.Counter("penstock_cache_route_requests_total",
 			"Requests of a route that a cache answered (hit), had to ask for (miss), or was not asked about (bypass).",
-			"cache", c.name, "route", r.Name, "result", i.word())
+			"cache", c.name, "route", r.Name, "result", i.Word())
 	}
 	c.routes = append(c.routes, routeRequests{r.Name, by})
 	l := c.addTo(r, cs.slot, conf, by)

@@ -8,7 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 )
@@ -129,19 +131,19 @@ func (t *fetching) alone() {
 	}
 }
 
-// outcome is what a fetch has come to.
-type outcome uint8
+// ending is what a fetch has come to.
+type ending uint8
 
 const (
-	fetched outcome = iota // there is a new answer, in the flight
-	usesOld                // what is stored is the answer
-	unfit                  // the answer, which is in y, is not to be stored
-	failed                 // there is none
+	fetched ending = iota // there is a new answer, in the flight
+	usesOld               // what is stored is the answer
+	unfit                 // the answer, which is in y, is not to be stored
+	failed                // there is none
 )
 
 // run fetches up to the head of the answer and says what is to be made of it. The body is collected and
 // stored from then on.
-func (t *fetching) run() outcome {
+func (t *fetching) run() ending {
 	c := t.c
 	c.fetches.Add(1)
 	defer c.fetches.Add(-1)
@@ -158,14 +160,14 @@ func (t *fetching) run() outcome {
 		case f != nil:
 			return t.fail(f)
 		case t.y.Local:
-			return t.pass(local, false)
+			return t.pass(outcome.Local, false)
 		case t.y.Status() == 304 && t.old != nil:
 			if t.renew() {
 				return usesOld
 			}
 			t.again()
 		case fresh.IsError(t.y.Status()) && t.rescues():
-			return t.keepOld(rescued)
+			return t.keepOld(outcome.Rescued)
 		default:
 			return t.take()
 		}
@@ -182,11 +184,11 @@ func (t *fetching) open(land bool) {
 }
 
 // fail ends a fetch without an answer.
-func (t *fetching) fail(f *edge.Fault) outcome {
+func (t *fetching) fail(f *edge.Fault) ending {
 	own := *f // one that belongs to y is gone soon
 	t.flight.fault, t.flight.cause, t.flight.bad = &own, t.y.Cause, fresh.IsError(f.Status)
 	if fresh.IsError(f.Status) && t.rescues() {
-		return t.keepOld(rescued)
+		return t.keepOld(outcome.Rescued)
 	}
 	t.open(true)
 	t.y.Finish(f)
@@ -194,7 +196,7 @@ func (t *fetching) fail(f *edge.Fault) outcome {
 }
 
 // keepOld makes what is stored the answer for all.
-func (t *fetching) keepOld(as status) outcome {
+func (t *fetching) keepOld(as outcome.Status) ending {
 	t.flight.usesOld, t.flight.as = true, as
 	if t.y.Fault == nil {
 		t.flight.upside = t.y.Status()
@@ -222,7 +224,7 @@ func (c *fetcher) rescues(e *entry, seconds int64) bool {
 // pass leaves the answer to who leads; the others ask for themselves, and those that come in the next
 // seconds as well, if that is to be remembered. It changes nothing that is stored and of use: what the target
 // said to this client is not about others.
-func (t *fetching) pass(why reason, remember bool) outcome {
+func (t *fetching) pass(why outcome.Reason, remember bool) ending {
 	status := t.y.Status()
 	t.flight.why, t.flight.bad, t.flight.upside = why, fresh.IsError(status), status
 	switch {
@@ -259,7 +261,7 @@ func (t *fetching) again() {
 }
 
 // take stores the answer, if that may be.
-func (t *fetching) take() outcome {
+func (t *fetching) take() ending {
 	y, c := t.y, t.c
 	d := c.describe(y, t.auth)
 	d.Asked, d.Came = t.asked, c.now()
@@ -268,15 +270,15 @@ func (t *fetching) take() outcome {
 	}
 	switch why := d.Storable(t.opts, d.validates()); {
 	case why != fresh.Storable:
-		return t.pass(notStorable+reason(why), why.Lasts())
+		return t.pass(outcome.NotStorable+outcome.Reason(why), why.Lasts())
 	case t.usable && d.Status >= 500:
-		return t.pass(besideCopy, false) // an error says nothing of what is stored (RFC 9111 section 4.3.3)
+		return t.pass(outcome.BesideCopy, false) // an error says nothing of what is stored (RFC 9111 section 4.3.3)
 	}
 	if y.OutLen > c.maxObject {
-		return t.pass(tooLarge, true)
+		return t.pass(outcome.TooLarge, true)
 	}
 	if d.crowded {
-		return t.pass(tooManyTags, true)
+		return t.pass(outcome.TooManyTags, true)
 	}
 	e := c.entryOf(d, t.opts)
 	k := t.address(e, d)
@@ -321,14 +323,14 @@ func (t *fetching) address(e *entry, d *description) store.Key {
 		e.vary = c.variesBy(e.key)
 	}
 	// By cookies alone nothing is added: those that count are in the key.
-	offer := codingsOf(t.y)
-	e.forms = formOf(d.coding, d.foreign, offer)
+	offer := accept.Codings(t.y)
+	e.forms = accept.FormOf(d.coding, d.foreign, offer)
 	whole, encoded := appendVariant(bytes.Clone(e.key), e.vary, t.y, offer)
 	if encoded {
-		whole[len(whole)-1] = e.forms.slot()
+		whole[len(whole)-1] = e.forms.Slot()
 	}
 	if len(whole) > len(e.key) {
-		c.putUp(&entry{at: e.at, flags: isSign, forms: e.forms & knownForms, vary: e.vary, key: e.key})
+		c.putUp(&entry{at: e.at, flags: isSign, forms: e.forms & accept.Known, vary: e.vary, key: e.key})
 		e.key = whole
 	}
 	return c.hash(e.key)
@@ -447,7 +449,7 @@ func (t *fetching) renew() bool {
 	why := full.Storable(t.opts, true)
 	switch {
 	case full.crowded:
-		t.own, f.why = full.own, tooManyTags
+		t.own, f.why = full.own, outcome.TooManyTags
 	case why == fresh.Storable:
 		e := c.entryOf(full, t.opts)
 		e.key, e.vary, e.search, e.forms = old.key, old.vary, old.search, old.forms
@@ -455,9 +457,9 @@ func (t *fetching) renew() bool {
 		c.renewLatest(t.k, t.number, e)
 		f.usesOld, f.number, f.age = true, t.number, d.Age*1000
 	default:
-		t.own, f.why = full.own, notStorable+reason(why) // it was confirmed for who asked, and for nobody else
+		t.own, f.why = full.own, outcome.NotStorable+outcome.Reason(why) // it was confirmed for who asked, and for nobody else
 	}
-	f.as, f.upside = revalidated, 304
+	f.as, f.upside = outcome.Revalidated, 304
 	t.open(true)
 	y.Finish(nil)
 	return true

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 )
@@ -23,12 +24,12 @@ type flight struct {
 	what  *entry
 	fault *edge.Fault
 	cause error
-	why   reason // there is neither
-	size  int64  // of the body; -1: not known yet
+	why   outcome.Reason // there is neither
+	size  int64          // of the body; -1: not known yet
 	// usesOld tells that what is stored is the answer, as as says; upside is the status that the target
 	// gave.
 	usesOld bool
-	as      status
+	as      outcome.Status
 	upside  int
 	number  uint64 // of the body that usesOld is about
 	bad     bool   // the target has failed

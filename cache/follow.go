@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
@@ -12,12 +13,12 @@ import (
 // fetchFor fetches the answer, or waits for a fetch that is in flight and whose answer may be the one.
 func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 	if c.bodies.full() {
-		r.status, r.why = miss, tooManyFetches
+		r.status, r.why = outcome.Miss, outcome.TooManyFetches
 		return edge.Next
 	}
 	if x.Req.Has(authorizationKey) {
 		if asksForPart(x) {
-			r.status, r.why = miss, authorizedPart
+			r.status, r.why = outcome.Miss, outcome.AuthorizedPart
 			return edge.Next // what it brings is rarely stored
 		}
 		// Shared with nobody: the answer may be its own.
@@ -46,8 +47,8 @@ func (c *cache) findAgain(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 	close(f.head)
 	c.flights.land(r.k, f)
 	if use := c.find(x, r); use != fresh.Ask {
-		r.why = noReason
-		return c.serve(x, r, collapsed)
+		r.why = outcome.None
+		return c.serve(x, r, outcome.Collapsed)
 	}
 	return c.fetchFor(x, r)
 }
@@ -60,16 +61,16 @@ func (c *cache) fetchAlone(x *edge.Exchange, r *record) edge.Verdict {
 // findOrFetchAlone goes on when the answer that r waited for is none that it may use without asking (RFC 9111
 // sections 4 and 5.2.2.4).
 func (c *cache) findOrFetchAlone(x *edge.Exchange, r *record) edge.Verdict {
-	r.why = noReason
+	r.why = outcome.None
 	if use := c.find(x, r); use != fresh.Ask {
-		return c.serve(x, r, collapsed)
+		return c.serve(x, r, outcome.Collapsed)
 	}
 	return c.fetchAlone(x, r)
 }
 
 // follow waits for the fetch of another request.
 func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
-	r.status, r.why = miss, waitedTooLong
+	r.status, r.why = outcome.Miss, outcome.WaitedTooLong
 	timeout := c.conf.WaitTimeout
 	if x.Deadline > 0 {
 		timeout = min(timeout, time.Duration(x.Deadline-clock.Now()))
@@ -85,16 +86,16 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 		return edge.Next
 	}
 	switch {
-	case (f.bad || f.as == rescued) && c.rescue(x, r):
+	case (f.bad || f.as == outcome.Rescued) && c.rescue(x, r):
 		r.upside = f.upside
 		return edge.Answered
-	case f.usesOld && f.as != rescued:
+	case f.usesOld && f.as != outcome.Rescued:
 		return c.followOld(x, r, f)
 	case f.fault != nil:
 		x.Fault, x.Cause = f.fault, f.cause
 		return edge.Answered
 	case f.what == nil:
-		r.status, r.why = passed, notForAll
+		r.status, r.why = outcome.Passed, outcome.NotForAll
 		return edge.Next
 	}
 	text := append(r.text[:0], r.exact...)
@@ -104,7 +105,7 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 	if len(f.what.vary) > 0 {
 		var encoded bool
 		if text, encoded = appendVariant(text, f.what.vary, x, r.accepts); encoded {
-			text[len(text)-1] = f.what.forms.slotFor(r.accepts)
+			text[len(text)-1] = f.what.forms.SlotFor(r.accepts)
 		}
 	}
 	if !bytes.Equal(text, f.what.key) {
@@ -113,13 +114,13 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 	if !c.shares(f.what, f.ageFor(r.now), r) {
 		return c.findOrFetchAlone(x, r)
 	}
-	r.why = noReason
+	r.why = outcome.None
 	if b := f.read(); b != nil {
-		return c.serveFlight(x, r, f, f.what, b, collapsed)
+		return c.serveFlight(x, r, f, f.what, b, outcome.Collapsed)
 	}
 	// All others have read it, and it is stored by now; or it was too large, and each fetches it.
 	if use := c.find(x, r); use != fresh.Ask {
-		return c.serve(x, r, collapsed)
+		return c.serve(x, r, outcome.Collapsed)
 	}
 	return edge.Next
 }
@@ -152,11 +153,11 @@ func (r *record) isAnswer() bool {
 // are is known by now, so that it can wait with those that want the same.
 func (c *cache) followVariant(x *edge.Exchange, r *record) edge.Verdict {
 	if use := c.find(x, r); use != fresh.Ask {
-		r.why = noReason
-		return c.serve(x, r, collapsed)
+		r.why = outcome.None
+		return c.serve(x, r, outcome.Collapsed)
 	}
 	if r.second {
-		r.why = otherVariant
+		r.why = outcome.OtherVariant
 		return edge.Next
 	}
 	r.second = true

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/header"
@@ -186,10 +187,10 @@ func (r *rules) appendFields(dst []byte, x *edge.Exchange) []byte {
 	for _, name := range r.Headers {
 		dst = append(dst, 0)
 		switch {
-		case isAcceptEncoding(name):
-			dst = append(dst, offers[codingsOf(x)]...)
-		case isPreference(name):
-			dst = appendPreferences(dst, x, name)
+		case accept.IsAcceptEncoding(name):
+			dst = append(dst, accept.Offers[accept.Codings(x)]...)
+		case accept.IsPreference(name):
+			dst = accept.AppendPreferences(dst, x, name)
 		default:
 			dst = x.Req.AppendKey(dst, header.View(name))
 		}

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
 )
 
@@ -9,16 +10,16 @@ import (
 func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
 	t := c.fetcher.newFetch(x, f, r.question, r.q.StaleIfError)
 	if r.isAnswer() {
-		t.confirm(&r.object, r.lack == askedAnew)
+		t.confirm(&r.object, r.lack == outcome.AskedAnew)
 	}
 	return t
 }
 
 // lead fetches for x and for whoever follows.
 func (c *cache) lead(t *fetching, x *edge.Exchange, r *record) edge.Verdict {
-	first := miss
+	first := outcome.Miss
 	if t.old != nil {
-		first = expired
+		first = outcome.Expired
 	}
 	r.status, r.why = first, r.lacked
 	t.reader = t.flight.read()
@@ -53,12 +54,12 @@ func (c *cache) lead(t *fetching, x *edge.Exchange, r *record) edge.Verdict {
 func (c *cache) serveOld(t *fetching, x *edge.Exchange, r *record) edge.Verdict {
 	f := t.flight
 	r.metaOnly = false
-	if f.as == revalidated {
+	if f.as == outcome.Revalidated {
 		r.q.Reset() // what the request asks for beyond freshness has been done
 	}
 	c.find(x, r)
 	if !r.isAnswer() || !r.coded && r.object.Number() != t.number { // one that is encoded is fresh
-		r.why = forgotten
+		r.why = outcome.Forgotten
 		return edge.Next
 	}
 	if t.own != nil {
@@ -88,7 +89,7 @@ const mostRefreshes = 1000
 
 // serveFlight makes what a fetch brings the answer, with the head that e has.
 func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight, e *entry, b *body,
-	as status) edge.Verdict {
+	as outcome.Status) edge.Verdict {
 	r.status = as
 	r.age = e.ageAt(c.now())
 	r.ttl = e.lifetime - r.age

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"sync"
 
+	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/header"
@@ -36,8 +38,8 @@ func (c *cache) addTo(r *edge.RouteSetup, slot int, conf *RouteConfig, by *route
 
 // record is what the cache remembers of an exchange, in its slot.
 type record struct {
-	status status
-	why    reason
+	status outcome.Status
+	why    outcome.Reason
 	stored bool  // the answer is being stored
 	age    int64 // milliseconds; less than 0: the answer is not from the cache
 	ttl    int64 // milliseconds that it is fresh for; less than 0: stale
@@ -46,16 +48,16 @@ type record struct {
 	now    int64
 	q      fresh.Directives // of the request
 	begun  bool
-	absent bool   // it is not in memory
-	lack   reason // why what was found, if anything, is not the answer
-	lacked reason // the same, before anything was fetched
+	absent bool           // it is not in memory
+	lack   outcome.Reason // why what was found, if anything, is not the answer
+	lacked outcome.Reason // the same, before anything was fetched
 	question
 	freed  bool // the client wants what is fresher, which is ignored
 	base   int  // of text without what Vary adds
 	rule   fresh.QueryRule
-	coding *coding // an encoded form that is wanted; nil: none
+	coding *accept.Coding // an encoded form that is wanted; nil: none
 	// accepts are the codings that the request accepts.
-	accepts codingSet
+	accepts accept.Set
 	found   bool
 	// metaOnly tells that the body is not looked for, since the client is likely to have it.
 	metaOnly bool
@@ -106,13 +108,13 @@ func (l *lookup) run(x *edge.Exchange) edge.Verdict {
 	}
 	if !r.begun {
 		r.why = l.begin(x, r)
-		if r.why == noReason && r.keyed {
+		if r.why == outcome.None && r.keyed {
 			if v := l.keyed.read(x, r); v != edge.Next {
 				return v
 			}
 		}
 		r.begun = true
-		if r.why != noReason {
+		if r.why != outcome.None {
 			return edge.Next
 		}
 	}
@@ -134,21 +136,21 @@ func (l *lookup) run(x *edge.Exchange) edge.Verdict {
 	r.lacked = r.lack
 	switch {
 	case use == fresh.Fresh:
-		return c.serve(x, r, hit)
+		return c.serve(x, r, outcome.Hit)
 	case use == fresh.Stale:
-		return c.serve(x, r, hitStale)
+		return c.serve(x, r, outcome.Stale)
 	case use == fresh.Revive:
 		c.refresh(x, r)
-		return c.serve(x, r, hitStale)
+		return c.serve(x, r, outcome.Stale)
 	case r.q.OnlyIfCached: // RFC 9111 section 5.2.1.7
-		r.status = notCached
+		r.status = outcome.NotCached
 		x.Fault = onlyIfCached
 		return edge.Answered
 	case r.found && r.entry.flags&isPass != 0:
-		r.status, r.why = passed, known
+		r.status, r.why = outcome.Passed, outcome.Known
 		return edge.Next
 	case asksForPart(x) && !c.conf.FetchWhole:
-		r.status, r.why = miss, partOnly
+		r.status, r.why = outcome.Miss, outcome.PartOnly
 		return edge.Next
 	case !x.MayWait:
 		return edge.Wait
@@ -169,19 +171,19 @@ var onlyIfCached = &edge.Fault{Status: 504, Side: edge.SideClient, Code: "not_ca
 	Detail: "There is no stored answer that may be used, and the request forbids to fetch one."}
 
 // begin reads the request and makes its key. It returns why the request is none for a cache.
-func (l *lookup) begin(x *edge.Exchange, r *record) reason {
+func (l *lookup) begin(x *edge.Exchange, r *record) outcome.Reason {
 	c := l.cache
 	r.keyed = l.keyed.takes(x.Method)
 	switch m := string(x.Method); {
 	case r.keyed:
 	case m != "GET" && m != "HEAD":
-		return method
+		return outcome.Method
 	case x.In != nil:
-		return withBody // what a body changes is not in the key
+		return outcome.WithBody // what a body changes is not in the key
 	}
 	switch {
 	case len(x.Upgrade) > 0:
-		return upgrade
+		return outcome.Upgrade
 	}
 	r.q.Reset()
 	for v := range x.Req.All("Cache-Control") {
@@ -196,18 +198,18 @@ func (l *lookup) begin(x *edge.Exchange, r *record) reason {
 	}
 	switch {
 	case r.q.NoStore:
-		return requestNoStore
+		return outcome.RequestNoStore
 	case len(x.Cookie) > 0 && c.conf.Cookies == "pass" && len(c.conf.KeyCookies) == 0:
-		return withCookie
+		return outcome.WithCookie
 	}
 	r.metaOnly = x.Req.Has("If-None-Match") || x.Req.Has("If-Modified-Since")
-	r.route, r.accepts, r.opts = l.route, codingsOf(x), l.opts
+	r.route, r.accepts, r.opts = l.route, accept.Codings(x), l.opts
 	r.coding = c.conf.wanted(x, r.accepts)
 	if r.opts == nil {
 		r.opts = &c.opts
 	}
 	r.exact, r.url = c.rules.appendKey(r.exact[:0], x, l.route)
-	return noReason
+	return outcome.None
 }
 
 // find looks for the answer to a request and says what it may be used for.
@@ -270,7 +272,7 @@ func (c *cache) findText(x *edge.Exchange, r *record) (use fresh.Use, known bool
 	if c.findCoded(r) {
 		return fresh.Fresh, true
 	}
-	r.k, r.lack = c.hash(r.text), absent
+	r.k, r.lack = c.hash(r.text), outcome.Absent
 	if !c.get(r) {
 		return fresh.Ask, false
 	}
@@ -290,7 +292,7 @@ func (c *cache) findVariant(x *edge.Exchange, r *record) fresh.Use {
 	if c.findCoded(r) {
 		return fresh.Fresh
 	}
-	r.k, r.lack = c.hash(r.text), otherFields
+	r.k, r.lack = c.hash(r.text), outcome.OtherFields
 	if !c.get(r) {
 		return fresh.Ask
 	}
@@ -315,25 +317,25 @@ func (c *cache) findAnswer(r *record) fresh.Use {
 // weigh says what the answer that was found may be used for.
 func (c *cache) weigh(r *record) fresh.Use {
 	e := &r.entry
-	r.age, r.lack = e.ageAt(r.now), tooOld
+	r.age, r.lack = e.ageAt(r.now), outcome.TooOld
 	if r.age < e.lifetime && e.flags&alwaysAsk == 0 {
-		r.lack = askedAnew
+		r.lack = outcome.AskedAnew
 	}
 	use := fresh.Decide(r.age, e.lifetime, e.revive, e.flags&mustRevalidate != 0, e.flags&alwaysAsk != 0, &r.q)
 	switch c.purges.judge(e.number, r.url, e.hashes, r.now) {
 	case purged:
-		r.found, r.lack, r.age = false, wasPurged, -1
+		r.found, r.lack, r.age = false, outcome.Purged, -1
 		return fresh.Ask
 	case stale:
 		if use == fresh.Fresh {
-			use, r.lack = fresh.Ask, wasPurged
+			use, r.lack = fresh.Ask, outcome.Purged
 			if e.revive > 0 {
 				use = fresh.Revive
 			}
 		}
 	}
 	if !c.complete(r) {
-		r.found, r.absent, r.lack, use = false, true, absent, fresh.Ask
+		r.found, r.absent, r.lack, use = false, true, outcome.Absent, fresh.Ask
 	}
 	if use == fresh.Ask {
 		r.age = -1

@@ -1,16 +1,18 @@
 package cache
 
 import (
+	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
 )
 
 // findForm looks into the slots that are good for a request. The key in r ends with the slot of its own
 // offer.
-func (c *cache) findForm(r *record, known forms) fresh.Use {
+func (c *cache) findForm(r *record, known accept.Forms) fresh.Use {
 	own := r.text[len(r.text)-1]
 	var room [4]byte
-	slots := known.appendSlots(room[:0], r.accepts)
+	slots := known.AppendSlots(room[:0], r.accepts)
 	if len(slots) > 1 {
 		slots = c.latest(r, slots)
 	}
@@ -36,7 +38,7 @@ func (c *cache) findSlot(r *record, slot byte) (use fresh.Use, ok bool) {
 	if c.findCoded(r) {
 		return fresh.Fresh, true
 	}
-	r.k, r.lack = c.hash(r.text), otherFields
+	r.k, r.lack = c.hash(r.text), outcome.OtherFields
 	if !c.get(r) {
 		return fresh.Ask, false
 	}
@@ -81,12 +83,12 @@ func worth(use fresh.Use, r *record) int {
 }
 
 // wanted returns the first of the codings that are made here which a request accepts; nil: none.
-func (c *Config) wanted(x *edge.Exchange, accepts codingSet) *coding {
+func (c *Config) wanted(x *edge.Exchange, accepts accept.Set) *accept.Coding {
 	if accepts == 0 || len(c.coders) == 0 || x.Req.Has("Range") {
 		return nil // parts are those of the answer as it is
 	}
 	for _, one := range c.coders {
-		if accepts&one.set != 0 {
+		if accepts&one.Set != 0 {
 			return one
 		}
 	}

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/edge"
 	"slices"
@@ -45,7 +46,7 @@ func (m *maker) entryOf(d *description, o *fresh.Options) *entry {
 	}
 	if m.encodable(d) {
 		e.flags |= encodes
-		if !slices.ContainsFunc(d.vary, isAcceptEncoding) { // else the line is there
+		if !slices.ContainsFunc(d.vary, accept.IsAcceptEncoding) { // else the line is there
 			e.lines = append(bytes.Clone(e.lines), "Vary: Accept-Encoding\r\n"...)
 		}
 	}
@@ -77,7 +78,7 @@ func (m *maker) encodable(d *description) bool {
 // stored is not known to be for the same requests then.
 func (m *maker) moves(d *description, old *entry) bool {
 	names := func(list [][]byte) []byte {
-		return bytes.Join(slices.DeleteFunc(slices.Clone(list), isAcceptEncoding), []byte{','})
+		return bytes.Join(slices.DeleteFunc(slices.Clone(list), accept.IsAcceptEncoding), []byte{','})
 	}
 	return len(d.vary) > 0 &&
 		!bytes.Equal(names(m.rules.omitter.varying(d.vary)), names(bytes.Split(old.vary, []byte{','}))) ||

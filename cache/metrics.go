@@ -1,25 +1,26 @@
 package cache
 
 import (
+	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge/lib/metric"
 	"sync/atomic"
 )
 
 func (c *instance) measure(m *metric.Scope) {
-	for i := range statuses {
+	for i := range outcome.Statuses {
 		c.counters.requests[i] = m.Counter("penstock_cache_requests_total", "Requests by what a cache did for them.",
-			"cache", c.name, "status", i.word())
+			"cache", c.name, "status", i.Word())
 	}
-	for i := noReason + 1; i < reasons; i++ {
-		if i != notStorable { // storable is no reason
+	for i := outcome.None + 1; i < outcome.Reasons; i++ {
+		if i != outcome.NotStorable { // storable is no reason
 			c.counters.misses[i] = m.Counter("penstock_cache_misses_total",
-				"Requests that the cache did not answer, by the reason.", "cache", c.name, "reason", i.word())
+				"Requests that the cache did not answer, by the reason.", "cache", c.name, "reason", i.Word())
 		}
 	}
-	for i := range results {
+	for i := range outcome.Results {
 		c.counters.sent[i] = m.Counter("penstock_cache_response_body_bytes_total",
 			"Bytes of bodies sent to clients: from a cache (hit), from the target for one (miss), past it (bypass).",
-			"cache", c.name, "result", i.word())
+			"cache", c.name, "result", i.Word())
 	}
 	c.purged = m.Counter("penstock_cache_purged_total",
 		"Answers that purges by the admin interface have made unusable, or stale.", "cache", c.name)

@@ -1,5 +1,7 @@
 package cache
 
+import "github.com/penstock-edge/penstock/cache/outcome"
+
 // Status is a cache as /status shows it.
 type Status struct {
 	Name      string            `json:"name"`
@@ -69,23 +71,23 @@ func (cs *caches) status() any {
 			Evictions: c.store.Evictions(), Fetches: c.fetches.Load(), Disk: c.diskStatus(),
 			Warming:  WarmStatus{c.kept.warmer.waiting(), c.kept.warmer.done.Load(), c.kept.warmer.failed.Load()},
 			Requests: map[string]uint64{}, Misses: map[string]uint64{}, Routes: map[string]RouteStatus{}}
-		var by [results]uint64
-		for i := range statuses {
+		var by [outcome.Results]uint64
+		for i := range outcome.Statuses {
 			n := c.counters.requests[i].Sum()
-			s.Requests[i.word()] = n
-			by[i.result()] += n
+			s.Requests[i.Word()] = n
+			by[i.Result()] += n
 		}
-		s.BytesFromCache = c.counters.sent[fromCache].Sum()
-		s.BytesFromTarget = c.counters.sent[notFromCache].Sum()
-		s.HitRatio = ratio(by[fromCache], by[notFromCache])
-		for i := noReason + 1; i < reasons; i++ {
-			if i != notStorable && c.counters.misses[i].Sum() > 0 {
-				s.Misses[i.word()] += c.counters.misses[i].Sum()
+		s.BytesFromCache = c.counters.sent[outcome.FromCache].Sum()
+		s.BytesFromTarget = c.counters.sent[outcome.NotFromCache].Sum()
+		s.HitRatio = ratio(by[outcome.FromCache], by[outcome.NotFromCache])
+		for i := outcome.None + 1; i < outcome.Reasons; i++ {
+			if i != outcome.NotStorable && c.counters.misses[i].Sum() > 0 {
+				s.Misses[i.Word()] += c.counters.misses[i].Sum()
 			}
 		}
 		for _, r := range c.routes {
-			hits, misses := r.routeCounters[fromCache].Sum(), r.routeCounters[notFromCache].Sum()
-			s.Routes[r.route] = RouteStatus{hits, misses, r.routeCounters[passedBy].Sum(), ratio(hits, misses)}
+			hits, misses := r.routeCounters[outcome.FromCache].Sum(), r.routeCounters[outcome.NotFromCache].Sum()
+			s.Routes[r.route] = RouteStatus{hits, misses, r.routeCounters[outcome.PassedBy].Sum(), ratio(hits, misses)}
 		}
 		all = append(all, s)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/edge"
 )
@@ -24,9 +25,9 @@ func (r *rules) strip(y *edge.Exchange) {
 	r.omitter.strip(y)
 	nameHost(y)
 	r.nameClient(y)
-	replace(y, "Accept-Encoding", []byte(offers[codingsOf(y)]))
+	replace(y, "Accept-Encoding", []byte(accept.Offers[accept.Codings(y)]))
 	for _, name := range [...]string{"Accept", "Accept-Language", "Accept-Charset"} {
-		replace(y, name, appendPreferences(nil, y, []byte(name)))
+		replace(y, name, accept.AppendPreferences(nil, y, []byte(name)))
 	}
 	if r.IgnoreNoCache {
 		dropNoCache(y)

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
 )
 
@@ -52,15 +53,15 @@ func (f *rescueAnswer) Run(x *edge.Exchange) edge.Verdict {
 
 // rescue makes what is stored the answer, if it may be used when the target fails.
 func (c *cache) rescue(x *edge.Exchange, r *record) bool {
-	if len(r.exact) == 0 || r.status == notCached || r.status == bypass {
+	if len(r.exact) == 0 || r.status == outcome.NotCached || r.status == outcome.Bypass {
 		return false // the request is none for a cache, or wants no other answer
 	}
 	c.find(x, r)
 	if !r.isAnswer() || !c.rescues(&r.entry, r.q.StaleIfError) {
 		return false
 	}
-	r.why, r.upside = noReason, 0
+	r.why, r.upside = outcome.None, 0
 	r.age = r.entry.ageAt(c.now())
-	c.serve(x, r, rescued)
+	c.serve(x, r, outcome.Rescued)
 	return true
 }

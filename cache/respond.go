@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 
+	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
 )
 
@@ -19,7 +20,7 @@ func (t *tell) Run(x *edge.Exchange) edge.Verdict {
 	if !ok {
 		return edge.Next
 	}
-	if r.why == method {
+	if r.why == outcome.Method {
 		t.cache.invalidate(x, r)
 	}
 	if r.age >= 0 && x.Fault == nil && !r.generated() {
@@ -27,7 +28,7 @@ func (t *tell) Run(x *edge.Exchange) edge.Verdict {
 		x.Resp.AddBytes("Age", r.spare)
 	}
 	// RFC 9211 section 2: not on answers of our own that have nothing to do with stored ones.
-	if x.Fault == nil && r.why != local {
+	if x.Fault == nil && r.why != outcome.Local {
 		r.spare = r.appendStatus(r.spare[:0])
 		x.Resp.AddBytes("Cache-Status", r.spare)
 	}
@@ -37,33 +38,33 @@ func (t *tell) Run(x *edge.Exchange) edge.Verdict {
 // generated tells that the answer was made or confirmed for this request, which an Age denies (RFC 9111
 // section 5.1).
 func (r *record) generated() bool {
-	return r.age < 1000 && (r.status == miss || r.status == expired || r.status == revalidated)
+	return r.age < 1000 && (r.status == outcome.Miss || r.status == outcome.Expired || r.status == outcome.Revalidated)
 }
 
 // appendStatus appends the member of Cache-Status, RFC 9211.
 func (r *record) appendStatus(b []byte) []byte {
 	b = append(b, "penstock"...)
 	switch r.status {
-	case hit, hitStale, rescued:
+	case outcome.Hit, outcome.Stale, outcome.Rescued:
 		b = append(b, "; hit"...)
-	case revalidated, expired:
-		if r.lacked == askedAnew {
+	case outcome.Revalidated, outcome.Expired:
+		if r.lacked == outcome.AskedAnew {
 			b = append(b, "; fwd=request"...)
 		} else {
 			b = append(b, "; fwd=stale"...)
 		}
-	case bypass:
+	case outcome.Bypass:
 		switch r.why {
-		case method:
+		case outcome.Method:
 			return append(b, "; fwd=method"...)
-		case requestNoStore:
+		case outcome.RequestNoStore:
 			return append(b, "; fwd=request"...)
 		}
 		b = append(b, "; fwd=bypass"...)
-	case passed:
+	case outcome.Passed:
 		b = append(b, "; fwd=miss"...)
 	default:
-		if r.lacked == otherFields {
+		if r.lacked == outcome.OtherFields {
 			b = append(b, "; fwd=vary-miss"...)
 		} else {
 			b = append(b, "; fwd=uri-miss"...)
@@ -78,14 +79,14 @@ func (r *record) appendStatus(b []byte) []byte {
 	if r.stored {
 		b = append(b, "; stored"...)
 	}
-	if r.status == collapsed {
+	if r.status == outcome.Collapsed {
 		b = append(b, "; collapsed"...)
 	}
-	if r.status == rescued {
+	if r.status == outcome.Rescued {
 		return append(b, "; detail=stale-if-error"...)
 	}
-	if r.why > otherFields { // what is up to that is said by fwd
-		b = append(append(b, "; detail="...), r.why.word()...)
+	if r.why > outcome.OtherFields { // what is up to that is said by fwd
+		b = append(append(b, "; detail="...), r.why.Word()...)
 	}
 	return b
 }
@@ -137,9 +138,9 @@ func (d *done) Run(x *edge.Exchange) edge.Verdict {
 	if r, ok := x.Slot[d.slot].(*record); ok {
 		x.Slot[d.slot] = nil
 		d.cache.counters.requests[r.status].Inc(x.Lane)
-		d.route[r.status.result()].Inc(x.Lane)
-		d.cache.counters.sent[r.status.result()].Add(x.Lane, uint64(max(x.OutBytes, 0)))
-		if r.why != noReason {
+		d.route[r.status.Result()].Inc(x.Lane)
+		d.cache.counters.sent[r.status.Result()].Add(x.Lane, uint64(max(x.OutBytes, 0)))
+		if r.why != outcome.None {
 			d.cache.counters.misses[r.why].Inc(x.Lane)
 		}
 		r.release()

@@ -6,17 +6,18 @@ import (
 	"strconv"
 
 	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
 )
 
 // serve makes what was found the answer: all of it, a part, or that the client has it.
-func (c *cache) serve(x *edge.Exchange, r *record, as status) edge.Verdict {
+func (c *cache) serve(x *edge.Exchange, r *record, as outcome.Status) edge.Verdict {
 	e, o := &r.entry, &r.object
 	r.status, r.ttl = as, e.lifetime-r.age
 	if c.unmodified(x, r, e) {
 		return edge.Answered
 	}
-	if r.coding != nil && e.flags&encodes != 0 && as == hit && o.Len >= int64(c.conf.CompressMin) {
+	if r.coding != nil && e.flags&encodes != 0 && as == outcome.Hit && o.Len >= int64(c.conf.CompressMin) {
 		c.encode(r.k, r.text, r.coding)
 	}
 	x.SetHead(e.status, e.reason, e.lines)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/edge"
 )
 
@@ -22,7 +23,7 @@ func appendAuthority(dst []byte, scheme string, authority []byte) []byte {
 	if n := len(name); n > 1 && name[n-1] == '.' {
 		name = name[:n-1]
 	}
-	dst = appendLower(dst, name)
+	dst = accept.AppendLower(dst, name)
 	if len(port) > 0 && string(port) != usualPort(scheme) {
 		dst = append(append(dst, ':'), port...)
 	}
@@ -39,7 +40,7 @@ func usualPort(scheme string) string {
 // appendHosts appends X-Forwarded-Host as the cache knows it: proxies in a row make a list of it.
 func appendHosts(dst []byte, scheme string, hosts []byte) []byte {
 	if bytes.ContainsAny(hosts, ", ") {
-		return appendLower(dst, hosts)
+		return accept.AppendLower(dst, hosts)
 	}
 	return appendAuthority(dst, scheme, hosts)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 
+	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/header"
 )
@@ -13,20 +14,20 @@ import (
 // section 4.1). Each has a byte before it that tells an empty field from none. encoded tells that
 // Accept-Encoding is among them: what is appended ends with a slot then, that for what the request
 // accepts alone.
-func appendVariant(dst, vary []byte, x *edge.Exchange, accepts codingSet) (_ []byte, encoded bool) {
+func appendVariant(dst, vary []byte, x *edge.Exchange, accepts accept.Set) (_ []byte, encoded bool) {
 	for len(vary) > 0 {
 		var name []byte
 		name, vary, _ = bytes.Cut(vary, []byte{','})
 		switch {
 		case string(name) == "Cookie":
 			continue // those that count are in the key already
-		case isAcceptEncoding(name):
+		case accept.IsAcceptEncoding(name):
 			encoded = true
 			continue
 		}
 		dst = append(dst, 1)
-		if isPreference(name) {
-			dst = appendPreferences(dst, x, name)
+		if accept.IsPreference(name) {
+			dst = accept.AppendPreferences(dst, x, name)
 			continue
 		}
 		some := false
@@ -38,7 +39,7 @@ func appendVariant(dst, vary []byte, x *edge.Exchange, accepts codingSet) (_ []b
 		}
 	}
 	if encoded {
-		dst = append(dst, 1, accepts.ownSlot())
+		dst = append(dst, 1, accepts.OwnSlot())
 	}
 	return dst, encoded
 }

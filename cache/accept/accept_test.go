@@ -1,4 +1,4 @@
-package cache
+package accept
 
 import (
 	"strings"
@@ -14,7 +14,7 @@ func preferences(lines ...string) string {
 	for _, l := range lines {
 		x.Req.Add("Accept", l)
 	}
-	return string(appendPreferences([]byte("key"), x, []byte("Accept"))[len("key"):])
+	return string(AppendPreferences([]byte("key"), x, []byte("Accept"))[len("key"):])
 }
 
 func TestPreferences(t *testing.T) {

@@ -1,28 +1,28 @@
-package cache
+package accept
 
 import "testing"
 
 // TestForms: which slots are good for whom.
 func TestForms(t *testing.T) {
-	for offer := codingSet(0); offer <= allCodings; offer++ {
-		for accepts := codingSet(0); accepts <= allCodings; accepts++ {
+	for offer := Set(0); offer <= All; offer++ {
+		for accepts := Set(0); accepts <= All; accepts++ {
 			covered := accepts&^offer == 0
-			if s := formOf(0, false, offer).slotFor(accepts); (s == plainSlot) != covered || (s == noSlot) == covered {
+			if s := FormOf(0, false, offer).SlotFor(accepts); (s == plainSlot) != covered || (s == noSlot) == covered {
 				t.Errorf("plain, offered %d, for %d: %c", offer, accepts, s)
 			}
-			for _, coding := range []codingSet{withGzip, withBrotli, withZstd} {
-				f, want := formOf(coding, false, offer), byte(noSlot)
+			for _, coding := range []Set{Gzip, Brotli, Zstd} {
+				f, want := FormOf(coding, false, offer), byte(noSlot)
 				switch {
 				case coding&offer == 0 && offer == accepts:
-					want = offer.ownSlot()
+					want = offer.OwnSlot()
 				case coding&offer&accepts != 0:
 					want = coding.slot()
 				}
-				if s := f.slotFor(accepts); s != want || want != noSlot && f.slot() != want {
+				if s := f.SlotFor(accepts); s != want || want != noSlot && f.Slot() != want {
 					t.Errorf("%d, offered %d, for %d: %c, want %c", coding, offer, accepts, s, want)
 				}
 			}
-			if s := formOf(0, true, offer).slotFor(accepts); (s == offer.ownSlot()) != (offer == accepts) {
+			if s := FormOf(0, true, offer).SlotFor(accepts); (s == offer.OwnSlot()) != (offer == accepts) {
 				t.Errorf("foreign, offered %d, for %d: %c", offer, accepts, s)
 			}
 		}
@@ -33,7 +33,7 @@ func TestCodingsIn(t *testing.T) {
 	f := func(offer string, lists ...string) {
 		t.Helper()
 		for _, list := range lists {
-			if got := offers[codingsIn([]byte(list))]; got != offer {
+			if got := Offers[codingsIn([]byte(list))]; got != offer {
 				t.Errorf("%q: %q, want %q", list, got, offer)
 			}
 		}

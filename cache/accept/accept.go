@@ -1,6 +1,6 @@
 // Package accept reads what clients accept: lists of preferences in one form for all that say the same, and content
 // codings, with the slots by which answers that differ by them are told apart.
-package cache
+package accept
 
 import (
 	"bytes"
@@ -11,12 +11,12 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
-// isAcceptEncoding reports whether a field, by its name in canonical form, is Accept-Encoding.
-func isAcceptEncoding(name []byte) bool { return string(name) == "Accept-Encoding" }
+// IsAcceptEncoding reports whether a field, by its name in canonical form, is Accept-Encoding.
+func IsAcceptEncoding(name []byte) bool { return string(name) == "Accept-Encoding" }
 
-// isPreference reports whether a field, by its name in canonical form, is a list of preferences with
+// IsPreference reports whether a field, by its name in canonical form, is a list of preferences with
 // weights.
-func isPreference(name []byte) bool {
+func IsPreference(name []byte) bool {
 	switch string(name) {
 	case "Accept", "Accept-Language", "Accept-Charset":
 		return true
@@ -34,10 +34,10 @@ type preference struct {
 	weight   int32 // thousandths
 }
 
-// appendPreferences appends a list of preferences: its lines joined, names in lower case, without white
+// AppendPreferences appends a list of preferences: its lines joined, names in lower case, without white
 // space, weights of 1 and what stands twice, the greatest weight first and equal ones in the order of
 // their bytes. It appends nothing when the field is missing or empty.
-func appendPreferences(dst []byte, x *edge.Exchange, name []byte) []byte {
+func AppendPreferences(dst []byte, x *edge.Exchange, name []byte) []byte {
 	at := len(dst)
 	dst = x.Req.AppendList(dst, header.View(name))
 	if isNormal(dst[at:]) {
@@ -115,7 +115,7 @@ func insert(list []preference, p preference, text []byte) []preference {
 // appendPreference appends an element in normal form and returns its weight.
 func appendPreference(dst, one []byte) (_ []byte, weight int) {
 	value, rest, _ := cutOutside(one, ';')
-	dst, weight = appendLower(dst, bytes.TrimSpace(value)), 1000
+	dst, weight = AppendLower(dst, bytes.TrimSpace(value)), 1000
 	for len(rest) > 0 {
 		var param []byte
 		param, rest, _ = cutOutside(rest, ';')
@@ -124,7 +124,7 @@ func appendPreference(dst, one []byte) (_ []byte, weight int) {
 			continue
 		}
 		at := len(dst)
-		dst = appendLower(append(dst, ';'), name)
+		dst = AppendLower(append(dst, ';'), name)
 		if has {
 			dst = append(append(dst, '='), value...)
 		}
@@ -188,7 +188,7 @@ func cutOutside(b []byte, sep byte) (before, after []byte, ended bool) {
 	return b, nil, !quoted
 }
 
-func appendLower(dst, b []byte) []byte {
+func AppendLower(dst, b []byte) []byte {
 	at := len(dst)
 	dst = append(dst, b...)
 	lower(dst[at:])

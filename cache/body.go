@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
 )
@@ -38,7 +39,7 @@ func (k *keyed) read(x *edge.Exchange, r *record) edge.Verdict {
 		}
 	}
 	if r.why == outcome.None {
-		r.exact = appendBodyKey(r.exact, x, b)
+		r.exact = key.AppendBody(r.exact, x, b)
 		r.url = r.exact[bytes.IndexByte(r.exact, 0)+1:][:len(r.url)] // it may have moved
 	}
 	return edge.Next

@@ -9,6 +9,7 @@ import (
 	"testing/iotest"
 
 	"github.com/penstock-edge/penstock/cache/cachetest"
+	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/bodytest"
@@ -28,7 +29,7 @@ func TestKeyedBody(t *testing.T) {
 		x := cachetest.Request("/a", fields...)
 		x.Method, x.In, x.InLen, x.MayWait = []byte("QUERY"), in, length, wait
 		r := &record{question: question{route: "r"}}
-		r.exact, r.url = newRules(nil).appendKey(nil, x, "r")
+		r.exact, r.url = key.New(nil).Append(nil, x, "r")
 		return x, r, k.read(x, r)
 	}
 	closed := 0

@@ -7,6 +7,7 @@ import (
 
 	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/cachetest"
+	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
@@ -41,15 +42,15 @@ var uncounted = &routeCounters{lanes.NewCounter(), lanes.NewCounter(), lanes.New
 // put stores an answer for a request, as a fetch does.
 func (c *cache) put(t testing.TB, x *edge.Exchange, body string, life int64) {
 	t.Helper()
-	text, url := c.rules.appendKey(nil, x, "r")
+	text, url := c.rules.Append(nil, x, "r")
 	c.putUnder(t, text, url, body, life)
 }
 
 // putQuestion is put for a request with a body.
 func (c *cache) putQuestion(t testing.TB, x *edge.Exchange, answer string, body []byte) {
 	t.Helper()
-	text, url := c.rules.appendKey(nil, x, "r")
-	c.putUnder(t, appendBodyKey(text, x, body), url, answer, 100_000)
+	text, url := c.rules.Append(nil, x, "r")
+	c.putUnder(t, key.AppendBody(text, x, body), url, answer, 100_000)
 }
 
 func (c *cache) putUnder(t testing.TB, text, url []byte, body string, life int64) {
@@ -65,9 +66,9 @@ func (c *cache) putUnder(t testing.TB, text, url []byte, body string, life int64
 // putVariant stores an answer in gzip that varies by these fields.
 func (c *cache) putVariant(t testing.TB, x *edge.Exchange, vary string) {
 	t.Helper()
-	base, url := c.rules.appendKey(nil, x, "r")
+	base, url := c.rules.Append(nil, x, "r")
 	sign := &entry{lifetime: 1 << 40, flags: isSign, forms: accept.FormOf(accept.Gzip, false, accept.Gzip), vary: []byte(vary), key: base}
-	text, _ := appendVariant(append([]byte{}, base...), sign.vary, x, accept.Gzip)
+	text, _ := key.AppendVariant(append([]byte{}, base...), sign.vary, x, accept.Gzip)
 	text[len(text)-1] = sign.forms.Slot()
 	e := &entry{at: c.millis(clock.Now()), lifetime: 1 << 40, status: 200, key: text}
 	e.hashes = appendHashes(nil, url, nil)

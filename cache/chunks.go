@@ -7,6 +7,7 @@ import (
 
 	"github.com/penstock-edge/penstock/cache/disk"
 	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 )
@@ -17,7 +18,7 @@ const leastPiece = 48 << 10
 // source is where a stored body comes from.
 type source struct {
 	tier   *disk.Tier // nil: none
-	rules  *rules
+	rules  *key.Rules
 	x      *edge.Exchange // of the client who reads
 	object *store.Object
 	entry  *entry
@@ -121,7 +122,7 @@ func (b *chunks) fetchTail() *edge.Exchange {
 	if !b.inParts || !e.strong() {
 		return nil // only a strong tag says that each byte is the same
 	}
-	y := b.rules.copyRequest(b.x)
+	y := b.rules.Copy(b.x)
 	span := append(strconv.AppendInt([]byte("bytes="), b.at, 10), '-')
 	y.Req.SetBytes("Range", strconv.AppendInt(span, b.to-1, 10))
 	y.Req.SetBytes("If-Range", e.etag)

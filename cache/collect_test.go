@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/penstock-edge/penstock/cache/cachetest"
+	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
@@ -36,7 +37,7 @@ func TestCollectAtHand(t *testing.T) {
 	f := func(name string, size, most int64, atHand int, want string, done bool) {
 		t.Helper()
 		c := &fetcher{state: newState(newRecords(16<<20, newSecond()), 16<<20)}
-		text, url := new(rules).appendKey(nil, cachetest.Request("/a"), "r")
+		text, url := new(key.Rules).Append(nil, cachetest.Request("/a"), "r")
 		flight := newFlight(most, &c.bodies)
 		flight.size = size
 		flight.what = &entry{at: c.millis(clock.Now()), lifetime: 10_000, status: 200, key: text}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/header"
@@ -74,7 +75,7 @@ type Config struct {
 
 	byStatus *fresh.ByStatus
 
-	rules  *rules
+	rules  *key.Rules
 	coders []*accept.Coding
 }
 
@@ -114,7 +115,7 @@ func checkPatterns(t *config.Table, key string, patterns []string) {
 }
 
 func readConfig(t *config.Table) *Config {
-	c := &Config{rules: newRules(nil)}
+	c := &Config{rules: key.New(nil)}
 	t.Decode(c)
 	if c.Size < store.MinSize {
 		return c // recorded already
@@ -151,7 +152,7 @@ func (c *Config) readRules(t *config.Table) {
 		}
 		headers = append(headers, []byte(header.Canonical(name)))
 	}
-	c.rules = newRules(headers)
+	c.rules = key.New(headers)
 	c.rules.SortQuery, c.rules.QueryKeep, c.rules.QueryDrop = c.SortQuery, c.QueryKeep, c.QueryDrop
 	c.rules.IgnoreNoCache = c.IgnoreClientNoCache
 	for i, name := range c.KeyCookies {

@@ -1,6 +1,9 @@
 package cache
 
-import "github.com/penstock-edge/penstock/cache/store"
+import (
+	"github.com/penstock-edge/penstock/cache/key"
+	"github.com/penstock-edge/penstock/cache/store"
+)
 
 // tally counts what an order has purged.
 type tally struct {
@@ -81,7 +84,7 @@ func (t *tally) look(n *node) {
 	if !ok || e.number >= t.was.first || t.seen[n.key] || !t.names(&e) {
 		return
 	}
-	before := t.r.purges.judgeAt(e.number, urlIn(e.key), e.hashes, t.now, &t.was)
+	before := t.r.purges.judgeAt(e.number, key.URLIn(e.key), e.hashes, t.now, &t.was)
 	if before == purged || before == stale && t.o.soft {
 		return
 	}
@@ -109,7 +112,7 @@ func (t *tally) names(e *entry) bool {
 		}
 	}
 	for i := range t.rules {
-		if t.rules[i].hits(urlIn(e.key)) {
+		if t.rules[i].hits(key.URLIn(e.key)) {
 			return true
 		}
 	}

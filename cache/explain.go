@@ -26,7 +26,7 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 		key += " + the method and the body"
 	}
 	say("looked up as %s", key)
-	if gone := c.rules.omitter.lines(x); len(gone) > 0 {
+	if gone := c.rules.Omitter.Lines(x); len(gone) > 0 {
 		say("a fetch leaves out %s: the key has nothing of it", strings.Join(gone, ", "))
 	}
 	if r.freed {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
@@ -141,7 +142,7 @@ func (cs *caches) route(r *edge.RouteSetup) {
 // check, which stores nothing, does without.
 func (cs *caches) name() {
 	for _, l := range cs.lookups {
-		l.route = resource(l.table, l.cache.conf.rules)
+		l.route = key.Resource(l.table, l.cache.conf.rules)
 	}
 }
 

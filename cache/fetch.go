@@ -10,6 +10,7 @@ import (
 
 	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
@@ -76,7 +77,7 @@ type fetching struct {
 // newFetch prepares a fetch of what q asks for, on behalf of x.
 func (c *fetcher) newFetch(x *edge.Exchange, f *flight, q question, errorSeconds int64) *fetching {
 	q.text, q.exact, q.url = bytes.Clone(q.text), bytes.Clone(q.exact), bytes.Clone(q.url)
-	t := &fetching{question: q, c: c, flight: f, landed: q.k, errorSeconds: errorSeconds, y: c.rules.copyRequest(x)}
+	t := &fetching{question: q, c: c, flight: f, landed: q.k, errorSeconds: errorSeconds, y: c.rules.Copy(x)}
 	if t.auth = x.Req.Has(authorizationKey); t.keyed {
 		body, _ := x.WholeIn() // it is, since the key has been made of it
 		t.body = bytes.Clone(body)
@@ -99,8 +100,8 @@ func (t *fetching) confirm(o *store.Object, usable bool) {
 func (t *fetching) carry(method []byte) {
 	y := t.y
 	y.SetMethod(method)
-	for _, name := range bodyFields {
-		setKeyed(y, name)
+	for _, name := range key.BodyFields {
+		key.SetKeyed(y, name)
 	}
 	if len(t.body) > 0 {
 		y.In, y.InLen = edge.NewBytesBody(t.body), int64(len(t.body))
@@ -314,10 +315,10 @@ func (t *fetching) address(e *entry, d *description) store.Key {
 	e.key = t.exact
 	var q fresh.QueryRule
 	if len(e.search) > 0 && q.ParseRule(e.search) == nil {
-		by := c.rules.appendRuleKey(nil, t.y, t.route, nil)
+		by := c.rules.AppendByRule(nil, t.y, t.route, nil)
 		c.putUp(&entry{at: e.at, flags: isSearch, search: e.search, key: by})
 		c.searching.Store(true)
-		e.key = c.rules.appendRuleKey(nil, t.y, t.route, &q)
+		e.key = c.rules.AppendByRule(nil, t.y, t.route, &q)
 	}
 	if len(e.vary) == 0 {
 		e.vary = c.variesBy(e.key)
@@ -325,7 +326,7 @@ func (t *fetching) address(e *entry, d *description) store.Key {
 	// By cookies alone nothing is added: those that count are in the key.
 	offer := accept.Codings(t.y)
 	e.forms = accept.FormOf(d.coding, d.foreign, offer)
-	whole, encoded := appendVariant(bytes.Clone(e.key), e.vary, t.y, offer)
+	whole, encoded := key.AppendVariant(bytes.Clone(e.key), e.vary, t.y, offer)
 	if encoded {
 		whole[len(whole)-1] = e.forms.Slot()
 	}

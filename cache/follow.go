@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
@@ -100,11 +101,11 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 	}
 	text := append(r.text[:0], r.exact...)
 	if len(f.what.search) > 0 && r.rule.ParseRule(f.what.search) == nil {
-		text = c.rules.appendRuleKey(text[:0], x, r.route, &r.rule)
+		text = c.rules.AppendByRule(text[:0], x, r.route, &r.rule)
 	}
 	if len(f.what.vary) > 0 {
 		var encoded bool
-		if text, encoded = appendVariant(text, f.what.vary, x, r.accepts); encoded {
+		if text, encoded = key.AppendVariant(text, f.what.vary, x, r.accepts); encoded {
 			text[len(text)-1] = f.what.forms.SlotFor(r.accepts)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
@@ -93,7 +94,7 @@ func (l *lookup) Run(x *edge.Exchange) edge.Verdict {
 	v := l.run(x)
 	if v == edge.Next && l.cache.conf.IgnoreClientNoCache {
 		if r := x.Slot[l.slot].(*record); r.freed { // run has put it there
-			dropNoCache(x)
+			key.DropNoCache(x)
 		}
 	}
 	return v
@@ -208,7 +209,7 @@ func (l *lookup) begin(x *edge.Exchange, r *record) outcome.Reason {
 	if r.opts == nil {
 		r.opts = &c.opts
 	}
-	r.exact, r.url = c.rules.appendKey(r.exact[:0], x, l.route)
+	r.exact, r.url = c.rules.Append(r.exact[:0], x, l.route)
 	return outcome.None
 }
 
@@ -244,7 +245,7 @@ func (c *cache) ruleOnDisk(x *edge.Exchange, r *record) bool {
 	if r.keyed || !c.searching.Load() {
 		return false
 	}
-	r.spare = c.rules.appendRuleKey(r.spare[:0], x, r.route, nil)
+	r.spare = c.rules.AppendByRule(r.spare[:0], x, r.route, nil)
 	return !c.store.Has(c.hash(r.spare)) && c.tier.Has(r.spare)
 }
 
@@ -252,12 +253,12 @@ func (c *cache) ruleOnDisk(x *edge.Exchange, r *record) bool {
 // when there is none, and leaves the key as it was.
 func (c *cache) byRule(x *edge.Exchange, r *record) bool {
 	k := r.k
-	r.text = c.rules.appendRuleKey(r.text[:0], x, r.route, nil)
+	r.text = c.rules.AppendByRule(r.text[:0], x, r.route, nil)
 	r.k = c.hash(r.text)
 	ok := c.get(r) && r.entry.flags&isSearch != 0 && r.rule.ParseRule(r.entry.search) == nil
 	r.text = r.text[:0]
 	if ok {
-		r.text = c.rules.appendRuleKey(r.text, x, r.route, &r.rule)
+		r.text = c.rules.AppendByRule(r.text, x, r.route, &r.rule)
 	} else {
 		r.text, r.k = append(r.text, r.exact...), k
 	}
@@ -285,7 +286,7 @@ func (c *cache) findVariant(x *edge.Exchange, r *record) fresh.Use {
 		return c.findAnswer(r)
 	}
 	known := r.entry.forms
-	text, encoded := appendVariant(r.text, r.entry.vary, x, r.accepts)
+	text, encoded := key.AppendVariant(r.text, r.entry.vary, x, r.accepts)
 	if r.text = text; encoded {
 		return c.findForm(r, known)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/fresh"
+	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/edge"
 	"slices"
 	"strings"
@@ -11,7 +12,7 @@ import (
 
 // maker makes entries of answers, as a cache is configured.
 type maker struct {
-	rules        *rules
+	rules        *key.Rules
 	StripCookies bool     // answers are stored without what sets cookies
 	Encodes      []string // media types whose bodies get encoded forms; a * at either end stands for anything
 }
@@ -34,7 +35,7 @@ func (m *maker) entryOf(d *description, o *fresh.Options) *entry {
 		modified: d.Modified, date: d.Date, etag: d.etag, reason: d.reason, lines: d.lines, search: d.search}
 	e.lifetime, _ = d.Lifetime(o)
 	e.revive, e.rescue = d.Stale(o)
-	e.vary = bytes.Join(m.rules.omitter.varying(d.vary), []byte{','})
+	e.vary = bytes.Join(m.rules.Omitter.Varying(d.vary), []byte{','})
 	if d.Strict() {
 		e.flags |= mustRevalidate
 	}
@@ -81,6 +82,6 @@ func (m *maker) moves(d *description, old *entry) bool {
 		return bytes.Join(slices.DeleteFunc(slices.Clone(list), accept.IsAcceptEncoding), []byte{','})
 	}
 	return len(d.vary) > 0 &&
-		!bytes.Equal(names(m.rules.omitter.varying(d.vary)), names(bytes.Split(old.vary, []byte{','}))) ||
+		!bytes.Equal(names(m.rules.Omitter.Varying(d.vary)), names(bytes.Split(old.vary, []byte{','}))) ||
 		len(d.search) > 0 && !bytes.Equal(d.search, old.search)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/edge/lib/values"
 )
 
@@ -30,7 +31,7 @@ const selectors = "want url=https://host/path?query, prefix=https://host/path, m
 
 // readOrder reads the arguments of a purge; r has the form of URLs in keys. The error says what is wrong with
 // the arguments.
-func readOrder(query []byte, r *rules) (*order, error) {
+func readOrder(query []byte, r *key.Rules) (*order, error) {
 	o := &order{last: banFor}
 	args, err := values.Arguments(query)
 	if err != nil {
@@ -59,14 +60,14 @@ func readOrder(query []byte, r *rules) (*order, error) {
 }
 
 // set reads one argument into o; again reports whether it is not the first one of its name.
-func (o *order) set(r *rules, name, value string, again bool) error {
+func (o *order) set(r *key.Rules, name, value string, again bool) error {
 	switch name {
 	case "url":
-		b, err := r.canonicalURL(value)
+		b, err := r.CanonicalURL(value)
 		o.urls = append(o.urls, b)
 		return err
 	case "prefix":
-		b, err := r.canonicalPrefix(value)
+		b, err := r.CanonicalPrefix(value)
 		o.prefixes = append(o.prefixes, b)
 		return err
 	case "match":

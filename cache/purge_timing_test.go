@@ -3,6 +3,7 @@ package cache
 import (
 	"fmt"
 	"github.com/penstock-edge/penstock/cache/cachetest"
+	"github.com/penstock-edge/penstock/cache/key"
 	"runtime"
 	"testing"
 )
@@ -10,11 +11,11 @@ import (
 // BenchmarkPurge purges among 100,000 answers, softly and again, so that they stay: B/answer is what the
 // catalog takes.
 func BenchmarkPurge(b *testing.B) {
-	c, keys := newRecords(256<<20, newSecond()), &rules{}
+	c, keys := newRecords(256<<20, newSecond()), &key.Rules{}
 	before := heap()
 	for i := range 100_000 {
 		path := fmt.Sprint("/", i)
-		text, url := keys.appendKey(nil, cachetest.Request(path), "r")
+		text, url := keys.Append(nil, cachetest.Request(path), "r")
 		e := &entry{lifetime: 1 << 40, status: 200, key: text}
 		e.hashes = appendHashes(nil, url, [][]byte{fmt.Append(nil, "tag", i%1000), []byte("all")})
 		c.keep(c.hash(text), e, [][]byte{make([]byte, 500)})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 
+	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
 )
@@ -109,16 +110,16 @@ func (c *cache) invalidate(x *edge.Exchange, r *record) {
 	if s := x.Status(); x.Fault != nil || s < 200 || s >= 400 {
 		return
 	}
-	r.text = c.rules.appendURL(r.text[:0], x)
+	r.text = c.rules.AppendURL(r.text[:0], x)
 	c.writeDown(c.purges.byHash(hashURL(r.text), false))
-	host := append(appendAuthority([]byte(x.Scheme+"://"), x.Scheme, x.Authority), '/')
+	host := append(key.AppendAuthority([]byte(x.Scheme+"://"), x.Scheme, x.Authority), '/')
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		where := x.Resp.Get(name)
 		if len(where) > 0 && where[0] == '/' && (len(where) == 1 || where[1] != '/') {
 			where = append(bytes.Clone(host), where[1:]...)
 		}
 		where, _, _ = bytes.Cut(where, []byte{'#'})
-		url, err := c.rules.canonicalURL(string(where))
+		url, err := c.rules.CanonicalURL(string(where))
 		if err == nil && bytes.HasPrefix(url, host) {
 			c.writeDown(c.purges.byHash(hashURL(url), false))
 		}

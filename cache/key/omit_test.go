@@ -1,4 +1,4 @@
-package cache
+package key
 
 import (
 	"os"
@@ -27,7 +27,7 @@ func TestOmits(t *testing.T) {
 	f(false, "A"+long)
 	want := []string{"Accept", "X-Forwarded-For", "X-Real-Ip"}
 	var got []string
-	for _, name := range o.varying([][]byte{[]byte("Accept"), []byte("X-Forwarded-For"), []byte("X-Real-Ip"), []byte("Range")}) {
+	for _, name := range o.Varying([][]byte{[]byte("Accept"), []byte("X-Forwarded-For"), []byte("X-Real-Ip"), []byte("Range")}) {
 		got = append(got, string(name))
 	}
 	if !slices.Equal(got, want) {
@@ -50,7 +50,7 @@ func omittedTable() string {
 
 // TestOmissions: the documents have the table, no name is in it twice, and none is folded into what is sent.
 func TestOmissions(t *testing.T) {
-	for _, file := range []string{"README.md", "../docs/caching.md"} {
+	for _, file := range []string{"../README.md", "../../docs/caching.md"} {
 		text, err := os.ReadFile(file)
 		if err != nil || !strings.Contains(string(text), omittedTable()) {
 			t.Errorf("%s does not have this table (%v):\n%s", file, err, omittedTable())

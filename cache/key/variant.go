@@ -1,4 +1,4 @@
-package cache
+package key
 
 import (
 	"bytes"
@@ -10,11 +10,11 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
-// appendVariant appends the values that a request has for the fields that an answer depends on (RFC 9111
+// AppendVariant appends the values that a request has for the fields that an answer depends on (RFC 9111
 // section 4.1). Each has a byte before it that tells an empty field from none. encoded tells that
 // Accept-Encoding is among them: what is appended ends with a slot then, that for what the request
 // accepts alone.
-func appendVariant(dst, vary []byte, x *edge.Exchange, accepts accept.Set) (_ []byte, encoded bool) {
+func AppendVariant(dst, vary []byte, x *edge.Exchange, accepts accept.Set) (_ []byte, encoded bool) {
 	for len(vary) > 0 {
 		var name []byte
 		name, vary, _ = bytes.Cut(vary, []byte{','})
@@ -44,16 +44,16 @@ func appendVariant(dst, vary []byte, x *edge.Exchange, accepts accept.Set) (_ []
 	return dst, encoded
 }
 
-// appendBodyKey appends what a key has of a request with a body: the method, what says how the body is to be
+// AppendBody appends what a key has of a request with a body: the method, what says how the body is to be
 // read, and a hash of it that nobody can find two bodies for.
-func appendBodyKey(dst []byte, x *edge.Exchange, body []byte) []byte {
+func AppendBody(dst []byte, x *edge.Exchange, body []byte) []byte {
 	dst = append(append(dst, 0), x.Method...)
-	for _, name := range bodyFields {
+	for _, name := range BodyFields {
 		dst = x.Req.AppendKey(append(dst, 0), name)
 	}
 	sum := sha256.Sum256(body)
 	return hex.AppendEncode(append(dst, 0), sum[:])
 }
 
-// bodyFields say how a body is to be read.
-var bodyFields = []string{"Content-Type", "Content-Encoding", "Content-Language"}
+// BodyFields say how a body is to be read.
+var BodyFields = []string{"Content-Type", "Content-Encoding", "Content-Language"}

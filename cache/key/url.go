@@ -1,4 +1,4 @@
-package cache
+package key
 
 import (
 	"bytes"
@@ -10,9 +10,9 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 )
 
-// appendAuthority appends an authority in the one form that the cache knows it in: in lower case, without
+// AppendAuthority appends an authority in the one form that the cache knows it in: in lower case, without
 // a dot at its end and without the port that the scheme has anyway.
-func appendAuthority(dst []byte, scheme string, authority []byte) []byte {
+func AppendAuthority(dst []byte, scheme string, authority []byte) []byte {
 	name, port := authority, []byte(nil)
 	if bytes.IndexByte(authority, ':') >= 0 {
 		// The last one begins a port, unless it is within an address.
@@ -42,24 +42,24 @@ func appendHosts(dst []byte, scheme string, hosts []byte) []byte {
 	if bytes.ContainsAny(hosts, ", ") {
 		return accept.AppendLower(dst, hosts)
 	}
-	return appendAuthority(dst, scheme, hosts)
+	return AppendAuthority(dst, scheme, hosts)
 }
 
 var errNoURL = errors.New("must be a URL with scheme and host, as clients ask for it: " +
 	"https://host/path?query")
 
-// canonicalURL returns a URL as the key of a request for it has it. The error says why no request can
+// CanonicalURL returns a URL as the key of a request for it has it. The error says why no request can
 // have it.
-func (r *rules) canonicalURL(url string) ([]byte, error) {
+func (r *Rules) CanonicalURL(url string) ([]byte, error) {
 	x, err := r.askedFor(url)
 	if err != nil {
 		return nil, err
 	}
-	return r.appendURL(nil, x), nil
+	return r.AppendURL(nil, x), nil
 }
 
 // askedFor returns a request for a URL.
-func (r *rules) askedFor(url string) (*edge.Exchange, error) {
+func (r *Rules) askedFor(url string) (*edge.Exchange, error) {
 	scheme, rest, ok := strings.Cut(url, "://")
 	if !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") ||
 		strings.IndexAny(rest, "/?#") == 0 || rest == "" {
@@ -82,8 +82,8 @@ func (r *rules) askedFor(url string) (*edge.Exchange, error) {
 // isSpace reports whether a character is white space or a control character, which no URL has.
 func isSpace(c rune) bool { return c <= ' ' || c == 0x7f }
 
-// canonicalPrefix returns the beginning of URLs as keys have it.
-func (r *rules) canonicalPrefix(prefix string) ([]byte, error) {
+// CanonicalPrefix returns the beginning of URLs as keys have it.
+func (r *Rules) CanonicalPrefix(prefix string) ([]byte, error) {
 	path, query, inQuery := strings.Cut(prefix, "?")
 	last := path[strings.LastIndexByte(path, '/')+1:]
 	if decoded := strings.NewReplacer("%2e", ".", "%2E", ".").Replace(last); decoded == "." || decoded == ".." {

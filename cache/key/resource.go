@@ -1,4 +1,4 @@
-package cache
+package key
 
 import (
 	"encoding/hex"
@@ -29,9 +29,9 @@ var indifferent = []string{
 	"redirect", "respond", // what the gateway itself answers is not stored
 }
 
-// resource returns what of a route the keys of its answers begin with: the pools, and a hash of all keys
+// Resource returns what of a route the keys of its answers begin with: the pools, and a hash of all keys
 // that may make a difference and of the names of what else is in keys. The file is finished.
-func resource(t *config.Table, r *rules) string {
+func Resource(t *config.Table, r *Rules) string {
 	var rest strings.Builder
 	keys := t.Keys()
 	slices.Sort(keys)

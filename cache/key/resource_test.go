@@ -1,4 +1,4 @@
-package cache
+package key
 
 import (
 	"testing"
@@ -7,14 +7,14 @@ import (
 )
 
 func TestResource(t *testing.T) {
-	of := func(route string, r *rules) string {
+	of := func(route string, r *Rules) string {
 		t.Helper()
 		file := config.Parse("test.toml", []byte("[[route]]\n"+route), config.Options{})
-		return resource(file.Root.List("route")[0], r)
+		return Resource(file.Root.List("route")[0], r)
 	}
 	f := func(same bool, a, b string) {
 		t.Helper()
-		if x, y := of(a, &rules{}), of(b, &rules{}); (x == y) != same {
+		if x, y := of(a, &Rules{}), of(b, &Rules{}); (x == y) != same {
 			t.Errorf("%s and %s: %q and %q", a, b, x, y)
 		}
 	}
@@ -34,11 +34,11 @@ func TestResource(t *testing.T) {
 	f(false, one, one+"something_new = [\"x\"]")
 	f(false, one+"something_new = [\"x\", \"y\"]", one+"something_new = [\"x y\"]")
 	f(false, one+"something_new = 1", one+"something_new = true")
-	if of(one, &rules{}) == of(one, keyedBy("A")) || of(one, keyedBy("A")) == of(one, keyedBy("B")) ||
-		of(one, keyedBy("A")) == of(one, &rules{Cookies: [][]byte{[]byte("A")}}) {
+	if of(one, &Rules{}) == of(one, keyedBy("A")) || of(one, keyedBy("A")) == of(one, keyedBy("B")) ||
+		of(one, keyedBy("A")) == of(one, &Rules{Cookies: [][]byte{[]byte("A")}}) {
 		t.Error("other fields in the key are the same")
 	}
-	if of(one, &rules{}) != of(one, &rules{SortQuery: true, QueryDrop: []string{"a"}}) {
+	if of(one, &Rules{}) != of(one, &Rules{SortQuery: true, QueryDrop: []string{"a"}}) {
 		t.Error("what the URL has in the key is there twice")
 	}
 }

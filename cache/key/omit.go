@@ -1,4 +1,4 @@
-package cache
+package key
 
 import (
 	"bytes"
@@ -131,8 +131,8 @@ func (o *omitter) strip(y *edge.Exchange) {
 	y.Req.DelFunc(o.omits)
 }
 
-// lines returns the names of the lines that a fetch for a request does not send on.
-func (o *omitter) lines(x *edge.Exchange) (names []string) {
+// Lines returns the names of the lines that a fetch for a request does not send on.
+func (o *omitter) Lines(x *edge.Exchange) (names []string) {
 	for name := range x.Req.Each() {
 		if o.omits(name) {
 			names = append(names, string(name))
@@ -141,8 +141,8 @@ func (o *omitter) lines(x *edge.Exchange) (names []string) {
 	return names
 }
 
-// varying returns those of the names in Vary that answers to fetches can depend on.
-func (o *omitter) varying(names [][]byte) (kept [][]byte) {
+// Varying returns those of the names in Vary that answers to fetches can depend on.
+func (o *omitter) Varying(names [][]byte) (kept [][]byte) {
 	for _, name := range names {
 		if !o.omits(name) {
 			kept = append(kept, name)

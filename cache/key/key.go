@@ -1,4 +1,4 @@
-package cache
+package key
 
 import (
 	"bytes"
@@ -12,24 +12,24 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/values"
 )
 
-// rules say what requests are told apart by, as a cache is configured.
-type rules struct {
+// Rules say what requests are told apart by, as a cache is configured.
+type Rules struct {
 	SortQuery            bool     // parameters in another order are the same
 	QueryKeep, QueryDrop []string // parameters that alone belong to keys, and those that do not; * at the end
 	Headers, Cookies     [][]byte // names of fields, in canonical form, and of cookies that are in keys
 	MergeSlashes         bool     // in paths
 	IgnoreNoCache        bool     // a client's wish for something fresher does not reach the target
 
-	omitter *omitter
+	Omitter *omitter
 }
 
-// newRules returns rules with these fields in keys.
-func newRules(headers [][]byte) *rules {
-	return &rules{Headers: headers, omitter: newOmitter(headers)}
+// New returns rules with these fields in keys.
+func New(headers [][]byte) *Rules {
+	return &Rules{Headers: headers, Omitter: newOmitter(headers)}
 }
 
-// appendURL appends what a request asks for, in the one form that the cache knows it in.
-func (r *rules) appendURL(dst []byte, x *edge.Exchange) []byte {
+// AppendURL appends what a request asks for, in the one form that the cache knows it in.
+func (r *Rules) AppendURL(dst []byte, x *edge.Exchange) []byte {
 	dst = r.appendPath(dst, x)
 	if !x.HasQuery {
 		return dst
@@ -43,14 +43,14 @@ func (r *rules) appendURL(dst []byte, x *edge.Exchange) []byte {
 }
 
 // appendPath appends a URL without its query.
-func (*rules) appendPath(dst []byte, x *edge.Exchange) []byte {
+func (*Rules) appendPath(dst []byte, x *edge.Exchange) []byte {
 	dst = append(append(dst, x.Scheme...), "://"...)
-	return append(appendAuthority(dst, x.Scheme, x.Authority), x.Path...)
+	return append(AppendAuthority(dst, x.Scheme, x.Authority), x.Path...)
 }
 
 // appendQuery appends the parameters of a query that belong to the key. They are not decoded: two that a
 // target may tell apart stay apart.
-func (r *rules) appendQuery(dst, query []byte) []byte {
+func (r *Rules) appendQuery(dst, query []byte) []byte {
 	if !r.picks() {
 		return append(dst, query...)
 	}
@@ -77,7 +77,7 @@ func (r *rules) appendQuery(dst, query []byte) []byte {
 }
 
 // picks tells that not all of a query belongs to the key as it is.
-func (r *rules) picks() bool { return len(r.QueryKeep) > 0 || len(r.QueryDrop) > 0 || r.SortQuery }
+func (r *Rules) picks() bool { return len(r.QueryKeep) > 0 || len(r.QueryDrop) > 0 || r.SortQuery }
 
 func byName(a, b []byte) int {
 	x, _, _ := bytes.Cut(a, []byte{'='})
@@ -85,7 +85,7 @@ func byName(a, b []byte) int {
 	return values.CompareDecoded(x, y) // as targets tell names apart
 }
 
-func (r *rules) keeps(name []byte) bool {
+func (r *Rules) keeps(name []byte) bool {
 	return (len(r.QueryKeep) == 0 || contains(r.QueryKeep, name)) && !contains(r.QueryDrop, name)
 }
 
@@ -103,20 +103,20 @@ func contains(list []string, b []byte) bool {
 	return false
 }
 
-// appendKey appends the whole key of a request: what it is asked of, the URL, and what else tells
+// Append appends the whole key of a request: what it is asked of, the URL, and what else tells
 // requests apart by configuration. url is where in the key the URL is.
-func (r *rules) appendKey(dst []byte, x *edge.Exchange, route string) (text []byte, url []byte) {
+func (r *Rules) Append(dst []byte, x *edge.Exchange, route string) (text []byte, url []byte) {
 	dst = append(appendAsked(dst, x, route), 0)
 	at := len(dst)
-	dst = r.appendURL(dst, x)
+	dst = r.AppendURL(dst, x)
 	end := len(dst)
 	dst = r.appendFields(dst, x)
 	return dst, dst[at:end]
 }
 
-// appendRuleKey appends the whole key of all requests whose queries say the same under a rule; without a
+// AppendByRule appends the whole key of all requests whose queries say the same under a rule; without a
 // rule that of what knows the rule of the path.
-func (r *rules) appendRuleKey(dst []byte, x *edge.Exchange, route string, q *fresh.QueryRule) []byte {
+func (r *Rules) AppendByRule(dst []byte, x *edge.Exchange, route string, q *fresh.QueryRule) []byte {
 	dst = append(appendAsked(dst, x, route), 0)
 	dst = append(append(r.appendPath(dst, x), '?'), ruled)
 	if q != nil {
@@ -164,14 +164,14 @@ func appendHost(dst []byte, x *edge.Exchange, host []byte) []byte {
 	at := len(dst)
 	dst = appendHosts(dst, x.Scheme, host)
 	end := len(dst)
-	if dst = appendAuthority(dst, x.Scheme, x.Authority); bytes.Equal(dst[at:end], dst[end:]) {
+	if dst = AppendAuthority(dst, x.Scheme, x.Authority); bytes.Equal(dst[at:end], dst[end:]) {
 		return dst[:at-1]
 	}
 	return dst[:end]
 }
 
-// urlIn returns the URL in a whole key; of one by a rule for queries, without the query.
-func urlIn(text []byte) []byte {
+// URLIn returns the URL in a whole key; of one by a rule for queries, without the query.
+func URLIn(text []byte) []byte {
 	url := text[bytes.IndexByte(text, 0)+1:]
 	if end := bytes.IndexFunc(url, func(r rune) bool { return r < ' ' }); end >= 0 {
 		url = url[:end]
@@ -183,7 +183,7 @@ func urlIn(text []byte) []byte {
 const ruled = 1
 
 // appendFields appends what of a request's fields is in its key.
-func (r *rules) appendFields(dst []byte, x *edge.Exchange) []byte {
+func (r *Rules) appendFields(dst []byte, x *edge.Exchange) []byte {
 	for _, name := range r.Headers {
 		dst = append(dst, 0)
 		switch {

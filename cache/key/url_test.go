@@ -1,4 +1,4 @@
-package cache
+package key
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 func TestAuthority(t *testing.T) {
 	f := func(scheme, authority, want string) {
 		t.Helper()
-		if got := string(appendAuthority([]byte("x"), scheme, []byte(authority))[1:]); got != want {
+		if got := string(AppendAuthority([]byte("x"), scheme, []byte(authority))[1:]); got != want {
 			t.Errorf("%s %s: %q, want %q", scheme, authority, got, want)
 		}
 	}
@@ -31,7 +31,7 @@ func TestAuthority(t *testing.T) {
 // TestCanonicalURL: a URL is purged under what a request for it is stored under, however both are written.
 func TestCanonicalURL(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		conf := &rules{}
+		conf := &Rules{}
 		if rapid.Bool().Draw(t, "sorts") {
 			conf.SortQuery, conf.QueryDrop = true, []string{"b"}
 		}
@@ -48,13 +48,13 @@ func TestCanonicalURL(t *testing.T) {
 			t.Fatal(refusal, err)
 		}
 		x.SetOutHost(x.Authority)
-		text, url := conf.appendKey(nil, x, "route")
+		text, url := conf.Append(nil, x, "route")
 		purge := write() + query
-		got, err := conf.canonicalURL(purge)
-		if err != nil || !bytes.Equal(got, url) || !bytes.Equal(urlIn(text), url) {
+		got, err := conf.CanonicalURL(purge)
+		if err != nil || !bytes.Equal(got, url) || !bytes.Equal(URLIn(text), url) {
 			t.Fatalf("%s: %q (%v), a request has %q in %q", purge, got, err, url, text)
 		}
-		prefix, err := conf.canonicalPrefix(write())
+		prefix, err := conf.CanonicalPrefix(write())
 		if err != nil || !bytes.HasPrefix(url, prefix) {
 			t.Fatalf("%q is no beginning of %q (%v)", prefix, url, err)
 		}
@@ -65,13 +65,13 @@ func TestCanonicalURL(t *testing.T) {
 func FuzzURL(f *testing.F) {
 	f.Add("http://h.example/a?b#c")
 	f.Add("https://[::1]:443/%2F/../a")
-	conf := &rules{SortQuery: true}
+	conf := &Rules{SortQuery: true}
 	f.Fuzz(func(t *testing.T, s string) {
-		b, err := conf.canonicalURL(s)
+		b, err := conf.CanonicalURL(s)
 		if err != nil {
 			return
 		}
-		again, err := conf.canonicalURL(string(b))
+		again, err := conf.CanonicalURL(string(b))
 		if err != nil || !bytes.Equal(again, b) || bytes.ContainsAny(b, "\r\n \x00#") {
 			t.Errorf("%q is %q, and that is %q (%v)", s, b, again, err)
 		}

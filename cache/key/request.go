@@ -1,4 +1,4 @@
-package cache
+package key
 
 import (
 	"bytes"
@@ -9,20 +9,20 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 )
 
-// copyRequest returns a request of the cache's own that asks for all of what x asks for.
-func (r *rules) copyRequest(x *edge.Exchange) *edge.Exchange {
+// Copy returns a request of the cache's own that asks for all of what x asks for.
+func (r *Rules) Copy(x *edge.Exchange) *edge.Exchange {
 	y := new(edge.Exchange)
 	x.Fork(y, nil)
 	y.SetMethod([]byte("GET")) // for HEAD too; see carry
 	y.Begin(x.Plan.Timeout)
-	r.strip(y)
+	r.Strip(y)
 	return y
 }
 
-// strip takes out of a request what the key does not have, and makes what it has the one that all
+// Strip takes out of a request what the key does not have, and makes what it has the one that all
 // requests with the key get: how this client has written it decides nothing for others.
-func (r *rules) strip(y *edge.Exchange) {
-	r.omitter.strip(y)
+func (r *Rules) Strip(y *edge.Exchange) {
+	r.Omitter.strip(y)
 	nameHost(y)
 	r.nameClient(y)
 	replace(y, "Accept-Encoding", []byte(accept.Offers[accept.Codings(y)]))
@@ -30,10 +30,10 @@ func (r *rules) strip(y *edge.Exchange) {
 		replace(y, name, accept.AppendPreferences(nil, y, []byte(name)))
 	}
 	if r.IgnoreNoCache {
-		dropNoCache(y)
+		DropNoCache(y)
 	}
 	for _, name := range r.Headers {
-		setKeyed(y, string(name))
+		SetKeyed(y, string(name))
 	}
 	if len(y.Cookie) > 0 {
 		kept := r.keptCookies(y)
@@ -49,7 +49,7 @@ func (r *rules) strip(y *edge.Exchange) {
 // nameHost writes the host toward the target as the key has it.
 func nameHost(y *edge.Exchange) {
 	if y.OutHost != nil && bytes.Equal(y.OutHost, y.Authority) {
-		y.SetOutHost(appendAuthority(nil, y.Scheme, y.Authority))
+		y.SetOutHost(AppendAuthority(nil, y.Scheme, y.Authority))
 	}
 	if v := y.Req.Get("X-Forwarded-Host"); len(v) > 0 {
 		replace(y, "X-Forwarded-Host", appendHosts(nil, y.Scheme, v))
@@ -58,14 +58,14 @@ func nameHost(y *edge.Exchange) {
 
 // nameClient writes the client's address, as the gateway believes it, in place of what proxies before it and
 // the client itself have written there, unless that is in the key.
-func (r *rules) nameClient(y *edge.Exchange) {
+func (r *Rules) nameClient(y *edge.Exchange) {
 	if y.Req.Count(forwardedFor) > 0 && y.Client.IsValid() && !r.keys(forwardedFor) {
 		replace(y, forwardedFor, []byte(y.Client.Unmap().String()))
 	}
 }
 
 // keys reports whether a field is in the key by configuration.
-func (r *rules) keys(name string) bool {
+func (r *Rules) keys(name string) bool {
 	return slices.ContainsFunc(r.Headers, func(other []byte) bool { return string(other) == name })
 }
 
@@ -84,7 +84,7 @@ func replace(y *edge.Exchange, name string, value []byte) {
 }
 
 // keptCookies returns the cookies that are in the key.
-func (r *rules) keptCookies(y *edge.Exchange) (kept []byte) {
+func (r *Rules) keptCookies(y *edge.Exchange) (kept []byte) {
 	for _, name := range r.Cookies {
 		for v := range bytes.SplitSeq(y.AppendCookie(nil, name), []byte{'\n'}) {
 			if len(v) == 0 {
@@ -99,8 +99,8 @@ func (r *rules) keptCookies(y *edge.Exchange) (kept []byte) {
 	return kept
 }
 
-// dropNoCache takes out of a request what asks caches for something fresher than they have.
-func dropNoCache(x *edge.Exchange) {
+// DropNoCache takes out of a request what asks caches for something fresher than they have.
+func DropNoCache(x *edge.Exchange) {
 	x.Req.Del("Pragma")
 	var kept []byte
 	for line := range x.Req.All("Cache-Control") {
@@ -109,9 +109,9 @@ func dropNoCache(x *edge.Exchange) {
 	replace(x, "Cache-Control", kept)
 }
 
-// setKeyed makes a field of the request what its key says of it: a target that reads another line than the
+// SetKeyed makes a field of the request what its key says of it: a target that reads another line than the
 // key does would answer for another key.
-func setKeyed(y *edge.Exchange, name string) {
+func SetKeyed(y *edge.Exchange, name string) {
 	if y.Req.Count(name) < 2 {
 		return
 	}

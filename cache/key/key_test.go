@@ -1,4 +1,4 @@
-package cache
+package key
 
 import (
 	"bytes"
@@ -9,31 +9,31 @@ import (
 )
 
 // keyedBy returns rules with these fields in keys.
-func keyedBy(names ...string) *rules {
+func keyedBy(names ...string) *Rules {
 	var headers [][]byte
 	for _, name := range names {
 		headers = append(headers, []byte(name))
 	}
-	return newRules(headers)
+	return New(headers)
 }
 
 func TestKey(t *testing.T) {
-	f := func(r *rules, target, want string, fields ...string) {
+	f := func(r *Rules, target, want string, fields ...string) {
 		t.Helper()
-		text, url := r.appendKey(nil, cachetest.Request(target, fields...), "r")
+		text, url := r.Append(nil, cachetest.Request(target, fields...), "r")
 		if got := strings.ReplaceAll(string(text), "\x00", "|"); got != want || !bytes.Contains(text, url) {
 			t.Errorf("%+v %s: %q, want %q", r, target, got, want)
 		}
 	}
-	f(&rules{}, "/a/B?x=1&X=2", "r|http://h.example/a/B?x=1&X=2")
-	f(&rules{}, "/a?", "r|http://h.example/a?")
-	f(&rules{SortQuery: true}, "/a?b=1&a=2&b=0", "r|http://h.example/a?a=2&b=1&b=0")
-	f(&rules{QueryDrop: []string{"b"}}, "/a?b=1&a=2&b=0", "r|http://h.example/a?a=2")
-	f(&rules{QueryDrop: []string{"b"}}, "/a?b=1", "r|http://h.example/a")
-	f(&rules{QueryDrop: []string{"b*", "*"}}, "/a?b=1&a=2&b=0", "r|http://h.example/a")
-	f(&rules{QueryDrop: []string{"b*"}}, "/a?b=1&ab=2&bc=0&B=1", "r|http://h.example/a?ab=2&B=1")
-	f(&rules{QueryKeep: []string{"b*"}, QueryDrop: []string{"bad"}}, "/a?b=1&ab=2&bc=0&bad=1", "r|http://h.example/a?b=1&bc=0")
-	f(&rules{QueryKeep: []string{"b"}}, "/a?b=1&a=2&&b", "r|http://h.example/a?b=1&b")
+	f(&Rules{}, "/a/B?x=1&X=2", "r|http://h.example/a/B?x=1&X=2")
+	f(&Rules{}, "/a?", "r|http://h.example/a?")
+	f(&Rules{SortQuery: true}, "/a?b=1&a=2&b=0", "r|http://h.example/a?a=2&b=1&b=0")
+	f(&Rules{QueryDrop: []string{"b"}}, "/a?b=1&a=2&b=0", "r|http://h.example/a?a=2")
+	f(&Rules{QueryDrop: []string{"b"}}, "/a?b=1", "r|http://h.example/a")
+	f(&Rules{QueryDrop: []string{"b*", "*"}}, "/a?b=1&a=2&b=0", "r|http://h.example/a")
+	f(&Rules{QueryDrop: []string{"b*"}}, "/a?b=1&ab=2&bc=0&B=1", "r|http://h.example/a?ab=2&B=1")
+	f(&Rules{QueryKeep: []string{"b*"}, QueryDrop: []string{"bad"}}, "/a?b=1&ab=2&bc=0&bad=1", "r|http://h.example/a?b=1&bc=0")
+	f(&Rules{QueryKeep: []string{"b"}}, "/a?b=1&a=2&&b", "r|http://h.example/a?b=1&b")
 	f(keyedBy("X-Tenant"), "/a", "r|http://h.example/a|t1", "X-Tenant: t1")
 	f(keyedBy("Accept-Language", "Accept-Encoding"), "/a", "r|http://h.example/a|de, en;q=0.5|br, gzip",
 		"Accept-Language: en;q=0.50 ,DE", "Accept-Encoding: gzip, br")
@@ -42,11 +42,11 @@ func TestKey(t *testing.T) {
 		t.Helper()
 		x := cachetest.Request("/a", "X-Forwarded-Host: h.EXAMPLE:80")
 		change(x)
-		text, _ := r.appendKey(nil, x, "r")
+		text, _ := r.Append(nil, x, "r")
 		y := new(edge.Exchange)
 		x.Fork(y, nil)
-		r.strip(y)
-		again, _ := r.appendKey(nil, y, "r")
+		r.Strip(y)
+		again, _ := r.Append(nil, y, "r")
 		if got := strings.ReplaceAll(string(text), "\x00", "|"); got != want || !bytes.Equal(text, again) {
 			t.Errorf("%q, and of the fetch %q, want %q", got, again, want)
 		}

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
@@ -18,10 +19,10 @@ type cache struct {
 // New returns a cache as conf says, over what has outlived reloads of it.
 func New(name string, conf *Config, s *state) *cache {
 	c := &cache{name: name, conf: conf}
-	c.maker = maker{rules: c.conf.rules, StripCookies: c.conf.Override.SetCookie == "strip"}
+	c.Maker = entry.Maker{Rules: c.conf.rules, StripCookies: c.conf.Override.SetCookie == "strip"}
 	c.state, c.maxObject = s, int64(c.conf.MaxObject)
 	if len(c.conf.coders) > 0 {
-		c.maker.Encodes = c.conf.CompressTypes
+		c.Maker.Encodes = c.conf.CompressTypes
 	}
 	o := &c.opts
 	o.Default = c.conf.DefaultTTL.Milliseconds()

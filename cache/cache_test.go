@@ -7,6 +7,7 @@ import (
 
 	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/cachetest"
+	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
@@ -42,23 +43,23 @@ var uncounted = &routeCounters{lanes.NewCounter(), lanes.NewCounter(), lanes.New
 // put stores an answer for a request, as a fetch does.
 func (c *cache) put(t testing.TB, x *edge.Exchange, body string, life int64) {
 	t.Helper()
-	text, url := c.rules.Append(nil, x, "r")
+	text, url := c.Rules.Append(nil, x, "r")
 	c.putUnder(t, text, url, body, life)
 }
 
 // putQuestion is put for a request with a body.
 func (c *cache) putQuestion(t testing.TB, x *edge.Exchange, answer string, body []byte) {
 	t.Helper()
-	text, url := c.rules.Append(nil, x, "r")
+	text, url := c.Rules.Append(nil, x, "r")
 	c.putUnder(t, key.AppendBody(text, x, body), url, answer, 100_000)
 }
 
 func (c *cache) putUnder(t testing.TB, text, url []byte, body string, life int64) {
 	t.Helper()
-	e := &entry{at: c.millis(clock.Now()), lifetime: life, status: 200, key: text, etag: []byte(`"e"`),
-		lines: []byte("Content-Type: text/plain\r\nETag: \"e\"\r\n")}
-	e.hashes = appendHashes(nil, url, nil)
-	if _, err := c.store.Put(c.hash(text), e.append(nil), [][]byte{[]byte(body)}, 100); err != nil {
+	e := &entry.Entry{At: c.millis(clock.Now()), Lifetime: life, Status: 200, Key: text, Etag: []byte(`"e"`),
+		Lines: []byte("Content-Type: text/plain\r\nETag: \"e\"\r\n")}
+	e.Hashes = appendHashes(nil, url, nil)
+	if _, err := c.store.Put(c.hash(text), e.Append(nil), [][]byte{[]byte(body)}, 100); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -66,12 +67,12 @@ func (c *cache) putUnder(t testing.TB, text, url []byte, body string, life int64
 // putVariant stores an answer in gzip that varies by these fields.
 func (c *cache) putVariant(t testing.TB, x *edge.Exchange, vary string) {
 	t.Helper()
-	base, url := c.rules.Append(nil, x, "r")
-	sign := &entry{lifetime: 1 << 40, flags: isSign, forms: accept.FormOf(accept.Gzip, false, accept.Gzip), vary: []byte(vary), key: base}
-	text, _ := key.AppendVariant(append([]byte{}, base...), sign.vary, x, accept.Gzip)
-	text[len(text)-1] = sign.forms.Slot()
-	e := &entry{at: c.millis(clock.Now()), lifetime: 1 << 40, status: 200, key: text}
-	e.hashes = appendHashes(nil, url, nil)
+	base, url := c.Rules.Append(nil, x, "r")
+	sign := &entry.Entry{Lifetime: 1 << 40, Flags: entry.IsSign, Forms: accept.FormOf(accept.Gzip, false, accept.Gzip), Vary: []byte(vary), Key: base}
+	text, _ := key.AppendVariant(append([]byte{}, base...), sign.Vary, x, accept.Gzip)
+	text[len(text)-1] = sign.Forms.Slot()
+	e := &entry.Entry{At: c.millis(clock.Now()), Lifetime: 1 << 40, Status: 200, Key: text}
+	e.Hashes = appendHashes(nil, url, nil)
 	if c.keep(c.hash(base), sign, nil) == nil || c.keep(c.hash(text), e, [][]byte{[]byte("a")}) == nil {
 		t.Fatal("not stored")
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/penstock-edge/penstock/cache/disk"
+	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/store"
@@ -21,7 +22,7 @@ type source struct {
 	rules  *key.Rules
 	x      *edge.Exchange // of the client who reads
 	object *store.Object
-	entry  *entry
+	entry  *entry.Entry
 	// inParts reports whether the target can be asked for a part of it: parts are of what GET brings.
 	inParts bool
 }
@@ -107,7 +108,7 @@ func (b *chunks) fromDisk() bool {
 	if b.tier == nil {
 		return false
 	}
-	o := b.tier.Get(b.entry.key)
+	o := b.tier.Get(b.entry.Key)
 	if o == nil || !bytes.Equal(o.Meta, b.object.Meta) {
 		return false
 	}
@@ -119,13 +120,13 @@ func (b *chunks) fromDisk() bool {
 // 9110 section 13.1.5). nil: it does not have that.
 func (b *chunks) fetchTail() *edge.Exchange {
 	e := b.entry
-	if !b.inParts || !e.strong() {
+	if !b.inParts || !e.Strong() {
 		return nil // only a strong tag says that each byte is the same
 	}
 	y := b.rules.Copy(b.x)
 	span := append(strconv.AppendInt([]byte("bytes="), b.at, 10), '-')
 	y.Req.SetBytes("Range", strconv.AppendInt(span, b.to-1, 10))
-	y.Req.SetBytes("If-Range", e.etag)
+	y.Req.SetBytes("If-Range", e.Etag)
 	if f := edge.Fetch(y); f != nil {
 		y.Finish(f)
 		return nil
@@ -139,11 +140,11 @@ func (b *chunks) fetchTail() *edge.Exchange {
 
 // fits tells that an answer is the part that was asked for.
 func (b *chunks) fits(y *edge.Exchange) bool {
-	d := describe(y)
+	d := entry.Describe(y)
 	want := appendContentRange(nil, fresh.Span{From: b.at, To: b.to}, b.object.Len)
-	part, _ := takeField(nil, d.lines, "content-range")
+	part, _ := entry.CutField(nil, d.Lines, "content-range")
 	_, got, _ := bytes.Cut(part, []byte{':'})
-	return bytes.Equal(d.etag, b.entry.etag) && bytes.Equal(bytes.TrimSpace(got), want)
+	return bytes.Equal(d.Etag, b.entry.Etag) && bytes.Equal(bytes.TrimSpace(got), want)
 }
 
 func (b *chunks) fromTail() error {

@@ -34,7 +34,7 @@ func TestPieceWithoutWaiting(t *testing.T) {
 			t.Fatalf("%d bytes, %v", len(b), err)
 		}
 	}
-	x.Out.(*chunks).entry.etag = nil // the target cannot be asked for the rest
+	x.Out.(*chunks).entry.Etag = nil // the target cannot be asked for the rest
 	if b, err := p.Piece(true); !errors.Is(err, store.ErrGone) {
 		t.Fatalf("%d bytes, %v", len(b), err)
 	}

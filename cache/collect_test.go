@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/penstock-edge/penstock/cache/cachetest"
+	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
@@ -40,8 +41,8 @@ func TestCollectAtHand(t *testing.T) {
 		text, url := new(key.Rules).Append(nil, cachetest.Request("/a"), "r")
 		flight := newFlight(most, &c.bodies)
 		flight.size = size
-		flight.what = &entry{at: c.millis(clock.Now()), lifetime: 10_000, status: 200, key: text}
-		flight.what.hashes = appendHashes(nil, url, nil)
+		flight.what = &entry.Entry{At: c.millis(clock.Now()), Lifetime: 10_000, Status: 200, Key: text}
+		flight.what.Hashes = appendHashes(nil, url, nil)
 		reader := flight.read()
 		y := cachetest.Request("/a")
 		y.Out = &staged{pieces: []string{"one", "two"}, atHand: atHand}

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/store"
 )
@@ -81,10 +82,10 @@ func (t *tally) count() {
 // look counts an answer if it was there, could be served, and is named by the order.
 func (t *tally) look(n *node) {
 	e, ok := t.r.listedAt(n, &t.buf)
-	if !ok || e.number >= t.was.first || t.seen[n.key] || !t.names(&e) {
+	if !ok || e.Number >= t.was.first || t.seen[n.key] || !t.names(&e) {
 		return
 	}
-	before := t.r.purges.judgeAt(e.number, key.URLIn(e.key), e.hashes, t.now, &t.was)
+	before := t.r.purges.judgeAt(e.Number, key.URLIn(e.Key), e.Hashes, t.now, &t.was)
 	if before == purged || before == stale && t.o.soft {
 		return
 	}
@@ -94,11 +95,11 @@ func (t *tally) look(n *node) {
 }
 
 // names reports whether the order is about an answer.
-func (t *tally) names(e *entry) bool {
+func (t *tally) names(e *entry.Entry) bool {
 	if t.o.all {
 		return true
 	}
-	for i, hashes := 0, e.hashes; len(hashes) >= 8; i, hashes = i+1, hashes[8:] {
+	for i, hashes := 0, e.Hashes; len(hashes) >= 8; i, hashes = i+1, hashes[8:] {
 		h := hashAt(hashes)
 		for _, u := range t.o.urls {
 			if i == 0 && h == hashURL(u) {
@@ -112,7 +113,7 @@ func (t *tally) names(e *entry) bool {
 		}
 	}
 	for i := range t.rules {
-		if t.rules[i].hits(key.URLIn(e.key)) {
+		if t.rules[i].hits(key.URLIn(e.Key)) {
 			return true
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/penstock-edge/penstock/cache/accept"
+	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 )
@@ -18,13 +19,13 @@ func (r *records) forgetCoded(text []byte) {
 		return
 	}
 	for i := range accept.Made {
-		r.store.Delete(r.hash(appendCoded(bytes.Clone(text), &accept.Made[i])))
+		r.store.Delete(r.hash(entry.AppendCodedKey(bytes.Clone(text), &accept.Made[i])))
 	}
 }
 
 // encode begins to make an encoded form of what has a whole key, and is found by plain, unless one is being made.
 func (r *records) encode(plain store.Key, text []byte, one *accept.Coding) {
-	text = appendCoded(bytes.Clone(text), one)
+	text = entry.AppendCodedKey(bytes.Clone(text), one)
 	k := r.hash(text)
 	if r.store.Has(k) || !r.coding.CompareAndSwap(false, true) {
 		return
@@ -47,18 +48,18 @@ func (r *records) makeCoded(plain, k store.Key, text []byte, one *accept.Coding)
 	if !ok {
 		return
 	}
-	var e entry
+	var e entry.Entry
 	body, err := whole(&o)
-	if err != nil || e.parse(o.Meta) != nil || e.flags&encodes == 0 {
+	if err != nil || e.Parse(o.Meta) != nil || e.Flags&entry.Encodes == 0 {
 		return
 	}
-	form := codedEntry(&e, text, one)
+	form := entry.Coded(&e, text, one)
 	out := one.Encode(nil, body)
 	if len(out) > len(body)-len(body)/leastGain {
-		form.flags, out = isPass, nil // so that it is not tried again
+		form.Flags, out = entry.IsPass, nil // so that it is not tried again
 	}
 	meta := bytes.Clone(o.Meta)
-	_, _ = r.store.Put(k, form.append(nil), [][]byte{out}, form.seconds()) // else it is made again
+	_, _ = r.store.Put(k, form.Append(nil), [][]byte{out}, form.Seconds()) // else it is made again
 	// What it was made of may have been replaced, and its forms forgotten, before this one was there.
 	if now, _, ok := r.store.Get(plain, nil); !ok || !bytes.Equal(now.Meta, meta) {
 		r.store.Delete(k)
@@ -67,34 +68,34 @@ func (r *records) makeCoded(plain, k store.Key, text []byte, one *accept.Coding)
 
 // renewCoded gives the encoded forms of what is found by plain the fields of e, which has taken the place of
 // the entry that was stored as old, while the body is the same. meta is e as it is stored.
-func (r *records) renewCoded(plain store.Key, old []byte, e *entry, meta []byte) {
+func (r *records) renewCoded(plain store.Key, old []byte, e *entry.Entry, meta []byte) {
 	if !r.coded.Load() {
 		return
 	}
-	var was entry
-	if was.parse(old) != nil || e.flags&encodes == 0 { // it says now that it is not to be transformed
-		r.forgetCoded(e.key)
+	var was entry.Entry
+	if was.Parse(old) != nil || e.Flags&entry.Encodes == 0 { // it says now that it is not to be transformed
+		r.forgetCoded(e.Key)
 		return
 	}
 	for i := range accept.Made {
-		text := appendCoded(bytes.Clone(e.key), &accept.Made[i])
+		text := entry.AppendCodedKey(bytes.Clone(e.Key), &accept.Made[i])
 		k := r.hash(text)
 		o, _, ok := r.store.Get(k, nil)
 		if !ok {
 			continue
 		}
-		before, form := codedEntry(&was, text, &accept.Made[i]), codedEntry(e, text, &accept.Made[i])
-		if !bytes.Equal(o.Meta, before.append(nil)) {
-			before.flags, form.flags = isPass, isPass
+		before, form := entry.Coded(&was, text, &accept.Made[i]), entry.Coded(e, text, &accept.Made[i])
+		if !bytes.Equal(o.Meta, before.Append(nil)) {
+			before.Flags, form.Flags = entry.IsPass, entry.IsPass
 		}
-		if !bytes.Equal(o.Meta, before.append(nil)) || // it was made of another answer
-			r.store.Renew(k, &o, form.append(nil), form.seconds()) != nil {
+		if !bytes.Equal(o.Meta, before.Append(nil)) || // it was made of another answer
+			r.store.Renew(k, &o, form.Append(nil), form.Seconds()) != nil {
 			r.store.Delete(k)
 		}
 	}
 	// Another answer may have taken its place, and its forms forgotten, before these were put back.
 	if now, _, ok := r.store.GetMeta(plain, nil); !ok || !bytes.Equal(now.Meta, meta) {
-		r.forgetCoded(e.key)
+		r.forgetCoded(e.Key)
 	}
 }
 

@@ -3,6 +3,7 @@ package cache
 import (
 	"fmt"
 	"github.com/penstock-edge/penstock/cache/accept"
+	"github.com/penstock-edge/penstock/cache/entry"
 	"strings"
 	"sync"
 	"testing"
@@ -15,28 +16,28 @@ const unit = 500
 var shorten = accept.Coding{"gzip", accept.Gzip, func(dst, src []byte) []byte { return append(dst, src[:len(src)/unit]...) }}
 
 // version returns the entry of an answer, and its body.
-func version(text []byte, n int) (*entry, []byte) {
-	e := &entry{at: int64(n), lifetime: 1 << 40, status: 200, key: text, flags: encodes, etag: fmt.Append(nil, `"`, n, `"`),
-		lines: fmt.Appendf(nil, "Content-Type: text/plain\r\nETag: \"%d\"\r\n", n)}
+func version(text []byte, n int) (*entry.Entry, []byte) {
+	e := &entry.Entry{At: int64(n), Lifetime: 1 << 40, Status: 200, Key: text, Flags: entry.Encodes, Etag: fmt.Append(nil, `"`, n, `"`),
+		Lines: fmt.Appendf(nil, "Content-Type: text/plain\r\nETag: \"%d\"\r\n", n)}
 	return e, []byte(strings.Repeat(fmt.Sprint("version ", n, ". "), unit))
 }
 
 // decodedForm returns the decoded body and the tag of the encoded form of what has a key; false: there is none.
 func decodedForm(t testing.TB, c *records, text []byte) (body, tag string, ok bool) {
 	t.Helper()
-	o, _, ok := c.store.Get(c.hash(appendCoded(append([]byte{}, text...), &shorten)), nil)
-	var e entry
+	o, _, ok := c.store.Get(c.hash(entry.AppendCodedKey(append([]byte{}, text...), &shorten)), nil)
+	var e entry.Entry
 	if !ok {
 		return "", "", false
 	}
-	if err := e.parse(o.Meta); err != nil {
+	if err := e.Parse(o.Meta); err != nil {
 		t.Fatal(err)
 	}
 	coded, err := whole(&o)
 	if err != nil {
 		return "", "", false // a part of it has gone
 	}
-	return strings.Repeat(string(coded), unit), string(e.etag), true
+	return strings.Repeat(string(coded), unit), string(e.Etag), true
 }
 
 // TestFormsAreOfTheirAnswer: whatever answers replace each other, are confirmed and encoded at the same time,
@@ -46,18 +47,18 @@ func TestFormsAreOfTheirAnswer(t *testing.T) {
 	c.coded.Store(true)
 	text := []byte("key")
 	k, one := c.hash(text), &shorten
-	coded := appendCoded([]byte("key"), one)
+	coded := entry.AppendCodedKey([]byte("key"), one)
 	e, body := version(text, 1)
 	c.keep(k, e, [][]byte{body})
 	c.makeCoded(k, c.hash(coded), coded, one)
 	o, _, _ := c.store.Get(k, nil)
 	renewed := *e
-	renewed.lines = append(renewed.lines, "X-New: 1\r\n"...)
+	renewed.Lines = append(renewed.Lines, "X-New: 1\r\n"...)
 	c.renewKept(k, &o, &renewed)
 	if b, tag, ok := decodedForm(t, c, text); !ok || b != string(body) || tag != `W/"1"` {
 		t.Errorf("after it was confirmed: %v, %d bytes, %s", ok, len(b), tag)
 	}
-	renewed.flags = 0 // no-transform
+	renewed.Flags = 0 // no-transform
 	c.renewKept(k, &o, &renewed)
 	if _, _, ok := decodedForm(t, c, text); ok {
 		t.Error("a form of what is not to be transformed")
@@ -69,9 +70,9 @@ func TestFormsAreOfTheirAnswer(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			o, _, ok := c.store.Get(k, nil)
-			var e entry
-			if ok && e.parse(o.Meta) == nil {
-				e.lines = append([]byte("X-New: 1\r\n"), e.lines...)
+			var e entry.Entry
+			if ok && e.Parse(o.Meta) == nil {
+				e.Lines = append([]byte("X-New: 1\r\n"), e.Lines...)
 				c.renewKept(k, &o, &e)
 			}
 		})

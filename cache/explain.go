@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
@@ -26,7 +27,7 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 		key += " + the method and the body"
 	}
 	say("looked up as %s", key)
-	if gone := c.rules.Omitter.Lines(x); len(gone) > 0 {
+	if gone := c.Rules.Omitter.Lines(x); len(gone) > 0 {
 		say("a fetch leaves out %s: the key has nothing of it", strings.Join(gone, ", "))
 	}
 	if r.freed {
@@ -42,40 +43,40 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 		say("whether an answer is stored depends on it: -A 'Cache-Control: max-age=60' supposes one")
 		return lines
 	}
-	d := c.describe(answer, x.Req.Has(authorizationKey))
+	d := c.Describe(answer, x.Req.Has(authorizationKey))
 	d.Asked = time.Now().UnixMilli()
 	d.Came = d.Asked
-	if why := d.Storable(r.opts, d.validates()); why != fresh.Storable {
+	if why := d.Storable(r.opts, d.Validates()); why != fresh.Storable {
 		say("the answer is not stored (%s): %s", why, why.Text())
 		return lines
 	}
 	if c.overrules(answer, d) {
 		say("the answer itself forbids to store it as it is, which override overrules")
 	}
-	e := c.entryOf(d, r.opts)
-	say("the answer is stored, and fresh for %s", seconds(e.lifetime-e.age))
+	e := c.EntryOf(d, r.opts)
+	say("the answer is stored, and fresh for %s", seconds(e.Lifetime-e.Age))
 	switch {
-	case e.flags&alwaysAsk != 0:
+	case e.Flags&entry.AlwaysAsk != 0:
 		say("the target is asked each time whether it still holds (no-cache)")
-	case e.flags&mustRevalidate != 0 && e.revive == 0 && e.rescue == 0:
+	case e.Flags&entry.MustRevalidate != 0 && e.Revive == 0 && e.Rescue == 0:
 		say("it is never used stale")
 	}
-	if e.revive > 0 {
-		say("it is used for %s more while it is fetched anew", seconds(e.revive))
+	if e.Revive > 0 {
+		say("it is used for %s more while it is fetched anew", seconds(e.Revive))
 	}
-	if e.rescue > 0 {
-		say("it is used for %s more when the target fails", seconds(e.rescue))
+	if e.Rescue > 0 {
+		say("it is used for %s more when the target fails", seconds(e.Rescue))
 	}
-	if len(d.vary) > 0 {
+	if len(d.Vary) > 0 {
 		say("requests with other values of these fields have answers of their own: %s",
-			bytes.Join(d.vary, []byte(", ")))
+			bytes.Join(d.Vary, []byte(", ")))
 	}
 	return lines
 }
 
 // overrules reports whether an answer, which d describes, is stored since the configuration overrules it.
-func (c *cache) overrules(answer *edge.Exchange, d *description) bool {
-	said := *describe(answer)
+func (c *cache) overrules(answer *edge.Exchange, d *entry.Description) bool {
+	said := *entry.Describe(answer)
 	said.Asked, said.Came = d.Asked, d.Came
 	o := c.opts
 	o.IgnoreNoStore, o.IgnorePrivate = false, false

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/cache/accept"
+	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
@@ -32,7 +33,7 @@ func newState(r *records, size int64) *state {
 // fetcher fetches for a cache in one generation.
 type fetcher struct {
 	*state
-	maker
+	entry.Maker
 	maxObject int64 // bytes of a body that is stored
 }
 
@@ -59,12 +60,12 @@ type fetching struct {
 	auth   bool      // the request has Authorization
 	// errorSeconds is the request's stale-if-error; less than 0: none.
 	errorSeconds int64
-	own          []byte // the lines of the answer's head that are for who leads
-	old          *entry // what was found and is to be asked about; nil: nothing
-	number       uint64 // of old's body
-	usable       bool   // old may be used without asking, but not for this request
-	stored       bool   // the answer was stored before its head left
-	reader       *body  // of who leads
+	own          []byte       // the lines of the answer's head that are for who leads
+	old          *entry.Entry // what was found and is to be asked about; nil: nothing
+	number       uint64       // of old's body
+	usable       bool         // old may be used without asking, but not for this request
+	stored       bool         // the answer was stored before its head left
+	reader       *body        // of who leads
 	opened       bool
 	buf          []byte // room for the next piece of the body
 	room         int    // how large the next buf is
@@ -77,7 +78,7 @@ type fetching struct {
 // newFetch prepares a fetch of what q asks for, on behalf of x.
 func (c *fetcher) newFetch(x *edge.Exchange, f *flight, q question, errorSeconds int64) *fetching {
 	q.text, q.exact, q.url = bytes.Clone(q.text), bytes.Clone(q.exact), bytes.Clone(q.url)
-	t := &fetching{question: q, c: c, flight: f, landed: q.k, errorSeconds: errorSeconds, y: c.rules.Copy(x)}
+	t := &fetching{question: q, c: c, flight: f, landed: q.k, errorSeconds: errorSeconds, y: c.Rules.Copy(x)}
 	if t.auth = x.Req.Has(authorizationKey); t.keyed {
 		body, _ := x.WholeIn() // it is, since the key has been made of it
 		t.body = bytes.Clone(body)
@@ -89,8 +90,8 @@ func (c *fetcher) newFetch(x *edge.Exchange, f *flight, q question, errorSeconds
 // confirm makes the fetch ask whether a stored answer still holds. usable reports whether that may be used
 // without asking, but not for this request.
 func (t *fetching) confirm(o *store.Object, usable bool) {
-	old := new(entry)
-	if old.parse(bytes.Clone(o.Meta)) == nil {
+	old := new(entry.Entry)
+	if old.Parse(bytes.Clone(o.Meta)) == nil {
 		t.old, t.number, t.usable = old, o.Number(), usable
 		t.condition()
 	}
@@ -114,11 +115,11 @@ func (t *fetching) condition() {
 	if string(t.y.Method) == "POST" { // which has none (RFC 9110 section 13.1.2)
 		return
 	}
-	if len(t.old.etag) > 0 {
-		t.y.Req.SetBytes("If-None-Match", t.old.etag)
+	if len(t.old.Etag) > 0 {
+		t.y.Req.SetBytes("If-None-Match", t.old.Etag)
 	}
-	if t.old.modified != 0 {
-		t.y.Req.Set("If-Modified-Since", time.UnixMilli(t.old.modified).UTC().Format(http.TimeFormat))
+	if t.old.Modified != 0 {
+		t.y.Req.Set("If-Modified-Since", time.UnixMilli(t.old.Modified).UTC().Format(http.TimeFormat))
 	}
 }
 
@@ -214,12 +215,12 @@ func (t *fetching) rescues() bool {
 }
 
 // rescues tells that an entry may be used when the target fails; seconds is what the request says of that.
-func (c *fetcher) rescues(e *entry, seconds int64) bool {
-	most := e.rescue // 0 where the answer forbids it
-	if e.flags&mustRevalidate == 0 && !fresh.IsError(e.status) {
+func (c *fetcher) rescues(e *entry.Entry, seconds int64) bool {
+	most := e.Rescue // 0 where the answer forbids it
+	if e.Flags&entry.MustRevalidate == 0 && !fresh.IsError(e.Status) {
 		most = max(most, seconds*1000)
 	}
-	return e.flags&alwaysAsk == 0 && most > 0 && e.ageAt(c.now())-e.lifetime <= most
+	return e.Flags&entry.AlwaysAsk == 0 && most > 0 && e.AgeAt(c.now())-e.Lifetime <= most
 }
 
 // pass leaves the answer to who leads; the others ask for themselves, and those that come in the next
@@ -264,12 +265,12 @@ func (t *fetching) again() {
 // take stores the answer, if that may be.
 func (t *fetching) take() ending {
 	y, c := t.y, t.c
-	d := c.describe(y, t.auth)
+	d := c.Describe(y, t.auth)
 	d.Asked, d.Came = t.asked, c.now()
 	if t.keyed {
-		d.search = nil // the rule would have to be about the body
+		d.Search = nil // the rule would have to be about the body
 	}
-	switch why := d.Storable(t.opts, d.validates()); {
+	switch why := d.Storable(t.opts, d.Validates()); {
 	case why != fresh.Storable:
 		return t.pass(outcome.NotStorable+outcome.Reason(why), why.Lasts())
 	case t.usable && d.Status >= 500:
@@ -278,16 +279,16 @@ func (t *fetching) take() ending {
 	if y.OutLen > c.maxObject {
 		return t.pass(outcome.TooLarge, true)
 	}
-	if d.crowded {
+	if d.TooManyTags {
 		return t.pass(outcome.TooManyTags, true)
 	}
-	e := c.entryOf(d, t.opts)
+	e := c.EntryOf(d, t.opts)
 	k := t.address(e, d)
-	e.number, e.hashes = t.purges, appendHashes(nil, t.url, d.tags)
+	e.Number, e.Hashes = t.purges, appendHashes(nil, t.url, d.Tags)
 	f := t.flight
 	f.what, f.size, f.age = e, y.OutLen, d.Age*1000
-	if t.own = e.lines; len(d.own) != len(d.lines) {
-		t.own = d.own
+	if t.own = e.Lines; len(d.Own) != len(d.Lines) {
+		t.own = d.Own
 	}
 	if y.Out == nil {
 		f.size = 0
@@ -310,31 +311,31 @@ func (t *fetching) take() ending {
 
 // address gives an entry its whole key and returns what it is found by. Where answers differ, or have a rule
 // for queries, it puts up a sign that says so.
-func (t *fetching) address(e *entry, d *description) store.Key {
+func (t *fetching) address(e *entry.Entry, d *entry.Description) store.Key {
 	c := t.c
-	e.key = t.exact
+	e.Key = t.exact
 	var q fresh.QueryRule
-	if len(e.search) > 0 && q.ParseRule(e.search) == nil {
-		by := c.rules.AppendByRule(nil, t.y, t.route, nil)
-		c.putUp(&entry{at: e.at, flags: isSearch, search: e.search, key: by})
+	if len(e.Search) > 0 && q.ParseRule(e.Search) == nil {
+		by := c.Rules.AppendByRule(nil, t.y, t.route, nil)
+		c.putUp(&entry.Entry{At: e.At, Flags: entry.IsSearch, Search: e.Search, Key: by})
 		c.searching.Store(true)
-		e.key = c.rules.AppendByRule(nil, t.y, t.route, &q)
+		e.Key = c.Rules.AppendByRule(nil, t.y, t.route, &q)
 	}
-	if len(e.vary) == 0 {
-		e.vary = c.variesBy(e.key)
+	if len(e.Vary) == 0 {
+		e.Vary = c.variesBy(e.Key)
 	}
 	// By cookies alone nothing is added: those that count are in the key.
 	offer := accept.Codings(t.y)
-	e.forms = accept.FormOf(d.coding, d.foreign, offer)
-	whole, encoded := key.AppendVariant(bytes.Clone(e.key), e.vary, t.y, offer)
+	e.Forms = accept.FormOf(d.Coding, d.Foreign, offer)
+	whole, encoded := key.AppendVariant(bytes.Clone(e.Key), e.Vary, t.y, offer)
 	if encoded {
-		whole[len(whole)-1] = e.forms.Slot()
+		whole[len(whole)-1] = e.Forms.Slot()
 	}
-	if len(whole) > len(e.key) {
-		c.putUp(&entry{at: e.at, flags: isSign, forms: e.forms & accept.Known, vary: e.vary, key: e.key})
-		e.key = whole
+	if len(whole) > len(e.Key) {
+		c.putUp(&entry.Entry{At: e.At, Flags: entry.IsSign, Forms: e.Forms & accept.Known, Vary: e.Vary, Key: e.Key})
+		e.Key = whole
 	}
-	return c.hash(e.key)
+	return c.hash(e.Key)
 }
 
 // pieceSize is how much of a body is read at once; the first read of one whose length is not known has room
@@ -419,7 +420,7 @@ func (t *fetching) read(k store.Key) (more bool, fault *edge.Fault) {
 // outgrown remembers that what is being fetched is too large to be stored: nobody has to wait for the next
 // one, and the target is asked for the parts of it.
 func (t *fetching) outgrown(k store.Key) {
-	t.c.rememberPass(k, t.flight.what.key, t.c.now())
+	t.c.rememberPass(k, t.flight.what.Key, t.c.now())
 }
 
 // end ends a fetch whose body has not come to its end.
@@ -435,30 +436,30 @@ const authorizationKey = "Authorization"
 // section 4.3.4). It returns false when what the target speaks of is not what is stored.
 func (t *fetching) renew() bool {
 	y, c, old, f := t.y, t.c, t.old, t.flight
-	d := c.describe(y, t.auth)
-	if !d.selects(old) || c.moves(d, old) {
+	d := c.Describe(y, t.auth)
+	if !d.Selects(old) || c.Moves(d, old) {
 		return false
 	}
 	o, _, ok := c.store.Get(t.k, nil)
 	if !ok || !o.Complete() || o.Number() != t.number {
 		return false
 	}
-	merged := merge(old.lines, d.lines)
-	y.SetHead(old.status, old.reason, merged)
-	full := c.describe(y, t.auth)
+	merged := entry.Merge(old.Lines, d.Lines)
+	y.SetHead(old.Status, old.Reason, merged)
+	full := c.Describe(y, t.auth)
 	full.Asked, full.Came, full.Age = t.asked, c.now(), d.Age
 	why := full.Storable(t.opts, true)
 	switch {
-	case full.crowded:
-		t.own, f.why = full.own, outcome.TooManyTags
+	case full.TooManyTags:
+		t.own, f.why = full.Own, outcome.TooManyTags
 	case why == fresh.Storable:
-		e := c.entryOf(full, t.opts)
-		e.key, e.vary, e.search, e.forms = old.key, old.vary, old.search, old.forms
-		e.number, e.hashes = t.purges, appendHashes(nil, t.url, full.tags)
+		e := c.EntryOf(full, t.opts)
+		e.Key, e.Vary, e.Search, e.Forms = old.Key, old.Vary, old.Search, old.Forms
+		e.Number, e.Hashes = t.purges, appendHashes(nil, t.url, full.Tags)
 		c.renewLatest(t.k, t.number, e)
 		f.usesOld, f.number, f.age = true, t.number, d.Age*1000
 	default:
-		t.own, f.why = full.own, outcome.NotStorable+outcome.Reason(why) // it was confirmed for who asked, and for nobody else
+		t.own, f.why = full.Own, outcome.NotStorable+outcome.Reason(why) // it was confirmed for who asked, and for nobody else
 	}
 	f.as, f.upside = outcome.Revalidated, 304
 	t.open(true)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
@@ -21,7 +22,7 @@ type flight struct {
 	head chan struct{} // closed when what follows is set
 	// what is the answer for all whose key is the same; nil: each has to ask for itself, unless there
 	// is fault.
-	what  *entry
+	what  *entry.Entry
 	fault *edge.Fault
 	cause error
 	why   outcome.Reason // there is neither
@@ -138,7 +139,7 @@ func (f *flight) end(failure error, stored *store.Object) {
 // has twice the room: when a part of what is stored is forgotten, the rest of it cannot be asked for
 // (chunks).
 func (f *flight) room() int64 {
-	if f.what != nil && f.what.strong() {
+	if f.what != nil && f.what.Strong() {
 		return f.budget.most
 	}
 	return 2 * f.budget.most

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
@@ -25,7 +26,7 @@ func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 		// Shared with nobody: the answer may be its own.
 		return c.fetchAlone(x, r)
 	}
-	if r.found && r.entry.forNobodyElse() {
+	if r.found && r.entry.ForNobodyElse() {
 		return c.fetchAlone(x, r) // so will the next one be
 	}
 	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.bodies)
@@ -100,16 +101,16 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 		return edge.Next
 	}
 	text := append(r.text[:0], r.exact...)
-	if len(f.what.search) > 0 && r.rule.ParseRule(f.what.search) == nil {
-		text = c.rules.AppendByRule(text[:0], x, r.route, &r.rule)
+	if len(f.what.Search) > 0 && r.rule.ParseRule(f.what.Search) == nil {
+		text = c.Rules.AppendByRule(text[:0], x, r.route, &r.rule)
 	}
-	if len(f.what.vary) > 0 {
+	if len(f.what.Vary) > 0 {
 		var encoded bool
-		if text, encoded = key.AppendVariant(text, f.what.vary, x, r.accepts); encoded {
-			text[len(text)-1] = f.what.forms.SlotFor(r.accepts)
+		if text, encoded = key.AppendVariant(text, f.what.Vary, x, r.accepts); encoded {
+			text[len(text)-1] = f.what.Forms.SlotFor(r.accepts)
 		}
 	}
-	if !bytes.Equal(text, f.what.key) {
+	if !bytes.Equal(text, f.what.Key) {
 		return c.followVariant(x, r)
 	}
 	if !c.shares(f.what, f.ageFor(r.now), r) {
@@ -127,9 +128,9 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 }
 
 // shares reports whether a request that has waited may use an answer of this age without asking.
-func (c *cache) shares(e *entry, age int64, r *record) bool {
-	strict, ask := e.flags&mustRevalidate != 0, e.flags&alwaysAsk != 0
-	return fresh.Decide(age, e.lifetime, e.revive, strict, ask, &r.q) != fresh.Ask
+func (c *cache) shares(e *entry.Entry, age int64, r *record) bool {
+	strict, ask := e.Flags&entry.MustRevalidate != 0, e.Flags&entry.AlwaysAsk != 0
+	return fresh.Decide(age, e.Lifetime, e.Revive, strict, ask, &r.q) != fresh.Ask
 }
 
 // followOld goes on when what is stored was confirmed for the one who fetched: it is the answer for all who
@@ -141,13 +142,13 @@ func (c *cache) followOld(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 		return c.findOrFetchAlone(x, r)
 	}
 	r.why, r.upside = r.lacked, f.upside
-	r.age = r.entry.ageAt(c.now())
+	r.age = r.entry.AgeAt(c.now())
 	return c.serve(x, r, f.as)
 }
 
 // isAnswer reports whether what was found is an answer, all of it.
 func (r *record) isAnswer() bool {
-	return r.found && r.entry.flags&notAnswer == 0 && r.object.Complete()
+	return r.found && r.entry.Flags&entry.NotAnswer == 0 && r.object.Complete()
 }
 
 // followVariant goes on when the answer it waited for is for other values of the fields in Vary. What these

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
@@ -45,7 +46,7 @@ func (c *cache) lead(t *fetching, x *edge.Exchange, r *record) edge.Verdict {
 	}
 	r.stored = t.stored
 	own := *t.flight.what
-	own.lines = t.own
+	own.Lines = t.own
 	return c.serveFlight(x, r, t.flight, &own, t.reader, first)
 }
 
@@ -63,10 +64,10 @@ func (c *cache) serveOld(t *fetching, x *edge.Exchange, r *record) edge.Verdict 
 		return edge.Next
 	}
 	if t.own != nil {
-		r.entry.lines = t.own
+		r.entry.Lines = t.own
 	}
 	r.upside, r.why = f.upside, r.lacked
-	r.age = r.entry.ageAt(c.now())
+	r.age = r.entry.AgeAt(c.now())
 	return c.serve(x, r, f.as)
 }
 
@@ -88,18 +89,18 @@ func (c *cache) refresh(x *edge.Exchange, r *record) {
 const mostRefreshes = 1000
 
 // serveFlight makes what a fetch brings the answer, with the head that e has.
-func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight, e *entry, b *body,
+func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight, e *entry.Entry, b *body,
 	as outcome.Status) edge.Verdict {
 	r.status = as
-	r.age = e.ageAt(c.now())
-	r.ttl = e.lifetime - r.age
+	r.age = e.AgeAt(c.now())
+	r.ttl = e.Lifetime - r.age
 	r.entry = *e
 	b.source = c.source(x, r)
 	if c.unmodified(x, r, e) {
 		_ = b.Close() // it is not read
 		return edge.Answered
 	}
-	x.SetHead(e.status, e.reason, e.lines)
+	x.SetHead(e.Status, e.Reason, e.Lines)
 	x.Out, x.OutLen = b, f.size
 	switch {
 	case f.size == 0 || string(x.Method) == "HEAD":
@@ -114,7 +115,7 @@ func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight, e *entry, b 
 }
 
 // serveFlightPart makes one part of what a fetch brings the answer, or 416 if there is none.
-func (c *cache) serveFlightPart(x *edge.Exchange, r *record, e *entry, b *body, length int64,
+func (c *cache) serveFlightPart(x *edge.Exchange, r *record, e *entry.Entry, b *body, length int64,
 	spans []fresh.Span) {
 	if len(spans) == 0 {
 		_ = b.Close() // it is not read

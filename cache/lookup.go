@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/penstock-edge/penstock/cache/accept"
+	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
@@ -66,7 +67,7 @@ type record struct {
 	second   bool // it has waited for the fetch of another variant
 	onDisk   bool // it was looked for there
 	again    bool // it was looked for when a fetch had begun
-	entry    entry
+	entry    entry.Entry
 	object   store.Object
 	buf      []byte // entry and object point into it
 	spare    []byte
@@ -147,7 +148,7 @@ func (l *lookup) run(x *edge.Exchange) edge.Verdict {
 		r.status = outcome.NotCached
 		x.Fault = onlyIfCached
 		return edge.Answered
-	case r.found && r.entry.flags&isPass != 0:
+	case r.found && r.entry.Flags&entry.IsPass != 0:
 		r.status, r.why = outcome.Passed, outcome.Known
 		return edge.Next
 	case asksForPart(x) && !c.conf.FetchWhole:
@@ -209,7 +210,7 @@ func (l *lookup) begin(x *edge.Exchange, r *record) outcome.Reason {
 	if r.opts == nil {
 		r.opts = &c.opts
 	}
-	r.exact, r.url = c.rules.Append(r.exact[:0], x, l.route)
+	r.exact, r.url = c.Rules.Append(r.exact[:0], x, l.route)
 	return outcome.None
 }
 
@@ -245,7 +246,7 @@ func (c *cache) ruleOnDisk(x *edge.Exchange, r *record) bool {
 	if r.keyed || !c.searching.Load() {
 		return false
 	}
-	r.spare = c.rules.AppendByRule(r.spare[:0], x, r.route, nil)
+	r.spare = c.Rules.AppendByRule(r.spare[:0], x, r.route, nil)
 	return !c.store.Has(c.hash(r.spare)) && c.tier.Has(r.spare)
 }
 
@@ -253,12 +254,12 @@ func (c *cache) ruleOnDisk(x *edge.Exchange, r *record) bool {
 // when there is none, and leaves the key as it was.
 func (c *cache) byRule(x *edge.Exchange, r *record) bool {
 	k := r.k
-	r.text = c.rules.AppendByRule(r.text[:0], x, r.route, nil)
+	r.text = c.Rules.AppendByRule(r.text[:0], x, r.route, nil)
 	r.k = c.hash(r.text)
-	ok := c.get(r) && r.entry.flags&isSearch != 0 && r.rule.ParseRule(r.entry.search) == nil
+	ok := c.get(r) && r.entry.Flags&entry.IsSearch != 0 && r.rule.ParseRule(r.entry.Search) == nil
 	r.text = r.text[:0]
 	if ok {
-		r.text = c.rules.AppendByRule(r.text, x, r.route, &r.rule)
+		r.text = c.Rules.AppendByRule(r.text, x, r.route, &r.rule)
 	} else {
 		r.text, r.k = append(r.text, r.exact...), k
 	}
@@ -282,11 +283,11 @@ func (c *cache) findText(x *edge.Exchange, r *record) (use fresh.Use, known bool
 
 // findVariant goes on from what is under the key without what Vary adds.
 func (c *cache) findVariant(x *edge.Exchange, r *record) fresh.Use {
-	if r.entry.flags&isSign == 0 {
+	if r.entry.Flags&entry.IsSign == 0 {
 		return c.findAnswer(r)
 	}
-	known := r.entry.forms
-	text, encoded := key.AppendVariant(r.text, r.entry.vary, x, r.accepts)
+	known := r.entry.Forms
+	text, encoded := key.AppendVariant(r.text, r.entry.Vary, x, r.accepts)
 	if r.text = text; encoded {
 		return c.findForm(r, known)
 	}
@@ -302,12 +303,12 @@ func (c *cache) findVariant(x *edge.Exchange, r *record) fresh.Use {
 
 // findAnswer says what may be done with what was found where an answer should be.
 func (c *cache) findAnswer(r *record) fresh.Use {
-	if r.entry.flags&(isSign|isSearch) != 0 {
+	if r.entry.Flags&(entry.IsSign|entry.IsSearch) != 0 {
 		r.found, r.absent = false, true
 		return fresh.Ask
 	}
-	if e := &r.entry; e.flags&isPass != 0 {
-		if r.now >= e.at+e.lifetime {
+	if e := &r.entry; e.Flags&entry.IsPass != 0 {
+		if r.now >= e.At+e.Lifetime {
 			r.found = false
 		}
 		return fresh.Ask
@@ -318,19 +319,19 @@ func (c *cache) findAnswer(r *record) fresh.Use {
 // weigh says what the answer that was found may be used for.
 func (c *cache) weigh(r *record) fresh.Use {
 	e := &r.entry
-	r.age, r.lack = e.ageAt(r.now), outcome.TooOld
-	if r.age < e.lifetime && e.flags&alwaysAsk == 0 {
+	r.age, r.lack = e.AgeAt(r.now), outcome.TooOld
+	if r.age < e.Lifetime && e.Flags&entry.AlwaysAsk == 0 {
 		r.lack = outcome.AskedAnew
 	}
-	use := fresh.Decide(r.age, e.lifetime, e.revive, e.flags&mustRevalidate != 0, e.flags&alwaysAsk != 0, &r.q)
-	switch c.purges.judge(e.number, r.url, e.hashes, r.now) {
+	use := fresh.Decide(r.age, e.Lifetime, e.Revive, e.Flags&entry.MustRevalidate != 0, e.Flags&entry.AlwaysAsk != 0, &r.q)
+	switch c.purges.judge(e.Number, r.url, e.Hashes, r.now) {
 	case purged:
 		r.found, r.lack, r.age = false, outcome.Purged, -1
 		return fresh.Ask
 	case stale:
 		if use == fresh.Fresh {
 			use, r.lack = fresh.Ask, outcome.Purged
-			if e.revive > 0 {
+			if e.Revive > 0 {
 				use = fresh.Revive
 			}
 		}
@@ -365,7 +366,7 @@ func (c *cache) get(r *record) bool {
 		r.object, r.buf, r.found = c.store.Get(r.k, r.buf[:0])
 	}
 	if r.found {
-		r.found = r.entry.parse(r.object.Meta) == nil && bytes.Equal(r.entry.key, r.text)
+		r.found = r.entry.Parse(r.object.Meta) == nil && bytes.Equal(r.entry.Key, r.text)
 	}
 	r.absent = !r.found
 	return r.found

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"github.com/penstock-edge/penstock/cache/accept"
+	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
@@ -58,8 +59,8 @@ func (c *cache) latest(r *record, slots []byte) []byte {
 			continue
 		}
 		n := worth(c.findAnswer(r), r)
-		if best < 0 || n > value || n == value && r.entry.at > at {
-			best, value, at = i, n, r.entry.at
+		if best < 0 || n > value || n == value && r.entry.At > at {
+			best, value, at = i, n, r.entry.At
 		}
 	}
 	r.metaOnly, r.found, r.absent, r.age = whole, false, true, -1
@@ -76,7 +77,7 @@ func worth(use fresh.Use, r *record) int {
 		return 3
 	case use != fresh.Ask:
 		return 2
-	case r.found && r.entry.flags&isPass == 0:
+	case r.found && r.entry.Flags&entry.IsPass == 0:
 		return 1
 	}
 	return 0
@@ -101,9 +102,9 @@ func (c *cache) findCoded(r *record) bool {
 		return false
 	}
 	n := len(r.text)
-	r.text = appendCoded(r.text, r.coding)
+	r.text = entry.AppendCodedKey(r.text, r.coding)
 	r.k = c.hash(r.text)
-	ok := c.get(r) && r.entry.flags&isPass == 0 && c.weigh(r) == fresh.Fresh
+	ok := c.get(r) && r.entry.Flags&entry.IsPass == 0 && c.weigh(r) == fresh.Fresh
 	if r.text, r.coded = r.text[:n], ok; !ok {
 		r.age = -1
 	}

@@ -3,6 +3,7 @@ package cache
 import (
 	"fmt"
 	"github.com/penstock-edge/penstock/cache/cachetest"
+	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/key"
 	"runtime"
 	"testing"
@@ -16,8 +17,8 @@ func BenchmarkPurge(b *testing.B) {
 	for i := range 100_000 {
 		path := fmt.Sprint("/", i)
 		text, url := keys.Append(nil, cachetest.Request(path), "r")
-		e := &entry{lifetime: 1 << 40, status: 200, key: text}
-		e.hashes = appendHashes(nil, url, [][]byte{fmt.Append(nil, "tag", i%1000), []byte("all")})
+		e := &entry.Entry{Lifetime: 1 << 40, Status: 200, Key: text}
+		e.Hashes = appendHashes(nil, url, [][]byte{fmt.Append(nil, "tag", i%1000), []byte("all")})
 		c.keep(c.hash(text), e, [][]byte{make([]byte, 500)})
 	}
 	size := float64(heap()-before) / 100_000

@@ -110,7 +110,7 @@ func (c *cache) invalidate(x *edge.Exchange, r *record) {
 	if s := x.Status(); x.Fault != nil || s < 200 || s >= 400 {
 		return
 	}
-	r.text = c.rules.AppendURL(r.text[:0], x)
+	r.text = c.Rules.AppendURL(r.text[:0], x)
 	c.writeDown(c.purges.byHash(hashURL(r.text), false))
 	host := append(key.AppendAuthority([]byte(x.Scheme+"://"), x.Scheme, x.Authority), '/')
 	for _, name := range [...]string{"Location", "Content-Location"} {
@@ -119,7 +119,7 @@ func (c *cache) invalidate(x *edge.Exchange, r *record) {
 			where = append(bytes.Clone(host), where[1:]...)
 		}
 		where, _, _ = bytes.Cut(where, []byte{'#'})
-		url, err := c.rules.CanonicalURL(string(where))
+		url, err := c.Rules.CanonicalURL(string(where))
 		if err == nil && bytes.HasPrefix(url, host) {
 			c.writeDown(c.purges.byHash(hashURL(url), false))
 		}

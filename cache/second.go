@@ -10,6 +10,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"github.com/penstock-edge/penstock/cache/disk"
+	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/store"
 )
 
@@ -62,28 +63,28 @@ func (s *second) close() { s.tier.Close() }
 // wanted says of an object that is to go whether it is in memory still: it is asked for then.
 func (s *second) wanted(meta []byte) bool {
 	memory := s.memory.Load()
-	var e entry
-	return memory != nil && e.parse(meta) == nil && memory.store.Has(memory.hash(e.key))
+	var e entry.Entry
+	return memory != nil && e.Parse(meta) == nil && memory.store.Has(memory.hash(e.Key))
 }
 
 // loaded lists what is on disk from before.
 func (s *second) loaded(k disk.Key, meta []byte) {
-	var e entry
-	if e.parse(meta) == nil && e.canBePurged() {
-		s.listed.add(s.hash(e.key), store.Key(k), e.hashes, func(*node) bool { return true })
+	var e entry.Entry
+	if e.Parse(meta) == nil && e.CanBePurged() {
+		s.listed.add(s.hash(e.Key), store.Key(k), e.Hashes, func(*node) bool { return true })
 	}
 }
 
 // list lists an answer that is stored.
-func (s *second) list(k store.Key, e *entry) {
-	if !e.canBePurged() {
+func (s *second) list(k store.Key, e *entry.Entry) {
+	if !e.CanBePurged() {
 		return
 	}
 	var below disk.Key
 	if s.tier != nil {
-		below = s.tier.KeyOf(e.key)
+		below = s.tier.KeyOf(e.Key)
 	}
-	s.listed.add(k, store.Key(below), e.hashes, s.there)
+	s.listed.add(k, store.Key(below), e.Hashes, s.there)
 }
 
 // there reports whether an answer that is listed is in memory or on disk.
@@ -93,17 +94,17 @@ func (s *second) there(n *node) bool {
 }
 
 // listedAt returns the entry of an answer that is listed. It points into buf.
-func (s *second) listedAt(n *node, buf *[]byte) (e entry, ok bool) {
+func (s *second) listedAt(n *node, buf *[]byte) (e entry.Entry, ok bool) {
 	if memory := s.memory.Load(); memory != nil {
 		var o store.Object
 		if o, *buf, ok = memory.store.GetMeta(n.key, (*buf)[:0]); ok {
-			ok = e.parse(o.Meta) == nil && e.canBePurged()
+			ok = e.Parse(o.Meta) == nil && e.CanBePurged()
 			return e, ok
 		}
 	}
 	if s.tier != nil {
 		meta := s.tier.Meta(disk.Key(n.disk))
-		ok = meta != nil && e.parse(meta) == nil && e.canBePurged()
+		ok = meta != nil && e.Parse(meta) == nil && e.CanBePurged()
 	}
 	return e, ok
 }

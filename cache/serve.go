@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"strconv"
 
+	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
@@ -13,14 +14,14 @@ import (
 // serve makes what was found the answer: all of it, a part, or that the client has it.
 func (c *cache) serve(x *edge.Exchange, r *record, as outcome.Status) edge.Verdict {
 	e, o := &r.entry, &r.object
-	r.status, r.ttl = as, e.lifetime-r.age
+	r.status, r.ttl = as, e.Lifetime-r.age
 	if c.unmodified(x, r, e) {
 		return edge.Answered
 	}
-	if r.coding != nil && e.flags&encodes != 0 && as == outcome.Hit && o.Len >= int64(c.conf.CompressMin) {
+	if r.coding != nil && e.Flags&entry.Encodes != 0 && as == outcome.Hit && o.Len >= int64(c.conf.CompressMin) {
 		c.encode(r.k, r.text, r.coding)
 	}
-	x.SetHead(e.status, e.reason, e.lines)
+	x.SetHead(e.Status, e.Reason, e.Lines)
 	x.OutLen, x.Out = o.Len, nil
 	if spans, ok := r.asked(x, e, o.Len); ok {
 		return c.serveParts(x, r, spans)
@@ -33,7 +34,7 @@ func (c *cache) serve(x *edge.Exchange, r *record, as outcome.Status) edge.Verdi
 
 // source returns where the body that was found comes from.
 func (c *cache) source(x *edge.Exchange, r *record) source {
-	return source{tier: c.tier, rules: c.rules, x: x, object: &r.object, entry: &r.entry, inParts: !r.coded && !r.keyed}
+	return source{tier: c.tier, rules: c.Rules, x: x, object: &r.object, entry: &r.entry, inParts: !r.coded && !r.keyed}
 }
 
 // bodyOf returns a part of the body that was found.
@@ -47,47 +48,47 @@ func (c *cache) bodyOf(x *edge.Exchange, r *record, from, to int64) edge.Body {
 }
 
 // clientHas tells that the client has an answer already.
-func clientHas(x *edge.Exchange, e *entry) bool {
+func clientHas(x *edge.Exchange, e *entry.Entry) bool {
 	none := x.Req.Has("If-None-Match")
-	if !none && !x.Req.Has("If-Modified-Since") || e.status != 200 || string(x.Method) == "POST" {
+	if !none && !x.Req.Has("If-Modified-Since") || e.Status != 200 || string(x.Method) == "POST" {
 		return false
 	}
 	if none {
 		for line := range x.Req.All("If-None-Match") { // RFC 9110 section 5.3: they are one list
-			if fresh.HasTag(line, e.etag) {
+			if fresh.HasTag(line, e.Etag) {
 				return true
 			}
 		}
 		return false
 	}
-	modified := e.modified
+	modified := e.Modified
 	if modified == 0 {
-		modified = e.date // RFC 9111 section 4.3.2
+		modified = e.Date // RFC 9111 section 4.3.2
 	}
 	return fresh.NotModified(nil, x.Req.Only("If-Modified-Since"), nil, modified)
 }
 
 // unmodified answers 304 when the client has the answer already.
-func (c *cache) unmodified(x *edge.Exchange, r *record, e *entry) bool {
+func (c *cache) unmodified(x *edge.Exchange, r *record, e *entry.Entry) bool {
 	if !clientHas(x, e) {
 		return false
 	}
-	r.spare = appendNotModified(r.spare[:0], e.lines)
+	r.spare = entry.AppendNotModified(r.spare[:0], e.Lines)
 	x.SetHead(304, nil, r.spare)
 	x.Out, x.OutLen = nil, 0
 	return true
 }
 
 // asked returns the parts of the body that the request asks for; false: it asks for all of it.
-func (r *record) asked(x *edge.Exchange, e *entry, length int64) ([]fresh.Span, bool) {
+func (r *record) asked(x *edge.Exchange, e *entry.Entry, length int64) ([]fresh.Span, bool) {
 	field, condition := x.Req.Only("Range"), x.Req.Only("If-Range")
-	if len(field) == 0 || e.status != 200 || string(x.Method) != "GET" {
+	if len(field) == 0 || e.Status != 200 || string(x.Method) != "GET" {
 		return nil, false
 	}
 	if condition == nil && x.Req.Has("If-Range") {
 		return nil, false // which one is meant cannot be told
 	}
-	if !fresh.RangeHolds(condition, e.etag, e.modified, e.at-e.age) {
+	if !fresh.RangeHolds(condition, e.Etag, e.Modified, e.At-e.Age) {
 		return nil, false
 	}
 	spans, ok := fresh.Ranges(field, length, r.spans[:0])
@@ -121,8 +122,8 @@ func (r *record) serveNoPart(x *edge.Exchange, length int64) {
 }
 
 // servePart sets the head of an answer with one part.
-func (r *record) servePart(x *edge.Exchange, e *entry, s fresh.Span, length int64) {
-	x.SetHead(206, nil, e.lines)
+func (r *record) servePart(x *edge.Exchange, e *entry.Entry, s fresh.Span, length int64) {
+	x.SetHead(206, nil, e.Lines)
 	r.spare = appendContentRange(r.spare[:0], s, length)
 	x.Resp.AddBytes("Content-Range", r.spare)
 	x.OutLen = s.To - s.From
@@ -132,7 +133,7 @@ func (r *record) servePart(x *edge.Exchange, e *entry, s fresh.Span, length int6
 func (c *cache) serveMultipart(x *edge.Exchange, r *record, spans []fresh.Span) {
 	e := &r.entry
 	boundary := rand.Text()
-	kind, rest := takeField(r.spare[:0], e.lines, "content-type")
+	kind, rest := entry.CutField(r.spare[:0], e.Lines, "content-type")
 	kind = bytes.Clone(kind)
 	var out []byte
 	for _, s := range spans {

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/store"
 	"sync"
 	"time"
@@ -9,31 +10,31 @@ import (
 
 // keep stores an entry that is found by k and its body. On disk first: promote relies on it. It returns what
 // is in memory; nil: it does not fit there, and what is on disk alone would never be read.
-func (r *records) keep(k store.Key, e *entry, body [][]byte) *store.Object {
-	meta, n := e.append(nil), e.seconds()
+func (r *records) keep(k store.Key, e *entry.Entry, body [][]byte) *store.Object {
+	meta, n := e.Append(nil), e.Seconds()
 	r.store.At(r.until(0))
 	if t := r.tier; t != nil {
-		t.Put(e.key, meta, body, r.until(n))
+		t.Put(e.Key, meta, body, r.until(n))
 	}
 	o, err := r.store.Put(k, meta, body, n)
 	if err != nil {
 		if t := r.tier; t != nil {
-			t.Delete(e.key)
+			t.Delete(e.Key)
 		}
 		return nil
 	}
 	r.list(k, e)
-	r.forgetCoded(e.key)
+	r.forgetCoded(e.Key)
 	return &o
 }
 
 // keepLatest is keep for an answer. One that was asked for earlier does not take the place of one that was
 // asked for later: what a slow fetch brings is old. fits is false when there is no room for it at all.
-func (r *records) keepLatest(k store.Key, e *entry, body [][]byte) (o *store.Object, fits bool) {
+func (r *records) keepLatest(k store.Key, e *entry.Entry, body [][]byte) (o *store.Object, fits bool) {
 	lock := r.writing.of(k)
 	lock.Lock()
 	defer lock.Unlock()
-	if now := r.peek(k, e.key); now != nil && now.flags&notAnswer == 0 && now.at > e.at {
+	if now := r.peek(k, e.Key); now != nil && now.Flags&entry.NotAnswer == 0 && now.At > e.At {
 		return nil, true
 	}
 	o = r.keep(k, e, body)
@@ -42,13 +43,13 @@ func (r *records) keepLatest(k store.Key, e *entry, body [][]byte) (o *store.Obj
 
 // renewLatest is renewKept under the same condition, for the body with a number: what is stored of it may
 // have been renewed by others since.
-func (r *records) renewLatest(k store.Key, number uint64, e *entry) {
+func (r *records) renewLatest(k store.Key, number uint64, e *entry.Entry) {
 	lock := r.writing.of(k)
 	lock.Lock()
 	defer lock.Unlock()
 	o, _, ok := r.store.Get(k, nil)
-	var now entry
-	if ok && o.Number() == number && now.parse(o.Meta) == nil && now.at <= e.at {
+	var now entry.Entry
+	if ok && o.Number() == number && now.Parse(o.Meta) == nil && now.At <= e.At {
 		r.renewKept(k, &o, e)
 	}
 }
@@ -60,10 +61,10 @@ type writing [64]sync.Mutex
 func (w *writing) of(k store.Key) *sync.Mutex { return &w[k[0]%byte(len(w))] }
 
 // peek returns what is stored under a whole key, which is found by k, without its body; nil: nothing.
-func (r *records) peek(k store.Key, text []byte) *entry {
+func (r *records) peek(k store.Key, text []byte) *entry.Entry {
 	o, _, ok := r.store.GetMeta(k, nil)
-	e := new(entry)
-	if !ok || e.parse(o.Meta) != nil || !bytes.Equal(e.key, text) {
+	e := new(entry.Entry)
+	if !ok || e.Parse(o.Meta) != nil || !bytes.Equal(e.Key, text) {
 		return nil
 	}
 	return e
@@ -71,25 +72,25 @@ func (r *records) peek(k store.Key, text []byte) *entry {
 
 // holdsFresh reports whether what is stored under a whole key may be used without asking, or leads to such.
 func (r *records) holdsFresh(k store.Key, text []byte) bool {
-	return r.holds(k, text, func(e *entry, age int64) bool { return age < e.lifetime })
+	return r.holds(k, text, func(e *entry.Entry, age int64) bool { return age < e.Lifetime })
 }
 
 // holdsUseful reports whether what is stored under a whole key is of any use: fresh, stale and still served,
 // to be asked about each time, or what leads to other answers.
 func (r *records) holdsUseful(k store.Key, text []byte) bool {
-	return r.holds(k, text, func(e *entry, age int64) bool {
-		return e.flags&alwaysAsk != 0 || age < e.lifetime+max(e.revive, e.rescue, 0)
+	return r.holds(k, text, func(e *entry.Entry, age int64) bool {
+		return e.Flags&entry.AlwaysAsk != 0 || age < e.Lifetime+max(e.Revive, e.Rescue, 0)
 	})
 }
 
-func (r *records) holds(k store.Key, text []byte, use func(e *entry, age int64) bool) bool {
+func (r *records) holds(k store.Key, text []byte, use func(e *entry.Entry, age int64) bool) bool {
 	e := r.peek(k, text)
-	if e == nil || e.flags&isPass != 0 {
+	if e == nil || e.Flags&entry.IsPass != 0 {
 		return false
 	}
 	now := r.now()
-	return e.flags&(isSign|isSearch) != 0 ||
-		use(e, e.ageAt(now)) && r.purges.judge(e.number, nil, e.hashes, now) != purged
+	return e.Flags&(entry.IsSign|entry.IsSearch) != 0 ||
+		use(e, e.AgeAt(now)) && r.purges.judge(e.Number, nil, e.Hashes, now) != purged
 }
 
 // until returns the time n seconds from now in seconds since 1970.
@@ -112,9 +113,9 @@ func (r *records) promote(k store.Key, text []byte) bool {
 	if o == nil {
 		return false
 	}
-	var e entry
+	var e entry.Entry
 	left := o.Until - r.until(0)
-	if e.parse(o.Meta) != nil || !bytes.Equal(e.key, text) || left <= 0 {
+	if e.Parse(o.Meta) != nil || !bytes.Equal(e.Key, text) || left <= 0 {
 		return false
 	}
 	if _, err := r.store.Put(k, o.Meta, [][]byte{o.Body}, int(min(left, 1<<30))); err != nil {
@@ -128,14 +129,14 @@ func (r *records) promote(k store.Key, text []byte) bool {
 }
 
 // renewKept gives what is stored as o another meta.
-func (r *records) renewKept(k store.Key, o *store.Object, e *entry) {
-	meta, n := e.append(nil), e.seconds()
+func (r *records) renewKept(k store.Key, o *store.Object, e *entry.Entry) {
+	meta, n := e.Append(nil), e.Seconds()
 	if t := r.tier; t != nil {
-		t.Renew(e.key, o.Meta, meta, r.until(n))
+		t.Renew(e.Key, o.Meta, meta, r.until(n))
 	}
 	r.list(k, e)
 	if r.store.Renew(k, o, meta, n) != nil { // it stays as it was, and is asked about again
-		r.forgetCoded(e.key)
+		r.forgetCoded(e.Key)
 		return
 	}
 	r.renewCoded(k, o.Meta, e, meta)
@@ -147,9 +148,9 @@ func (r *records) rememberPass(k store.Key, text []byte, at int64) {
 	if r.holdsUseful(k, text) {
 		return
 	}
-	e := entry{at: at, lifetime: passFor.Milliseconds(), flags: isPass, key: text}
+	e := entry.Entry{At: at, Lifetime: passFor.Milliseconds(), Flags: entry.IsPass, Key: text}
 	r.forget(k, text)
-	_, _ = r.store.Put(k, e.append(nil), nil, e.seconds()) // else the next one finds out again
+	_, _ = r.store.Put(k, e.Append(nil), nil, e.Seconds()) // else the next one finds out again
 }
 
 // passFor is how long it is remembered that an answer was not to be stored.
@@ -160,24 +161,24 @@ const passFor = 30 * time.Second
 // section 4.1).
 func (r *records) variesBy(text []byte) []byte {
 	o, _, ok := r.store.GetMeta(r.hash(text), nil)
-	var e entry
-	if !ok || e.parse(o.Meta) != nil || e.flags&isSign == 0 || !bytes.Equal(e.key, text) {
+	var e entry.Entry
+	if !ok || e.Parse(o.Meta) != nil || e.Flags&entry.IsSign == 0 || !bytes.Equal(e.Key, text) {
 		return nil
 	}
-	return e.vary
+	return e.Vary
 }
 
 // putUp stores a sign. One by which answers differ keeps what is known of their codings.
-func (r *records) putUp(sign *entry) {
-	sign.lifetime = signFor.Milliseconds()
-	k := r.hash(sign.key)
+func (r *records) putUp(sign *entry.Entry) {
+	sign.Lifetime = signFor.Milliseconds()
+	k := r.hash(sign.Key)
 	lock := r.writing.of(k)
 	lock.Lock()
 	defer lock.Unlock()
-	var had entry
-	if o, _, ok := r.store.GetMeta(k, nil); ok && had.parse(o.Meta) == nil && had.flags&isSign != 0 &&
-		bytes.Equal(had.key, sign.key) && bytes.Equal(had.vary, sign.vary) {
-		sign.forms |= had.forms
+	var had entry.Entry
+	if o, _, ok := r.store.GetMeta(k, nil); ok && had.Parse(o.Meta) == nil && had.Flags&entry.IsSign != 0 &&
+		bytes.Equal(had.Key, sign.Key) && bytes.Equal(had.Vary, sign.Vary) {
+		sign.Forms |= had.Forms
 	}
 	r.keep(k, sign, nil)
 }

@@ -1,4 +1,4 @@
-package cache
+package entry
 
 import (
 	"fmt"
@@ -9,11 +9,11 @@ import (
 )
 
 // describeText is describe of an answer with these fields.
-func describeText(fields ...string) *description {
+func describeText(fields ...string) *Description {
 	y := cachetest.Request("/")
 	lines := strings.Join(fields, "\r\n") + "\r\n"
 	y.SetHead(200, nil, []byte(lines))
-	return describe(y)
+	return Describe(y)
 }
 
 func TestDescribe(t *testing.T) {
@@ -21,7 +21,7 @@ func TestDescribe(t *testing.T) {
 		t.Helper()
 		d := describeText(fields...)
 		life, ok := d.Lifetime(&fresh.Options{})
-		got := fmt.Sprintf("%v %v %q %q %q", life/1000, ok, d.vary, d.tags, d.lines)
+		got := fmt.Sprintf("%v %v %q %q %q", life/1000, ok, d.Vary, d.Tags, d.Lines)
 		if got != want {
 			t.Errorf("%q:\n%s, want\n%s", fields, got, want)
 		}
@@ -42,7 +42,7 @@ func TestDescribe(t *testing.T) {
 }
 
 func TestMerge(t *testing.T) {
-	got := merge([]byte("A: 1\r\nETag: old\r\nContent-Type: a/b\r\nB: 2\r\nB: 3\r\n"), []byte("B: 4\r\nEtag: new\r\nContent-Type: x/y\r\nContent-Length: 0\r\nContent-Encoding: gzip\r\nB: 5\r\n"))
+	got := Merge([]byte("A: 1\r\nETag: old\r\nContent-Type: a/b\r\nB: 2\r\nB: 3\r\n"), []byte("B: 4\r\nEtag: new\r\nContent-Type: x/y\r\nContent-Length: 0\r\nContent-Encoding: gzip\r\nB: 5\r\n"))
 	if want := "A: 1\r\nB: 4\r\nEtag: new\r\nContent-Type: x/y\r\nB: 5\r\n"; string(got) != want {
 		t.Errorf("%q, want %q", got, want) // RFC 9111 section 3.2
 	}

@@ -1,12 +1,12 @@
-package cache
+package entry
 
 import (
 	"bytes"
 	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
-// appendNotModified appends those lines that a 304 has (RFC 9110 section 15.4.5).
-func appendNotModified(dst, lines []byte) []byte {
+// AppendNotModified appends those lines that a 304 has (RFC 9110 section 15.4.5).
+func AppendNotModified(dst, lines []byte) []byte {
 	for len(lines) > 0 {
 		end := bytes.IndexByte(lines, '\n') + 1
 		name, _, _ := bytes.Cut(lines[:end], []byte{':'})
@@ -20,8 +20,8 @@ func appendNotModified(dst, lines []byte) []byte {
 	return dst
 }
 
-// takeField returns the line of a field, and appends all other lines to dst.
-func takeField(dst, lines []byte, name string) (line, rest []byte) {
+// CutField returns the line of a field, and appends all other lines to dst.
+func CutField(dst, lines []byte, name string) (line, rest []byte) {
 	for len(lines) > 0 {
 		end := bytes.IndexByte(lines, '\n') + 1
 		if field, _, _ := bytes.Cut(lines[:end], []byte{':'}); header.SameName(field, name) {
@@ -34,9 +34,9 @@ func takeField(dst, lines []byte, name string) (line, rest []byte) {
 	return line, dst
 }
 
-// merge replaces lines by those of a 304, but what is about the bytes of the body stays (RFC 9111 section
+// Merge replaces lines by those of a 304, but what is about the bytes of the body stays (RFC 9111 section
 // 3.2).
-func merge(old, lines []byte) []byte {
+func Merge(old, lines []byte) []byte {
 	out := bytes.Clone(old)
 	var added []byte
 	for rest := lines; len(rest) > 0; {
@@ -47,7 +47,7 @@ func merge(old, lines []byte) []byte {
 		switch name = bytes.ToLower(name); string(name) {
 		case "content-length", "content-encoding", "content-range":
 		default:
-			_, out = takeField(nil, out, string(name))
+			_, out = CutField(nil, out, string(name))
 			added = append(added, line...)
 		}
 	}

@@ -1,4 +1,4 @@
-package cache
+package entry
 
 import (
 	"bytes"
@@ -13,27 +13,27 @@ func TestEntry(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		part := func(name string) []byte { return rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, name) }
 		number := func(name string) int64 { return rapid.Int64().Draw(t, name) }
-		e := &entry{number("at"), number("age"), number("number"), number("lifetime"), number("revive"), number("rescue"),
+		e := &Entry{number("at"), number("age"), number("number"), number("lifetime"), number("revive"), number("rescue"),
 			number("modified"), number("date"), int(rapid.Uint16().Draw(t, "status")), rapid.Uint16().Draw(t, "flags"),
 			accept.Forms(rapid.Uint16().Draw(t, "forms")), part("key"), part("etag"),
 			part("hashes"), part("vary"), part("search"), part("reason"), part("lines")}
-		b := e.append(nil)
-		var back entry
-		if err := back.parse(b); err != nil || fmt.Sprint(back) != fmt.Sprint(*e) {
+		b := e.Append(nil)
+		var back Entry
+		if err := back.Parse(b); err != nil || fmt.Sprint(back) != fmt.Sprint(*e) {
 			t.Fatalf("%v: %v, want %v", err, back, *e)
 		}
 		cut := rapid.IntRange(0, len(b)-1).Draw(t, "cut")
-		if back.parse(b[:cut]) == nil {
+		if back.Parse(b[:cut]) == nil {
 			t.Fatalf("%d of %d bytes are an entry", cut, len(b))
 		}
 	})
 }
 
 func FuzzEntry(f *testing.F) {
-	f.Add((&entry{key: []byte("k"), lines: []byte("A: b\r\n")}).append(nil))
+	f.Add((&Entry{Key: []byte("k"), Lines: []byte("A: b\r\n")}).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var e entry
-		if e.parse(b) == nil && !bytes.Equal(e.append(nil), b) {
+		var e Entry
+		if e.Parse(b) == nil && !bytes.Equal(e.Append(nil), b) {
 			t.Error("another entry would have these bytes")
 		}
 	})

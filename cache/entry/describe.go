@@ -1,4 +1,4 @@
-package cache
+package entry
 
 import (
 	"bytes"
@@ -10,31 +10,31 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
-// description is what an answer says of itself.
-type description struct {
+// Description is what an answer says of itself.
+type Description struct {
 	fresh.Response
-	reason, lines []byte     // lines as they are stored
-	own           []byte     // as they are for the one who asked: with the fields that private and no-cache name
+	reason, Lines []byte     // lines as they are stored
+	Own           []byte     // as they are for the one who asked: with the fields that private and no-cache name
 	encoded       bool       // it has a content coding
-	coding        accept.Set // that one; empty with foreign: it is none of the closed set, or there are several
-	foreign       bool
+	Coding        accept.Set // that one; empty with foreign: it is none of the closed set, or there are several
+	Foreign       bool
 	kind          []byte
-	etag          []byte
-	vary          [][]byte // names of fields, in canonical form, in order
-	tags          [][]byte
-	crowded       bool   // it has more tags than are known
-	search        []byte // what No-Vary-Search says; empty: nothing
+	Etag          []byte
+	Vary          [][]byte // names of fields, in canonical form, in order
+	Tags          [][]byte
+	TooManyTags   bool   // it has more tags than are known
+	Search        []byte // what No-Vary-Search says; empty: nothing
 
 	general       fresh.Directives // of Cache-Control
 	forUs, forCDN []byte           // the lines of the targeted fields; nil: none
 	aged          bool             // there was an Age
 }
 
-func (d *description) validates() bool { return len(d.etag) > 0 || d.Modified != 0 }
+func (d *Description) Validates() bool { return len(d.Etag) > 0 || d.Modified != 0 }
 
-// describe reads the head of an answer. What it returns has copies of all that is kept.
-func describe(y *edge.Exchange) *description {
-	d := &description{}
+// Describe reads the head of an answer. What it returns has copies of all that is kept.
+func Describe(y *edge.Exchange) *Description {
+	d := &Description{}
 	d.Reset()
 	d.Status = y.Status()
 	lines := y.Resp.Lines()
@@ -46,25 +46,25 @@ func describe(y *edge.Exchange) *description {
 		line := rest[:end]
 		rest = rest[end:]
 		name, value, _ := bytes.Cut(line, []byte{':'})
-		if d.take(name, bytes.TrimSpace(value)) {
+		if d.readLine(name, bytes.TrimSpace(value)) {
 			kept = append(kept, line...)
 		}
 	}
 	d.choose()
-	if d.search != nil {
-		d.search = rule(d.search)
+	if d.Search != nil {
+		d.Search = rule(d.Search)
 	}
-	if d.encoded && !slices.ContainsFunc(d.vary, accept.IsAcceptEncoding) {
+	if d.encoded && !slices.ContainsFunc(d.Vary, accept.IsAcceptEncoding) {
 		d.addVary([]byte("Accept-Encoding")) // a target that forgets to say so would serve it to all
 		kept = append(kept, "Vary: Accept-Encoding\r\n"...)
 	}
-	d.own = kept
-	d.lines = d.without(kept)
+	d.Own = kept
+	d.Lines = d.without(kept)
 	return d
 }
 
-// take takes in a line of the head. It returns false when the line is not kept.
-func (d *description) take(name, value []byte) bool {
+// readLine takes in a line of the head. It returns false when the line is not kept.
+func (d *Description) readLine(name, value []byte) bool {
 	switch {
 	case header.SameName(name, "cache-control"):
 		d.general.Add(value)
@@ -90,17 +90,17 @@ func (d *description) take(name, value []byte) bool {
 	case header.SameName(name, "last-modified"):
 		d.Modified, _ = fresh.Date(value)
 	case header.SameName(name, "etag"):
-		d.etag = bytes.Clone(value)
+		d.Etag = bytes.Clone(value)
 	case header.SameName(name, "vary"):
 		d.addVary(value)
 	case header.SameName(name, "content-encoding"):
-		d.takeCoding(value)
+		d.readCoding(value)
 	case header.SameName(name, "content-type"):
 		d.kind = bytes.Clone(value)
 	case header.SameName(name, "content-range"):
 		d.Partial = true
 	case header.SameName(name, "no-vary-search"):
-		d.search = appendLine(d.search, value)
+		d.Search = appendLine(d.Search, value)
 	case header.SameName(name, "surrogate-key"):
 		d.addTags(bytes.Fields(value))
 	case header.SameName(name, "cache-tag"):
@@ -109,19 +109,19 @@ func (d *description) take(name, value []byte) bool {
 	return true
 }
 
-// takeCoding takes in a line of Content-Encoding.
-func (d *description) takeCoding(value []byte) {
+// readCoding takes in a line of Content-Encoding.
+func (d *Description) readCoding(value []byte) {
 	if !header.SameName(value, "identity") && len(value) > 0 { // neither is a coding, and both are seen
 		one := accept.Named(value)
-		d.foreign = d.foreign || one == 0 || d.coding != 0
-		d.coding |= one
+		d.Foreign = d.Foreign || one == 0 || d.Coding != 0
+		d.Coding |= one
 	}
 	d.encoded = true
 }
 
 // expires takes in a line of Expires. Of several the one counts that has passed first. The beginning of 1970
 // and what was before have passed as what is no date has: 0 stands for none.
-func (d *description) expires(value []byte) {
+func (d *Description) expires(value []byte) {
 	at, ok := fresh.Date(value)
 	ok = ok && at > 0
 	d.ExpiresBad = d.ExpiresBad || !ok
@@ -149,7 +149,7 @@ func rule(value []byte) []byte {
 
 // choose takes the directives of the field that is most about us (RFC 9213 section 2.2). What the general
 // fields say does not count then.
-func (d *description) choose() {
+func (d *Description) choose() {
 	for _, field := range [][]byte{d.forUs, d.forCDN} {
 		var targeted fresh.Directives
 		targeted.Reset()
@@ -163,7 +163,7 @@ func (d *description) choose() {
 }
 
 // without takes out the fields that private and no-cache name (RFC 9111 sections 5.2.2.4 and 5.2.2.7).
-func (d *description) without(lines []byte) []byte {
+func (d *Description) without(lines []byte) []byte {
 	for _, lists := range [...][][]byte{d.PrivateFields[:], d.NoCacheFields[:]} {
 		for _, list := range lists {
 			for name := range bytes.SplitSeq(list, []byte{','}) {
@@ -177,37 +177,37 @@ func (d *description) without(lines []byte) []byte {
 }
 
 // dropField takes out a field, with its name in lower case, that is not stored.
-func (d *description) dropField(lines []byte, name string) []byte {
-	_, lines = takeField(nil, lines, name)
+func (d *Description) dropField(lines []byte, name string) []byte {
+	_, lines = CutField(nil, lines, name)
 	if name == "set-cookie" {
 		d.SetCookie = false
 	}
 	return lines
 }
 
-func (d *description) addVary(value []byte) {
+func (d *Description) addVary(value []byte) {
 	for _, name := range bytes.Split(value, []byte{','}) {
 		name = bytes.TrimSpace(name)
 		switch {
 		case len(name) == 1 && name[0] == '*':
 			d.VaryAny = true
 		case len(name) > 0:
-			d.vary = append(d.vary, []byte(header.Canonical(string(name))))
+			d.Vary = append(d.Vary, []byte(header.Canonical(string(name))))
 		}
 	}
-	slices.SortFunc(d.vary, bytes.Compare)
-	d.vary = slices.CompactFunc(d.vary, bytes.Equal)
+	slices.SortFunc(d.Vary, bytes.Compare)
+	d.Vary = slices.CompactFunc(d.Vary, bytes.Equal)
 }
 
 // mostTags bounds how many tags an answer may have that is stored: all of them have to be known.
 const mostTags = 512
 
-func (d *description) addTags(tags [][]byte) {
+func (d *Description) addTags(tags [][]byte) {
 	for _, t := range tags {
-		if d.crowded = d.crowded || len(d.tags) == mostTags; d.crowded {
+		if d.TooManyTags = d.TooManyTags || len(d.Tags) == mostTags; d.TooManyTags {
 			return
 		}
-		d.tags = append(d.tags, bytes.Clone(t))
+		d.Tags = append(d.Tags, bytes.Clone(t))
 	}
 }
 
@@ -222,15 +222,15 @@ func age(b []byte) (n int64) {
 	return n
 }
 
-// selects tells that a 304 with this description is about a stored answer (RFC 9111 section 4.3.4).
-func (d *description) selects(old *entry) bool {
+// Selects tells that a 304 with this description is about a stored answer (RFC 9111 section 4.3.4).
+func (d *Description) Selects(old *Entry) bool {
 	switch {
-	case len(d.etag) > 0 && d.etag[0] == '"': // strong
-		return bytes.Equal(d.etag, old.etag)
-	case len(d.etag) > 0 && len(old.etag) > 0:
-		return fresh.HasTag(old.etag, d.etag)
-	case d.Modified != 0 && old.modified != 0:
-		return d.Modified == old.modified
+	case len(d.Etag) > 0 && d.Etag[0] == '"': // strong
+		return bytes.Equal(d.Etag, old.Etag)
+	case len(d.Etag) > 0 && len(old.Etag) > 0:
+		return fresh.HasTag(old.Etag, d.Etag)
+	case d.Modified != 0 && old.Modified != 0:
+		return d.Modified == old.Modified
 	}
 	return true // there is only this one
 }

@@ -1,4 +1,4 @@
-package cache
+package entry
 
 import (
 	"bytes"
@@ -6,18 +6,20 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
-// appendCoded appends to a whole key what makes it that of an encoded form.
-func appendCoded(key []byte, one *accept.Coding) []byte { return append(append(key, 3), one.Name...) }
+// AppendCodedKey appends to a whole key what makes it that of an encoded form.
+func AppendCodedKey(key []byte, one *accept.Coding) []byte {
+	return append(append(key, 3), one.Name...)
+}
 
-// codedEntry returns the entry of an encoded form, whose whole key is text, of what has the entry e.
-func codedEntry(e *entry, text []byte, one *accept.Coding) *entry {
+// Coded returns the entry of an encoded form, whose whole key is text, of what has the entry e.
+func Coded(e *Entry, text []byte, one *accept.Coding) *Entry {
 	form := *e
-	form.key, form.flags = text, e.flags&^encodes
-	form.lines = codedLines(e.lines, one.Name)
-	form.etag = nil
-	if tag, _ := takeField(nil, form.lines, "etag"); tag != nil {
+	form.Key, form.Flags = text, e.Flags&^Encodes
+	form.Lines = codedLines(e.Lines, one.Name)
+	form.Etag = nil
+	if tag, _ := CutField(nil, form.Lines, "etag"); tag != nil {
 		_, value, _ := bytes.Cut(tag, []byte{':'})
-		form.etag = bytes.TrimSpace(value)
+		form.Etag = bytes.TrimSpace(value)
 	}
 	return &form
 }

@@ -3,6 +3,7 @@ package cache
 import (
 	"encoding/json"
 	"fmt"
+	"github.com/penstock-edge/penstock/cache/purge"
 	"github.com/valyala/fasthttp"
 	"slices"
 )
@@ -24,14 +25,14 @@ func (cs *caches) purge(ctx *fasthttp.RequestCtx) {
 	if c == nil {
 		return
 	}
-	o, err := readOrder(ctx.URI().QueryString(), c.conf.rules)
+	o, err := purge.ParseOrder(ctx.URI().QueryString(), c.conf.rules)
 	if err != nil {
 		problem(ctx, fasthttp.StatusBadRequest, "bad_request", err.Error())
 		return
 	}
 	n := c.carryOut(o, c.flights.scatter)
 	c.purged.Add(0, uint64(n))
-	cs.h.Log.Info("cache purged by the admin interface", "cache", c.name, "what", o.words(), "soft", o.soft,
+	cs.h.Log.Info("cache purged by the admin interface", "cache", c.name, "what", o.Words(), "soft", o.Soft,
 		"purged", n)
 	ctx.SetContentType("application/json")
 	fmt.Fprintf(ctx, "{\"purged\": %d}\n", n)

@@ -10,6 +10,7 @@ import (
 	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
+	"github.com/penstock-edge/penstock/cache/purge"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
@@ -58,7 +59,7 @@ func (c *cache) putUnder(t testing.TB, text, url []byte, body string, life int64
 	t.Helper()
 	e := &entry.Entry{At: c.millis(clock.Now()), Lifetime: life, Status: 200, Key: text, Etag: []byte(`"e"`),
 		Lines: []byte("Content-Type: text/plain\r\nETag: \"e\"\r\n")}
-	e.Hashes = appendHashes(nil, url, nil)
+	e.Hashes = purge.AppendHashes(nil, url, nil)
 	if _, err := c.store.Put(c.hash(text), e.Append(nil), [][]byte{[]byte(body)}, 100); err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +73,7 @@ func (c *cache) putVariant(t testing.TB, x *edge.Exchange, vary string) {
 	text, _ := key.AppendVariant(append([]byte{}, base...), sign.Vary, x, accept.Gzip)
 	text[len(text)-1] = sign.Forms.Slot()
 	e := &entry.Entry{At: c.millis(clock.Now()), Lifetime: 1 << 40, Status: 200, Key: text}
-	e.Hashes = appendHashes(nil, url, nil)
+	e.Hashes = purge.AppendHashes(nil, url, nil)
 	if c.keep(c.hash(base), sign, nil) == nil || c.keep(c.hash(text), e, [][]byte{[]byte("a")}) == nil {
 		t.Fatal("not stored")
 	}

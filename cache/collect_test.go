@@ -8,6 +8,7 @@ import (
 	"github.com/penstock-edge/penstock/cache/cachetest"
 	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/key"
+	"github.com/penstock-edge/penstock/cache/purge"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
@@ -42,7 +43,7 @@ func TestCollectAtHand(t *testing.T) {
 		flight := newFlight(most, &c.bodies)
 		flight.size = size
 		flight.what = &entry.Entry{At: c.millis(clock.Now()), Lifetime: 10_000, Status: 200, Key: text}
-		flight.what.Hashes = appendHashes(nil, url, nil)
+		flight.what.Hashes = purge.AppendHashes(nil, url, nil)
 		reader := flight.read()
 		y := cachetest.Request("/a")
 		y.Out = &staged{pieces: []string{"one", "two"}, atHand: atHand}

@@ -438,7 +438,7 @@ func TestCrowdAgainstRules(t *testing.T) {
 				case "wait":
 					time.Sleep(time.Duration(rapid.SampledFrom([]int{1, 1000, 2500, 6000, 40_000}).Draw(t, "wait")) * time.Millisecond)
 				case "purge":
-					w.c.purges.everything(false)
+					w.c.purges.Everything(false)
 					w.c.flights.scatter()
 					w.mu.Lock()
 					w.events++

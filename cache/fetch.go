@@ -13,6 +13,7 @@ import (
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
+	"github.com/penstock-edge/penstock/cache/purge"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 )
@@ -156,7 +157,7 @@ func (t *fetching) run() ending {
 		}
 	}()
 	for {
-		t.asked, t.purges = c.now(), c.purges.latest.Load()
+		t.asked, t.purges = c.now(), c.purges.Latest.Load()
 		f := edge.Fetch(t.y)
 		switch {
 		case f != nil:
@@ -284,7 +285,7 @@ func (t *fetching) take() ending {
 	}
 	e := c.EntryOf(d, t.opts)
 	k := t.address(e, d)
-	e.Number, e.Hashes = t.purges, appendHashes(nil, t.url, d.Tags)
+	e.Number, e.Hashes = t.purges, purge.AppendHashes(nil, t.url, d.Tags)
 	f := t.flight
 	f.what, f.size, f.age = e, y.OutLen, d.Age*1000
 	if t.own = e.Lines; len(d.Own) != len(d.Lines) {
@@ -455,7 +456,7 @@ func (t *fetching) renew() bool {
 	case why == fresh.Storable:
 		e := c.EntryOf(full, t.opts)
 		e.Key, e.Vary, e.Search, e.Forms = old.Key, old.Vary, old.Search, old.Forms
-		e.Number, e.Hashes = t.purges, appendHashes(nil, t.url, full.Tags)
+		e.Number, e.Hashes = t.purges, purge.AppendHashes(nil, t.url, full.Tags)
 		c.renewLatest(t.k, t.number, e)
 		f.usesOld, f.number, f.age = true, t.number, d.Age*1000
 	default:

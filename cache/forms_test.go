@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/penstock-edge/penstock/cache/cachetest"
+	"github.com/penstock-edge/penstock/cache/purge"
 	"github.com/penstock-edge/penstock/edge"
 )
 
@@ -211,7 +212,7 @@ func TestFormsAgainstTwin(t *testing.T) {
 				change()
 			case "purge":
 				c.store.At(w.now / 1000)
-				if n, want := c.carryOut(&order{urls: [][]byte{[]byte("http://h.example/")}}, c.flights.scatter), w.stored(); n != want {
+				if n, want := c.carryOut(&purge.Order{Urls: [][]byte{[]byte("http://h.example/")}}, c.flights.scatter), w.stored(); n != want {
 					t.Fatalf("purged %d, want %d", n, want)
 				}
 				w.forAll = nil

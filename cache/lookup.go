@@ -9,6 +9,7 @@ import (
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
+	"github.com/penstock-edge/penstock/cache/purge"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/header"
@@ -250,7 +251,7 @@ func (c *cache) ruleOnDisk(x *edge.Exchange, r *record) bool {
 	return !c.store.Has(c.hash(r.spare)) && c.tier.Has(r.spare)
 }
 
-// byRule makes the key in r the one by the rule for queries that answers of the path have. It returns false
+// ByRule makes the key in r the one by the rule for queries that answers of the path have. It returns false
 // when there is none, and leaves the key as it was.
 func (c *cache) byRule(x *edge.Exchange, r *record) bool {
 	k := r.k
@@ -324,11 +325,11 @@ func (c *cache) weigh(r *record) fresh.Use {
 		r.lack = outcome.AskedAnew
 	}
 	use := fresh.Decide(r.age, e.Lifetime, e.Revive, e.Flags&entry.MustRevalidate != 0, e.Flags&entry.AlwaysAsk != 0, &r.q)
-	switch c.purges.judge(e.Number, r.url, e.Hashes, r.now) {
-	case purged:
+	switch c.purges.Judge(e.Number, r.url, e.Hashes, r.now) {
+	case purge.Purged:
 		r.found, r.lack, r.age = false, outcome.Purged, -1
 		return fresh.Ask
-	case stale:
+	case purge.Stale:
 		if use == fresh.Fresh {
 			use, r.lack = fresh.Ask, outcome.Purged
 			if e.Revive > 0 {

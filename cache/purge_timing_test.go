@@ -5,6 +5,7 @@ import (
 	"github.com/penstock-edge/penstock/cache/cachetest"
 	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/key"
+	"github.com/penstock-edge/penstock/cache/purge"
 	"runtime"
 	"testing"
 )
@@ -18,14 +19,14 @@ func BenchmarkPurge(b *testing.B) {
 		path := fmt.Sprint("/", i)
 		text, url := keys.Append(nil, cachetest.Request(path), "r")
 		e := &entry.Entry{Lifetime: 1 << 40, Status: 200, Key: text}
-		e.Hashes = appendHashes(nil, url, [][]byte{fmt.Append(nil, "tag", i%1000), []byte("all")})
+		e.Hashes = purge.AppendHashes(nil, url, [][]byte{fmt.Append(nil, "tag", i%1000), []byte("all")})
 		c.keep(c.hash(text), e, [][]byte{make([]byte, 500)})
 	}
 	size := float64(heap()-before) / 100_000
-	f := func(name string, o *order, want int) {
+	f := func(name string, o *purge.Order, want int) {
 		b.Run(name, func(b *testing.B) {
-			o.soft = true
-			c.purges = purges{}
+			o.Soft = true
+			c.purges = purge.Set{}
 			if n := c.carryOut(o, func() {}); n != want {
 				b.Fatal(n, "have gone, want", want)
 			}
@@ -35,10 +36,10 @@ func BenchmarkPurge(b *testing.B) {
 			b.ReportMetric(size, "B/answer")
 		})
 	}
-	f("url", &order{urls: [][]byte{[]byte("http://h.example/77")}}, 1)
-	f("tag", &order{tags: []string{"tag77"}}, 100)
-	f("prefix", &order{prefixes: [][]byte{[]byte("http://h.example/9")}, last: banFor}, 11_111)
-	f("all", &order{all: true}, 100_000)
+	f("url", &purge.Order{Urls: [][]byte{[]byte("http://h.example/77")}}, 1)
+	f("tag", &purge.Order{Tags: []string{"tag77"}}, 100)
+	f("prefix", &purge.Order{Prefixes: [][]byte{[]byte("http://h.example/9")}, Duration: purge.BanFor}, 11_111)
+	f("all", &purge.Order{All: true}, 100_000)
 }
 
 func heap() uint64 {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
+	"github.com/penstock-edge/penstock/cache/purge"
 	"github.com/penstock-edge/penstock/edge"
 )
 
@@ -111,7 +112,7 @@ func (c *cache) invalidate(x *edge.Exchange, r *record) {
 		return
 	}
 	r.text = c.Rules.AppendURL(r.text[:0], x)
-	c.writeDown(c.purges.byHash(hashURL(r.text), false))
+	c.writeDown(c.purges.ByHash(purge.HashURL(r.text), false))
 	host := append(key.AppendAuthority([]byte(x.Scheme+"://"), x.Scheme, x.Authority), '/')
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		where := x.Resp.Get(name)
@@ -121,7 +122,7 @@ func (c *cache) invalidate(x *edge.Exchange, r *record) {
 		where, _, _ = bytes.Cut(where, []byte{'#'})
 		url, err := c.Rules.CanonicalURL(string(where))
 		if err == nil && bytes.HasPrefix(url, host) {
-			c.writeDown(c.purges.byHash(hashURL(url), false))
+			c.writeDown(c.purges.ByHash(purge.HashURL(url), false))
 		}
 	}
 	c.flights.scatter()

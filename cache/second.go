@@ -11,16 +11,17 @@ import (
 
 	"github.com/penstock-edge/penstock/cache/disk"
 	"github.com/penstock-edge/penstock/cache/entry"
+	"github.com/penstock-edge/penstock/cache/purge"
 	"github.com/penstock-edge/penstock/cache/store"
 )
 
 // second is the part of a cache that survives restarts: the tier on disk, and the purges. Without a disk
 // there are the purges alone.
 type second struct {
-	purges  purges
-	seed    uint64     // of keys in memory, lest outsiders choose two that meet
-	listed  catalog    // the answers that are stored, in memory or on disk
-	tier    *disk.Tier // nil: none
+	purges  purge.Set
+	seed    uint64        // of keys in memory, lest outsiders choose two that meet
+	listed  purge.Catalog // the answers that are stored, in memory or on disk
+	tier    *disk.Tier    // nil: none
 	journal *disk.Journal
 	log     *slog.Logger
 	memory  atomic.Pointer[records] // of the cache that has it now
@@ -52,7 +53,7 @@ func openSecond(o diskOptions, log *slog.Logger) (*second, error) {
 	}
 	s := newSecond()
 	s.log = log
-	s.journal = s.purges.journal()
+	s.journal = s.purges.Journal()
 	s.tier = disk.Open(disk.Options{Dir: o.Dir, Size: o.Size, Largest: o.Size / 8,
 		Objects: o.Objects, Log: log, Wanted: s.wanted, Loaded: s.loaded, Journal: s.journal})
 	return s, nil
@@ -71,7 +72,7 @@ func (s *second) wanted(meta []byte) bool {
 func (s *second) loaded(k disk.Key, meta []byte) {
 	var e entry.Entry
 	if e.Parse(meta) == nil && e.CanBePurged() {
-		s.listed.add(s.hash(e.Key), store.Key(k), e.Hashes, func(*node) bool { return true })
+		s.listed.Add(s.hash(e.Key), store.Key(k), e.Hashes, func(*purge.Node) bool { return true })
 	}
 }
 
@@ -84,26 +85,26 @@ func (s *second) list(k store.Key, e *entry.Entry) {
 	if s.tier != nil {
 		below = s.tier.KeyOf(e.Key)
 	}
-	s.listed.add(k, store.Key(below), e.Hashes, s.there)
+	s.listed.Add(k, store.Key(below), e.Hashes, s.there)
 }
 
 // there reports whether an answer that is listed is in memory or on disk.
-func (s *second) there(n *node) bool {
+func (s *second) there(n *purge.Node) bool {
 	memory := s.memory.Load()
-	return memory != nil && memory.store.Has(n.key) || s.tier != nil && s.tier.HasKey(disk.Key(n.disk))
+	return memory != nil && memory.store.Has(n.Key) || s.tier != nil && s.tier.HasKey(disk.Key(n.Disk))
 }
 
 // listedAt returns the entry of an answer that is listed. It points into buf.
-func (s *second) listedAt(n *node, buf *[]byte) (e entry.Entry, ok bool) {
+func (s *second) listedAt(n *purge.Node, buf *[]byte) (e entry.Entry, ok bool) {
 	if memory := s.memory.Load(); memory != nil {
 		var o store.Object
-		if o, *buf, ok = memory.store.GetMeta(n.key, (*buf)[:0]); ok {
+		if o, *buf, ok = memory.store.GetMeta(n.Key, (*buf)[:0]); ok {
 			ok = e.Parse(o.Meta) == nil && e.CanBePurged()
 			return e, ok
 		}
 	}
 	if s.tier != nil {
-		meta := s.tier.Meta(disk.Key(n.disk))
+		meta := s.tier.Meta(disk.Key(n.Disk))
 		ok = meta != nil && e.Parse(meta) == nil && e.CanBePurged()
 	}
 	return e, ok

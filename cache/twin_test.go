@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/penstock-edge/penstock/cache/cachetest"
+	"github.com/penstock-edge/penstock/cache/purge"
 	"github.com/penstock-edge/penstock/edge"
 )
 
@@ -267,7 +268,7 @@ func (w *world) judge(e *twinEntry, path string) (gone, soft bool) {
 
 // purge purges, and says that as many answers have to go as the twin has that could be served, or softly those
 // that were not stale by a purge.
-func (w *world) purge(p twinPurge, o *order) {
+func (w *world) purge(p twinPurge, o *purge.Order) {
 	want := 0
 	for key, e := range w.stored {
 		path, _, _ := strings.Cut(key, " ")
@@ -501,10 +502,10 @@ func TestAgainstTwin(t *testing.T) {
 				w.now += rapid.SampledFrom([]int64{1, 4999, 5000, 5001, 20_000, 61_000}).Draw(t, "milliseconds")
 			case "purge":
 				soft := rapid.Bool().Draw(t, "soft")
-				w.purge(twinPurge{path, soft}, &order{urls: [][]byte{[]byte("http://h.example" + path)}, soft: soft})
+				w.purge(twinPurge{path, soft}, &purge.Order{Urls: [][]byte{[]byte("http://h.example" + path)}, Soft: soft})
 			case "all":
 				soft := rapid.Bool().Draw(t, "soft")
-				w.purge(twinPurge{"", soft}, &order{all: true, soft: soft})
+				w.purge(twinPurge{"", soft}, &purge.Order{All: true, Soft: soft})
 			}
 		}
 	})

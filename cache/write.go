@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"github.com/penstock-edge/penstock/cache/entry"
+	"github.com/penstock-edge/penstock/cache/purge"
 	"github.com/penstock-edge/penstock/cache/store"
 	"sync"
 	"time"
@@ -90,7 +91,7 @@ func (r *records) holds(k store.Key, text []byte, use func(e *entry.Entry, age i
 	}
 	now := r.now()
 	return e.Flags&(entry.IsSign|entry.IsSearch) != 0 ||
-		use(e, e.AgeAt(now)) && r.purges.judge(e.Number, nil, e.Hashes, now) != purged
+		use(e, e.AgeAt(now)) && r.purges.Judge(e.Number, nil, e.Hashes, now) != purge.Purged
 }
 
 // until returns the time n seconds from now in seconds since 1970.

@@ -1,4 +1,4 @@
-package cache
+package purge
 
 import (
 	"encoding/binary"
@@ -16,10 +16,10 @@ func TestCatalogAgainstTwin(t *testing.T) {
 		tags []uint64
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		var c catalog
+		var c Catalog
 		twin, added := map[store.Key]answer{}, 0
-		there := func(n *node) bool {
-			_, ok := twin[n.key]
+		there := func(n *Node) bool {
+			_, ok := twin[n.Key]
 			return ok
 		}
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
@@ -35,7 +35,7 @@ func TestCatalogAgainstTwin(t *testing.T) {
 				hashes = binary.LittleEndian.AppendUint64(hashes, tag)
 			}
 			twin[k] = a
-			c.add(k, store.Key{1}, hashes, there)
+			c.Add(k, store.Key{1}, hashes, there)
 			added++
 			if len(c.nodes) > 2*31+1 {
 				t.Fatalf("%d nodes for 31 keys", len(c.nodes))
@@ -43,9 +43,9 @@ func TestCatalogAgainstTwin(t *testing.T) {
 		}
 		for url := range uint64(6) {
 			got, want := []byte{}, []byte{}
-			for _, n := range c.of(url) {
+			for _, n := range c.Of(url) {
 				if there(&n) {
-					got = append(got, n.key[0])
+					got = append(got, n.Key[0])
 				}
 			}
 			for k, a := range twin {
@@ -63,11 +63,11 @@ func TestCatalogAgainstTwin(t *testing.T) {
 			for _, tag := range append(a.tags, 0) {
 				var bits []uint64
 				if tag != 0 {
-					bits = []uint64{tagBits(tag)}
+					bits = []uint64{TagBits(tag)}
 				}
 				n := 0
-				c.all(bits, func(n1 *node) {
-					if n1.key == k {
+				c.All(bits, func(n1 *Node) {
+					if n1.Key == k {
 						n++
 					}
 				})
@@ -80,7 +80,7 @@ func TestCatalogAgainstTwin(t *testing.T) {
 		clear(twin)
 		twin[store.Key{}] = answer{}
 		for range 64 {
-			c.add(store.Key{}, store.Key{}, make([]byte, 8), there)
+			c.Add(store.Key{}, store.Key{}, make([]byte, 8), there)
 		}
 		if n := len(c.byKey); n != 1 || len(c.byURL) != 1 {
 			t.Fatalf("%d keys and %d URLs are left", n, len(c.byURL))

@@ -1,4 +1,4 @@
-package cache
+package purge
 
 import (
 	"encoding/binary"
@@ -41,11 +41,11 @@ func (p purge) note() []byte {
 }
 
 // purge returns a rule as it is written down.
-func (b *ban) purge() purge {
-	if b.match != nil {
-		return purge{purgeMatch, b.soft, b.number, b.until, []byte(b.match.String())}
+func (b *Rule) purge() purge {
+	if b.Match != nil {
+		return purge{purgeMatch, b.soft, b.number, b.until, []byte(b.Match.String())}
 	}
-	return purge{purgePrefix, b.soft, b.number, b.until, b.prefix}
+	return purge{purgePrefix, b.soft, b.number, b.until, b.Prefix}
 }
 
 func parsePurge(b []byte) (p purge, ok bool) {
@@ -60,22 +60,22 @@ func parsePurge(b []byte) (p purge, ok bool) {
 }
 
 // again does once more what was written down.
-func (p *purges) again(note []byte) {
+func (p *Set) again(note []byte) {
 	one, ok := parsePurge(note)
 	if !ok {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.latest.Store(max(p.latest.Load(), one.number))
+	p.Latest.Store(max(p.Latest.Load(), one.number))
 	switch one.kind {
 	case purgeHash:
-		p.mark(hashAt(one.what), one.number, one.soft)
+		p.mark(HashAt(one.what), one.number, one.soft)
 	case purgePrefix:
-		p.bans = append(p.bans, ban{append([]byte(nil), one.what...), nil, one.number, one.soft, one.until})
+		p.bans = append(p.bans, Rule{append([]byte(nil), one.what...), nil, one.number, one.soft, one.until})
 	case purgeMatch:
 		if match, err := regexp.Compile(string(one.what)); err == nil { // it was one when it was written
-			p.bans = append(p.bans, ban{nil, match, one.number, one.soft, one.until})
+			p.bans = append(p.bans, Rule{nil, match, one.number, one.soft, one.until})
 		}
 	case purgeAll:
 		if one.soft {
@@ -88,13 +88,13 @@ func (p *purges) again(note []byte) {
 
 // follow puts the purges of this process behind those of the ones before, whatever their numbers: what is
 // stored from before is older than them all.
-func (p *purges) follow(past *purges) {
+func (p *Set) follow(past *Set) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if past.latest.Load() == 0 {
+	if past.Latest.Load() == 0 {
 		return
 	}
-	n := max(p.latest.Load(), past.latest.Load()) + 1
+	n := max(p.Latest.Load(), past.Latest.Load()) + 1
 	later := func(own, before int64) int64 {
 		if own > 0 {
 			return n
@@ -117,11 +117,11 @@ func (p *purges) follow(past *purges) {
 	p.bans = append(p.bans, past.bans...)
 	p.all.Store(later(p.all.Load(), past.all.Load()))
 	p.soft.Store(later(p.soft.Load(), past.soft.Load()))
-	p.latest.Store(n)
+	p.Latest.Store(n)
 }
 
 // notes returns what is to be written down of all purges.
-func (p *purges) notes() (list [][]byte) {
+func (p *Set) notes() (list [][]byte) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	add := func(one purge) {
@@ -129,7 +129,7 @@ func (p *purges) notes() (list [][]byte) {
 			list = append(list, one.note())
 		}
 	}
-	add(purge{kind: purgeNone, number: p.latest.Load()})
+	add(purge{kind: purgeNone, number: p.Latest.Load()})
 	add(purge{kind: purgeAll, number: p.all.Load()})
 	add(purge{kind: purgeAll, soft: true, number: p.soft.Load()})
 	for h, m := range p.marks {
@@ -143,16 +143,16 @@ func (p *purges) notes() (list [][]byte) {
 	return list
 }
 
-// journal returns the journal of purges.
-func (p *purges) journal() *disk.Journal {
-	past := &purges{}
+// Journal returns the journal of purges.
+func (p *Set) Journal() *disk.Journal {
+	past := &Set{}
 	return &disk.Journal{
 		Load: func(note []byte) {
 			if note != nil {
 				past.again(note)
 			} else {
 				p.follow(past)
-				past = &purges{}
+				past = &Set{}
 			}
 		},
 		Compact: p.notes,

@@ -1,4 +1,4 @@
-package cache
+package purge
 
 import (
 	"bytes"
@@ -9,38 +9,38 @@ import (
 	"sync/atomic"
 )
 
-// purges are the answers that must not be used any more. Nothing is deleted: an answer that was asked for
+// Set are the answers that must not be used any more. Nothing is deleted: an answer that was asked for
 // before a purge of something it belongs to is passed over, and its room is taken by others in time. So a
 // purge costs the same whatever it concerns.
 //
 // Purges are numbered. An answer has the number of the latest one at the time when it was asked for.
-type purges struct {
-	latest atomic.Int64
+type Set struct {
+	Latest atomic.Int64
 	all    atomic.Int64 // the latest purge of everything
 	soft   atomic.Int64 // the same, softly
 
 	mu    sync.RWMutex    // guards what follows, and the order of numbers
 	marks map[uint64]mark // by hash of a URL or a tag
-	bans  []ban
+	bans  []Rule
 }
 
 // mark is the number of the latest purge of something; 0: none.
 type mark struct{ hard, soft int64 }
 
-// ban is a purge of all URLs with a beginning, or that match an expression.
-type ban struct {
-	prefix []byte
-	match  *regexp.Regexp // nil: it is by prefix
+// Rule is a purge of all URLs with a beginning, or that match an expression.
+type Rule struct {
+	Prefix []byte
+	Match  *regexp.Regexp // nil: it is by prefix
 	number int64
 	soft   bool
 	until  int64 // milliseconds since 1970; it does not hold any more then
 }
 
-func (b *ban) hits(url []byte) bool {
-	if b.match != nil {
-		return b.match.Match(url)
+func (b *Rule) Hits(url []byte) bool {
+	if b.Match != nil {
+		return b.Match.Match(url)
 	}
-	return bytes.HasPrefix(url, b.prefix)
+	return bytes.HasPrefix(url, b.Prefix)
 }
 
 // Bounds of what is remembered; with more, everything is purged.
@@ -50,69 +50,69 @@ const (
 	mostMatches = 50 // of the bans, those with an expression, as each costs a microsecond a hit
 )
 
-// verdict is what purges say of an answer.
-type verdict uint8
+// Verdict is what purges say of an answer.
+type Verdict uint8
 
 const (
-	kept  verdict = iota
-	stale         // it may be used after it was asked for, or when that fails
-	purged
+	Kept  Verdict = iota
+	Stale         // it may be used after it was asked for, or when that fails
+	Purged
 )
 
-// past is what purges were, before those with the number first and later ones. marks has those of the
+// Past is what purges were, before those with the number first and later ones. marks has those of the
 // hashes that are asked about.
-type past struct {
-	first     int64
+type Past struct {
+	First     int64
 	all, soft int64
 	marks     map[uint64]mark
 }
 
-// past returns what the purges are now.
-func (p *purges) past(hashes []uint64) past {
+// Past returns what the purges are now.
+func (p *Set) Past(hashes []uint64) Past {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	was := past{p.latest.Load() + 1, p.all.Load(), p.soft.Load(), map[uint64]mark{}}
+	was := Past{p.Latest.Load() + 1, p.all.Load(), p.soft.Load(), map[uint64]mark{}}
 	for _, h := range hashes {
 		was.marks[h] = p.marks[h]
 	}
 	return was
 }
 
-// judge says whether an answer with a number may be used, given its URL and the hashes of that and of
+// Judge says whether an answer with a number may be used, given its URL and the hashes of that and of
 // its tags. now is in milliseconds since 1970.
-func (p *purges) judge(number int64, url []byte, hashes []byte, now int64) verdict {
-	if number >= p.latest.Load() {
-		return kept
+func (p *Set) Judge(number int64, url []byte, hashes []byte, now int64) Verdict {
+	if number >= p.Latest.Load() {
+		return Kept
 	}
-	return p.judgeAt(number, url, hashes, now, nil)
+	return p.JudgeAt(number, url, hashes, now, nil)
 }
 
-// judgeAt is judge as it was; nil: as it is.
-func (p *purges) judgeAt(number int64, url []byte, hashes []byte, now int64, was *past) verdict {
+// JudgeAt is judge as it was; nil: as it is.
+func (p *Set) JudgeAt(number int64, url []byte, hashes []byte, now int64, was *Past) Verdict {
 	all, soft := p.all.Load(), p.soft.Load()
 	if was != nil {
 		all, soft = was.all, was.soft
 	}
 	if number < all {
-		return purged
+		return Purged
 	}
-	v := kept
+	v := Kept
 	if number < soft {
-		v = stale
+		v = Stale
 	}
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if len(p.marks) > 0 {
-		for h := hashURL(url); ; h, hashes = hashAt(hashes), hashes[8:] { // it may have been fetched by another URL
+		for h := HashURL(url); ; h, hashes = HashAt(hashes), hashes[8:] { // it may have been fetched by another URL
 			m := p.marks[h]
 			if was != nil {
 				m = was.mark(h, m)
 			}
 			if number < m.hard {
-				return purged
+				return Purged
 			}
 			if number < m.soft {
-				v = stale
+				v = Stale
 			}
 			if len(hashes) < 8 {
 				break
@@ -121,31 +121,31 @@ func (p *purges) judgeAt(number int64, url []byte, hashes []byte, now int64, was
 	}
 	for i := range p.bans {
 		b := &p.bans[i]
-		if number >= b.number || now >= b.until || was != nil && b.number >= was.first || !b.hits(url) {
+		if number >= b.number || now >= b.until || was != nil && b.number >= was.First || !b.Hits(url) {
 			continue
 		}
 		if !b.soft {
-			return purged
+			return Purged
 		}
-		v = stale
+		v = Stale
 	}
 	return v
 }
 
 // mark returns what a mark was that is m now.
-func (w *past) mark(h uint64, m mark) mark {
+func (w *Past) mark(h uint64, m mark) mark {
 	if old, ok := w.marks[h]; ok {
 		return old
 	}
 	return m
 }
 
-// byHash purges what has a URL or a tag with this hash. Like those that follow, it returns what is to be
+// ByHash purges what has a URL or a tag with this hash. Like those that follow, it returns what is to be
 // written down of it.
-func (p *purges) byHash(h uint64, soft bool) (note []byte) {
+func (p *Set) ByHash(h uint64, soft bool) (note []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := p.latest.Load() + 1
+	n := p.Latest.Load() + 1
 	if len(p.marks) >= mostMarks {
 		// Better too much is fetched anew than something used that was purged.
 		clear(p.marks)
@@ -155,12 +155,12 @@ func (p *purges) byHash(h uint64, soft bool) (note []byte) {
 		note = purge{kind: purgeHash, soft: soft, number: n, what: binary.LittleEndian.AppendUint64(nil, h)}.note()
 	}
 	p.mark(h, n, soft)
-	p.latest.Store(n)
+	p.Latest.Store(n)
 	return note
 }
 
 // mark gives a hash a number. p.mu is held.
-func (p *purges) mark(h uint64, n int64, soft bool) {
+func (p *Set) mark(h uint64, n int64, soft bool) {
 	if p.marks == nil {
 		p.marks = map[uint64]mark{}
 	}
@@ -173,47 +173,47 @@ func (p *purges) mark(h uint64, n int64, soft bool) {
 	p.marks[h] = m
 }
 
-// byRule purges all URLs with a prefix or, if match is not nil, that match it. now and until are
+// ByRule purges all URLs with a prefix or, if match is not nil, that match it. now and until are
 // milliseconds since 1970.
-func (p *purges) byRule(prefix []byte, match *regexp.Regexp, now, until int64, soft bool) (note []byte) {
+func (p *Set) ByRule(prefix []byte, match *regexp.Regexp, now, until int64, soft bool) (note []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := p.latest.Load() + 1
-	p.bans = slices.DeleteFunc(p.bans, func(b ban) bool { return b.until <= now })
+	n := p.Latest.Load() + 1
+	p.bans = slices.DeleteFunc(p.bans, func(b Rule) bool { return b.until <= now })
 	if p.full(match) {
 		p.bans = nil
 		p.all.Store(n)
 		note = purge{kind: purgeAll, number: n}.note()
 	} else {
-		one := ban{slices.Clone(prefix), match, n, soft, until}
+		one := Rule{slices.Clone(prefix), match, n, soft, until}
 		p.bans = append(p.bans, one)
 		note = one.purge().note()
 	}
-	p.latest.Store(n)
+	p.Latest.Store(n)
 	return note
 }
 
 // full tells that there are as many rules as there may be. p.mu is held.
-func (p *purges) full(match *regexp.Regexp) bool {
+func (p *Set) full(match *regexp.Regexp) bool {
 	matches := 0
 	for i := range p.bans {
-		if p.bans[i].match != nil {
+		if p.bans[i].Match != nil {
 			matches++
 		}
 	}
 	return len(p.bans) >= mostBans || match != nil && matches >= mostMatches
 }
 
-// everything purges all.
-func (p *purges) everything(soft bool) (note []byte) {
+// Everything purges all.
+func (p *Set) Everything(soft bool) (note []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := p.latest.Load() + 1
+	n := p.Latest.Load() + 1
 	if soft {
 		p.soft.Store(n)
 	} else {
 		p.all.Store(n)
 	}
-	p.latest.Store(n)
+	p.Latest.Store(n)
 	return purge{kind: purgeAll, soft: soft, number: n}.note()
 }

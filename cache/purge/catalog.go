@@ -1,4 +1,4 @@
-package cache
+package purge
 
 import (
 	"encoding/binary"
@@ -6,42 +6,42 @@ import (
 	"sync"
 )
 
-// catalog knows which answers are stored, so that a purge can say how many go. The stores forget by
+// Catalog knows which answers are stored, so that a purge can say how many go. The stores forget by
 // themselves: what is listed here may be gone, and has to be looked for. With each answer that is added
 // two others are, and leave the list when they are nowhere any more.
-type catalog struct {
+type Catalog struct {
 	mu    sync.Mutex
-	nodes []node // the first one is none
+	nodes []Node // the first one is none
 	free  uint32 // the first of those that are free, linked by next
 	byKey map[uint64]uint32
 	byURL map[uint64]uint32 // the first one of a URL, linked by next and prev
 	hand  uint32
 }
 
-// node is one answer.
-type node struct {
-	key, disk  store.Key // in memory and on disk
+// Node is one answer.
+type Node struct {
+	Key, Disk  store.Key // in memory and on disk
 	url, tags  uint64    // a hash, and bits of hashes
 	next, prev uint32
 	used       bool
 }
 
-// tagBits returns the bits of a tag by its hash: a node that lacks one of them does not have the tag.
-func tagBits(hash uint64) uint64 { return 1<<(hash&63) | 1<<(hash>>6&63) }
+// TagBits returns the bits of a tag by its hash: a node that lacks one of them does not have the tag.
+func TagBits(hash uint64) uint64 { return 1<<(hash&63) | 1<<(hash>>6&63) }
 
 func short(k store.Key) uint64 { return binary.LittleEndian.Uint64(k[:]) }
 
-// add lists an answer with the hashes of its URL and its tags. there reports whether an answer is
+// Add lists an answer with the hashes of its URL and its tags. there reports whether an answer is
 // still stored.
-func (c *catalog) add(k, disk store.Key, hashes []byte, there func(*node) bool) {
-	n := node{key: k, disk: disk, url: hashAt(hashes), used: true}
+func (c *Catalog) Add(k, disk store.Key, hashes []byte, there func(*Node) bool) {
+	n := Node{Key: k, Disk: disk, url: HashAt(hashes), used: true}
 	for hashes = hashes[8:]; len(hashes) >= 8; hashes = hashes[8:] {
-		n.tags |= tagBits(hashAt(hashes))
+		n.tags |= TagBits(HashAt(hashes))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.byKey == nil {
-		c.byKey, c.byURL, c.nodes = map[uint64]uint32{}, map[uint64]uint32{}, make([]node, 1)
+		c.byKey, c.byURL, c.nodes = map[uint64]uint32{}, map[uint64]uint32{}, make([]Node, 1)
 	}
 	i, known := c.byKey[short(k)]
 	switch {
@@ -52,7 +52,7 @@ func (c *catalog) add(k, disk store.Key, hashes []byte, there func(*node) bool) 
 		c.free = c.nodes[i].next
 	default:
 		i = uint32(len(c.nodes))
-		c.nodes = append(c.nodes, node{})
+		c.nodes = append(c.nodes, Node{})
 	}
 	c.nodes[i] = n
 	c.byKey[short(k)] = i
@@ -63,7 +63,7 @@ func (c *catalog) add(k, disk store.Key, hashes []byte, there func(*node) bool) 
 }
 
 // link puts a node before those of its URL. c.mu is held.
-func (c *catalog) link(i uint32) {
+func (c *Catalog) link(i uint32) {
 	n := &c.nodes[i]
 	n.next, n.prev = c.byURL[n.url], 0
 	c.byURL[n.url] = i
@@ -73,7 +73,7 @@ func (c *catalog) link(i uint32) {
 }
 
 // unlink takes a node out of those of its URL. c.mu is held.
-func (c *catalog) unlink(i uint32) {
+func (c *Catalog) unlink(i uint32) {
 	n := c.nodes[i]
 	switch {
 	case n.prev != 0:
@@ -89,7 +89,7 @@ func (c *catalog) unlink(i uint32) {
 }
 
 // look looks whether the next node is still stored. c.mu is held.
-func (c *catalog) look(there func(*node) bool) {
+func (c *Catalog) look(there func(*Node) bool) {
 	if c.hand++; int(c.hand) >= len(c.nodes) {
 		c.hand = 1
 	}
@@ -98,13 +98,13 @@ func (c *catalog) look(there func(*node) bool) {
 		return
 	}
 	c.unlink(c.hand)
-	delete(c.byKey, short(n.key))
-	*n = node{next: c.free}
+	delete(c.byKey, short(n.Key))
+	*n = Node{next: c.free}
 	c.free = c.hand
 }
 
-// of returns the answers of a URL by its hash.
-func (c *catalog) of(url uint64) (list []node) {
+// Of returns the answers of a URL by its hash.
+func (c *Catalog) Of(url uint64) (list []Node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := c.byURL[url]; i != 0; i = c.nodes[i].next {
@@ -116,9 +116,9 @@ func (c *catalog) of(url uint64) (list []node) {
 // mostAtOnce is for how many answers the catalog is held at once.
 const mostAtOnce = 1000
 
-// all calls f with all answers that are listed and have all bits of one of tags; without tags with all.
-func (c *catalog) all(tags []uint64, f func(*node)) {
-	var batch []node
+// All calls f with all answers that are listed and have all bits of one of tags; without tags with all.
+func (c *Catalog) All(tags []uint64, f func(*Node)) {
+	var batch []Node
 	for at := 1; ; at += mostAtOnce {
 		c.mu.Lock()
 		end := min(at+mostAtOnce, len(c.nodes))

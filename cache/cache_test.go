@@ -11,6 +11,7 @@ import (
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/cache/purge"
+	"github.com/penstock-edge/penstock/cache/records"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // newCache returns a cache with these keys.
 func newCache(t interface{ Fatal(...any) }, keys string) *cache {
 	file := config.Parse("test.toml", []byte("[cache.main]\nsize = \"16MiB\"\n"+keys), config.Options{})
-	c := New("main", readConfig(file.Root.Children("cache")[0]), newState(newRecords(16<<20, newSecond()), 16<<20))
+	c := New("main", readConfig(file.Root.Children("cache")[0]), newState(records.New(16<<20, records.NewDurable()), 16<<20))
 	if errs := file.Finish(); len(errs) > 0 {
 		t.Fatal(errs)
 	}
@@ -57,10 +58,10 @@ func (c *cache) putQuestion(t testing.TB, x *edge.Exchange, answer string, body 
 
 func (c *cache) putUnder(t testing.TB, text, url []byte, body string, life int64) {
 	t.Helper()
-	e := &entry.Entry{At: c.millis(clock.Now()), Lifetime: life, Status: 200, Key: text, Etag: []byte(`"e"`),
+	e := &entry.Entry{At: c.Millis(clock.Now()), Lifetime: life, Status: 200, Key: text, Etag: []byte(`"e"`),
 		Lines: []byte("Content-Type: text/plain\r\nETag: \"e\"\r\n")}
 	e.Hashes = purge.AppendHashes(nil, url, nil)
-	if _, err := c.store.Put(c.hash(text), e.Append(nil), [][]byte{[]byte(body)}, 100); err != nil {
+	if _, err := c.Store.Put(c.Hash(text), e.Append(nil), [][]byte{[]byte(body)}, 100); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -72,9 +73,9 @@ func (c *cache) putVariant(t testing.TB, x *edge.Exchange, vary string) {
 	sign := &entry.Entry{Lifetime: 1 << 40, Flags: entry.IsSign, Forms: accept.FormOf(accept.Gzip, false, accept.Gzip), Vary: []byte(vary), Key: base}
 	text, _ := key.AppendVariant(append([]byte{}, base...), sign.Vary, x, accept.Gzip)
 	text[len(text)-1] = sign.Forms.Slot()
-	e := &entry.Entry{At: c.millis(clock.Now()), Lifetime: 1 << 40, Status: 200, Key: text}
+	e := &entry.Entry{At: c.Millis(clock.Now()), Lifetime: 1 << 40, Status: 200, Key: text}
 	e.Hashes = purge.AppendHashes(nil, url, nil)
-	if c.keep(c.hash(base), sign, nil) == nil || c.keep(c.hash(text), e, [][]byte{[]byte("a")}) == nil {
+	if c.Keep(c.Hash(base), sign, nil) == nil || c.Keep(c.Hash(text), e, [][]byte{[]byte("a")}) == nil {
 		t.Fatal("not stored")
 	}
 }

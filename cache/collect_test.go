@@ -9,6 +9,7 @@ import (
 	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/purge"
+	"github.com/penstock-edge/penstock/cache/records"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
@@ -38,18 +39,18 @@ func (s *staged) Ready() bool { return s.atHand > 0 }
 func TestCollectAtHand(t *testing.T) {
 	f := func(name string, size, most int64, atHand int, want string, done bool) {
 		t.Helper()
-		c := &fetcher{state: newState(newRecords(16<<20, newSecond()), 16<<20)}
+		c := &fetcher{state: newState(records.New(16<<20, records.NewDurable()), 16<<20)}
 		text, url := new(key.Rules).Append(nil, cachetest.Request("/a"), "r")
 		flight := newFlight(most, &c.bodies)
 		flight.size = size
-		flight.what = &entry.Entry{At: c.millis(clock.Now()), Lifetime: 10_000, Status: 200, Key: text}
+		flight.what = &entry.Entry{At: c.Millis(clock.Now()), Lifetime: 10_000, Status: 200, Key: text}
 		flight.what.Hashes = purge.AppendHashes(nil, url, nil)
 		reader := flight.read()
 		y := cachetest.Request("/a")
 		y.Out = &staged{pieces: []string{"one", "two"}, atHand: atHand}
 		fetch := &fetching{c: c, y: y, flight: flight, room: firstPiece}
-		stored, ended := fetch.collect(c.hash(text), false)
-		if ended != done || stored != done || c.store.Has(c.hash(text)) != done {
+		stored, ended := fetch.collect(c.Hash(text), false)
+		if ended != done || stored != done || c.Store.Has(c.Hash(text)) != done {
 			t.Errorf("%s: ended %v, stored %v, want %v", name, ended, stored, done)
 		}
 		got := ""
@@ -67,9 +68,9 @@ func TestCollectAtHand(t *testing.T) {
 			t.Errorf("%s: %q is there, want %q", name, got, want)
 		}
 		if !done { // the rest comes
-			fetch.collect(c.hash(text), true)
+			fetch.collect(c.Hash(text), true)
 		}
-		if o, _, ok := c.store.Get(c.hash(text), nil); ok != (most >= 6) || ok && string(o.Body) != "onetwo" {
+		if o, _, ok := c.Store.Get(c.Hash(text), nil); ok != (most >= 6) || ok && string(o.Body) != "onetwo" {
 			t.Errorf("%s: stored in the end: %v", name, ok)
 		}
 		if err := reader.Close(); err != nil {

@@ -80,8 +80,8 @@ func (k *crowdClient) Abort()     {}
 
 func newCrowd(t *rapid.T) *crowd {
 	w := &crowd{c: newCache(t, "key_headers = [\"X-Tenant\"]\nwait_timeout = \"2s\"\n")}
-	w.c.tick = func() int64 { return time.Now().UnixNano() }
-	w.c.wallAt = func(now int64) int64 { return now }
+	w.c.Tick = func() int64 { return time.Now().UnixNano() }
+	w.c.WallAt = func(now int64) int64 { return now }
 	w.l = &lookup{cache: w.c, route: "r"}
 	return w
 }
@@ -438,7 +438,7 @@ func TestCrowdAgainstRules(t *testing.T) {
 				case "wait":
 					time.Sleep(time.Duration(rapid.SampledFrom([]int{1, 1000, 2500, 6000, 40_000}).Draw(t, "wait")) * time.Millisecond)
 				case "purge":
-					w.c.purges.Everything(false)
+					w.c.Purges.Everything(false)
 					w.c.flights.scatter()
 					w.mu.Lock()
 					w.events++

@@ -11,6 +11,7 @@ import (
 
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
+	"github.com/penstock-edge/penstock/cache/records"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
@@ -52,8 +53,8 @@ func build(h *edge.Host) *edge.Instance {
 func (cs *caches) save() {
 	var saving sync.WaitGroup
 	for _, c := range cs.list {
-		if c.tier != nil {
-			saving.Go(c.tier.Close)
+		if c.Tier != nil {
+			saving.Go(c.Tier.Close)
 		}
 	}
 	saving.Wait()
@@ -81,14 +82,14 @@ func (cs *caches) open(name string, of *Config, t *config.Table) *cacheState {
 		t.Errorf("disk", "%q is the folder of another cache: each needs its own", conf.Disk)
 		return nil
 	}
-	below := newSecond()
+	below := records.NewDurable()
 	if conf.Disk != "" {
 		var err error
-		fresh := func() (*second, error) {
-			return openSecond(diskOptions{conf.Disk, int64(conf.DiskSize), conf.DiskObjects}, cs.h.Log)
+		fresh := func() (*records.Durable, error) {
+			return records.OpenDurable(records.DiskOptions{conf.Disk, int64(conf.DiskSize), conf.DiskObjects}, cs.h.Log)
 		}
 		id := fmt.Sprint("cache/", name, "/disk/", conf.Disk)
-		below, err = edge.Keep(cs.h.State, id, fresh, (*second).close)
+		below, err = edge.Keep(cs.h.State, id, fresh, (*records.Durable).Close)
 		if err != nil {
 			t.Errorf("disk", "%s", err)
 			return nil
@@ -155,8 +156,8 @@ func (cs *caches) start() {
 	total := int64(0)
 	for _, c := range cs.list {
 		total += int64(c.conf.Size)
-		if c.tier != nil {
-			c.tier.Resize(int64(c.conf.DiskSize))
+		if c.Tier != nil {
+			c.Tier.Resize(int64(c.conf.DiskSize))
 		}
 		c.warmAtStart(cs.h.Current, cs.h.Log)
 	}

@@ -14,21 +14,22 @@ import (
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/cache/purge"
+	"github.com/penstock-edge/penstock/cache/records"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 )
 
 // state is what of the fetches for a cache outlives a reload.
 type state struct {
-	*records
+	*records.Records
 	flights flights
 	fetches atomic.Int64 // under way
 	bodies  budget
 }
 
 // newState returns the state of a cache without fetches; size is that of its memory.
-func newState(r *records, size int64) *state {
-	return &state{records: r, bodies: budget{most: size / 4}}
+func newState(r *records.Records, size int64) *state {
+	return &state{Records: r, bodies: budget{most: size / 4}}
 }
 
 // fetcher fetches for a cache in one generation.
@@ -157,7 +158,7 @@ func (t *fetching) run() ending {
 		}
 	}()
 	for {
-		t.asked, t.purges = c.now(), c.purges.Latest.Load()
+		t.asked, t.purges = c.Now(), c.Purges.Latest.Load()
 		f := edge.Fetch(t.y)
 		switch {
 		case f != nil:
@@ -221,7 +222,7 @@ func (c *fetcher) rescues(e *entry.Entry, seconds int64) bool {
 	if e.Flags&entry.MustRevalidate == 0 && !fresh.IsError(e.Status) {
 		most = max(most, seconds*1000)
 	}
-	return e.Flags&entry.AlwaysAsk == 0 && most > 0 && e.AgeAt(c.now())-e.Lifetime <= most
+	return e.Flags&entry.AlwaysAsk == 0 && most > 0 && e.AgeAt(c.Now())-e.Lifetime <= most
 }
 
 // pass leaves the answer to who leads; the others ask for themselves, and those that come in the next
@@ -233,11 +234,11 @@ func (t *fetching) pass(why outcome.Reason, remember bool) ending {
 	switch {
 	case !remember || t.auth || !ordinary(status):
 	case t.refreshes:
-		if !t.c.holdsFresh(t.k, t.text) {
-			t.c.forget(t.k, t.text) // it is stale, and no longer what the target has for all
+		if !t.c.HoldsFresh(t.k, t.text) {
+			t.c.Forget(t.k, t.text) // it is stale, and no longer what the target has for all
 		}
 	default:
-		t.c.rememberPass(t.k, t.text, t.asked)
+		t.c.RememberPass(t.k, t.text, t.asked)
 	}
 	t.open(true)
 	return unfit
@@ -254,8 +255,8 @@ func (t *fetching) again() {
 	t.y.Fork(y, nil)
 	y.Req.Del("If-None-Match")
 	y.Req.Del("If-Modified-Since")
-	if !t.c.holdsUseful(t.k, t.text) {
-		t.c.forget(t.k, t.text)
+	if !t.c.HoldsUseful(t.k, t.text) {
+		t.c.Forget(t.k, t.text)
 	}
 	t.y, t.old = y, nil
 	if t.keyed {
@@ -267,7 +268,7 @@ func (t *fetching) again() {
 func (t *fetching) take() ending {
 	y, c := t.y, t.c
 	d := c.Describe(y, t.auth)
-	d.Asked, d.Came = t.asked, c.now()
+	d.Asked, d.Came = t.asked, c.Now()
 	if t.keyed {
 		d.Search = nil // the rule would have to be about the body
 	}
@@ -318,12 +319,12 @@ func (t *fetching) address(e *entry.Entry, d *entry.Description) store.Key {
 	var q fresh.QueryRule
 	if len(e.Search) > 0 && q.ParseRule(e.Search) == nil {
 		by := c.Rules.AppendByRule(nil, t.y, t.route, nil)
-		c.putUp(&entry.Entry{At: e.At, Flags: entry.IsSearch, Search: e.Search, Key: by})
-		c.searching.Store(true)
+		c.PutUp(&entry.Entry{At: e.At, Flags: entry.IsSearch, Search: e.Search, Key: by})
+		c.Searching.Store(true)
 		e.Key = c.Rules.AppendByRule(nil, t.y, t.route, &q)
 	}
 	if len(e.Vary) == 0 {
-		e.Vary = c.variesBy(e.Key)
+		e.Vary = c.VariesBy(e.Key)
 	}
 	// By cookies alone nothing is added: those that count are in the key.
 	offer := accept.Codings(t.y)
@@ -333,10 +334,10 @@ func (t *fetching) address(e *entry.Entry, d *entry.Description) store.Key {
 		whole[len(whole)-1] = e.Forms.Slot()
 	}
 	if len(whole) > len(e.Key) {
-		c.putUp(&entry.Entry{At: e.At, Flags: entry.IsSign, Forms: e.Forms & accept.Known, Vary: e.Vary, Key: e.Key})
+		c.PutUp(&entry.Entry{At: e.At, Flags: entry.IsSign, Forms: e.Forms & accept.Known, Vary: e.Vary, Key: e.Key})
 		e.Key = whole
 	}
-	return c.hash(e.Key)
+	return c.Hash(e.Key)
 }
 
 // pieceSize is how much of a body is read at once; the first read of one whose length is not known has room
@@ -375,7 +376,7 @@ func (t *fetching) collect(k store.Key, wait bool) (stored, done bool) {
 	var kept *store.Object
 	if !f.over {
 		var fits bool
-		if kept, fits = t.c.keepLatest(k, f.what, f.pieces); !fits {
+		if kept, fits = t.c.KeepLatest(k, f.what, f.pieces); !fits {
 			t.outgrown(k)
 		}
 	}
@@ -421,7 +422,7 @@ func (t *fetching) read(k store.Key) (more bool, fault *edge.Fault) {
 // outgrown remembers that what is being fetched is too large to be stored: nobody has to wait for the next
 // one, and the target is asked for the parts of it.
 func (t *fetching) outgrown(k store.Key) {
-	t.c.rememberPass(k, t.flight.what.Key, t.c.now())
+	t.c.RememberPass(k, t.flight.what.Key, t.c.Now())
 }
 
 // end ends a fetch whose body has not come to its end.
@@ -441,14 +442,14 @@ func (t *fetching) renew() bool {
 	if !d.Selects(old) || c.Moves(d, old) {
 		return false
 	}
-	o, _, ok := c.store.Get(t.k, nil)
+	o, _, ok := c.Store.Get(t.k, nil)
 	if !ok || !o.Complete() || o.Number() != t.number {
 		return false
 	}
 	merged := entry.Merge(old.Lines, d.Lines)
 	y.SetHead(old.Status, old.Reason, merged)
 	full := c.Describe(y, t.auth)
-	full.Asked, full.Came, full.Age = t.asked, c.now(), d.Age
+	full.Asked, full.Came, full.Age = t.asked, c.Now(), d.Age
 	why := full.Storable(t.opts, true)
 	switch {
 	case full.TooManyTags:
@@ -457,7 +458,7 @@ func (t *fetching) renew() bool {
 		e := c.EntryOf(full, t.opts)
 		e.Key, e.Vary, e.Search, e.Forms = old.Key, old.Vary, old.Search, old.Forms
 		e.Number, e.Hashes = t.purges, purge.AppendHashes(nil, t.url, full.Tags)
-		c.renewLatest(t.k, t.number, e)
+		c.RenewLatest(t.k, t.number, e)
 		f.usesOld, f.number, f.age = true, t.number, d.Age*1000
 	default:
 		t.own, f.why = full.Own, outcome.NotStorable+outcome.Reason(why) // it was confirmed for who asked, and for nobody else

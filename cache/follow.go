@@ -31,7 +31,7 @@ func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 	}
 	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.bodies)
 	switch {
-	case first && r.absent && !r.again && c.store.Has(r.k):
+	case first && r.absent && !r.again && c.Store.Has(r.k):
 		return c.findAgain(x, r, f)
 	case first:
 		return c.lead(c.newFetch(x, r, f), x, r)
@@ -142,7 +142,7 @@ func (c *cache) followOld(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 		return c.findOrFetchAlone(x, r)
 	}
 	r.why, r.upside = r.lacked, f.upside
-	r.age = r.entry.AgeAt(c.now())
+	r.age = r.entry.AgeAt(c.Now())
 	return c.serve(x, r, f.as)
 }
 

@@ -182,8 +182,8 @@ func TestFormsAgainstTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := newCache(t, "")
 		w := &formsWorld{t: t, c: c, l: &lookup{cache: c, route: "r"}, now: 1_790_000_000_000}
-		c.tick = func() int64 { return w.now * int64(time.Millisecond) }
-		c.wallAt = func(now int64) int64 { return now }
+		c.Tick = func() int64 { return w.now * int64(time.Millisecond) }
+		c.WallAt = func(now int64) int64 { return now }
 		offers := rapid.SampledFrom([]string{"identity", "gzip", "br", "br, gzip", "zstd, gzip", "zstd, br, gzip"})
 		change := func() {
 			w.version++
@@ -211,8 +211,8 @@ func TestFormsAgainstTwin(t *testing.T) {
 			case "change":
 				change()
 			case "purge":
-				c.store.At(w.now / 1000)
-				if n, want := c.carryOut(&purge.Order{Urls: [][]byte{[]byte("http://h.example/")}}, c.flights.scatter), w.stored(); n != want {
+				c.Store.At(w.now / 1000)
+				if n, want := c.Purge(&purge.Order{Urls: [][]byte{[]byte("http://h.example/")}}, c.flights.scatter), w.stored(); n != want {
 					t.Fatalf("purged %d, want %d", n, want)
 				}
 				w.forAll = nil

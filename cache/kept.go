@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"github.com/penstock-edge/penstock/cache/records"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"sync/atomic"
 )
@@ -12,8 +13,8 @@ type cacheState struct {
 	isNew  atomic.Bool // nothing of it was asked for yet
 }
 
-func newCacheState(size int64, below *second) *cacheState {
-	s := &cacheState{state: newState(newRecords(size, below), size)}
+func newCacheState(size int64, below *records.Durable) *cacheState {
+	s := &cacheState{state: newState(records.New(size, below), size)}
 	s.isNew.Store(true)
 	return s
 }

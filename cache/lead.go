@@ -67,7 +67,7 @@ func (c *cache) serveOld(t *fetching, x *edge.Exchange, r *record) edge.Verdict 
 		r.entry.Lines = t.own
 	}
 	r.upside, r.why = f.upside, r.lacked
-	r.age = r.entry.AgeAt(c.now())
+	r.age = r.entry.AgeAt(c.Now())
 	return c.serve(x, r, f.as)
 }
 
@@ -92,7 +92,7 @@ const mostRefreshes = 1000
 func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight, e *entry.Entry, b *body,
 	as outcome.Status) edge.Verdict {
 	r.status = as
-	r.age = e.AgeAt(c.now())
+	r.age = e.AgeAt(c.Now())
 	r.ttl = e.Lifetime - r.age
 	r.entry = *e
 	b.source = c.source(x, r)

@@ -122,15 +122,15 @@ func (l *lookup) run(x *edge.Exchange) edge.Verdict {
 		}
 	}
 	c := l.cache
-	r.now = c.millis(x.Times.Head)
-	c.store.At(r.now / 1000)
+	r.now = c.Millis(x.Times.Head)
+	c.Store.At(r.now / 1000)
 	use := c.find(x, r)
 	if r.metaOnly && (use == fresh.Ask || !clientHas(x, &r.entry)) {
 		r.metaOnly = false
 		use = c.find(x, r)
 	}
-	if r.absent && c.tier != nil && !r.onDisk {
-		if !x.MayWait && (c.tier.Has(r.text) || c.ruleOnDisk(x, r)) {
+	if r.absent && c.Tier != nil && !r.onDisk {
+		if !x.MayWait && (c.Tier.Has(r.text) || c.ruleOnDisk(x, r)) {
 			return edge.Wait
 		}
 		r.onDisk = true
@@ -219,7 +219,7 @@ func (l *lookup) begin(x *edge.Exchange, r *record) outcome.Reason {
 func (c *cache) find(x *edge.Exchange, r *record) fresh.Use {
 	r.text = append(r.text[:0], r.exact...)
 	use, known := c.findText(x, r)
-	if !known && !r.keyed && c.searching.Load() && c.byRule(x, r) {
+	if !known && !r.keyed && c.Searching.Load() && c.byRule(x, r) {
 		use, _ = c.findText(x, r)
 	}
 	return use
@@ -231,8 +231,8 @@ func (c *cache) fromDisk(x *edge.Exchange, r *record, use fresh.Use) fresh.Use {
 		switch {
 		case !r.absent:
 			return use
-		case c.tier.Has(r.text) && c.promote(r.k, r.text):
-		case c.ruleOnDisk(x, r) && c.promote(c.hash(r.spare), r.spare):
+		case c.Tier.Has(r.text) && c.Promote(r.k, r.text):
+		case c.ruleOnDisk(x, r) && c.Promote(c.Hash(r.spare), r.spare):
 		default:
 			return use
 		}
@@ -244,11 +244,11 @@ func (c *cache) fromDisk(x *edge.Exchange, r *record, use fresh.Use) fresh.Use {
 // ruleOnDisk tells that the rule for queries that answers of the path have is on disk alone, and leaves
 // what it is found by in r.spare.
 func (c *cache) ruleOnDisk(x *edge.Exchange, r *record) bool {
-	if r.keyed || !c.searching.Load() {
+	if r.keyed || !c.Searching.Load() {
 		return false
 	}
 	r.spare = c.Rules.AppendByRule(r.spare[:0], x, r.route, nil)
-	return !c.store.Has(c.hash(r.spare)) && c.tier.Has(r.spare)
+	return !c.Store.Has(c.Hash(r.spare)) && c.Tier.Has(r.spare)
 }
 
 // ByRule makes the key in r the one by the rule for queries that answers of the path have. It returns false
@@ -256,7 +256,7 @@ func (c *cache) ruleOnDisk(x *edge.Exchange, r *record) bool {
 func (c *cache) byRule(x *edge.Exchange, r *record) bool {
 	k := r.k
 	r.text = c.Rules.AppendByRule(r.text[:0], x, r.route, nil)
-	r.k = c.hash(r.text)
+	r.k = c.Hash(r.text)
 	ok := c.get(r) && r.entry.Flags&entry.IsSearch != 0 && r.rule.ParseRule(r.entry.Search) == nil
 	r.text = r.text[:0]
 	if ok {
@@ -275,7 +275,7 @@ func (c *cache) findText(x *edge.Exchange, r *record) (use fresh.Use, known bool
 	if c.findCoded(r) {
 		return fresh.Fresh, true
 	}
-	r.k, r.lack = c.hash(r.text), outcome.Absent
+	r.k, r.lack = c.Hash(r.text), outcome.Absent
 	if !c.get(r) {
 		return fresh.Ask, false
 	}
@@ -295,7 +295,7 @@ func (c *cache) findVariant(x *edge.Exchange, r *record) fresh.Use {
 	if c.findCoded(r) {
 		return fresh.Fresh
 	}
-	r.k, r.lack = c.hash(r.text), outcome.OtherFields
+	r.k, r.lack = c.Hash(r.text), outcome.OtherFields
 	if !c.get(r) {
 		return fresh.Ask
 	}
@@ -325,7 +325,7 @@ func (c *cache) weigh(r *record) fresh.Use {
 		r.lack = outcome.AskedAnew
 	}
 	use := fresh.Decide(r.age, e.Lifetime, e.Revive, e.Flags&entry.MustRevalidate != 0, e.Flags&entry.AlwaysAsk != 0, &r.q)
-	switch c.purges.Judge(e.Number, r.url, e.Hashes, r.now) {
+	switch c.Purges.Judge(e.Number, r.url, e.Hashes, r.now) {
 	case purge.Purged:
 		r.found, r.lack, r.age = false, outcome.Purged, -1
 		return fresh.Ask
@@ -362,9 +362,9 @@ func (c *cache) complete(r *record) (ok bool) {
 // get reads the entry under r.k into r.
 func (c *cache) get(r *record) bool {
 	if r.metaOnly {
-		r.object, r.buf, r.found = c.store.GetMeta(r.k, r.buf[:0])
+		r.object, r.buf, r.found = c.Store.GetMeta(r.k, r.buf[:0])
 	} else {
-		r.object, r.buf, r.found = c.store.Get(r.k, r.buf[:0])
+		r.object, r.buf, r.found = c.Store.Get(r.k, r.buf[:0])
 	}
 	if r.found {
 		r.found = r.entry.Parse(r.object.Meta) == nil && bytes.Equal(r.entry.Key, r.text)

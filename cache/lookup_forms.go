@@ -25,7 +25,7 @@ func (c *cache) findForm(r *record, known accept.Forms) fresh.Use {
 				use, _ = c.findSlot(r, s)
 			}
 			return use
-		case ok, c.tier != nil && c.tier.Has(r.text):
+		case ok, c.Tier != nil && c.Tier.Has(r.text):
 			return use
 		}
 	}
@@ -39,7 +39,7 @@ func (c *cache) findSlot(r *record, slot byte) (use fresh.Use, ok bool) {
 	if c.findCoded(r) {
 		return fresh.Fresh, true
 	}
-	r.k, r.lack = c.hash(r.text), outcome.OtherFields
+	r.k, r.lack = c.Hash(r.text), outcome.OtherFields
 	if !c.get(r) {
 		return fresh.Ask, false
 	}
@@ -54,7 +54,7 @@ func (c *cache) latest(r *record, slots []byte) []byte {
 	best, value, at := -1, 0, int64(0)
 	for i, s := range slots {
 		r.text[len(r.text)-1] = s
-		r.k = c.hash(r.text)
+		r.k = c.Hash(r.text)
 		if !c.get(r) {
 			continue
 		}
@@ -98,12 +98,12 @@ func (c *Config) wanted(x *edge.Exchange, accepts accept.Set) *accept.Coding {
 
 // findCoded looks for the encoded form that is wanted of what has the key in r. It leaves the key as it is.
 func (c *cache) findCoded(r *record) bool {
-	if r.coding == nil || !c.coded.Load() {
+	if r.coding == nil || !c.Coded.Load() {
 		return false
 	}
 	n := len(r.text)
 	r.text = entry.AppendCodedKey(r.text, r.coding)
-	r.k = c.hash(r.text)
+	r.k = c.Hash(r.text)
 	ok := c.get(r) && r.entry.Flags&entry.IsPass == 0 && c.weigh(r) == fresh.Fresh
 	if r.text, r.coded = r.text[:n], ok; !ok {
 		r.age = -1

@@ -26,12 +26,12 @@ func (c *instance) measure(m *metric.Scope) {
 		"Answers that purges by the admin interface have made unusable, or stale.", "cache", c.name)
 	s := c.kept
 	m.GaugeFunc("penstock_cache_size_bytes", "Memory that a cache has taken for what it stores.",
-		func() float64 { return float64(s.store.Bytes()) }, "cache", c.name)
+		func() float64 { return float64(s.Store.Bytes()) }, "cache", c.name)
 	m.GaugeFunc("penstock_cache_entries", "Entries of a cache: objects, and parts of large ones.",
-		func() float64 { return float64(s.store.Entries()) }, "cache", c.name)
+		func() float64 { return float64(s.Store.Entries()) }, "cache", c.name)
 	m.CounterFunc("penstock_cache_evictions_total",
 		"Entries of a cache that had to go, or be moved, to make room.",
-		func() float64 { return float64(s.store.Evictions()) }, "cache", c.name)
+		func() float64 { return float64(s.Store.Evictions()) }, "cache", c.name)
 	m.GaugeFunc("penstock_cache_warm_waiting", "URLs that are yet to be asked for, to fill a cache.",
 		func() float64 { return float64(s.warmer.waiting()) }, "cache", c.name)
 	for result, n := range map[string]*atomic.Uint64{"answered": &s.warmer.done, "failed": &s.warmer.failed} {
@@ -51,7 +51,7 @@ func (c *instance) measure(m *metric.Scope) {
 
 // measureDisk shows the tier on disk, if there is one.
 func (c *instance) measureDisk(m *metric.Scope) {
-	t := c.tier
+	t := c.Tier
 	if t == nil {
 		return
 	}

@@ -56,7 +56,7 @@ type DiskStatus struct {
 }
 
 func (c *instance) diskStatus() *DiskStatus {
-	t := c.tier
+	t := c.Tier
 	if t == nil {
 		return nil
 	}
@@ -67,8 +67,8 @@ func (c *instance) diskStatus() *DiskStatus {
 func (cs *caches) status() any {
 	all := []Status{}
 	for _, c := range cs.list {
-		s := Status{Name: c.name, Size: int64(c.conf.Size), Entries: c.store.Entries(),
-			Evictions: c.store.Evictions(), Fetches: c.fetches.Load(), Disk: c.diskStatus(),
+		s := Status{Name: c.name, Size: int64(c.conf.Size), Entries: c.Store.Entries(),
+			Evictions: c.Store.Evictions(), Fetches: c.fetches.Load(), Disk: c.diskStatus(),
 			Warming:  WarmStatus{c.kept.warmer.waiting(), c.kept.warmer.done.Load(), c.kept.warmer.failed.Load()},
 			Requests: map[string]uint64{}, Misses: map[string]uint64{}, Routes: map[string]RouteStatus{}}
 		var by [outcome.Results]uint64

@@ -61,7 +61,7 @@ func (c *cache) rescue(x *edge.Exchange, r *record) bool {
 		return false
 	}
 	r.why, r.upside = outcome.None, 0
-	r.age = r.entry.AgeAt(c.now())
+	r.age = r.entry.AgeAt(c.Now())
 	c.serve(x, r, outcome.Rescued)
 	return true
 }

@@ -112,7 +112,7 @@ func (c *cache) invalidate(x *edge.Exchange, r *record) {
 		return
 	}
 	r.text = c.Rules.AppendURL(r.text[:0], x)
-	c.writeDown(c.purges.ByHash(purge.HashURL(r.text), false))
+	c.WriteDown(c.Purges.ByHash(purge.HashURL(r.text), false))
 	host := append(key.AppendAuthority([]byte(x.Scheme+"://"), x.Scheme, x.Authority), '/')
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		where := x.Resp.Get(name)
@@ -122,7 +122,7 @@ func (c *cache) invalidate(x *edge.Exchange, r *record) {
 		where, _, _ = bytes.Cut(where, []byte{'#'})
 		url, err := c.Rules.CanonicalURL(string(where))
 		if err == nil && bytes.HasPrefix(url, host) {
-			c.writeDown(c.purges.ByHash(purge.HashURL(url), false))
+			c.WriteDown(c.Purges.ByHash(purge.HashURL(url), false))
 		}
 	}
 	c.flights.scatter()

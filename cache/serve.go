@@ -19,7 +19,7 @@ func (c *cache) serve(x *edge.Exchange, r *record, as outcome.Status) edge.Verdi
 		return edge.Answered
 	}
 	if r.coding != nil && e.Flags&entry.Encodes != 0 && as == outcome.Hit && o.Len >= int64(c.conf.CompressMin) {
-		c.encode(r.k, r.text, r.coding)
+		c.Encode(r.k, r.text, r.coding)
 	}
 	x.SetHead(e.Status, e.Reason, e.Lines)
 	x.OutLen, x.Out = o.Len, nil
@@ -34,7 +34,7 @@ func (c *cache) serve(x *edge.Exchange, r *record, as outcome.Status) edge.Verdi
 
 // source returns where the body that was found comes from.
 func (c *cache) source(x *edge.Exchange, r *record) source {
-	return source{tier: c.tier, rules: c.Rules, x: x, object: &r.object, entry: &r.entry, inParts: !r.coded && !r.keyed}
+	return source{tier: c.Tier, rules: c.Rules, x: x, object: &r.object, entry: &r.entry, inParts: !r.coded && !r.keyed}
 }
 
 // bodyOf returns a part of the body that was found.

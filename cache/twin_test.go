@@ -12,6 +12,7 @@ import (
 
 	"github.com/penstock-edge/penstock/cache/cachetest"
 	"github.com/penstock-edge/penstock/cache/purge"
+	"github.com/penstock-edge/penstock/cache/records"
 	"github.com/penstock-edge/penstock/edge"
 )
 
@@ -61,8 +62,8 @@ func (k keys) text() (s string) {
 func newWorld(t interface{ Fatal(...any) }, k keys) *world {
 	w := &world{t: t, c: newCache(t, k.text()), keys: k, now: 1_790_000_000_000, targets: map[string]*target{},
 		stored: map[string]*twinEntry{}, signs: map[string]bool{}, passes: map[string]int64{}}
-	w.c.tick = func() int64 { return w.now * int64(time.Millisecond) }
-	w.c.wallAt = func(now int64) int64 { return now }
+	w.c.Tick = func() int64 { return w.now * int64(time.Millisecond) }
+	w.c.WallAt = func(now int64) int64 { return now }
 	w.l = &lookup{cache: w.c, route: "r", keyed: &keyed{[]string{"QUERY"}, 10}}
 	return w
 }
@@ -277,8 +278,8 @@ func (w *world) purge(p twinPurge, o *purge.Order) {
 			want++
 		}
 	}
-	w.c.store.At(w.now / 1000) // as the next request would
-	if n := w.c.carryOut(o, w.c.flights.scatter); n != want {
+	w.c.Store.At(w.now / 1000) // as the next request would
+	if n := w.c.Purge(o, w.c.flights.scatter); n != want {
 		w.t.Fatal("purged ", n, " answers of ", p.path, ", want ", want)
 	}
 	w.purges = append(w.purges, p)
@@ -448,7 +449,7 @@ func TestPassLasts(t *testing.T) {
 	for _, step := range []struct {
 		wait  time.Duration
 		asked int // whoever asks first in vain for what might be stored asks for it twice
-	}{{passFor - time.Millisecond, 2}, {time.Millisecond, 4}} {
+	}{{records.PassFor - time.Millisecond, 2}, {time.Millisecond, 4}} {
 		w.now += step.wait.Milliseconds()
 		if w.ask("HEAD", "/", "", "", ""); w.asked != step.asked {
 			t.Errorf("%v later: the target was asked %d times, want %d", step.wait, w.asked, step.asked)

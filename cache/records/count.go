@@ -1,4 +1,4 @@
-package cache
+package records
 
 import (
 	"github.com/penstock-edge/penstock/cache/entry"
@@ -9,7 +9,7 @@ import (
 
 // tally counts what an order has purged.
 type tally struct {
-	r     *records
+	r     *Records
 	o     *purge.Order
 	was   purge.Past
 	now   int64
@@ -20,12 +20,12 @@ type tally struct {
 	rules []purge.Rule
 }
 
-// carryOut purges what an order names, and returns how many answers were there that cannot be served any
+// Purge purges what an order names, and returns how many answers were there that cannot be served any
 // more, or with soft only stale. It calls begun when the purge holds, before it counts.
-func (r *records) carryOut(o *purge.Order, begun func()) int {
+func (r *Records) Purge(o *purge.Order, begun func()) int {
 	r.ordering.Lock()
 	defer r.ordering.Unlock()
-	t := &tally{r: r, o: o, now: r.now()}
+	t := &tally{r: r, o: o, now: r.Now()}
 	var hashes []uint64
 	for _, u := range o.Urls {
 		hashes = append(hashes, purge.HashURL(u))
@@ -34,21 +34,21 @@ func (r *records) carryOut(o *purge.Order, begun func()) int {
 		h := purge.HashTag([]byte(tag))
 		t.tags, hashes = append(t.tags, h), append(hashes, h)
 	}
-	t.was = r.purges.Past(hashes)
+	t.was = r.Purges.Past(hashes)
 	until := t.now + o.Duration.Milliseconds()
 	for _, h := range hashes {
-		r.writeDown(r.purges.ByHash(h, o.Soft))
+		r.WriteDown(r.Purges.ByHash(h, o.Soft))
 	}
 	for _, p := range o.Prefixes {
 		t.rules = append(t.rules, purge.Rule{Prefix: p})
-		r.writeDown(r.purges.ByRule(p, nil, t.now, until, o.Soft))
+		r.WriteDown(r.Purges.ByRule(p, nil, t.now, until, o.Soft))
 	}
 	for _, m := range o.Matches {
 		t.rules = append(t.rules, purge.Rule{Match: m})
-		r.writeDown(r.purges.ByRule(nil, m, t.now, until, o.Soft))
+		r.WriteDown(r.Purges.ByRule(nil, m, t.now, until, o.Soft))
 	}
 	if o.All {
-		r.writeDown(r.purges.Everything(o.Soft))
+		r.WriteDown(r.Purges.Everything(o.Soft))
 	}
 	begun()
 	t.count()
@@ -57,7 +57,7 @@ func (r *records) carryOut(o *purge.Order, begun func()) int {
 
 // count looks at what is stored.
 func (t *tally) count() {
-	list := &t.r.listed
+	list := &t.r.catalog
 	if t.o.All || len(t.rules) > 0 {
 		list.All(nil, t.look)
 		return
@@ -86,7 +86,7 @@ func (t *tally) look(n *purge.Node) {
 	if !ok || e.Number >= t.was.First || t.seen[n.Key] || !t.names(&e) {
 		return
 	}
-	before := t.r.purges.JudgeAt(e.Number, key.URLIn(e.Key), e.Hashes, t.now, &t.was)
+	before := t.r.Purges.JudgeAt(e.Number, key.URLIn(e.Key), e.Hashes, t.now, &t.was)
 	if before == purge.Purged || before == purge.Stale && t.o.Soft {
 		return
 	}

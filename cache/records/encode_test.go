@@ -1,4 +1,4 @@
-package cache
+package records
 
 import (
 	"fmt"
@@ -23,9 +23,9 @@ func version(text []byte, n int) (*entry.Entry, []byte) {
 }
 
 // decodedForm returns the decoded body and the tag of the encoded form of what has a key; false: there is none.
-func decodedForm(t testing.TB, c *records, text []byte) (body, tag string, ok bool) {
+func decodedForm(t testing.TB, c *Records, text []byte) (body, tag string, ok bool) {
 	t.Helper()
-	o, _, ok := c.store.Get(c.hash(entry.AppendCodedKey(append([]byte{}, text...), &shorten)), nil)
+	o, _, ok := c.Store.Get(c.Hash(entry.AppendCodedKey(append([]byte{}, text...), &shorten)), nil)
 	var e entry.Entry
 	if !ok {
 		return "", "", false
@@ -43,15 +43,15 @@ func decodedForm(t testing.TB, c *records, text []byte) (body, tag string, ok bo
 // TestFormsAreOfTheirAnswer: whatever answers replace each other, are confirmed and encoded at the same time,
 // a form is never that of another answer than the one that is stored.
 func TestFormsAreOfTheirAnswer(t *testing.T) {
-	c := newRecords(16<<20, newSecond())
-	c.coded.Store(true)
+	c := New(16<<20, NewDurable())
+	c.Coded.Store(true)
 	text := []byte("key")
-	k, one := c.hash(text), &shorten
+	k, one := c.Hash(text), &shorten
 	coded := entry.AppendCodedKey([]byte("key"), one)
 	e, body := version(text, 1)
-	c.keep(k, e, [][]byte{body})
-	c.makeCoded(k, c.hash(coded), coded, one)
-	o, _, _ := c.store.Get(k, nil)
+	c.Keep(k, e, [][]byte{body})
+	c.makeCoded(k, c.Hash(coded), coded, one)
+	o, _, _ := c.Store.Get(k, nil)
 	renewed := *e
 	renewed.Lines = append(renewed.Lines, "X-New: 1\r\n"...)
 	c.renewKept(k, &o, &renewed)
@@ -65,11 +65,11 @@ func TestFormsAreOfTheirAnswer(t *testing.T) {
 	}
 	for round := range 200 {
 		e, body := version(text, 2*round)
-		c.keep(k, e, [][]byte{body})
-		c.makeCoded(k, c.hash(coded), coded, one)
+		c.Keep(k, e, [][]byte{body})
+		c.makeCoded(k, c.Hash(coded), coded, one)
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			o, _, ok := c.store.Get(k, nil)
+			o, _, ok := c.Store.Get(k, nil)
 			var e entry.Entry
 			if ok && e.Parse(o.Meta) == nil {
 				e.Lines = append([]byte("X-New: 1\r\n"), e.Lines...)
@@ -78,11 +78,11 @@ func TestFormsAreOfTheirAnswer(t *testing.T) {
 		})
 		wg.Go(func() {
 			e, body := version(text, 2*round+1)
-			c.keep(k, e, [][]byte{body})
+			c.Keep(k, e, [][]byte{body})
 		})
-		wg.Go(func() { c.makeCoded(k, c.hash(coded), coded, one) })
+		wg.Go(func() { c.makeCoded(k, c.Hash(coded), coded, one) })
 		wg.Wait()
-		o, _, _ := c.store.Get(k, nil)
+		o, _, _ := c.Store.Get(k, nil)
 		now, err := whole(&o)
 		if err != nil {
 			t.Fatal(err)

@@ -1,4 +1,4 @@
-package cache
+package records
 
 import (
 	"bytes"
@@ -14,23 +14,23 @@ import (
 // while they are fresh, go on with the answer when a 304 confirms it, and are forgotten when it changes.
 
 // forgetCoded forgets the encoded forms of what has a whole key.
-func (r *records) forgetCoded(text []byte) {
-	if !r.coded.Load() {
+func (r *Records) forgetCoded(text []byte) {
+	if !r.Coded.Load() {
 		return
 	}
 	for i := range accept.Made {
-		r.store.Delete(r.hash(entry.AppendCodedKey(bytes.Clone(text), &accept.Made[i])))
+		r.Store.Delete(r.Hash(entry.AppendCodedKey(bytes.Clone(text), &accept.Made[i])))
 	}
 }
 
-// encode begins to make an encoded form of what has a whole key, and is found by plain, unless one is being made.
-func (r *records) encode(plain store.Key, text []byte, one *accept.Coding) {
+// Encode begins to make an encoded form of what has a whole key, and is found by plain, unless one is being made.
+func (r *Records) Encode(plain store.Key, text []byte, one *accept.Coding) {
 	text = entry.AppendCodedKey(bytes.Clone(text), one)
-	k := r.hash(text)
-	if r.store.Has(k) || !r.coding.CompareAndSwap(false, true) {
+	k := r.Hash(text)
+	if r.Store.Has(k) || !r.coding.CompareAndSwap(false, true) {
 		return
 	}
-	r.coded.Store(true)
+	r.Coded.Store(true)
 	go func() {
 		var f *edge.Fault // written to the log by Contain
 		defer edge.Contain(&f)
@@ -43,8 +43,8 @@ func (r *records) encode(plain store.Key, text []byte, one *accept.Coding) {
 const leastGain = 8
 
 // makeCoded stores the encoded form, under k, of what is stored under plain.
-func (r *records) makeCoded(plain, k store.Key, text []byte, one *accept.Coding) {
-	o, _, ok := r.store.Get(plain, nil)
+func (r *Records) makeCoded(plain, k store.Key, text []byte, one *accept.Coding) {
+	o, _, ok := r.Store.Get(plain, nil)
 	if !ok {
 		return
 	}
@@ -59,17 +59,17 @@ func (r *records) makeCoded(plain, k store.Key, text []byte, one *accept.Coding)
 		form.Flags, out = entry.IsPass, nil // so that it is not tried again
 	}
 	meta := bytes.Clone(o.Meta)
-	_, _ = r.store.Put(k, form.Append(nil), [][]byte{out}, form.Seconds()) // else it is made again
+	_, _ = r.Store.Put(k, form.Append(nil), [][]byte{out}, form.Seconds()) // else it is made again
 	// What it was made of may have been replaced, and its forms forgotten, before this one was there.
-	if now, _, ok := r.store.Get(plain, nil); !ok || !bytes.Equal(now.Meta, meta) {
-		r.store.Delete(k)
+	if now, _, ok := r.Store.Get(plain, nil); !ok || !bytes.Equal(now.Meta, meta) {
+		r.Store.Delete(k)
 	}
 }
 
 // renewCoded gives the encoded forms of what is found by plain the fields of e, which has taken the place of
 // the entry that was stored as old, while the body is the same. meta is e as it is stored.
-func (r *records) renewCoded(plain store.Key, old []byte, e *entry.Entry, meta []byte) {
-	if !r.coded.Load() {
+func (r *Records) renewCoded(plain store.Key, old []byte, e *entry.Entry, meta []byte) {
+	if !r.Coded.Load() {
 		return
 	}
 	var was entry.Entry
@@ -79,8 +79,8 @@ func (r *records) renewCoded(plain store.Key, old []byte, e *entry.Entry, meta [
 	}
 	for i := range accept.Made {
 		text := entry.AppendCodedKey(bytes.Clone(e.Key), &accept.Made[i])
-		k := r.hash(text)
-		o, _, ok := r.store.Get(k, nil)
+		k := r.Hash(text)
+		o, _, ok := r.Store.Get(k, nil)
 		if !ok {
 			continue
 		}
@@ -89,12 +89,12 @@ func (r *records) renewCoded(plain store.Key, old []byte, e *entry.Entry, meta [
 			before.Flags, form.Flags = entry.IsPass, entry.IsPass
 		}
 		if !bytes.Equal(o.Meta, before.Append(nil)) || // it was made of another answer
-			r.store.Renew(k, &o, form.Append(nil), form.Seconds()) != nil {
-			r.store.Delete(k)
+			r.Store.Renew(k, &o, form.Append(nil), form.Seconds()) != nil {
+			r.Store.Delete(k)
 		}
 	}
 	// Another answer may have taken its place, and its forms forgotten, before these were put back.
-	if now, _, ok := r.store.GetMeta(plain, nil); !ok || !bytes.Equal(now.Meta, meta) {
+	if now, _, ok := r.Store.GetMeta(plain, nil); !ok || !bytes.Equal(now.Meta, meta) {
 		r.forgetCoded(e.Key)
 	}
 }

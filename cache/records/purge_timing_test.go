@@ -1,4 +1,4 @@
-package cache
+package records
 
 import (
 	"fmt"
@@ -13,25 +13,25 @@ import (
 // BenchmarkPurge purges among 100,000 answers, softly and again, so that they stay: B/answer is what the
 // catalog takes.
 func BenchmarkPurge(b *testing.B) {
-	c, keys := newRecords(256<<20, newSecond()), &key.Rules{}
+	c, keys := New(256<<20, NewDurable()), &key.Rules{}
 	before := heap()
 	for i := range 100_000 {
 		path := fmt.Sprint("/", i)
 		text, url := keys.Append(nil, cachetest.Request(path), "r")
 		e := &entry.Entry{Lifetime: 1 << 40, Status: 200, Key: text}
 		e.Hashes = purge.AppendHashes(nil, url, [][]byte{fmt.Append(nil, "tag", i%1000), []byte("all")})
-		c.keep(c.hash(text), e, [][]byte{make([]byte, 500)})
+		c.Keep(c.Hash(text), e, [][]byte{make([]byte, 500)})
 	}
 	size := float64(heap()-before) / 100_000
 	f := func(name string, o *purge.Order, want int) {
 		b.Run(name, func(b *testing.B) {
 			o.Soft = true
-			c.purges = purge.Set{}
-			if n := c.carryOut(o, func() {}); n != want {
+			c.Purges = purge.Set{}
+			if n := c.Purge(o, func() {}); n != want {
 				b.Fatal(n, "have gone, want", want)
 			}
 			for b.Loop() {
-				c.carryOut(o, func() {})
+				c.Purge(o, func() {})
 			}
 			b.ReportMetric(size, "B/answer")
 		})

@@ -58,7 +58,7 @@ func (c *cache) putQuestion(t testing.TB, x *edge.Exchange, answer string, body 
 
 func (c *cache) putUnder(t testing.TB, text, url []byte, body string, life int64) {
 	t.Helper()
-	e := &entry.Entry{At: c.Millis(clock.Now()), Lifetime: life, Status: 200, Key: text, Etag: []byte(`"e"`),
+	e := &entry.Entry{At: c.Millis(clock.Now()), Lifetime: life, Status: 200, Key: text, ETag: []byte(`"e"`),
 		Lines: []byte("Content-Type: text/plain\r\nETag: \"e\"\r\n")}
 	e.Hashes = purge.AppendHashes(nil, url, nil)
 	if _, err := c.Store.Put(c.Hash(text), e.Append(nil), [][]byte{[]byte(body)}, 100); err != nil {

@@ -117,8 +117,8 @@ func (t *fetching) condition() {
 	if string(t.y.Method) == "POST" { // which has none (RFC 9110 section 13.1.2)
 		return
 	}
-	if len(t.old.Etag) > 0 {
-		t.y.Req.SetBytes("If-None-Match", t.old.Etag)
+	if len(t.old.ETag) > 0 {
+		t.y.Req.SetBytes("If-None-Match", t.old.ETag)
 	}
 	if t.old.Modified != 0 {
 		t.y.Req.Set("If-Modified-Since", time.UnixMilli(t.old.Modified).UTC().Format(http.TimeFormat))

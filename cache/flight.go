@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/penstock-edge/penstock/cache/chunks"
 	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/cache/store"
@@ -192,9 +193,9 @@ type body struct {
 	f      *flight
 	piece  int // the number of the one it stands in
 	offset int
-	at     int64   // bytes that were read
-	rest   *chunks // reads on from what is stored; nil: the pieces are there
-	source source  // of rest, without the object
+	at     int64          // bytes that were read
+	rest   *chunks.Reader // reads on from what is stored; nil: the pieces are there
+	source chunks.Source  // of rest, without the object
 }
 
 // read returns a reader of the body from its beginning; nil: that has been dropped already.
@@ -242,16 +243,14 @@ func (b *body) discard(n int64, wait bool) (done int64, err error) {
 		return int(done)
 	}, &err)
 	if rest != nil {
-		n = min(n, rest.to-rest.at)
-		rest.at += n
-		return n, nil
+		return rest.Skip(n), nil
 	}
 	return done, err
 }
 
 // piecewise gives use what is there, and goes on by as many bytes as that returns. It returns the reader of
 // what is stored when the pieces have gone: use was not called then.
-func (b *body) piecewise(wait bool, use func(piece []byte) int, err *error) (rest *chunks) {
+func (b *body) piecewise(wait bool, use func(piece []byte) int, err *error) (rest *chunks.Reader) {
 	f := b.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -261,8 +260,8 @@ func (b *body) piecewise(wait bool, use func(piece []byte) int, err *error) (res
 	}
 	if f.stored != nil { // now, or since next has waited
 		if b.rest == nil {
-			b.source.object = f.stored
-			b.rest = &chunks{source: b.source, at: b.at, to: f.stored.Len}
+			b.source.Object = f.stored
+			b.rest = chunks.New(b.source, b.at, f.stored.Len)
 		}
 		*err = nil
 		return b.rest

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/penstock-edge/penstock/cache/accept"
+	"github.com/penstock-edge/penstock/cache/chunks"
 	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/key"
@@ -73,7 +74,7 @@ type record struct {
 	buf      []byte // entry and object point into it
 	spare    []byte
 	whole    edge.BytesBody
-	chunks   chunks
+	chunks   chunks.Reader
 	spans    [16]fresh.Span
 }
 
@@ -86,8 +87,9 @@ func (r *record) release() {
 	if cap(r.buf) > keptBuffer {
 		r.buf = nil
 	}
+	r.chunks.Clear()
 	*r = record{question: question{exact: r.exact[:0], text: r.text[:0]}, buf: r.buf[:0], spare: r.spare[:0],
-		rule: fresh.QueryRule{Names: r.rule.Names[:0]}, chunks: chunks{buf: r.chunks.buf[:0]}}
+		rule: fresh.QueryRule{Names: r.rule.Names[:0]}, chunks: r.chunks}
 	recordPool.Put(r)
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"strconv"
 
+	"github.com/penstock-edge/penstock/cache/chunks"
 	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/outcome"
@@ -33,8 +34,8 @@ func (c *cache) serve(x *edge.Exchange, r *record, as outcome.Status) edge.Verdi
 }
 
 // source returns where the body that was found comes from.
-func (c *cache) source(x *edge.Exchange, r *record) source {
-	return source{tier: c.Tier, rules: c.Rules, x: x, object: &r.object, entry: &r.entry, inParts: !r.coded && !r.keyed}
+func (c *cache) source(x *edge.Exchange, r *record) chunks.Source {
+	return chunks.Source{Tier: c.Tier, Rules: c.Rules, X: x, Object: &r.object, Entry: &r.entry, InParts: !r.coded && !r.keyed}
 }
 
 // bodyOf returns a part of the body that was found.
@@ -43,7 +44,7 @@ func (c *cache) bodyOf(x *edge.Exchange, r *record, from, to int64) edge.Body {
 		r.whole = *edge.NewBytesBody(r.object.Body[from:to])
 		return &r.whole
 	}
-	r.chunks = chunks{source: c.source(x, r), at: from, to: to, buf: r.chunks.buf[:0]}
+	r.chunks.Reset(c.source(x, r), from, to)
 	return &r.chunks
 }
 
@@ -55,7 +56,7 @@ func clientHas(x *edge.Exchange, e *entry.Entry) bool {
 	}
 	if none {
 		for line := range x.Req.All("If-None-Match") { // RFC 9110 section 5.3: they are one list
-			if fresh.HasTag(line, e.Etag) {
+			if fresh.HasTag(line, e.ETag) {
 				return true
 			}
 		}
@@ -88,7 +89,7 @@ func (r *record) asked(x *edge.Exchange, e *entry.Entry, length int64) ([]fresh.
 	if condition == nil && x.Req.Has("If-Range") {
 		return nil, false // which one is meant cannot be told
 	}
-	if !fresh.RangeHolds(condition, e.Etag, e.Modified, e.At-e.Age) {
+	if !fresh.RangeHolds(condition, e.ETag, e.Modified, e.At-e.Age) {
 		return nil, false
 	}
 	spans, ok := fresh.Ranges(field, length, r.spans[:0])
@@ -124,7 +125,7 @@ func (r *record) serveNoPart(x *edge.Exchange, length int64) {
 // servePart sets the head of an answer with one part.
 func (r *record) servePart(x *edge.Exchange, e *entry.Entry, s fresh.Span, length int64) {
 	x.SetHead(206, nil, e.Lines)
-	r.spare = appendContentRange(r.spare[:0], s, length)
+	r.spare = entry.AppendContentRange(r.spare[:0], s, length)
 	x.Resp.AddBytes("Content-Range", r.spare)
 	x.OutLen = s.To - s.From
 }
@@ -139,7 +140,7 @@ func (c *cache) serveMultipart(x *edge.Exchange, r *record, spans []fresh.Span) 
 	for _, s := range spans {
 		out = append(append(append(out, "--"...), boundary...), "\r\n"...)
 		out = append(out, kind...)
-		out = append(appendContentRange(append(out, "Content-Range: "...), s, r.object.Len), "\r\n\r\n"...)
+		out = append(entry.AppendContentRange(append(out, "Content-Range: "...), s, r.object.Len), "\r\n\r\n"...)
 		out = append(append(out, r.object.Body[s.From:s.To]...), "\r\n"...)
 	}
 	out = append(append(append(out, "--"...), boundary...), "--\r\n"...)
@@ -147,10 +148,4 @@ func (c *cache) serveMultipart(x *edge.Exchange, r *record, spans []fresh.Span) 
 	x.Resp.AddBytes("Content-Type", append([]byte("multipart/byteranges; boundary="), boundary...))
 	r.whole = *edge.NewBytesBody(out)
 	x.Out, x.OutLen = &r.whole, int64(len(out))
-}
-
-func appendContentRange(dst []byte, s fresh.Span, length int64) []byte {
-	dst = strconv.AppendInt(append(dst, "bytes "...), s.From, 10)
-	dst = strconv.AppendInt(append(dst, '-'), s.To-1, 10)
-	return strconv.AppendInt(append(dst, '/'), length, 10)
 }

@@ -16,10 +16,10 @@ func Coded(e *Entry, text []byte, one *accept.Coding) *Entry {
 	form := *e
 	form.Key, form.Flags = text, e.Flags&^Encodes
 	form.Lines = codedLines(e.Lines, one.Name)
-	form.Etag = nil
+	form.ETag = nil
 	if tag, _ := CutField(nil, form.Lines, "etag"); tag != nil {
 		_, value, _ := bytes.Cut(tag, []byte{':'})
-		form.Etag = bytes.TrimSpace(value)
+		form.ETag = bytes.TrimSpace(value)
 	}
 	return &form
 }

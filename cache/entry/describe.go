@@ -19,7 +19,7 @@ type Description struct {
 	Coding        accept.Set // that one; empty with foreign: it is none of the closed set, or there are several
 	Foreign       bool
 	kind          []byte
-	Etag          []byte
+	ETag          []byte
 	Vary          [][]byte // names of fields, in canonical form, in order
 	Tags          [][]byte
 	TooManyTags   bool   // it has more tags than are known
@@ -30,7 +30,7 @@ type Description struct {
 	aged          bool             // there was an Age
 }
 
-func (d *Description) Validates() bool { return len(d.Etag) > 0 || d.Modified != 0 }
+func (d *Description) Validates() bool { return len(d.ETag) > 0 || d.Modified != 0 }
 
 // Describe reads the head of an answer. What it returns has copies of all that is kept.
 func Describe(y *edge.Exchange) *Description {
@@ -90,7 +90,7 @@ func (d *Description) readLine(name, value []byte) bool {
 	case header.SameName(name, "last-modified"):
 		d.Modified, _ = fresh.Date(value)
 	case header.SameName(name, "etag"):
-		d.Etag = bytes.Clone(value)
+		d.ETag = bytes.Clone(value)
 	case header.SameName(name, "vary"):
 		d.addVary(value)
 	case header.SameName(name, "content-encoding"):
@@ -225,10 +225,10 @@ func age(b []byte) (n int64) {
 // Selects tells that a 304 with this description is about a stored answer (RFC 9111 section 4.3.4).
 func (d *Description) Selects(old *Entry) bool {
 	switch {
-	case len(d.Etag) > 0 && d.Etag[0] == '"': // strong
-		return bytes.Equal(d.Etag, old.Etag)
-	case len(d.Etag) > 0 && len(old.Etag) > 0:
-		return fresh.HasTag(old.Etag, d.Etag)
+	case len(d.ETag) > 0 && d.ETag[0] == '"': // strong
+		return bytes.Equal(d.ETag, old.ETag)
+	case len(d.ETag) > 0 && len(old.ETag) > 0:
+		return fresh.HasTag(old.ETag, d.ETag)
 	case d.Modified != 0 && old.Modified != 0:
 		return d.Modified == old.Modified
 	}

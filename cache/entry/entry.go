@@ -22,7 +22,7 @@ type Entry struct {
 	Forms    accept.Forms // what it is among those with other codings; of a sign, what is known of them
 
 	Key    []byte // the whole key, since hashes may meet
-	Etag   []byte // as sent, quotes included; empty: none
+	ETag   []byte // as sent, quotes included; empty: none
 	Hashes []byte // of its URL and its tags, eight bytes each
 	Vary   []byte // names of the request's fields that it depends on, with a comma between them
 	Search []byte // the rule for queries that it came with (fresh.QueryRule); empty: none
@@ -54,7 +54,7 @@ func (e *Entry) Append(dst []byte) []byte {
 	dst = le.AppendUint16(dst, uint16(e.Status))
 	dst = le.AppendUint16(dst, e.Flags)
 	dst = le.AppendUint16(dst, uint16(e.Forms))
-	parts := [...][]byte{e.Key, e.Etag, e.Hashes, e.Vary, e.Search, e.Reason, e.Lines}
+	parts := [...][]byte{e.Key, e.ETag, e.Hashes, e.Vary, e.Search, e.Reason, e.Lines}
 	for _, p := range parts {
 		dst = le.AppendUint32(dst, uint32(len(p)))
 	}
@@ -78,7 +78,7 @@ func (e *Entry) Parse(b []byte) error {
 	}
 	e.Status, e.Flags, e.Forms = int(le.Uint16(b[64:])), le.Uint16(b[66:]), accept.Forms(le.Uint16(b[68:]))
 	rest := b[entryHead:]
-	for i, p := range [...]*[]byte{&e.Key, &e.Etag, &e.Hashes, &e.Vary, &e.Search, &e.Reason, &e.Lines} {
+	for i, p := range [...]*[]byte{&e.Key, &e.ETag, &e.Hashes, &e.Vary, &e.Search, &e.Reason, &e.Lines} {
 		n := uint64(le.Uint32(b[70+4*i:]))
 		if n > uint64(len(rest)) {
 			return errEntry
@@ -101,7 +101,7 @@ func (e *Entry) ForNobodyElse() bool {
 }
 
 // Strong reports whether it has a tag that says that each byte of the body is the same.
-func (e *Entry) Strong() bool { return len(e.Etag) > 0 && e.Etag[0] == '"' }
+func (e *Entry) Strong() bool { return len(e.ETag) > 0 && e.ETag[0] == '"' }
 
 // CanBePurged reports whether it is an answer as it came, with the hashes that purges find it by.
 func (e *Entry) CanBePurged() bool { return e.Flags&NotAnswer == 0 && len(e.Hashes) >= 8 }
@@ -112,7 +112,7 @@ const keepFor = 3600
 // Seconds returns for how long an entry is worth keeping.
 func (e *Entry) Seconds() int {
 	n := (e.Lifetime-e.Age+max(e.Revive, e.Rescue, 0))/1000 + 1
-	if len(e.Etag) > 0 || e.Modified != 0 {
+	if len(e.ETag) > 0 || e.Modified != 0 {
 		n += keepFor
 	}
 	return int(min(n, 1<<30))

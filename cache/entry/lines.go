@@ -2,7 +2,9 @@ package entry
 
 import (
 	"bytes"
+	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/edge/lib/header"
+	"strconv"
 )
 
 // AppendNotModified appends those lines that a 304 has (RFC 9110 section 15.4.5).
@@ -52,4 +54,11 @@ func Merge(old, lines []byte) []byte {
 		}
 	}
 	return append(out, added...)
+}
+
+// AppendContentRange appends the value of Content-Range for a part of a body of a length.
+func AppendContentRange(dst []byte, s fresh.Span, length int64) []byte {
+	dst = strconv.AppendInt(append(dst, "bytes "...), s.From, 10)
+	dst = strconv.AppendInt(append(dst, '-'), s.To-1, 10)
+	return strconv.AppendInt(append(dst, '/'), length, 10)
 }

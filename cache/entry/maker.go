@@ -32,7 +32,7 @@ func (m *Maker) Describe(y *edge.Exchange, auth bool) *Description {
 // EntryOf returns what is stored of an answer for which these options hold. It lacks key and hashes.
 func (m *Maker) EntryOf(d *Description, o *fresh.Options) *Entry {
 	e := &Entry{At: d.Asked, Age: max(d.InitialAge()-max(d.Came-d.Asked, 0), 0), Status: d.Status,
-		Modified: d.Modified, Date: d.Date, Etag: d.Etag, Reason: d.reason, Lines: d.Lines, Search: d.Search}
+		Modified: d.Modified, Date: d.Date, ETag: d.ETag, Reason: d.reason, Lines: d.Lines, Search: d.Search}
 	e.Lifetime, _ = d.Lifetime(o)
 	e.Revive, e.Rescue = d.Stale(o)
 	e.Vary = bytes.Join(m.Rules.Omitter.Varying(d.Vary), []byte{','})

@@ -17,7 +17,7 @@ var shorten = accept.Coding{"gzip", accept.Gzip, func(dst, src []byte) []byte { 
 
 // version returns the entry of an answer, and its body.
 func version(text []byte, n int) (*entry.Entry, []byte) {
-	e := &entry.Entry{At: int64(n), Lifetime: 1 << 40, Status: 200, Key: text, Flags: entry.Encodes, Etag: fmt.Append(nil, `"`, n, `"`),
+	e := &entry.Entry{At: int64(n), Lifetime: 1 << 40, Status: 200, Key: text, Flags: entry.Encodes, ETag: fmt.Append(nil, `"`, n, `"`),
 		Lines: fmt.Appendf(nil, "Content-Type: text/plain\r\nETag: \"%d\"\r\n", n)}
 	return e, []byte(strings.Repeat(fmt.Sprint("version ", n, ". "), unit))
 }
@@ -37,7 +37,7 @@ func decodedForm(t testing.TB, c *Records, text []byte) (body, tag string, ok bo
 	if err != nil {
 		return "", "", false // a part of it has gone
 	}
-	return strings.Repeat(string(coded), unit), string(e.Etag), true
+	return strings.Repeat(string(coded), unit), string(e.ETag), true
 }
 
 // TestFormsAreOfTheirAnswer: whatever answers replace each other, are confirmed and encoded at the same time,

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/penstock-edge/penstock/cache/cachetest"
+	"github.com/penstock-edge/penstock/cache/chunks"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 )
@@ -34,7 +35,7 @@ func TestPieceWithoutWaiting(t *testing.T) {
 			t.Fatalf("%d bytes, %v", len(b), err)
 		}
 	}
-	x.Out.(*chunks).entry.Etag = nil // the target cannot be asked for the rest
+	x.Out.(*chunks.Reader).Entry.ETag = nil // the target cannot be asked for the rest
 	if b, err := p.Piece(true); !errors.Is(err, store.ErrGone) {
 		t.Fatalf("%d bytes, %v", len(b), err)
 	}

@@ -85,7 +85,7 @@ func TestHitInTheLoop(t *testing.T) {
 	c := newCache(t, "")
 	l := &lookup{cache: c, route: "r"}
 	x := cachetest.Request("/a")
-	if v := l.Run(x); v != edge.Wait || len(c.flights.by) != 0 {
+	if v := l.Run(x); v != edge.Wait || len(c.flights.By) != 0 {
 		t.Fatalf("a miss: %v", v)
 	}
 	(&done{cache: c, route: uncounted}).Run(x)
@@ -116,8 +116,8 @@ func TestStoredMeanwhile(t *testing.T) {
 	}
 	c.put(t, cachetest.Request("/a"), "hello", 10_000)
 	r := x.Slot[0].(*record)
-	if v := c.fetchFor(x, r); v != edge.Answered || x.OutLen != 5 || r.status != outcome.Collapsed || len(c.flights.by) != 0 {
-		t.Errorf("%v, %d bytes, status %v, %d fetches", v, x.OutLen, r.status, len(c.flights.by))
+	if v := c.fetchFor(x, r); v != edge.Answered || x.OutLen != 5 || r.status != outcome.Collapsed || len(c.flights.By) != 0 {
+		t.Errorf("%v, %d bytes, status %v, %d fetches", v, x.OutLen, r.status, len(c.flights.By))
 	}
 	(&done{cache: c, route: uncounted}).Run(x)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/penstock-edge/penstock/cache/cachetest"
 	"github.com/penstock-edge/penstock/cache/entry"
+	"github.com/penstock-edge/penstock/cache/flight"
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/purge"
 	"github.com/penstock-edge/penstock/cache/records"
@@ -41,11 +42,11 @@ func TestCollectAtHand(t *testing.T) {
 		t.Helper()
 		c := &fetcher{state: newState(records.New(16<<20, records.NewDurable()), 16<<20)}
 		text, url := new(key.Rules).Append(nil, cachetest.Request("/a"), "r")
-		flight := newFlight(most, &c.bodies)
-		flight.size = size
-		flight.what = &entry.Entry{At: c.Millis(clock.Now()), Lifetime: 10_000, Status: 200, Key: text}
-		flight.what.Hashes = purge.AppendHashes(nil, url, nil)
-		reader := flight.read()
+		flight := flight.New(most, &c.bodies)
+		flight.Size = size
+		flight.Entry = &entry.Entry{At: c.Millis(clock.Now()), Lifetime: 10_000, Status: 200, Key: text}
+		flight.Entry.Hashes = purge.AppendHashes(nil, url, nil)
+		reader := flight.Read()
 		y := cachetest.Request("/a")
 		y.Out = &staged{pieces: []string{"one", "two"}, atHand: atHand}
 		fetch := &fetching{c: c, y: y, flight: flight, room: firstPiece}

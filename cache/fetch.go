@@ -10,6 +10,7 @@ import (
 
 	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/entry"
+	"github.com/penstock-edge/penstock/cache/flight"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
@@ -22,14 +23,14 @@ import (
 // state is what of the fetches for a cache outlives a reload.
 type state struct {
 	*records.Records
-	flights flights
+	flights flight.Group
 	fetches atomic.Int64 // under way
-	bodies  budget
+	bodies  flight.Budget
 }
 
 // newState returns the state of a cache without fetches; size is that of its memory.
 func newState(r *records.Records, size int64) *state {
-	return &state{Records: r, bodies: budget{most: size / 4}}
+	return &state{Records: r, bodies: flight.Budget{Most: size / 4}}
 }
 
 // fetcher fetches for a cache in one generation.
@@ -56,18 +57,18 @@ type fetching struct {
 	question
 	c      *fetcher
 	y      *edge.Exchange
-	flight *flight
+	flight *flight.Flight
 	landed store.Key // where the flight is known
 	body   []byte    // of the request, if it is in the key
 	auth   bool      // the request has Authorization
 	// errorSeconds is the request's stale-if-error; less than 0: none.
 	errorSeconds int64
-	own          []byte       // the lines of the answer's head that are for who leads
-	old          *entry.Entry // what was found and is to be asked about; nil: nothing
-	number       uint64       // of old's body
-	usable       bool         // old may be used without asking, but not for this request
-	stored       bool         // the answer was stored before its head left
-	reader       *body        // of who leads
+	own          []byte         // the lines of the answer's head that are for who leads
+	old          *entry.Entry   // what was found and is to be asked about; nil: nothing
+	number       uint64         // of old's body
+	usable       bool           // old may be used without asking, but not for this request
+	stored       bool           // the answer was stored before its head left
+	reader       *flight.Reader // of who leads
 	opened       bool
 	buf          []byte // room for the next piece of the body
 	room         int    // how large the next buf is
@@ -78,7 +79,7 @@ type fetching struct {
 }
 
 // newFetch prepares a fetch of what q asks for, on behalf of x.
-func (c *fetcher) newFetch(x *edge.Exchange, f *flight, q question, errorSeconds int64) *fetching {
+func (c *fetcher) newFetch(x *edge.Exchange, f *flight.Flight, q question, errorSeconds int64) *fetching {
 	q.text, q.exact, q.url = bytes.Clone(q.text), bytes.Clone(q.exact), bytes.Clone(q.url)
 	t := &fetching{question: q, c: c, flight: f, landed: q.k, errorSeconds: errorSeconds, y: c.Rules.Copy(x)}
 	if t.auth = x.Req.Has(authorizationKey); t.keyed {
@@ -153,7 +154,7 @@ func (t *fetching) run() ending {
 	defer c.fetches.Add(-1)
 	defer func() {
 		if !t.opened { // after a panic
-			t.flight.fault = edge.Internal
+			t.flight.Fault = edge.Internal
 			t.open(true)
 		}
 	}()
@@ -180,17 +181,17 @@ func (t *fetching) run() ending {
 
 // open lets those go on who wait for the head; land tells that nobody can join any more.
 func (t *fetching) open(land bool) {
-	t.opened, t.flight.asked = true, t.asked
-	close(t.flight.head)
+	t.opened, t.flight.Asked = true, t.asked
+	close(t.flight.Head)
 	if land {
-		t.c.flights.land(t.landed, t.flight)
+		t.c.flights.Land(t.landed, t.flight)
 	}
 }
 
 // fail ends a fetch without an answer.
 func (t *fetching) fail(f *edge.Fault) ending {
 	own := *f // one that belongs to y is gone soon
-	t.flight.fault, t.flight.cause, t.flight.bad = &own, t.y.Cause, fresh.IsError(f.Status)
+	t.flight.Fault, t.flight.Cause, t.flight.Bad = &own, t.y.Cause, fresh.IsError(f.Status)
 	if fresh.IsError(f.Status) && t.rescues() {
 		return t.keepOld(outcome.Rescued)
 	}
@@ -201,11 +202,11 @@ func (t *fetching) fail(f *edge.Fault) ending {
 
 // keepOld makes what is stored the answer for all.
 func (t *fetching) keepOld(as outcome.Status) ending {
-	t.flight.usesOld, t.flight.as = true, as
+	t.flight.UsesOld, t.flight.As = true, as
 	if t.y.Fault == nil {
-		t.flight.upside = t.y.Status()
+		t.flight.Upside = t.y.Status()
 	}
-	t.flight.number = t.number
+	t.flight.Number = t.number
 	t.open(true)
 	t.y.Finish(t.y.Fault)
 	return usesOld
@@ -230,7 +231,7 @@ func (c *fetcher) rescues(e *entry.Entry, seconds int64) bool {
 // said to this client is not about others.
 func (t *fetching) pass(why outcome.Reason, remember bool) ending {
 	status := t.y.Status()
-	t.flight.why, t.flight.bad, t.flight.upside = why, fresh.IsError(status), status
+	t.flight.Why, t.flight.Bad, t.flight.Upside = why, fresh.IsError(status), status
 	switch {
 	case !remember || t.auth || !ordinary(status):
 	case t.refreshes:
@@ -288,17 +289,17 @@ func (t *fetching) take() ending {
 	k := t.address(e, d)
 	e.Number, e.Hashes = t.purges, purge.AppendHashes(nil, t.url, d.Tags)
 	f := t.flight
-	f.what, f.size, f.age = e, y.OutLen, d.Age*1000
+	f.Entry, f.Size, f.Age = e, y.OutLen, d.Age*1000
 	if t.own = e.Lines; len(d.Own) != len(d.Lines) {
 		t.own = d.Own
 	}
 	if y.Out == nil {
-		f.size = 0
+		f.Size = 0
 	}
 	t.open(false)
 	t.room = firstPiece
-	if f.size >= 0 {
-		t.room = int(min(f.size+1, pieceSize)) // one more, that the end is seen at once
+	if f.Size >= 0 {
+		t.room = int(min(f.Size+1, pieceSize)) // one more, that the end is seen at once
 	}
 	whole := y.Out == nil
 	if !whole {
@@ -374,37 +375,37 @@ func (t *fetching) collect(k store.Key, wait bool) (stored, done bool) {
 		}
 	}
 	var kept *store.Object
-	if !f.over {
+	if !f.Over {
 		var fits bool
-		if kept, fits = t.c.KeepLatest(k, f.what, f.pieces); !fits {
+		if kept, fits = t.c.KeepLatest(k, f.Entry, f.Pieces); !fits {
 			t.outgrown(k)
 		}
 	}
-	t.c.flights.land(t.landed, f)
-	f.end(nil, kept)
+	t.c.flights.Land(t.landed, f)
+	f.End(nil, kept)
 	t.y.Finish(nil)
 	return kept != nil, true
 }
 
 // atHand reports whether neither reading on nor keeping what comes can block.
 func (t *fetching) atHand() bool {
-	return t.y.Out.Ready() && (t.flight.size >= 0 || t.got+int64(t.room) <= t.flight.most)
+	return t.y.Out.Ready() && (t.flight.Size >= 0 || t.got+int64(t.room) <= t.flight.Most)
 }
 
 // read reads a piece of the body. more reports whether another one may follow.
 func (t *fetching) read(k store.Key) (more bool, fault *edge.Fault) {
 	f := t.flight
-	if n := len(t.buf); n < leastRoom && (n == 0 || f.size < 0 || f.size-t.got >= int64(n)) {
+	if n := len(t.buf); n < leastRoom && (n == 0 || f.Size < 0 || f.Size-t.got >= int64(n)) {
 		t.buf = make([]byte, t.room)
-		if f.size < 0 {
+		if f.Size < 0 {
 			t.room = min(2*t.room, pieceSize)
 		}
 	}
 	n, err := t.y.Out.Read(t.buf)
-	if t.got <= f.most && t.got+int64(n) > f.most {
+	if t.got <= f.Most && t.got+int64(n) > f.Most {
 		t.outgrown(k)
 	}
-	if n > 0 && !f.add(t.buf[:n:n]) {
+	if n > 0 && !f.Add(t.buf[:n:n]) {
 		return false, edge.ClientGone // too large to be stored, and nobody reads it
 	}
 	t.buf, t.got = t.buf[n:], t.got+int64(n)
@@ -422,13 +423,13 @@ func (t *fetching) read(k store.Key) (more bool, fault *edge.Fault) {
 // outgrown remembers that what is being fetched is too large to be stored: nobody has to wait for the next
 // one, and the target is asked for the parts of it.
 func (t *fetching) outgrown(k store.Key) {
-	t.c.RememberPass(k, t.flight.what.Key, t.c.Now())
+	t.c.RememberPass(k, t.flight.Entry.Key, t.c.Now())
 }
 
 // end ends a fetch whose body has not come to its end.
 func (t *fetching) end(fault *edge.Fault) {
-	t.c.flights.land(t.landed, t.flight)
-	t.flight.end(fault, nil)
+	t.c.flights.Land(t.landed, t.flight)
+	t.flight.End(fault, nil)
 	t.y.Finish(fault)
 }
 
@@ -453,17 +454,17 @@ func (t *fetching) renew() bool {
 	why := full.Storable(t.opts, true)
 	switch {
 	case full.TooManyTags:
-		t.own, f.why = full.Own, outcome.TooManyTags
+		t.own, f.Why = full.Own, outcome.TooManyTags
 	case why == fresh.Storable:
 		e := c.EntryOf(full, t.opts)
 		e.Key, e.Vary, e.Search, e.Forms = old.Key, old.Vary, old.Search, old.Forms
 		e.Number, e.Hashes = t.purges, purge.AppendHashes(nil, t.url, full.Tags)
 		c.RenewLatest(t.k, t.number, e)
-		f.usesOld, f.number, f.age = true, t.number, d.Age*1000
+		f.UsesOld, f.Number, f.Age = true, t.number, d.Age*1000
 	default:
-		t.own, f.why = full.Own, outcome.NotStorable+outcome.Reason(why) // it was confirmed for who asked, and for nobody else
+		t.own, f.Why = full.Own, outcome.NotStorable+outcome.Reason(why) // it was confirmed for who asked, and for nobody else
 	}
-	f.as, f.upside = outcome.Revalidated, 304
+	f.As, f.Upside = outcome.Revalidated, 304
 	t.open(true)
 	y.Finish(nil)
 	return true

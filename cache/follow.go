@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/cache/entry"
+	"github.com/penstock-edge/penstock/cache/flight"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
@@ -14,7 +15,7 @@ import (
 
 // fetchFor fetches the answer, or waits for a fetch that is in flight and whose answer may be the one.
 func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
-	if c.bodies.full() {
+	if c.bodies.Full() {
 		r.status, r.why = outcome.Miss, outcome.TooManyFetches
 		return edge.Next
 	}
@@ -29,7 +30,7 @@ func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 	if r.found && r.entry.ForNobodyElse() {
 		return c.fetchAlone(x, r) // so will the next one be
 	}
-	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.bodies)
+	f, first := c.flights.Join(r.k, int64(c.conf.MaxObject), &c.bodies)
 	switch {
 	case first && r.absent && !r.again && c.Store.Has(r.k):
 		return c.findAgain(x, r, f)
@@ -43,11 +44,11 @@ func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 
 // findAgain goes on when an answer has been stored since it was looked for, by a fetch that ended before f
 // began.
-func (c *cache) findAgain(x *edge.Exchange, r *record, f *flight) edge.Verdict {
+func (c *cache) findAgain(x *edge.Exchange, r *record, f *flight.Flight) edge.Verdict {
 	r.again = true
-	f.usesOld = true // who has joined f looks as well
-	close(f.head)
-	c.flights.land(r.k, f)
+	f.UsesOld = true // who has joined f looks as well
+	close(f.Head)
+	c.flights.Land(r.k, f)
 	if use := c.find(x, r); use != fresh.Ask {
 		r.why = outcome.None
 		return c.serve(x, r, outcome.Collapsed)
@@ -57,7 +58,7 @@ func (c *cache) findAgain(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 
 // fetchAlone fetches for x and shares with nobody that waits.
 func (c *cache) fetchAlone(x *edge.Exchange, r *record) edge.Verdict {
-	return c.lead(c.newFetch(x, r, newFlight(int64(c.conf.MaxObject), &c.bodies)), x, r)
+	return c.lead(c.newFetch(x, r, flight.New(int64(c.conf.MaxObject), &c.bodies)), x, r)
 }
 
 // findOrFetchAlone goes on when the answer that r waited for is none that it may use without asking (RFC 9111
@@ -71,13 +72,13 @@ func (c *cache) findOrFetchAlone(x *edge.Exchange, r *record) edge.Verdict {
 }
 
 // follow waits for the fetch of another request.
-func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
+func (c *cache) follow(x *edge.Exchange, r *record, f *flight.Flight) edge.Verdict {
 	r.status, r.why = outcome.Miss, outcome.WaitedTooLong
 	timeout := c.conf.WaitTimeout
 	if x.Deadline > 0 {
 		timeout = min(timeout, time.Duration(x.Deadline-clock.Now()))
 	}
-	if !f.await(x, timeout) {
+	if !f.Await(x, timeout) {
 		if x.Conn.Gone() {
 			x.Fault = edge.ClientGone
 			return edge.Answered
@@ -88,37 +89,37 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight) edge.Verdict {
 		return edge.Next
 	}
 	switch {
-	case (f.bad || f.as == outcome.Rescued) && c.rescue(x, r):
-		r.upside = f.upside
+	case (f.Bad || f.As == outcome.Rescued) && c.rescue(x, r):
+		r.upside = f.Upside
 		return edge.Answered
-	case f.usesOld && f.as != outcome.Rescued:
+	case f.UsesOld && f.As != outcome.Rescued:
 		return c.followOld(x, r, f)
-	case f.fault != nil:
-		x.Fault, x.Cause = f.fault, f.cause
+	case f.Fault != nil:
+		x.Fault, x.Cause = f.Fault, f.Cause
 		return edge.Answered
-	case f.what == nil:
+	case f.Entry == nil:
 		r.status, r.why = outcome.Passed, outcome.NotForAll
 		return edge.Next
 	}
 	text := append(r.text[:0], r.exact...)
-	if len(f.what.Search) > 0 && r.rule.ParseRule(f.what.Search) == nil {
+	if len(f.Entry.Search) > 0 && r.rule.ParseRule(f.Entry.Search) == nil {
 		text = c.Rules.AppendByRule(text[:0], x, r.route, &r.rule)
 	}
-	if len(f.what.Vary) > 0 {
+	if len(f.Entry.Vary) > 0 {
 		var encoded bool
-		if text, encoded = key.AppendVariant(text, f.what.Vary, x, r.accepts); encoded {
-			text[len(text)-1] = f.what.Forms.SlotFor(r.accepts)
+		if text, encoded = key.AppendVariant(text, f.Entry.Vary, x, r.accepts); encoded {
+			text[len(text)-1] = f.Entry.Forms.SlotFor(r.accepts)
 		}
 	}
-	if !bytes.Equal(text, f.what.Key) {
+	if !bytes.Equal(text, f.Entry.Key) {
 		return c.followVariant(x, r)
 	}
-	if !c.shares(f.what, f.ageFor(r.now), r) {
+	if !c.shares(f.Entry, f.AgeFor(r.now), r) {
 		return c.findOrFetchAlone(x, r)
 	}
 	r.why = outcome.None
-	if b := f.read(); b != nil {
-		return c.serveFlight(x, r, f, f.what, b, outcome.Collapsed)
+	if b := f.Read(); b != nil {
+		return c.serveFlight(x, r, f, f.Entry, b, outcome.Collapsed)
 	}
 	// All others have read it, and it is stored by now; or it was too large, and each fetches it.
 	if use := c.find(x, r); use != fresh.Ask {
@@ -135,15 +136,15 @@ func (c *cache) shares(e *entry.Entry, age int64, r *record) bool {
 
 // followOld goes on when what is stored was confirmed for the one who fetched: it is the answer for all who
 // may use it as it is now.
-func (c *cache) followOld(x *edge.Exchange, r *record, f *flight) edge.Verdict {
+func (c *cache) followOld(x *edge.Exchange, r *record, f *flight.Flight) edge.Verdict {
 	c.find(x, r)
-	if !r.isAnswer() || !r.coded && r.object.Number() != f.number ||
-		!c.shares(&r.entry, f.ageFor(r.now), r) {
+	if !r.isAnswer() || !r.coded && r.object.Number() != f.Number ||
+		!c.shares(&r.entry, f.AgeFor(r.now), r) {
 		return c.findOrFetchAlone(x, r)
 	}
-	r.why, r.upside = r.lacked, f.upside
+	r.why, r.upside = r.lacked, f.Upside
 	r.age = r.entry.AgeAt(c.Now())
-	return c.serve(x, r, f.as)
+	return c.serve(x, r, f.As)
 }
 
 // isAnswer reports whether what was found is an answer, all of it.

@@ -2,13 +2,14 @@ package cache
 
 import (
 	"github.com/penstock-edge/penstock/cache/entry"
+	"github.com/penstock-edge/penstock/cache/flight"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
 )
 
 // newFetch prepares a fetch of what r asks for.
-func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight) *fetching {
+func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight.Flight) *fetching {
 	t := c.fetcher.newFetch(x, f, r.question, r.q.StaleIfError)
 	if r.isAnswer() {
 		t.confirm(&r.object, r.lack == outcome.AskedAnew)
@@ -23,17 +24,17 @@ func (c *cache) lead(t *fetching, x *edge.Exchange, r *record) edge.Verdict {
 		first = outcome.Expired
 	}
 	r.status, r.why = first, r.lacked
-	t.reader = t.flight.read()
+	t.reader = t.flight.Read()
 	done := t.run()
 	r.upside = t.y.Status()
 	switch done {
 	case failed:
 		r.upside = 0
-		x.Fault, x.Cause = t.flight.fault, t.flight.cause
+		x.Fault, x.Cause = t.flight.Fault, t.flight.Cause
 		x.PoolName, x.TargetName = t.y.PoolName, t.y.TargetName
 		return edge.Answered
 	case unfit:
-		r.why = t.flight.why
+		r.why = t.flight.Why
 		if asksForPart(x) {
 			t.y.Finish(edge.ClientGone) // all of it is more than is wanted
 			r.upside = 0
@@ -45,7 +46,7 @@ func (c *cache) lead(t *fetching, x *edge.Exchange, r *record) edge.Verdict {
 		return c.serveOld(t, x, r)
 	}
 	r.stored = t.stored
-	own := *t.flight.what
+	own := *t.flight.Entry
 	own.Lines = t.own
 	return c.serveFlight(x, r, t.flight, &own, t.reader, first)
 }
@@ -55,7 +56,7 @@ func (c *cache) lead(t *fetching, x *edge.Exchange, r *record) edge.Verdict {
 func (c *cache) serveOld(t *fetching, x *edge.Exchange, r *record) edge.Verdict {
 	f := t.flight
 	r.metaOnly = false
-	if f.as == outcome.Revalidated {
+	if f.As == outcome.Revalidated {
 		r.q.Reset() // what the request asks for beyond freshness has been done
 	}
 	c.find(x, r)
@@ -66,17 +67,17 @@ func (c *cache) serveOld(t *fetching, x *edge.Exchange, r *record) edge.Verdict 
 	if t.own != nil {
 		r.entry.Lines = t.own
 	}
-	r.upside, r.why = f.upside, r.lacked
+	r.upside, r.why = f.Upside, r.lacked
 	r.age = r.entry.AgeAt(c.Now())
-	return c.serve(x, r, f.as)
+	return c.serve(x, r, f.As)
 }
 
 // refresh has an answer fetched anew that is served stale meanwhile, once.
 func (c *cache) refresh(x *edge.Exchange, r *record) {
-	if c.fetches.Load() >= mostRefreshes || c.bodies.full() || x.Req.Has(authorizationKey) {
+	if c.fetches.Load() >= mostRefreshes || c.bodies.Full() || x.Req.Has(authorizationKey) {
 		return
 	}
-	f, first := c.flights.join(r.k, int64(c.conf.MaxObject), &c.bodies)
+	f, first := c.flights.Join(r.k, int64(c.conf.MaxObject), &c.bodies)
 	if !first {
 		return
 	}
@@ -89,33 +90,33 @@ func (c *cache) refresh(x *edge.Exchange, r *record) {
 const mostRefreshes = 1000
 
 // serveFlight makes what a fetch brings the answer, with the head that e has.
-func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight, e *entry.Entry, b *body,
+func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight.Flight, e *entry.Entry, b *flight.Reader,
 	as outcome.Status) edge.Verdict {
 	r.status = as
 	r.age = e.AgeAt(c.Now())
 	r.ttl = e.Lifetime - r.age
 	r.entry = *e
-	b.source = c.source(x, r)
+	b.Source = c.source(x, r)
 	if c.unmodified(x, r, e) {
 		_ = b.Close() // it is not read
 		return edge.Answered
 	}
 	x.SetHead(e.Status, e.Reason, e.Lines)
-	x.Out, x.OutLen = b, f.size
+	x.Out, x.OutLen = b, f.Size
 	switch {
-	case f.size == 0 || string(x.Method) == "HEAD":
+	case f.Size == 0 || string(x.Method) == "HEAD":
 		_ = b.Close() // it is not read
 		x.Out = nil
-	case f.size > 0:
-		if spans, ok := r.asked(x, e, f.size); ok && len(spans) < 2 {
-			c.serveFlightPart(x, r, e, b, f.size, spans)
+	case f.Size > 0:
+		if spans, ok := r.asked(x, e, f.Size); ok && len(spans) < 2 {
+			c.serveFlightPart(x, r, e, b, f.Size, spans)
 		}
 	}
 	return edge.Answered
 }
 
 // serveFlightPart makes one part of what a fetch brings the answer, or 416 if there is none.
-func (c *cache) serveFlightPart(x *edge.Exchange, r *record, e *entry.Entry, b *body, length int64,
+func (c *cache) serveFlightPart(x *edge.Exchange, r *record, e *entry.Entry, b *flight.Reader, length int64,
 	spans []fresh.Span) {
 	if len(spans) == 0 {
 		_ = b.Close() // it is not read
@@ -124,5 +125,5 @@ func (c *cache) serveFlightPart(x *edge.Exchange, r *record, e *entry.Entry, b *
 		return
 	}
 	r.servePart(x, e, spans[0], length)
-	x.Out = &part{b: b, skip: spans[0].From, left: spans[0].To - spans[0].From}
+	x.Out = &flight.Part{B: b, Skip: spans[0].From, Left: spans[0].To - spans[0].From}
 }

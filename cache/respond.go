@@ -125,7 +125,7 @@ func (c *cache) invalidate(x *edge.Exchange, r *record) {
 			c.WriteDown(c.Purges.ByHash(purge.HashURL(url), false))
 		}
 	}
-	c.flights.scatter()
+	c.flights.Scatter()
 }
 
 // done counts, and puts the record away.

@@ -252,9 +252,9 @@ func (w *world) ask(method, path, lang, cc, part string) (int, string) {
 }
 
 func (w *world) flying() bool {
-	w.c.flights.mu.Lock()
-	defer w.c.flights.mu.Unlock()
-	return len(w.c.flights.by) > 0
+	w.c.flights.Mu.Lock()
+	defer w.c.flights.Mu.Unlock()
+	return len(w.c.flights.By) > 0
 }
 
 // judge is what the purges say of an entry.
@@ -279,7 +279,7 @@ func (w *world) purge(p twinPurge, o *purge.Order) {
 		}
 	}
 	w.c.Store.At(w.now / 1000) // as the next request would
-	if n := w.c.Purge(o, w.c.flights.scatter); n != want {
+	if n := w.c.Purge(o, w.c.flights.Scatter); n != want {
 		w.t.Fatal("purged ", n, " answers of ", p.path, ", want ", want)
 	}
 	w.purges = append(w.purges, p)

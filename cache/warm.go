@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/penstock-edge/penstock/cache/flight"
 	"github.com/penstock-edge/penstock/edge"
 )
 
@@ -92,7 +93,7 @@ func (w *warmer) work(current *edge.Current) {
 
 // pin waits until there is a generation, which may not have begun to serve yet; nil: there will be none.
 func (w *warmer) pin(current *edge.Current) *edge.Generation {
-	tick := time.NewTicker(lookEach)
+	tick := time.NewTicker(flight.LookEach)
 	defer tick.Stop()
 	for {
 		if g := current.Pin(0); g != nil {

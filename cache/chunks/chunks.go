@@ -46,7 +46,9 @@ type Reader struct {
 func New(s Source, from, to int64) *Reader { return &Reader{Source: s, at: from, to: to} }
 
 // Reset makes b a reader as New does. It keeps its memory.
-func (b *Reader) Reset(s Source, from, to int64) { *b = Reader{Source: s, at: from, to: to, buf: b.buf[:0]} }
+func (b *Reader) Reset(s Source, from, to int64) {
+	*b = Reader{Source: s, at: from, to: to, buf: b.buf[:0]}
+}
 
 // Clear makes b a reader of nothing. It keeps its memory.
 func (b *Reader) Clear() { *b = Reader{buf: b.buf[:0]} }

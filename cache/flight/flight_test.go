@@ -1,4 +1,4 @@
-package cache
+package flight
 
 import (
 	"bytes"
@@ -11,13 +11,13 @@ import (
 
 // TestFlightOver: a body that is too large to be kept goes through as fast as its slowest reader reads.
 func TestFlightOver(t *testing.T) {
-	held := budget{most: 1000}
-	f := newFlight(1000, &held)
+	held := Budget{Most: 1000}
+	f := New(1000, &held)
 	const pieces, size = 50, 100
-	f.size = -1
-	readers := make([]*body, 3)
+	f.Size = -1
+	readers := make([]*Reader, 3)
 	for i := range readers {
-		readers[i] = f.read()
+		readers[i] = f.Read()
 	}
 	var wg sync.WaitGroup
 	for i, r := range readers {
@@ -41,28 +41,28 @@ func TestFlightOver(t *testing.T) {
 		})
 	}
 	for i := range pieces {
-		if !f.add(bytes.Repeat([]byte{byte(i)}, size)) {
+		if !f.Add(bytes.Repeat([]byte{byte(i)}, size)) {
 			t.Error("nobody reads any more")
 		}
 		if f.length > 1000+size {
 			t.Errorf("%d bytes are kept", f.length)
 		}
 	}
-	f.end(nil, nil)
+	f.End(nil, nil)
 	wg.Wait()
-	if n := held.fetching.Load() + held.finished.Load(); n != 0 {
+	if n := held.Fetching.Load() + held.Finished.Load(); n != 0 {
 		t.Errorf("%d bytes are kept for nobody", n)
 	}
-	if f.read() != nil {
+	if f.Read() != nil {
 		t.Error("somebody may read from the beginning, which is gone")
 	}
-	if f.length = 1001; f.add([]byte("x")) {
+	if f.length = 1001; f.Add([]byte("x")) {
 		t.Error("more is kept for nobody")
 	}
-	g := newFlight(1000, &held)
-	r := g.read()
-	g.add([]byte("half"))
-	g.end(edge.UpstreamTruncated, nil)
+	g := New(1000, &held)
+	r := g.Read()
+	g.Add([]byte("half"))
+	g.End(edge.UpstreamTruncated, nil)
 	if b, err := io.ReadAll(r); string(b) != "half" || !errors.Is(err, errCut) {
 		t.Errorf("%q %v", b, err)
 	}
@@ -70,8 +70,8 @@ func TestFlightOver(t *testing.T) {
 
 // TestPieceOfFlight: nor may it wait for a fetch.
 func TestPieceOfFlight(t *testing.T) {
-	f := newFlight(1000, &budget{most: 1 << 20})
-	b := f.read()
+	f := New(1000, &Budget{Most: 1 << 20})
+	b := f.Read()
 	want := func(piece string, err error) {
 		t.Helper()
 		if got, e := b.Piece(false); string(got) != piece || !errors.Is(e, err) {
@@ -79,11 +79,11 @@ func TestPieceOfFlight(t *testing.T) {
 		}
 	}
 	want("", edge.ErrWait)
-	f.add([]byte("one"))
+	f.Add([]byte("one"))
 	want("one", nil)
 	want("", edge.ErrWait)
-	f.add([]byte("two"))
-	f.end(nil, nil)
+	f.Add([]byte("two"))
+	f.End(nil, nil)
 	want("two", nil)
 	want("", io.EOF)
 	if err := b.Close(); err != nil {

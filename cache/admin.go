@@ -30,7 +30,7 @@ func (cs *caches) purge(ctx *fasthttp.RequestCtx) {
 		problem(ctx, fasthttp.StatusBadRequest, "bad_request", err.Error())
 		return
 	}
-	n := c.Purge(o, c.flights.Scatter)
+	n := c.Purge(o, c.Flights.Scatter)
 	c.purged.Add(0, uint64(n))
 	cs.h.Log.Info("cache purged by the admin interface", "cache", c.name, "what", o.Words(), "soft", o.Soft,
 		"purged", n)

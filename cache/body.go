@@ -39,8 +39,8 @@ func (k *keyed) read(x *edge.Exchange, r *record) edge.Verdict {
 		}
 	}
 	if r.why == outcome.None {
-		r.exact = key.AppendBody(r.exact, x, b)
-		r.url = r.exact[bytes.IndexByte(r.exact, 0)+1:][:len(r.url)] // it may have moved
+		r.Exact = key.AppendBody(r.Exact, x, b)
+		r.Url = r.Exact[bytes.IndexByte(r.Exact, 0)+1:][:len(r.Url)] // it may have moved
 	}
 	return edge.Next
 }

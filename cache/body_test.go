@@ -9,6 +9,7 @@ import (
 	"testing/iotest"
 
 	"github.com/penstock-edge/penstock/cache/cachetest"
+	"github.com/penstock-edge/penstock/cache/fetch"
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
@@ -28,16 +29,16 @@ func TestKeyedBody(t *testing.T) {
 	ask := func(in edge.Body, length int64, wait bool, fields ...string) (*edge.Exchange, *record, edge.Verdict) {
 		x := cachetest.Request("/a", fields...)
 		x.Method, x.In, x.InLen, x.MayWait = []byte("QUERY"), in, length, wait
-		r := &record{question: question{route: "r"}}
-		r.exact, r.url = key.New(nil).Append(nil, x, "r")
+		r := &record{Question: fetch.Question{Route: "r"}}
+		r.Exact, r.Url = key.New(nil).Append(nil, x, "r")
 		return x, r, k.read(x, r)
 	}
 	closed := 0
 	stream := func(r io.Reader) edge.Body { return &counted{edge.ReaderBody{R: r}, &closed} }
 	text := strings.Repeat("0123456789", 500)
 	_, here, v := ask(edge.NewBytesBody([]byte(text)), 5000, false)
-	if v != edge.Next || here.why != outcome.None || string(here.url) != "http://h.example/a" {
-		t.Errorf("a body in memory: %v %s, url %q", v, here.why.Word(), here.url)
+	if v != edge.Next || here.why != outcome.None || string(here.Url) != "http://h.example/a" {
+		t.Errorf("a body in memory: %v %s, url %q", v, here.why.Word(), here.Url)
 	}
 	if _, _, v := ask(stream(strings.NewReader(text)), 5000, false); v != edge.Wait {
 		t.Errorf("in the loop: %v", v)
@@ -47,7 +48,7 @@ func TestKeyedBody(t *testing.T) {
 		for _, length := range []int64{-1, 5000} {
 			x, r, v := ask(stream(in), length, true)
 			b, err := io.ReadAll(x.In)
-			if v != edge.Next || r.why != outcome.None || string(b) != text || err != nil || x.InLen != 5000 || !bytes.Equal(r.exact, here.exact) {
+			if v != edge.Next || r.why != outcome.None || string(b) != text || err != nil || x.InLen != 5000 || !bytes.Equal(r.Exact, here.Exact) {
 				t.Errorf("%s: %v %s, %d bytes, %v, length %d", name, v, r.why.Word(), len(b), err, x.InLen)
 			}
 			if err := x.In.Close(); err != nil || closed == 0 || !x.Replayable() {
@@ -84,10 +85,10 @@ func TestKeyedBody(t *testing.T) {
 		{"a", []string{"Content-Language: a"}}, {"a", []string{"Content-Type: a", "Content-Language: a"}}} {
 		_, r, _ := ask(edge.NewBytesBody([]byte(one.body)), int64(len(one.body)), false, one.fields...)
 		name := one.body + strings.Join(one.fields, ",")
-		if other, ok := seen[string(r.exact)]; ok {
+		if other, ok := seen[string(r.Exact)]; ok {
 			t.Errorf("%q has the key of %q", name, other)
 		}
-		seen[string(r.exact)] = name
+		seen[string(r.Exact)] = name
 	}
 }
 

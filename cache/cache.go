@@ -2,6 +2,7 @@ package cache
 
 import (
 	"github.com/penstock-edge/penstock/cache/entry"
+	"github.com/penstock-edge/penstock/cache/fetch"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
@@ -9,7 +10,7 @@ import (
 
 // cache is one [cache.NAME] in one generation.
 type cache struct {
-	fetcher
+	fetch.Fetcher
 	name     string
 	conf     *Config
 	opts     fresh.Options
@@ -17,10 +18,10 @@ type cache struct {
 }
 
 // New returns a cache as conf says, over what has outlived reloads of it.
-func New(name string, conf *Config, s *state) *cache {
+func New(name string, conf *Config, s *fetch.State) *cache {
 	c := &cache{name: name, conf: conf}
 	c.Maker = entry.Maker{Rules: c.conf.rules, StripCookies: c.conf.Override.SetCookie == "strip"}
-	c.state, c.maxObject = s, int64(c.conf.MaxObject)
+	c.State, c.MaxObject = s, int64(c.conf.MaxObject)
 	if len(c.conf.coders) > 0 {
 		c.Maker.Encodes = c.conf.CompressTypes
 	}

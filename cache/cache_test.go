@@ -8,6 +8,7 @@ import (
 	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/cachetest"
 	"github.com/penstock-edge/penstock/cache/entry"
+	"github.com/penstock-edge/penstock/cache/fetch"
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/cache/purge"
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // newCache returns a cache with these keys.
 func newCache(t interface{ Fatal(...any) }, keys string) *cache {
 	file := config.Parse("test.toml", []byte("[cache.main]\nsize = \"16MiB\"\n"+keys), config.Options{})
-	c := New("main", readConfig(file.Root.Children("cache")[0]), newState(records.New(16<<20, records.NewDurable()), 16<<20))
+	c := New("main", readConfig(file.Root.Children("cache")[0]), fetch.NewState(records.New(16<<20, records.NewDurable()), 16<<20))
 	if errs := file.Finish(); len(errs) > 0 {
 		t.Fatal(errs)
 	}
@@ -85,7 +86,7 @@ func TestHitInTheLoop(t *testing.T) {
 	c := newCache(t, "")
 	l := &lookup{cache: c, route: "r"}
 	x := cachetest.Request("/a")
-	if v := l.Run(x); v != edge.Wait || len(c.flights.By) != 0 {
+	if v := l.Run(x); v != edge.Wait || len(c.Flights.By) != 0 {
 		t.Fatalf("a miss: %v", v)
 	}
 	(&done{cache: c, route: uncounted}).Run(x)
@@ -116,8 +117,8 @@ func TestStoredMeanwhile(t *testing.T) {
 	}
 	c.put(t, cachetest.Request("/a"), "hello", 10_000)
 	r := x.Slot[0].(*record)
-	if v := c.fetchFor(x, r); v != edge.Answered || x.OutLen != 5 || r.status != outcome.Collapsed || len(c.flights.By) != 0 {
-		t.Errorf("%v, %d bytes, status %v, %d fetches", v, x.OutLen, r.status, len(c.flights.By))
+	if v := c.fetchFor(x, r); v != edge.Answered || x.OutLen != 5 || r.status != outcome.Collapsed || len(c.Flights.By) != 0 {
+		t.Errorf("%v, %d bytes, status %v, %d fetches", v, x.OutLen, r.status, len(c.Flights.By))
 	}
 	(&done{cache: c, route: uncounted}).Run(x)
 }

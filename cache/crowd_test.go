@@ -439,7 +439,7 @@ func TestCrowdAgainstRules(t *testing.T) {
 					time.Sleep(time.Duration(rapid.SampledFrom([]int{1, 1000, 2500, 6000, 40_000}).Draw(t, "wait")) * time.Millisecond)
 				case "purge":
 					w.c.Purges.Everything(false)
-					w.c.flights.Scatter()
+					w.c.Flights.Scatter()
 					w.mu.Lock()
 					w.events++
 					w.purged = append(w.purged, w.events)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/cache/entry"
+	"github.com/penstock-edge/penstock/cache/fetch"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
@@ -21,9 +22,9 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 		say("passed by (%s): %s", why.Word(), why.Text())
 		return lines
 	}
-	_, key, _ := strings.Cut(string(r.exact), "\x00")
+	_, key, _ := strings.Cut(string(r.Exact), "\x00")
 	key = strings.ReplaceAll(key, "\x00", " + ")
-	if r.keyed {
+	if r.Keyed {
 		key += " + the method and the body"
 	}
 	say("looked up as %s", key)
@@ -43,17 +44,17 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 		say("whether an answer is stored depends on it: -A 'Cache-Control: max-age=60' supposes one")
 		return lines
 	}
-	d := c.Describe(answer, x.Req.Has(authorizationKey))
+	d := c.Describe(answer, x.Req.Has(fetch.Authorization))
 	d.Asked = time.Now().UnixMilli()
 	d.Came = d.Asked
-	if why := d.Storable(r.opts, d.Validates()); why != fresh.Storable {
+	if why := d.Storable(r.Opts, d.Validates()); why != fresh.Storable {
 		say("the answer is not stored (%s): %s", why, why.Text())
 		return lines
 	}
 	if c.overrules(answer, d) {
 		say("the answer itself forbids to store it as it is, which override overrules")
 	}
-	e := c.EntryOf(d, r.opts)
+	e := c.EntryOf(d, r.Opts)
 	say("the answer is stored, and fresh for %s", seconds(e.Lifetime-e.Age))
 	switch {
 	case e.Flags&entry.AlwaysAsk != 0:

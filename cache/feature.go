@@ -67,7 +67,7 @@ func (cs *caches) read(t *config.Table) {
 	if kept == nil {
 		return
 	}
-	c := &instance{cache: New(t.Name(), conf, kept.state), kept: kept}
+	c := &instance{cache: New(t.Name(), conf, kept.State), kept: kept}
 	c.measure(cs.h.Metrics)
 	cs.list, cs.names = append(cs.list, c), append(cs.names, c.name)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/cache/entry"
+	"github.com/penstock-edge/penstock/cache/fetch"
 	"github.com/penstock-edge/penstock/cache/flight"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/key"
@@ -15,11 +16,11 @@ import (
 
 // fetchFor fetches the answer, or waits for a fetch that is in flight and whose answer may be the one.
 func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
-	if c.bodies.Full() {
+	if c.Bodies.Full() {
 		r.status, r.why = outcome.Miss, outcome.TooManyFetches
 		return edge.Next
 	}
-	if x.Req.Has(authorizationKey) {
+	if x.Req.Has(fetch.Authorization) {
 		if asksForPart(x) {
 			r.status, r.why = outcome.Miss, outcome.AuthorizedPart
 			return edge.Next // what it brings is rarely stored
@@ -30,9 +31,9 @@ func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 	if r.found && r.entry.ForNobodyElse() {
 		return c.fetchAlone(x, r) // so will the next one be
 	}
-	f, first := c.flights.Join(r.k, int64(c.conf.MaxObject), &c.bodies)
+	f, first := c.Flights.Join(r.Key, int64(c.conf.MaxObject), &c.Bodies)
 	switch {
-	case first && r.absent && !r.again && c.Store.Has(r.k):
+	case first && r.absent && !r.again && c.Store.Has(r.Key):
 		return c.findAgain(x, r, f)
 	case first:
 		return c.lead(c.newFetch(x, r, f), x, r)
@@ -48,7 +49,7 @@ func (c *cache) findAgain(x *edge.Exchange, r *record, f *flight.Flight) edge.Ve
 	r.again = true
 	f.UsesOld = true // who has joined f looks as well
 	close(f.Head)
-	c.flights.Land(r.k, f)
+	c.Flights.Land(r.Key, f)
 	if use := c.find(x, r); use != fresh.Ask {
 		r.why = outcome.None
 		return c.serve(x, r, outcome.Collapsed)
@@ -58,7 +59,7 @@ func (c *cache) findAgain(x *edge.Exchange, r *record, f *flight.Flight) edge.Ve
 
 // fetchAlone fetches for x and shares with nobody that waits.
 func (c *cache) fetchAlone(x *edge.Exchange, r *record) edge.Verdict {
-	return c.lead(c.newFetch(x, r, flight.New(int64(c.conf.MaxObject), &c.bodies)), x, r)
+	return c.lead(c.newFetch(x, r, flight.New(int64(c.conf.MaxObject), &c.Bodies)), x, r)
 }
 
 // findOrFetchAlone goes on when the answer that r waited for is none that it may use without asking (RFC 9111
@@ -101,9 +102,9 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight.Flight) edge.Verdi
 		r.status, r.why = outcome.Passed, outcome.NotForAll
 		return edge.Next
 	}
-	text := append(r.text[:0], r.exact...)
+	text := append(r.Text[:0], r.Exact...)
 	if len(f.Entry.Search) > 0 && r.rule.ParseRule(f.Entry.Search) == nil {
-		text = c.Rules.AppendByRule(text[:0], x, r.route, &r.rule)
+		text = c.Rules.AppendByRule(text[:0], x, r.Route, &r.rule)
 	}
 	if len(f.Entry.Vary) > 0 {
 		var encoded bool

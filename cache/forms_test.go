@@ -212,7 +212,7 @@ func TestFormsAgainstTwin(t *testing.T) {
 				change()
 			case "purge":
 				c.Store.At(w.now / 1000)
-				if n, want := c.Purge(&purge.Order{Urls: [][]byte{[]byte("http://h.example/")}}, c.flights.Scatter), w.stored(); n != want {
+				if n, want := c.Purge(&purge.Order{Urls: [][]byte{[]byte("http://h.example/")}}, c.Flights.Scatter), w.stored(); n != want {
 					t.Fatalf("purged %d, want %d", n, want)
 				}
 				w.forAll = nil

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"github.com/penstock-edge/penstock/cache/fetch"
 	"github.com/penstock-edge/penstock/cache/records"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"sync/atomic"
@@ -8,13 +9,13 @@ import (
 
 // cacheState is what of a cache outlives a reload.
 type cacheState struct {
-	*state
+	*fetch.State
 	warmer warmer
 	isNew  atomic.Bool // nothing of it was asked for yet
 }
 
 func newCacheState(size int64, below *records.Durable) *cacheState {
-	s := &cacheState{state: newState(records.New(size, below), size)}
+	s := &cacheState{State: fetch.NewState(records.New(size, below), size)}
 	s.isNew.Store(true)
 	return s
 }

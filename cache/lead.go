@@ -2,70 +2,71 @@ package cache
 
 import (
 	"github.com/penstock-edge/penstock/cache/entry"
+	"github.com/penstock-edge/penstock/cache/fetch"
 	"github.com/penstock-edge/penstock/cache/flight"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
 )
 
-// newFetch prepares a fetch of what r asks for.
-func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight.Flight) *fetching {
-	t := c.fetcher.newFetch(x, f, r.question, r.q.StaleIfError)
+// NewFetch prepares a fetch of what r asks for.
+func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight.Flight) *fetch.Fetch {
+	t := c.Fetcher.NewFetch(x, f, r.Question, r.q.StaleIfError)
 	if r.isAnswer() {
-		t.confirm(&r.object, r.lack == outcome.AskedAnew)
+		t.Confirm(&r.object, r.lack == outcome.AskedAnew)
 	}
 	return t
 }
 
 // lead fetches for x and for whoever follows.
-func (c *cache) lead(t *fetching, x *edge.Exchange, r *record) edge.Verdict {
+func (c *cache) lead(t *fetch.Fetch, x *edge.Exchange, r *record) edge.Verdict {
 	first := outcome.Miss
-	if t.old != nil {
+	if t.Old != nil {
 		first = outcome.Expired
 	}
 	r.status, r.why = first, r.lacked
-	t.reader = t.flight.Read()
-	done := t.run()
-	r.upside = t.y.Status()
+	t.Reader = t.Flight.Read()
+	done := t.Run()
+	r.upside = t.Exchange.Status()
 	switch done {
-	case failed:
+	case fetch.Failed:
 		r.upside = 0
-		x.Fault, x.Cause = t.flight.Fault, t.flight.Cause
-		x.PoolName, x.TargetName = t.y.PoolName, t.y.TargetName
+		x.Fault, x.Cause = t.Flight.Fault, t.Flight.Cause
+		x.PoolName, x.TargetName = t.Exchange.PoolName, t.Exchange.TargetName
 		return edge.Answered
-	case unfit:
-		r.why = t.flight.Why
+	case fetch.Unfit:
+		r.why = t.Flight.Why
 		if asksForPart(x) {
-			t.y.Finish(edge.ClientGone) // all of it is more than is wanted
+			t.Exchange.Finish(edge.ClientGone) // all of it is more than is wanted
 			r.upside = 0
 			return edge.Next
 		}
-		x.TakeOver(t.y)
+		x.TakeOver(t.Exchange)
 		return edge.Answered
-	case usesOld:
+	case fetch.UsesOld:
 		return c.serveOld(t, x, r)
 	}
-	r.stored = t.stored
-	own := *t.flight.Entry
-	own.Lines = t.own
-	return c.serveFlight(x, r, t.flight, &own, t.reader, first)
+	r.stored = t.Stored
+	own := *t.Flight.Entry
+	own.Lines = t.Own
+	return c.serveFlight(x, r, t.Flight, &own, t.Reader, first)
 }
 
 // serveOld answers who leads with what was stored before the fetch, if that is what is stored still: another
 // answer was not confirmed for this client.
-func (c *cache) serveOld(t *fetching, x *edge.Exchange, r *record) edge.Verdict {
-	f := t.flight
+func (c *cache) serveOld(t *fetch.Fetch, x *edge.Exchange, r *record) edge.Verdict {
+	f := t.Flight
 	r.metaOnly = false
 	if f.As == outcome.Revalidated {
 		r.q.Reset() // what the request asks for beyond freshness has been done
 	}
 	c.find(x, r)
-	if !r.isAnswer() || !r.coded && r.object.Number() != t.number { // one that is encoded is fresh
+	if !r.isAnswer() || !r.coded && r.object.Number() != t.Number { // one that is encoded is fresh
 		r.why = outcome.Forgotten
 		return edge.Next
 	}
-	if t.own != nil {
-		r.entry.Lines = t.own
+	if t.Own != nil {
+		r.entry.Lines = t.Own
 	}
 	r.upside, r.why = f.Upside, r.lacked
 	r.age = r.entry.AgeAt(c.Now())
@@ -74,16 +75,16 @@ func (c *cache) serveOld(t *fetching, x *edge.Exchange, r *record) edge.Verdict 
 
 // refresh has an answer fetched anew that is served stale meanwhile, once.
 func (c *cache) refresh(x *edge.Exchange, r *record) {
-	if c.fetches.Load() >= mostRefreshes || c.bodies.Full() || x.Req.Has(authorizationKey) {
+	if c.Fetches.Load() >= mostRefreshes || c.Bodies.Full() || x.Req.Has(fetch.Authorization) {
 		return
 	}
-	f, first := c.flights.Join(r.k, int64(c.conf.MaxObject), &c.bodies)
+	f, first := c.Flights.Join(r.Key, int64(c.conf.MaxObject), &c.Bodies)
 	if !first {
 		return
 	}
 	t := c.newFetch(x, r, f)
-	t.usable = t.old != nil
-	go t.alone()
+	t.Usable = t.Old != nil
+	go t.RunAlone()
 }
 
 // mostRefreshes bounds how many fetches nobody waits for.

@@ -7,6 +7,7 @@ import (
 	"github.com/penstock-edge/penstock/cache/accept"
 	"github.com/penstock-edge/penstock/cache/chunks"
 	"github.com/penstock-edge/penstock/cache/entry"
+	"github.com/penstock-edge/penstock/cache/fetch"
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
@@ -55,7 +56,7 @@ type record struct {
 	absent bool           // it is not in memory
 	lack   outcome.Reason // why what was found, if anything, is not the answer
 	lacked outcome.Reason // the same, before anything was fetched
-	question
+	fetch.Question
 	freed  bool // the client wants what is fresher, which is ignored
 	base   int  // of text without what Vary adds
 	rule   fresh.QueryRule
@@ -88,7 +89,7 @@ func (r *record) release() {
 		r.buf = nil
 	}
 	r.chunks.Clear()
-	*r = record{question: question{exact: r.exact[:0], text: r.text[:0]}, buf: r.buf[:0], spare: r.spare[:0],
+	*r = record{Question: fetch.Question{Exact: r.Exact[:0], Text: r.Text[:0]}, buf: r.buf[:0], spare: r.spare[:0],
 		rule: fresh.QueryRule{Names: r.rule.Names[:0]}, chunks: r.chunks}
 	recordPool.Put(r)
 }
@@ -113,7 +114,7 @@ func (l *lookup) run(x *edge.Exchange) edge.Verdict {
 	}
 	if !r.begun {
 		r.why = l.begin(x, r)
-		if r.why == outcome.None && r.keyed {
+		if r.why == outcome.None && r.Keyed {
 			if v := l.keyed.read(x, r); v != edge.Next {
 				return v
 			}
@@ -132,7 +133,7 @@ func (l *lookup) run(x *edge.Exchange) edge.Verdict {
 		use = c.find(x, r)
 	}
 	if r.absent && c.Tier != nil && !r.onDisk {
-		if !x.MayWait && (c.Tier.Has(r.text) || c.ruleOnDisk(x, r)) {
+		if !x.MayWait && (c.Tier.Has(r.Text) || c.ruleOnDisk(x, r)) {
 			return edge.Wait
 		}
 		r.onDisk = true
@@ -178,9 +179,9 @@ var onlyIfCached = &edge.Fault{Status: 504, Side: edge.SideClient, Code: "not_ca
 // begin reads the request and makes its key. It returns why the request is none for a cache.
 func (l *lookup) begin(x *edge.Exchange, r *record) outcome.Reason {
 	c := l.cache
-	r.keyed = l.keyed.takes(x.Method)
+	r.Keyed = l.keyed.takes(x.Method)
 	switch m := string(x.Method); {
-	case r.keyed:
+	case r.Keyed:
 	case m != "GET" && m != "HEAD":
 		return outcome.Method
 	case x.In != nil:
@@ -208,20 +209,20 @@ func (l *lookup) begin(x *edge.Exchange, r *record) outcome.Reason {
 		return outcome.WithCookie
 	}
 	r.metaOnly = x.Req.Has("If-None-Match") || x.Req.Has("If-Modified-Since")
-	r.route, r.accepts, r.opts = l.route, accept.Codings(x), l.opts
+	r.Route, r.accepts, r.Opts = l.route, accept.Codings(x), l.opts
 	r.coding = c.conf.wanted(x, r.accepts)
-	if r.opts == nil {
-		r.opts = &c.opts
+	if r.Opts == nil {
+		r.Opts = &c.opts
 	}
-	r.exact, r.url = c.Rules.Append(r.exact[:0], x, l.route)
+	r.Exact, r.Url = c.Rules.Append(r.Exact[:0], x, l.route)
 	return outcome.None
 }
 
 // find looks for the answer to a request and says what it may be used for.
 func (c *cache) find(x *edge.Exchange, r *record) fresh.Use {
-	r.text = append(r.text[:0], r.exact...)
+	r.Text = append(r.Text[:0], r.Exact...)
 	use, known := c.findText(x, r)
-	if !known && !r.keyed && c.Searching.Load() && c.byRule(x, r) {
+	if !known && !r.Keyed && c.Searching.Load() && c.byRule(x, r) {
 		use, _ = c.findText(x, r)
 	}
 	return use
@@ -233,7 +234,7 @@ func (c *cache) fromDisk(x *edge.Exchange, r *record, use fresh.Use) fresh.Use {
 		switch {
 		case !r.absent:
 			return use
-		case c.Tier.Has(r.text) && c.Promote(r.k, r.text):
+		case c.Tier.Has(r.Text) && c.Promote(r.Key, r.Text):
 		case c.ruleOnDisk(x, r) && c.Promote(c.Hash(r.spare), r.spare):
 		default:
 			return use
@@ -246,25 +247,25 @@ func (c *cache) fromDisk(x *edge.Exchange, r *record, use fresh.Use) fresh.Use {
 // ruleOnDisk tells that the rule for queries that answers of the path have is on disk alone, and leaves
 // what it is found by in r.spare.
 func (c *cache) ruleOnDisk(x *edge.Exchange, r *record) bool {
-	if r.keyed || !c.Searching.Load() {
+	if r.Keyed || !c.Searching.Load() {
 		return false
 	}
-	r.spare = c.Rules.AppendByRule(r.spare[:0], x, r.route, nil)
+	r.spare = c.Rules.AppendByRule(r.spare[:0], x, r.Route, nil)
 	return !c.Store.Has(c.Hash(r.spare)) && c.Tier.Has(r.spare)
 }
 
 // ByRule makes the key in r the one by the rule for queries that answers of the path have. It returns false
 // when there is none, and leaves the key as it was.
 func (c *cache) byRule(x *edge.Exchange, r *record) bool {
-	k := r.k
-	r.text = c.Rules.AppendByRule(r.text[:0], x, r.route, nil)
-	r.k = c.Hash(r.text)
+	k := r.Key
+	r.Text = c.Rules.AppendByRule(r.Text[:0], x, r.Route, nil)
+	r.Key = c.Hash(r.Text)
 	ok := c.get(r) && r.entry.Flags&entry.IsSearch != 0 && r.rule.ParseRule(r.entry.Search) == nil
-	r.text = r.text[:0]
+	r.Text = r.Text[:0]
 	if ok {
-		r.text = c.Rules.AppendByRule(r.text, x, r.route, &r.rule)
+		r.Text = c.Rules.AppendByRule(r.Text, x, r.Route, &r.rule)
 	} else {
-		r.text, r.k = append(r.text, r.exact...), k
+		r.Text, r.Key = append(r.Text, r.Exact...), k
 	}
 	r.found, r.absent = false, true
 	return ok
@@ -273,11 +274,11 @@ func (c *cache) byRule(x *edge.Exchange, r *record) bool {
 // findText looks for the answer whose key, but for what Vary adds, is in r. known is false when there is
 // nothing under that.
 func (c *cache) findText(x *edge.Exchange, r *record) (use fresh.Use, known bool) {
-	r.base = len(r.text)
+	r.base = len(r.Text)
 	if c.findCoded(r) {
 		return fresh.Fresh, true
 	}
-	r.k, r.lack = c.Hash(r.text), outcome.Absent
+	r.Key, r.lack = c.Hash(r.Text), outcome.Absent
 	if !c.get(r) {
 		return fresh.Ask, false
 	}
@@ -290,14 +291,14 @@ func (c *cache) findVariant(x *edge.Exchange, r *record) fresh.Use {
 		return c.findAnswer(r)
 	}
 	known := r.entry.Forms
-	text, encoded := key.AppendVariant(r.text, r.entry.Vary, x, r.accepts)
-	if r.text = text; encoded {
+	text, encoded := key.AppendVariant(r.Text, r.entry.Vary, x, r.accepts)
+	if r.Text = text; encoded {
 		return c.findForm(r, known)
 	}
 	if c.findCoded(r) {
 		return fresh.Fresh
 	}
-	r.k, r.lack = c.Hash(r.text), outcome.OtherFields
+	r.Key, r.lack = c.Hash(r.Text), outcome.OtherFields
 	if !c.get(r) {
 		return fresh.Ask
 	}
@@ -327,7 +328,7 @@ func (c *cache) weigh(r *record) fresh.Use {
 		r.lack = outcome.AskedAnew
 	}
 	use := fresh.Decide(r.age, e.Lifetime, e.Revive, e.Flags&entry.MustRevalidate != 0, e.Flags&entry.AlwaysAsk != 0, &r.q)
-	switch c.Purges.Judge(e.Number, r.url, e.Hashes, r.now) {
+	switch c.Purges.Judge(e.Number, r.Url, e.Hashes, r.now) {
 	case purge.Purged:
 		r.found, r.lack, r.age = false, outcome.Purged, -1
 		return fresh.Ask
@@ -364,12 +365,12 @@ func (c *cache) complete(r *record) (ok bool) {
 // get reads the entry under r.k into r.
 func (c *cache) get(r *record) bool {
 	if r.metaOnly {
-		r.object, r.buf, r.found = c.Store.GetMeta(r.k, r.buf[:0])
+		r.object, r.buf, r.found = c.Store.GetMeta(r.Key, r.buf[:0])
 	} else {
-		r.object, r.buf, r.found = c.Store.Get(r.k, r.buf[:0])
+		r.object, r.buf, r.found = c.Store.Get(r.Key, r.buf[:0])
 	}
 	if r.found {
-		r.found = r.entry.Parse(r.object.Meta) == nil && bytes.Equal(r.entry.Key, r.text)
+		r.found = r.entry.Parse(r.object.Meta) == nil && bytes.Equal(r.entry.Key, r.Text)
 	}
 	r.absent = !r.found
 	return r.found

@@ -11,7 +11,7 @@ import (
 // findForm looks into the slots that are good for a request. The key in r ends with the slot of its own
 // offer.
 func (c *cache) findForm(r *record, known accept.Forms) fresh.Use {
-	own := r.text[len(r.text)-1]
+	own := r.Text[len(r.Text)-1]
 	var room [4]byte
 	slots := known.AppendSlots(room[:0], r.accepts)
 	if len(slots) > 1 {
@@ -25,7 +25,7 @@ func (c *cache) findForm(r *record, known accept.Forms) fresh.Use {
 				use, _ = c.findSlot(r, s)
 			}
 			return use
-		case ok, c.Tier != nil && c.Tier.Has(r.text):
+		case ok, c.Tier != nil && c.Tier.Has(r.Text):
 			return use
 		}
 	}
@@ -35,11 +35,11 @@ func (c *cache) findForm(r *record, known accept.Forms) fresh.Use {
 
 // findSlot looks into one slot. ok is false when there is nothing in it.
 func (c *cache) findSlot(r *record, slot byte) (use fresh.Use, ok bool) {
-	r.text[len(r.text)-1] = slot
+	r.Text[len(r.Text)-1] = slot
 	if c.findCoded(r) {
 		return fresh.Fresh, true
 	}
-	r.k, r.lack = c.Hash(r.text), outcome.OtherFields
+	r.Key, r.lack = c.Hash(r.Text), outcome.OtherFields
 	if !c.get(r) {
 		return fresh.Ask, false
 	}
@@ -53,8 +53,8 @@ func (c *cache) latest(r *record, slots []byte) []byte {
 	r.metaOnly = true // bodies are not needed for that
 	best, value, at := -1, 0, int64(0)
 	for i, s := range slots {
-		r.text[len(r.text)-1] = s
-		r.k = c.Hash(r.text)
+		r.Text[len(r.Text)-1] = s
+		r.Key = c.Hash(r.Text)
 		if !c.get(r) {
 			continue
 		}
@@ -101,11 +101,11 @@ func (c *cache) findCoded(r *record) bool {
 	if r.coding == nil || !c.Coded.Load() {
 		return false
 	}
-	n := len(r.text)
-	r.text = entry.AppendCodedKey(r.text, r.coding)
-	r.k = c.Hash(r.text)
+	n := len(r.Text)
+	r.Text = entry.AppendCodedKey(r.Text, r.coding)
+	r.Key = c.Hash(r.Text)
 	ok := c.get(r) && r.entry.Flags&entry.IsPass == 0 && c.weigh(r) == fresh.Fresh
-	if r.text, r.coded = r.text[:n], ok; !ok {
+	if r.Text, r.coded = r.Text[:n], ok; !ok {
 		r.age = -1
 	}
 	return ok

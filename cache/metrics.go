@@ -40,13 +40,13 @@ func (c *instance) measure(m *metric.Scope) {
 	}
 	m.GaugeFunc("penstock_cache_fetch_bytes",
 		"Bytes of bodies in memory beside a cache that are being fetched for it.",
-		func() float64 { return float64(s.bodies.Fetching.Load()) }, "cache", c.name)
+		func() float64 { return float64(s.Bodies.Fetching.Load()) }, "cache", c.name)
 	m.GaugeFunc("penstock_cache_reading_bytes",
 		"Bytes of bodies in memory beside a cache that have been fetched and are read by slow clients.",
-		func() float64 { return float64(s.bodies.Finished.Load()) }, "cache", c.name)
+		func() float64 { return float64(s.Bodies.Finished.Load()) }, "cache", c.name)
 	c.measureDisk(m)
 	m.GaugeFunc("penstock_cache_fetches", "Fetches of a cache under way.",
-		func() float64 { return float64(s.fetches.Load()) }, "cache", c.name)
+		func() float64 { return float64(s.Fetches.Load()) }, "cache", c.name)
 }
 
 // measureDisk shows the tier on disk, if there is one.

@@ -68,7 +68,7 @@ func (cs *caches) status() any {
 	all := []Status{}
 	for _, c := range cs.list {
 		s := Status{Name: c.name, Size: int64(c.conf.Size), Entries: c.Store.Entries(),
-			Evictions: c.Store.Evictions(), Fetches: c.fetches.Load(), Disk: c.diskStatus(),
+			Evictions: c.Store.Evictions(), Fetches: c.Fetches.Load(), Disk: c.diskStatus(),
 			Warming:  WarmStatus{c.kept.warmer.waiting(), c.kept.warmer.done.Load(), c.kept.warmer.failed.Load()},
 			Requests: map[string]uint64{}, Misses: map[string]uint64{}, Routes: map[string]RouteStatus{}}
 		var by [outcome.Results]uint64

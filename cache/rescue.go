@@ -53,11 +53,11 @@ func (f *rescueAnswer) Run(x *edge.Exchange) edge.Verdict {
 
 // rescue makes what is stored the answer, if it may be used when the target fails.
 func (c *cache) rescue(x *edge.Exchange, r *record) bool {
-	if len(r.exact) == 0 || r.status == outcome.NotCached || r.status == outcome.Bypass {
+	if len(r.Exact) == 0 || r.status == outcome.NotCached || r.status == outcome.Bypass {
 		return false // the request is none for a cache, or wants no other answer
 	}
 	c.find(x, r)
-	if !r.isAnswer() || !c.rescues(&r.entry, r.q.StaleIfError) {
+	if !r.isAnswer() || !c.Rescues(&r.entry, r.q.StaleIfError) {
 		return false
 	}
 	r.why, r.upside = outcome.None, 0

@@ -111,8 +111,8 @@ func (c *cache) invalidate(x *edge.Exchange, r *record) {
 	if s := x.Status(); x.Fault != nil || s < 200 || s >= 400 {
 		return
 	}
-	r.text = c.Rules.AppendURL(r.text[:0], x)
-	c.WriteDown(c.Purges.ByHash(purge.HashURL(r.text), false))
+	r.Text = c.Rules.AppendURL(r.Text[:0], x)
+	c.WriteDown(c.Purges.ByHash(purge.HashURL(r.Text), false))
 	host := append(key.AppendAuthority([]byte(x.Scheme+"://"), x.Scheme, x.Authority), '/')
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		where := x.Resp.Get(name)
@@ -125,7 +125,7 @@ func (c *cache) invalidate(x *edge.Exchange, r *record) {
 			c.WriteDown(c.Purges.ByHash(purge.HashURL(url), false))
 		}
 	}
-	c.flights.Scatter()
+	c.Flights.Scatter()
 }
 
 // done counts, and puts the record away.

@@ -20,7 +20,7 @@ func (c *cache) serve(x *edge.Exchange, r *record, as outcome.Status) edge.Verdi
 		return edge.Answered
 	}
 	if r.coding != nil && e.Flags&entry.Encodes != 0 && as == outcome.Hit && o.Len >= int64(c.conf.CompressMin) {
-		c.Encode(r.k, r.text, r.coding)
+		c.Encode(r.Key, r.Text, r.coding)
 	}
 	x.SetHead(e.Status, e.Reason, e.Lines)
 	x.OutLen, x.Out = o.Len, nil
@@ -35,7 +35,7 @@ func (c *cache) serve(x *edge.Exchange, r *record, as outcome.Status) edge.Verdi
 
 // source returns where the body that was found comes from.
 func (c *cache) source(x *edge.Exchange, r *record) chunks.Source {
-	return chunks.Source{Tier: c.Tier, Rules: c.Rules, X: x, Object: &r.object, Entry: &r.entry, InParts: !r.coded && !r.keyed}
+	return chunks.Source{Tier: c.Tier, Rules: c.Rules, X: x, Object: &r.object, Entry: &r.entry, InParts: !r.coded && !r.Keyed}
 }
 
 // bodyOf returns a part of the body that was found.

@@ -245,16 +245,16 @@ func (w *world) ask(method, path, lang, cc, part string) (int, string) {
 		}
 	}
 	(&done{cache: w.c, route: uncounted}).Run(x)
-	for w.c.fetches.Load() > 0 || w.flying() {
+	for w.c.Fetches.Load() > 0 || w.flying() {
 		runtime.Gosched() // a refresh ends by itself
 	}
 	return status, body
 }
 
 func (w *world) flying() bool {
-	w.c.flights.Mu.Lock()
-	defer w.c.flights.Mu.Unlock()
-	return len(w.c.flights.By) > 0
+	w.c.Flights.Mu.Lock()
+	defer w.c.Flights.Mu.Unlock()
+	return len(w.c.Flights.By) > 0
 }
 
 // judge is what the purges say of an entry.
@@ -279,7 +279,7 @@ func (w *world) purge(p twinPurge, o *purge.Order) {
 		}
 	}
 	w.c.Store.At(w.now / 1000) // as the next request would
-	if n := w.c.Purge(o, w.c.flights.Scatter); n != want {
+	if n := w.c.Purge(o, w.c.Flights.Scatter); n != want {
 		w.t.Fatal("purged ", n, " answers of ", p.path, ", want ", want)
 	}
 	w.purges = append(w.purges, p)

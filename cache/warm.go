@@ -1,3 +1,4 @@
+// Package warm asks for URLs as a client would, so that what they answer is stored.
 package cache
 
 import (
@@ -11,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/penstock-edge/penstock/cache/flight"
 	"github.com/penstock-edge/penstock/edge"
 )
 
@@ -93,7 +93,7 @@ func (w *warmer) work(current *edge.Current) {
 
 // pin waits until there is a generation, which may not have begun to serve yet; nil: there will be none.
 func (w *warmer) pin(current *edge.Current) *edge.Generation {
-	tick := time.NewTicker(flight.LookEach)
+	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		if g := current.Pin(0); g != nil {

@@ -170,7 +170,7 @@ func (f *Flight) AgeFor(came int64) int64 { return f.Age + max(came-f.Asked, 0) 
 func (f *Flight) Await(x *edge.Exchange, timeout time.Duration) bool {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
-	look := time.NewTicker(LookEach)
+	look := time.NewTicker(lookEach)
 	defer look.Stop()
 	for {
 		select {
@@ -186,8 +186,8 @@ func (f *Flight) Await(x *edge.Exchange, timeout time.Duration) bool {
 	}
 }
 
-// LookEach is how often it is looked whether a waiting client is still there.
-const LookEach = 100 * time.Millisecond
+// lookEach is how often it is looked whether a waiting client is still there.
+const lookEach = 100 * time.Millisecond
 
 // Reader reads the body of a flight.
 type Reader struct {

@@ -1,4 +1,4 @@
-package cache
+package fetch
 
 import (
 	"errors"
@@ -40,16 +40,16 @@ func (s *staged) Ready() bool { return s.atHand > 0 }
 func TestCollectAtHand(t *testing.T) {
 	f := func(name string, size, most int64, atHand int, want string, done bool) {
 		t.Helper()
-		c := &fetcher{state: newState(records.New(16<<20, records.NewDurable()), 16<<20)}
+		c := &Fetcher{State: NewState(records.New(16<<20, records.NewDurable()), 16<<20)}
 		text, url := new(key.Rules).Append(nil, cachetest.Request("/a"), "r")
-		flight := flight.New(most, &c.bodies)
+		flight := flight.New(most, &c.Bodies)
 		flight.Size = size
 		flight.Entry = &entry.Entry{At: c.Millis(clock.Now()), Lifetime: 10_000, Status: 200, Key: text}
 		flight.Entry.Hashes = purge.AppendHashes(nil, url, nil)
 		reader := flight.Read()
 		y := cachetest.Request("/a")
 		y.Out = &staged{pieces: []string{"one", "two"}, atHand: atHand}
-		fetch := &fetching{c: c, y: y, flight: flight, room: firstPiece}
+		fetch := &Fetch{c: c, Exchange: y, Flight: flight, room: firstPiece}
 		stored, ended := fetch.collect(c.Hash(text), false)
 		if ended != done || stored != done || c.Store.Has(c.Hash(text)) != done {
 			t.Errorf("%s: ended %v, stored %v, want %v", name, ended, stored, done)

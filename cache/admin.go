@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"github.com/penstock-edge/penstock/cache/purge"
+	"github.com/penstock-edge/penstock/cache/warm"
 	"github.com/valyala/fasthttp"
 	"slices"
 )
@@ -25,14 +26,14 @@ func (cs *caches) purge(ctx *fasthttp.RequestCtx) {
 	if c == nil {
 		return
 	}
-	o, err := purge.ParseOrder(ctx.URI().QueryString(), c.conf.rules)
+	o, err := purge.ParseOrder(ctx.URI().QueryString(), c.Conf.Rules)
 	if err != nil {
 		problem(ctx, fasthttp.StatusBadRequest, "bad_request", err.Error())
 		return
 	}
 	n := c.Purge(o, c.Flights.Scatter)
 	c.purged.Add(0, uint64(n))
-	cs.h.Log.Info("cache purged by the admin interface", "cache", c.name, "what", o.Words(), "soft", o.Soft,
+	cs.h.Log.Info("cache purged by the admin interface", "cache", c.Name, "what", o.Words(), "soft", o.Soft,
 		"purged", n)
 	ctx.SetContentType("application/json")
 	fmt.Fprintf(ctx, "{\"purged\": %d}\n", n)
@@ -53,16 +54,16 @@ func (cs *caches) warm(ctx *fasthttp.RequestCtx) {
 	if c == nil {
 		return
 	}
-	urls, err := readList(ctx.PostBody())
+	urls, err := warm.ParseList(ctx.PostBody())
 	switch {
 	case err != nil:
 		ctx.Error(err.Error()+"\n", fasthttp.StatusBadRequest)
 	case len(urls) == 0:
 		ctx.Error("want URLs in the body, one a line\n", fasthttp.StatusBadRequest)
-	case !c.kept.warmer.add(urls, c.conf.WarmWorkers, cs.h.Current):
+	case !c.kept.warmer.Add(urls, c.Conf.WarmWorkers, cs.h.Current):
 		ctx.Error("too many URLs wait already\n", fasthttp.StatusServiceUnavailable)
 	default:
-		cs.h.Log.Info("cache is warmed by the admin interface", "cache", c.name, "urls", len(urls))
+		cs.h.Log.Info("cache is warmed by the admin interface", "cache", c.Name, "urls", len(urls))
 		ctx.SetStatusCode(fasthttp.StatusAccepted)
 		fmt.Fprintf(ctx, "%d URLs are asked for; GET /status has the progress\n", len(urls))
 	}

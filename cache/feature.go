@@ -10,9 +10,12 @@ import (
 	"sync"
 
 	"github.com/penstock-edge/penstock/cache/key"
+	"github.com/penstock-edge/penstock/cache/lookup"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/cache/records"
+	"github.com/penstock-edge/penstock/cache/section"
 	"github.com/penstock-edge/penstock/cache/store"
+	"github.com/penstock-edge/penstock/cache/warm"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 )
@@ -33,7 +36,7 @@ type caches struct {
 
 // routeLookup is the lookup of one route.
 type routeLookup struct {
-	*lookup
+	*lookup.Filter
 	table *config.Table
 }
 
@@ -61,24 +64,24 @@ func (cs *caches) save() {
 }
 
 func (cs *caches) read(t *config.Table) {
-	conf := readConfig(t)
-	conf.rules.MergeSlashes = cs.h.Config.Server.MergeSlashes
+	conf := section.Read(t)
+	conf.Rules.MergeSlashes = cs.h.Config.Server.MergeSlashes
 	kept := cs.open(t.Name(), conf, t)
 	if kept == nil {
 		return
 	}
-	c := &instance{cache: New(t.Name(), conf, kept.State), kept: kept}
+	c := &instance{Cache: lookup.New(t.Name(), conf, kept.State), kept: kept}
 	c.measure(cs.h.Metrics)
-	cs.list, cs.names = append(cs.list, c), append(cs.names, c.name)
+	cs.list, cs.names = append(cs.list, c), append(cs.names, c.Name)
 }
 
 // open returns what of a cache outlives a reload; nil: its folder cannot be had.
-func (cs *caches) open(name string, of *Config, t *config.Table) *cacheState {
+func (cs *caches) open(name string, of *section.Config, t *config.Table) *cacheState {
 	conf := *of
 	if fits := cs.h.Takes(t, "size", int64(conf.Size)); !fits || cs.h.Dry {
 		conf.Size, conf.Disk = store.MinSize, "" // nothing is stored
 	}
-	if conf.Disk != "" && slices.ContainsFunc(cs.list, func(o *instance) bool { return o.conf.Disk == conf.Disk }) {
+	if conf.Disk != "" && slices.ContainsFunc(cs.list, func(o *instance) bool { return o.Conf.Disk == conf.Disk }) {
 		t.Errorf("disk", "%q is the folder of another cache: each needs its own", conf.Disk)
 		return nil
 	}
@@ -99,10 +102,10 @@ func (cs *caches) open(name string, of *Config, t *config.Table) *cacheState {
 	id := fmt.Sprint("cache/", name, "/", conf.Size, "/", conf.Disk)
 	fresh := func() (*cacheState, error) {
 		s := newCacheState(int64(conf.Size), below)
-		s.warmer.cache, s.warmer.log = name, cs.h.Log
+		s.warmer.Cache, s.warmer.Log = name, cs.h.Log
 		return s, nil
 	}
-	drop := func(s *cacheState) { s.warmer.close() }
+	drop := func(s *cacheState) { s.warmer.Close() }
 	kept, _ := edge.Keep(cs.h.State, id, fresh, drop) // fresh does not fail
 	return kept
 }
@@ -114,7 +117,7 @@ func (cs *caches) route(r *edge.RouteSetup) {
 	}
 	var keys struct {
 		// The name of a cache, or a table with what is special to this route.
-		Cache RouteConfig `toml:"cache" unset:"none"`
+		Cache section.RouteConfig `toml:"cache" unset:"none"`
 	}
 	r.Table.Decode(&keys)
 	conf := &keys.Cache
@@ -127,15 +130,15 @@ func (cs *caches) route(r *edge.RouteSetup) {
 		return
 	}
 	c := cs.list[i]
-	r.Note("cache", conf.note())
-	by := &routeCounters{}
+	r.Note("cache", conf.Note())
+	by := &lookup.RouteCounters{}
 	for i := range outcome.Results {
 		by[i] = cs.h.Metrics.Counter("penstock_cache_route_requests_total",
 			"Requests of a route that a cache answered (hit), had to ask for (miss), or was not asked about (bypass).",
-			"cache", c.name, "route", r.Name, "result", i.Word())
+			"cache", c.Name, "route", r.Name, "result", i.Word())
 	}
 	c.routes = append(c.routes, routeRequests{r.Name, by})
-	l := c.addTo(r, cs.slot, conf, by)
+	l := c.AddTo(r, cs.slot, conf, by)
 	cs.lookups = append(cs.lookups, routeLookup{l, r.Table})
 }
 
@@ -143,7 +146,7 @@ func (cs *caches) route(r *edge.RouteSetup) {
 // check, which stores nothing, does without.
 func (cs *caches) name() {
 	for _, l := range cs.lookups {
-		l.route = key.Resource(l.table, l.cache.conf.rules)
+		l.Route = key.Resource(l.table, l.Cache.Conf.Rules)
 	}
 }
 
@@ -155,9 +158,9 @@ const spare = 128 << 20
 func (cs *caches) start() {
 	total := int64(0)
 	for _, c := range cs.list {
-		total += int64(c.conf.Size)
+		total += int64(c.Conf.Size)
 		if c.Tier != nil {
-			c.Tier.Resize(int64(c.conf.DiskSize))
+			c.Tier.Resize(int64(c.Conf.DiskSize))
 		}
 		c.warmAtStart(cs.h.Current, cs.h.Log)
 	}
@@ -168,18 +171,18 @@ func (cs *caches) start() {
 
 // warmAtStart asks for what the list of the configuration names, if the cache begins empty in memory.
 func (c *instance) warmAtStart(current *edge.Current, log *slog.Logger) {
-	if c.conf.Warm == "" || !c.kept.isNew.CompareAndSwap(true, false) {
+	if c.Conf.Warm == "" || !c.kept.isNew.CompareAndSwap(true, false) {
 		return
 	}
-	b, err := os.ReadFile(c.conf.Warm)
+	b, err := os.ReadFile(c.Conf.Warm)
 	var urls []string
 	if err == nil {
-		urls, err = readList(b)
+		urls, err = warm.ParseList(b)
 	}
-	if err == nil && !c.kept.warmer.add(urls, c.conf.WarmWorkers, current) {
-		err = fmt.Errorf("it has more than %d URLs", mostWarm)
+	if err == nil && !c.kept.warmer.Add(urls, c.Conf.WarmWorkers, current) {
+		err = fmt.Errorf("it has more than %d URLs", warm.MostWarm)
 	}
 	if err != nil {
-		log.Error("the cache is not warmed", "cache", c.name, "list", c.conf.Warm, "error", err)
+		log.Error("the cache is not warmed", "cache", c.Name, "list", c.Conf.Warm, "error", err)
 	}
 }

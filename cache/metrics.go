@@ -8,45 +8,45 @@ import (
 
 func (c *instance) measure(m *metric.Scope) {
 	for i := range outcome.Statuses {
-		c.counters.requests[i] = m.Counter("penstock_cache_requests_total", "Requests by what a cache did for them.",
-			"cache", c.name, "status", i.Word())
+		c.Counters.Requests[i] = m.Counter("penstock_cache_requests_total", "Requests by what a cache did for them.",
+			"cache", c.Name, "status", i.Word())
 	}
 	for i := outcome.None + 1; i < outcome.Reasons; i++ {
 		if i != outcome.NotStorable { // storable is no reason
-			c.counters.misses[i] = m.Counter("penstock_cache_misses_total",
-				"Requests that the cache did not answer, by the reason.", "cache", c.name, "reason", i.Word())
+			c.Counters.Misses[i] = m.Counter("penstock_cache_misses_total",
+				"Requests that the cache did not answer, by the reason.", "cache", c.Name, "reason", i.Word())
 		}
 	}
 	for i := range outcome.Results {
-		c.counters.sent[i] = m.Counter("penstock_cache_response_body_bytes_total",
+		c.Counters.Sent[i] = m.Counter("penstock_cache_response_body_bytes_total",
 			"Bytes of bodies sent to clients: from a cache (hit), from the target for one (miss), past it (bypass).",
-			"cache", c.name, "result", i.Word())
+			"cache", c.Name, "result", i.Word())
 	}
 	c.purged = m.Counter("penstock_cache_purged_total",
-		"Answers that purges by the admin interface have made unusable, or stale.", "cache", c.name)
+		"Answers that purges by the admin interface have made unusable, or stale.", "cache", c.Name)
 	s := c.kept
 	m.GaugeFunc("penstock_cache_size_bytes", "Memory that a cache has taken for what it stores.",
-		func() float64 { return float64(s.Store.Bytes()) }, "cache", c.name)
+		func() float64 { return float64(s.Store.Bytes()) }, "cache", c.Name)
 	m.GaugeFunc("penstock_cache_entries", "Entries of a cache: objects, and parts of large ones.",
-		func() float64 { return float64(s.Store.Entries()) }, "cache", c.name)
+		func() float64 { return float64(s.Store.Entries()) }, "cache", c.Name)
 	m.CounterFunc("penstock_cache_evictions_total",
 		"Entries of a cache that had to go, or be moved, to make room.",
-		func() float64 { return float64(s.Store.Evictions()) }, "cache", c.name)
+		func() float64 { return float64(s.Store.Evictions()) }, "cache", c.Name)
 	m.GaugeFunc("penstock_cache_warm_waiting", "URLs that are yet to be asked for, to fill a cache.",
-		func() float64 { return float64(s.warmer.waiting()) }, "cache", c.name)
-	for result, n := range map[string]*atomic.Uint64{"answered": &s.warmer.done, "failed": &s.warmer.failed} {
+		func() float64 { return float64(s.warmer.Waiting()) }, "cache", c.Name)
+	for result, n := range map[string]*atomic.Uint64{"answered": &s.warmer.Done, "failed": &s.warmer.Failed} {
 		m.CounterFunc("penstock_cache_warm_total", "URLs that were asked for to fill a cache.",
-			func() float64 { return float64(n.Load()) }, "cache", c.name, "result", result)
+			func() float64 { return float64(n.Load()) }, "cache", c.Name, "result", result)
 	}
 	m.GaugeFunc("penstock_cache_fetch_bytes",
 		"Bytes of bodies in memory beside a cache that are being fetched for it.",
-		func() float64 { return float64(s.Bodies.Fetching.Load()) }, "cache", c.name)
+		func() float64 { return float64(s.Bodies.Fetching.Load()) }, "cache", c.Name)
 	m.GaugeFunc("penstock_cache_reading_bytes",
 		"Bytes of bodies in memory beside a cache that have been fetched and are read by slow clients.",
-		func() float64 { return float64(s.Bodies.Finished.Load()) }, "cache", c.name)
+		func() float64 { return float64(s.Bodies.Finished.Load()) }, "cache", c.Name)
 	c.measureDisk(m)
 	m.GaugeFunc("penstock_cache_fetches", "Fetches of a cache under way.",
-		func() float64 { return float64(s.Fetches.Load()) }, "cache", c.name)
+		func() float64 { return float64(s.Fetches.Load()) }, "cache", c.Name)
 }
 
 // measureDisk shows the tier on disk, if there is one.
@@ -60,11 +60,11 @@ func (c *instance) measureDisk(m *metric.Scope) {
 			return 1
 		}
 		return 0
-	}, "cache", c.name)
+	}, "cache", c.Name)
 	m.GaugeFunc("penstock_cache_disk_entries", "Objects of a cache that are on disk.",
-		func() float64 { return float64(t.Len()) }, "cache", c.name)
+		func() float64 { return float64(t.Len()) }, "cache", c.Name)
 	m.GaugeFunc("penstock_cache_disk_bytes", "Bytes of the files of a cache.",
-		func() float64 { return float64(t.Bytes()) }, "cache", c.name)
+		func() float64 { return float64(t.Bytes()) }, "cache", c.Name)
 	for _, one := range []struct {
 		name, help string
 		value      *atomic.Uint64
@@ -75,6 +75,6 @@ func (c *instance) measureDisk(m *metric.Scope) {
 		{"penstock_cache_disk_dropped_total",
 			"Objects that were not written, since the disk was too slow or they are too large.", &t.Dropped},
 	} {
-		m.CounterFunc(one.name, one.help, func() float64 { return float64(one.value.Load()) }, "cache", c.name)
+		m.CounterFunc(one.name, one.help, func() float64 { return float64(one.value.Load()) }, "cache", c.Name)
 	}
 }

@@ -60,34 +60,34 @@ func (c *instance) diskStatus() *DiskStatus {
 	if t == nil {
 		return nil
 	}
-	return &DiskStatus{c.conf.Disk, t.Loaded(), int64(c.conf.DiskSize), t.Bytes(), t.Len(), t.Hits.Load(),
+	return &DiskStatus{c.Conf.Disk, t.Loaded(), int64(c.Conf.DiskSize), t.Bytes(), t.Len(), t.Hits.Load(),
 		t.Errors.Load(), t.Broken.Load(), t.Dropped.Load()}
 }
 
 func (cs *caches) status() any {
 	all := []Status{}
 	for _, c := range cs.list {
-		s := Status{Name: c.name, Size: int64(c.conf.Size), Entries: c.Store.Entries(),
+		s := Status{Name: c.Name, Size: int64(c.Conf.Size), Entries: c.Store.Entries(),
 			Evictions: c.Store.Evictions(), Fetches: c.Fetches.Load(), Disk: c.diskStatus(),
-			Warming:  WarmStatus{c.kept.warmer.waiting(), c.kept.warmer.done.Load(), c.kept.warmer.failed.Load()},
+			Warming:  WarmStatus{c.kept.warmer.Waiting(), c.kept.warmer.Done.Load(), c.kept.warmer.Failed.Load()},
 			Requests: map[string]uint64{}, Misses: map[string]uint64{}, Routes: map[string]RouteStatus{}}
 		var by [outcome.Results]uint64
 		for i := range outcome.Statuses {
-			n := c.counters.requests[i].Sum()
+			n := c.Counters.Requests[i].Sum()
 			s.Requests[i.Word()] = n
 			by[i.Result()] += n
 		}
-		s.BytesFromCache = c.counters.sent[outcome.FromCache].Sum()
-		s.BytesFromTarget = c.counters.sent[outcome.NotFromCache].Sum()
+		s.BytesFromCache = c.Counters.Sent[outcome.FromCache].Sum()
+		s.BytesFromTarget = c.Counters.Sent[outcome.NotFromCache].Sum()
 		s.HitRatio = ratio(by[outcome.FromCache], by[outcome.NotFromCache])
 		for i := outcome.None + 1; i < outcome.Reasons; i++ {
-			if i != outcome.NotStorable && c.counters.misses[i].Sum() > 0 {
-				s.Misses[i.Word()] += c.counters.misses[i].Sum()
+			if i != outcome.NotStorable && c.Counters.Misses[i].Sum() > 0 {
+				s.Misses[i.Word()] += c.Counters.Misses[i].Sum()
 			}
 		}
 		for _, r := range c.routes {
-			hits, misses := r.routeCounters[outcome.FromCache].Sum(), r.routeCounters[outcome.NotFromCache].Sum()
-			s.Routes[r.route] = RouteStatus{hits, misses, r.routeCounters[outcome.PassedBy].Sum(), ratio(hits, misses)}
+			hits, misses := r.RouteCounters[outcome.FromCache].Sum(), r.RouteCounters[outcome.NotFromCache].Sum()
+			s.Routes[r.route] = RouteStatus{hits, misses, r.RouteCounters[outcome.PassedBy].Sum(), ratio(hits, misses)}
 		}
 		all = append(all, s)
 	}

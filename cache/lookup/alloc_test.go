@@ -1,6 +1,6 @@
 //go:build !race
 
-package cache
+package lookup
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 
 func TestAllocHit(t *testing.T) {
 	c := newCache(t, "")
-	l, r, d := &lookup{cache: c, route: "r"}, &tell{cache: c}, &done{cache: c, route: uncounted}
+	l, r, d := &Filter{Cache: c, Route: "r"}, &tell{cache: c}, &done{cache: c, route: uncounted}
 	c.put(t, cachetest.Request("/small"), strings.Repeat("a", 1000), 100_000)
 	f := func(name string, x *edge.Exchange) {
 		t.Helper()
@@ -49,7 +49,7 @@ func TestAllocHit(t *testing.T) {
 	head := cachetest.Request("/small")
 	head.Method = []byte("HEAD")
 	f("HEAD", head)
-	c.conf.IgnoreClientNoCache = true
+	c.Conf.IgnoreClientNoCache = true
 	f("a reload that is ignored", cachetest.Request("/small", "Cache-Control: no-cache, max-age=0", "Pragma: no-cache"))
 	l.keyed = &keyed{[]string{"POST", "QUERY"}, 1 << 10}
 	question, body := cachetest.Request("/small", "Content-Type: application/json"), []byte(`{"q": "all"}`)
@@ -61,7 +61,7 @@ func TestAllocHit(t *testing.T) {
 // BenchmarkHit is a hit, but for what is read from and written to sockets.
 func BenchmarkHit(b *testing.B) {
 	c := newCache(b, "")
-	l, r, d := &lookup{cache: c, route: "r"}, &tell{cache: c}, &done{cache: c, route: uncounted}
+	l, r, d := &Filter{Cache: c, Route: "r"}, &tell{cache: c}, &done{cache: c, route: uncounted}
 	f := func(name string, size int, fields ...string) {
 		b.Run(name, func(b *testing.B) {
 			target := fmt.Sprint("/", size)

@@ -1,8 +1,12 @@
+// Package cache keeps answers and gives them out again, as RFC 9111 has it for shared caches. It makes the feature of
+// its packages: configuration, metrics and the admin interface; package lookup has the way of a request.
 package cache
 
 import (
 	"github.com/penstock-edge/penstock/cache/fetch"
+	"github.com/penstock-edge/penstock/cache/lookup"
 	"github.com/penstock-edge/penstock/cache/records"
+	"github.com/penstock-edge/penstock/cache/warm"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"sync/atomic"
 )
@@ -10,7 +14,7 @@ import (
 // cacheState is what of a cache outlives a reload.
 type cacheState struct {
 	*fetch.State
-	warmer warmer
+	warmer warm.Queue
 	isNew  atomic.Bool // nothing of it was asked for yet
 }
 
@@ -22,7 +26,7 @@ func newCacheState(size int64, below *records.Durable) *cacheState {
 
 // instance is one [cache.NAME] in one generation.
 type instance struct {
-	*cache
+	*lookup.Cache
 	kept   *cacheState
 	purged *lanes.Counter
 	routes []routeRequests
@@ -30,5 +34,5 @@ type instance struct {
 
 type routeRequests struct {
 	route string
-	*routeCounters
+	*lookup.RouteCounters
 }

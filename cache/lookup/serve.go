@@ -1,4 +1,4 @@
-package cache
+package lookup
 
 import (
 	"bytes"
@@ -13,13 +13,13 @@ import (
 )
 
 // serve makes what was found the answer: all of it, a part, or that the client has it.
-func (c *cache) serve(x *edge.Exchange, r *record, as outcome.Status) edge.Verdict {
+func (c *Cache) serve(x *edge.Exchange, r *record, as outcome.Status) edge.Verdict {
 	e, o := &r.entry, &r.object
 	r.status, r.ttl = as, e.Lifetime-r.age
 	if c.unmodified(x, r, e) {
 		return edge.Answered
 	}
-	if r.coding != nil && e.Flags&entry.Encodes != 0 && as == outcome.Hit && o.Len >= int64(c.conf.CompressMin) {
+	if r.coding != nil && e.Flags&entry.Encodes != 0 && as == outcome.Hit && o.Len >= int64(c.Conf.CompressMin) {
 		c.Encode(r.Key, r.Text, r.coding)
 	}
 	x.SetHead(e.Status, e.Reason, e.Lines)
@@ -34,12 +34,12 @@ func (c *cache) serve(x *edge.Exchange, r *record, as outcome.Status) edge.Verdi
 }
 
 // source returns where the body that was found comes from.
-func (c *cache) source(x *edge.Exchange, r *record) chunks.Source {
+func (c *Cache) source(x *edge.Exchange, r *record) chunks.Source {
 	return chunks.Source{Tier: c.Tier, Rules: c.Rules, X: x, Object: &r.object, Entry: &r.entry, InParts: !r.coded && !r.Keyed}
 }
 
 // bodyOf returns a part of the body that was found.
-func (c *cache) bodyOf(x *edge.Exchange, r *record, from, to int64) edge.Body {
+func (c *Cache) bodyOf(x *edge.Exchange, r *record, from, to int64) edge.Body {
 	if r.object.Whole() {
 		r.whole = *edge.NewBytesBody(r.object.Body[from:to])
 		return &r.whole
@@ -70,7 +70,7 @@ func clientHas(x *edge.Exchange, e *entry.Entry) bool {
 }
 
 // unmodified answers 304 when the client has the answer already.
-func (c *cache) unmodified(x *edge.Exchange, r *record, e *entry.Entry) bool {
+func (c *Cache) unmodified(x *edge.Exchange, r *record, e *entry.Entry) bool {
 	if !clientHas(x, e) {
 		return false
 	}
@@ -100,7 +100,7 @@ func (r *record) asked(x *edge.Exchange, e *entry.Entry, length int64) ([]fresh.
 }
 
 // serveParts answers 206 or 416 in place of the 200 that stands in the head.
-func (c *cache) serveParts(x *edge.Exchange, r *record, spans []fresh.Span) edge.Verdict {
+func (c *Cache) serveParts(x *edge.Exchange, r *record, spans []fresh.Span) edge.Verdict {
 	e, length := &r.entry, r.object.Len
 	switch len(spans) {
 	case 0:
@@ -131,7 +131,7 @@ func (r *record) servePart(x *edge.Exchange, e *entry.Entry, s fresh.Span, lengt
 }
 
 // serveMultipart answers with several parts of a body that is in memory (RFC 9110 section 15.3.7.2).
-func (c *cache) serveMultipart(x *edge.Exchange, r *record, spans []fresh.Span) {
+func (c *Cache) serveMultipart(x *edge.Exchange, r *record, spans []fresh.Span) {
 	e := &r.entry
 	boundary := rand.Text()
 	kind, rest := entry.CutField(r.spare[:0], e.Lines, "content-type")

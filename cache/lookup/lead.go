@@ -1,4 +1,4 @@
-package cache
+package lookup
 
 import (
 	"github.com/penstock-edge/penstock/cache/entry"
@@ -10,7 +10,7 @@ import (
 )
 
 // NewFetch prepares a fetch of what r asks for.
-func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight.Flight) *fetch.Fetch {
+func (c *Cache) newFetch(x *edge.Exchange, r *record, f *flight.Flight) *fetch.Fetch {
 	t := c.Fetcher.NewFetch(x, f, r.Question, r.q.StaleIfError)
 	if r.isAnswer() {
 		t.Confirm(&r.object, r.lack == outcome.AskedAnew)
@@ -19,7 +19,7 @@ func (c *cache) newFetch(x *edge.Exchange, r *record, f *flight.Flight) *fetch.F
 }
 
 // lead fetches for x and for whoever follows.
-func (c *cache) lead(t *fetch.Fetch, x *edge.Exchange, r *record) edge.Verdict {
+func (c *Cache) lead(t *fetch.Fetch, x *edge.Exchange, r *record) edge.Verdict {
 	first := outcome.Miss
 	if t.Old != nil {
 		first = outcome.Expired
@@ -54,7 +54,7 @@ func (c *cache) lead(t *fetch.Fetch, x *edge.Exchange, r *record) edge.Verdict {
 
 // serveOld answers who leads with what was stored before the fetch, if that is what is stored still: another
 // answer was not confirmed for this client.
-func (c *cache) serveOld(t *fetch.Fetch, x *edge.Exchange, r *record) edge.Verdict {
+func (c *Cache) serveOld(t *fetch.Fetch, x *edge.Exchange, r *record) edge.Verdict {
 	f := t.Flight
 	r.metaOnly = false
 	if f.As == outcome.Revalidated {
@@ -74,11 +74,11 @@ func (c *cache) serveOld(t *fetch.Fetch, x *edge.Exchange, r *record) edge.Verdi
 }
 
 // refresh has an answer fetched anew that is served stale meanwhile, once.
-func (c *cache) refresh(x *edge.Exchange, r *record) {
+func (c *Cache) refresh(x *edge.Exchange, r *record) {
 	if c.Fetches.Load() >= mostRefreshes || c.Bodies.Full() || x.Req.Has(fetch.Authorization) {
 		return
 	}
-	f, first := c.Flights.Join(r.Key, int64(c.conf.MaxObject), &c.Bodies)
+	f, first := c.Flights.Join(r.Key, int64(c.Conf.MaxObject), &c.Bodies)
 	if !first {
 		return
 	}
@@ -91,7 +91,7 @@ func (c *cache) refresh(x *edge.Exchange, r *record) {
 const mostRefreshes = 1000
 
 // serveFlight makes what a fetch brings the answer, with the head that e has.
-func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight.Flight, e *entry.Entry, b *flight.Reader,
+func (c *Cache) serveFlight(x *edge.Exchange, r *record, f *flight.Flight, e *entry.Entry, b *flight.Reader,
 	as outcome.Status) edge.Verdict {
 	r.status = as
 	r.age = e.AgeAt(c.Now())
@@ -117,7 +117,7 @@ func (c *cache) serveFlight(x *edge.Exchange, r *record, f *flight.Flight, e *en
 }
 
 // serveFlightPart makes one part of what a fetch brings the answer, or 416 if there is none.
-func (c *cache) serveFlightPart(x *edge.Exchange, r *record, e *entry.Entry, b *flight.Reader, length int64,
+func (c *Cache) serveFlightPart(x *edge.Exchange, r *record, e *entry.Entry, b *flight.Reader, length int64,
 	spans []fresh.Span) {
 	if len(spans) == 0 {
 		_ = b.Close() // it is not read

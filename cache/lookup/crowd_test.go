@@ -1,4 +1,4 @@
-package cache
+package lookup
 
 import (
 	"fmt"
@@ -23,8 +23,8 @@ import (
 // each answer that a client gets is judged by the rules of RFC 9111 as they stand in allows, written for one
 // answer and one request and not for a cache.
 type crowd struct {
-	c *cache
-	l *lookup
+	c *Cache
+	l *Filter
 
 	mu      sync.Mutex // guards what follows
 	says    crowdSays
@@ -82,7 +82,7 @@ func newCrowd(t *rapid.T) *crowd {
 	w := &crowd{c: newCache(t, "key_headers = [\"X-Tenant\"]\nwait_timeout = \"2s\"\n")}
 	w.c.Tick = func() int64 { return time.Now().UnixNano() }
 	w.c.WallAt = func(now int64) int64 { return now }
-	w.l = &lookup{cache: w.c, route: "r"}
+	w.l = &Filter{Cache: w.c, Route: "r"}
 	return w
 }
 

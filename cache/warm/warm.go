@@ -1,5 +1,5 @@
 // Package warm asks for URLs as a client would, so that what they answer is stored.
-package cache
+package warm
 
 import (
 	"bufio"
@@ -15,10 +15,10 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 )
 
-// warmer asks for URLs as a client would, so that what they answer is stored. It goes on over reloads.
-type warmer struct {
-	cache string
-	log   *slog.Logger
+// Queue asks for URLs as a client would, so that what they answer is stored. It goes on over reloads.
+type Queue struct {
+	Cache string
+	Log   *slog.Logger
 
 	mu      sync.Mutex
 	queue   []string
@@ -26,17 +26,17 @@ type warmer struct {
 	begun   time.Time
 	closed  bool
 
-	done, failed atomic.Uint64
+	Done, Failed atomic.Uint64
 }
 
-// mostWarm bounds how many URLs wait.
-const mostWarm = 1 << 20
+// MostWarm bounds how many URLs wait.
+const MostWarm = 1 << 20
 
-// add has URLs asked for, by so many goroutines at once. It returns false when too many wait already.
-func (w *warmer) add(urls []string, workers int, current *edge.Current) bool {
+// Add has URLs asked for, by so many goroutines at once. It returns false when too many wait already.
+func (w *Queue) Add(urls []string, workers int, current *edge.Current) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.queue)+len(urls) > mostWarm || w.closed {
+	if len(w.queue)+len(urls) > MostWarm || w.closed {
 		return false
 	}
 	if w.working == 0 {
@@ -51,25 +51,25 @@ func (w *warmer) add(urls []string, workers int, current *edge.Current) bool {
 }
 
 // next returns the URL that is asked for next; false: there is none, and who asks is to end.
-func (w *warmer) next() (string, bool) {
+func (w *Queue) next() (string, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.queue) == 0 {
 		if w.working--; w.working == 0 && !w.closed {
-			w.log.Info("cache warmed", "cache", w.cache, "answered", w.done.Load(), "failed", w.failed.Load(),
+			w.Log.Info("cache warmed", "cache", w.Cache, "answered", w.Done.Load(), "failed", w.Failed.Load(),
 				"seconds", time.Since(w.begun).Seconds())
 		}
 		return "", false
 	}
 	url := w.queue[0]
 	w.queue = w.queue[1:]
-	if n := w.done.Load() + w.failed.Load(); n%1000 == 999 {
-		w.log.Info("warming the cache", "cache", w.cache, "asked", n+1, "waiting", len(w.queue))
+	if n := w.Done.Load() + w.Failed.Load(); n%1000 == 999 {
+		w.Log.Info("warming the cache", "cache", w.Cache, "asked", n+1, "waiting", len(w.queue))
 	}
 	return url, true
 }
 
-func (w *warmer) work(current *edge.Current) {
+func (w *Queue) work(current *edge.Current) {
 	for {
 		url, ok := w.next()
 		if !ok {
@@ -82,17 +82,17 @@ func (w *warmer) work(current *edge.Current) {
 		status, why := get(g, url)
 		g.Unpin(0)
 		if status/100 == 2 || status/100 == 3 {
-			w.done.Add(1)
+			w.Done.Add(1)
 			continue
 		}
-		if w.failed.Add(1) <= 10 { // of many that fail the first ones tell enough
-			w.log.Warn("a URL of the list cannot be had", "cache", w.cache, "url", url, "status", status, "why", why)
+		if w.Failed.Add(1) <= 10 { // of many that fail the first ones tell enough
+			w.Log.Warn("a URL of the list cannot be had", "cache", w.Cache, "url", url, "status", status, "why", why)
 		}
 	}
 }
 
 // pin waits until there is a generation, which may not have begun to serve yet; nil: there will be none.
-func (w *warmer) pin(current *edge.Current) *edge.Generation {
+func (w *Queue) pin(current *edge.Current) *edge.Generation {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -130,21 +130,21 @@ func get(g *edge.Generation, url string) (status int, why string) {
 	return x.Status(), why
 }
 
-// close forgets what waits.
-func (w *warmer) close() {
+// Close forgets what waits.
+func (w *Queue) Close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.queue, w.closed = nil, true
 }
 
-func (w *warmer) waiting() int {
+func (w *Queue) Waiting() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.queue)
 }
 
-// readList returns the URLs of a list: one a line, without empty lines and those that begin with #.
-func readList(b []byte) (urls []string, err error) {
+// ParseList returns the URLs of a list: one a line, without empty lines and those that begin with #.
+func ParseList(b []byte) (urls []string, err error) {
 	lines := bufio.NewScanner(bytes.NewReader(b))
 	lines.Buffer(nil, 64<<10)
 	for n := 1; lines.Scan(); n++ {

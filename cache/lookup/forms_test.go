@@ -1,4 +1,4 @@
-package cache
+package lookup
 
 import (
 	"fmt"
@@ -18,8 +18,8 @@ import (
 // was answered.
 type formsWorld struct {
 	t   interface{ Fatal(...any) }
-	c   *cache
-	l   *lookup
+	c   *Cache
+	l   *Filter
 	now int64 // milliseconds
 
 	has     []string // codings of the target, the best one first
@@ -181,7 +181,7 @@ var accepted = map[string][]string{
 func TestFormsAgainstTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := newCache(t, "")
-		w := &formsWorld{t: t, c: c, l: &lookup{cache: c, route: "r"}, now: 1_790_000_000_000}
+		w := &formsWorld{t: t, c: c, l: &Filter{Cache: c, Route: "r"}, now: 1_790_000_000_000}
 		c.Tick = func() int64 { return w.now * int64(time.Millisecond) }
 		c.WallAt = func(now int64) int64 { return now }
 		offers := rapid.SampledFrom([]string{"identity", "gzip", "br", "br, gzip", "zstd, gzip", "zstd, br, gzip"})

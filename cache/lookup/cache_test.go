@@ -1,4 +1,4 @@
-package cache
+package lookup
 
 import (
 	"testing"
@@ -13,6 +13,7 @@ import (
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/cache/purge"
 	"github.com/penstock-edge/penstock/cache/records"
+	"github.com/penstock-edge/penstock/cache/section"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
@@ -22,42 +23,42 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // newCache returns a cache with these keys.
-func newCache(t interface{ Fatal(...any) }, keys string) *cache {
+func newCache(t interface{ Fatal(...any) }, keys string) *Cache {
 	file := config.Parse("test.toml", []byte("[cache.main]\nsize = \"16MiB\"\n"+keys), config.Options{})
-	c := New("main", readConfig(file.Root.Children("cache")[0]), fetch.NewState(records.New(16<<20, records.NewDurable()), 16<<20))
+	c := New("main", section.Read(file.Root.Children("cache")[0]), fetch.NewState(records.New(16<<20, records.NewDurable()), 16<<20))
 	if errs := file.Finish(); len(errs) > 0 {
 		t.Fatal(errs)
 	}
-	for i := range c.counters.requests {
-		c.counters.requests[i] = lanes.NewCounter()
+	for i := range c.Counters.Requests {
+		c.Counters.Requests[i] = lanes.NewCounter()
 	}
-	for i := range c.counters.sent {
-		c.counters.sent[i] = lanes.NewCounter()
+	for i := range c.Counters.Sent {
+		c.Counters.Sent[i] = lanes.NewCounter()
 	}
-	for i := range c.counters.misses {
-		c.counters.misses[i] = lanes.NewCounter()
+	for i := range c.Counters.Misses {
+		c.Counters.Misses[i] = lanes.NewCounter()
 	}
 	return c
 }
 
 // uncounted are the counters of a route whose requests nobody looks at.
-var uncounted = &routeCounters{lanes.NewCounter(), lanes.NewCounter(), lanes.NewCounter()}
+var uncounted = &RouteCounters{lanes.NewCounter(), lanes.NewCounter(), lanes.NewCounter()}
 
 // put stores an answer for a request, as a fetch does.
-func (c *cache) put(t testing.TB, x *edge.Exchange, body string, life int64) {
+func (c *Cache) put(t testing.TB, x *edge.Exchange, body string, life int64) {
 	t.Helper()
 	text, url := c.Rules.Append(nil, x, "r")
 	c.putUnder(t, text, url, body, life)
 }
 
 // putQuestion is put for a request with a body.
-func (c *cache) putQuestion(t testing.TB, x *edge.Exchange, answer string, body []byte) {
+func (c *Cache) putQuestion(t testing.TB, x *edge.Exchange, answer string, body []byte) {
 	t.Helper()
 	text, url := c.Rules.Append(nil, x, "r")
 	c.putUnder(t, key.AppendBody(text, x, body), url, answer, 100_000)
 }
 
-func (c *cache) putUnder(t testing.TB, text, url []byte, body string, life int64) {
+func (c *Cache) putUnder(t testing.TB, text, url []byte, body string, life int64) {
 	t.Helper()
 	e := &entry.Entry{At: c.Millis(clock.Now()), Lifetime: life, Status: 200, Key: text, ETag: []byte(`"e"`),
 		Lines: []byte("Content-Type: text/plain\r\nETag: \"e\"\r\n")}
@@ -68,7 +69,7 @@ func (c *cache) putUnder(t testing.TB, text, url []byte, body string, life int64
 }
 
 // putVariant stores an answer in gzip that varies by these fields.
-func (c *cache) putVariant(t testing.TB, x *edge.Exchange, vary string) {
+func (c *Cache) putVariant(t testing.TB, x *edge.Exchange, vary string) {
 	t.Helper()
 	base, url := c.Rules.Append(nil, x, "r")
 	sign := &entry.Entry{Lifetime: 1 << 40, Flags: entry.IsSign, Forms: accept.FormOf(accept.Gzip, false, accept.Gzip), Vary: []byte(vary), Key: base}
@@ -84,7 +85,7 @@ func (c *cache) putVariant(t testing.TB, x *edge.Exchange, vary string) {
 // TestHitInTheLoop: a hit never waits, and a miss says so before it has begun.
 func TestHitInTheLoop(t *testing.T) {
 	c := newCache(t, "")
-	l := &lookup{cache: c, route: "r"}
+	l := &Filter{Cache: c, Route: "r"}
 	x := cachetest.Request("/a")
 	if v := l.Run(x); v != edge.Wait || len(c.Flights.By) != 0 {
 		t.Fatalf("a miss: %v", v)
@@ -101,7 +102,7 @@ func TestHitInTheLoop(t *testing.T) {
 		t.Errorf("%q", lines)
 	}
 	(&done{cache: c, route: uncounted}).Run(x)
-	if c.counters.requests[outcome.Hit].Sum() != 1 {
+	if c.Counters.Requests[outcome.Hit].Sum() != 1 {
 		t.Error("the hit was not counted")
 	}
 }
@@ -110,7 +111,7 @@ func TestHitInTheLoop(t *testing.T) {
 // that fetch.
 func TestStoredMeanwhile(t *testing.T) {
 	c := newCache(t, "")
-	l := &lookup{cache: c, route: "r"}
+	l := &Filter{Cache: c, Route: "r"}
 	x := cachetest.Request("/a")
 	if v := l.Run(x); v != edge.Wait {
 		t.Fatalf("a miss: %v", v)

@@ -1,4 +1,4 @@
-package cache
+package lookup
 
 import (
 	"github.com/penstock-edge/penstock/cache/fresh"
@@ -10,7 +10,7 @@ import (
 // stored may be used then (RFC 5861 section 4). It does so whoever asked: the request that fetched, one that
 // waited for it, and one that asked by itself.
 type rescueFault struct {
-	cache *cache
+	cache *Cache
 	slot  int
 }
 
@@ -26,7 +26,7 @@ func (f *rescueFault) Run(x *edge.Exchange) edge.Verdict {
 
 // rescueAnswer does the same when a request that was passed on is answered with an error.
 type rescueAnswer struct {
-	cache *cache
+	cache *Cache
 	slot  int
 }
 
@@ -52,7 +52,7 @@ func (f *rescueAnswer) Run(x *edge.Exchange) edge.Verdict {
 }
 
 // rescue makes what is stored the answer, if it may be used when the target fails.
-func (c *cache) rescue(x *edge.Exchange, r *record) bool {
+func (c *Cache) rescue(x *edge.Exchange, r *record) bool {
 	if len(r.Exact) == 0 || r.status == outcome.NotCached || r.status == outcome.Bypass {
 		return false // the request is none for a cache, or wants no other answer
 	}

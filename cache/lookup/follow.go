@@ -1,4 +1,4 @@
-package cache
+package lookup
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 )
 
 // fetchFor fetches the answer, or waits for a fetch that is in flight and whose answer may be the one.
-func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
+func (c *Cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 	if c.Bodies.Full() {
 		r.status, r.why = outcome.Miss, outcome.TooManyFetches
 		return edge.Next
@@ -31,7 +31,7 @@ func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 	if r.found && r.entry.ForNobodyElse() {
 		return c.fetchAlone(x, r) // so will the next one be
 	}
-	f, first := c.Flights.Join(r.Key, int64(c.conf.MaxObject), &c.Bodies)
+	f, first := c.Flights.Join(r.Key, int64(c.Conf.MaxObject), &c.Bodies)
 	switch {
 	case first && r.absent && !r.again && c.Store.Has(r.Key):
 		return c.findAgain(x, r, f)
@@ -45,7 +45,7 @@ func (c *cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 
 // findAgain goes on when an answer has been stored since it was looked for, by a fetch that ended before f
 // began.
-func (c *cache) findAgain(x *edge.Exchange, r *record, f *flight.Flight) edge.Verdict {
+func (c *Cache) findAgain(x *edge.Exchange, r *record, f *flight.Flight) edge.Verdict {
 	r.again = true
 	f.UsesOld = true // who has joined f looks as well
 	close(f.Head)
@@ -58,13 +58,13 @@ func (c *cache) findAgain(x *edge.Exchange, r *record, f *flight.Flight) edge.Ve
 }
 
 // fetchAlone fetches for x and shares with nobody that waits.
-func (c *cache) fetchAlone(x *edge.Exchange, r *record) edge.Verdict {
-	return c.lead(c.newFetch(x, r, flight.New(int64(c.conf.MaxObject), &c.Bodies)), x, r)
+func (c *Cache) fetchAlone(x *edge.Exchange, r *record) edge.Verdict {
+	return c.lead(c.newFetch(x, r, flight.New(int64(c.Conf.MaxObject), &c.Bodies)), x, r)
 }
 
 // findOrFetchAlone goes on when the answer that r waited for is none that it may use without asking (RFC 9111
 // sections 4 and 5.2.2.4).
-func (c *cache) findOrFetchAlone(x *edge.Exchange, r *record) edge.Verdict {
+func (c *Cache) findOrFetchAlone(x *edge.Exchange, r *record) edge.Verdict {
 	r.why = outcome.None
 	if use := c.find(x, r); use != fresh.Ask {
 		return c.serve(x, r, outcome.Collapsed)
@@ -73,9 +73,9 @@ func (c *cache) findOrFetchAlone(x *edge.Exchange, r *record) edge.Verdict {
 }
 
 // follow waits for the fetch of another request.
-func (c *cache) follow(x *edge.Exchange, r *record, f *flight.Flight) edge.Verdict {
+func (c *Cache) follow(x *edge.Exchange, r *record, f *flight.Flight) edge.Verdict {
 	r.status, r.why = outcome.Miss, outcome.WaitedTooLong
-	timeout := c.conf.WaitTimeout
+	timeout := c.Conf.WaitTimeout
 	if x.Deadline > 0 {
 		timeout = min(timeout, time.Duration(x.Deadline-clock.Now()))
 	}
@@ -130,14 +130,14 @@ func (c *cache) follow(x *edge.Exchange, r *record, f *flight.Flight) edge.Verdi
 }
 
 // shares reports whether a request that has waited may use an answer of this age without asking.
-func (c *cache) shares(e *entry.Entry, age int64, r *record) bool {
+func (c *Cache) shares(e *entry.Entry, age int64, r *record) bool {
 	strict, ask := e.Flags&entry.MustRevalidate != 0, e.Flags&entry.AlwaysAsk != 0
 	return fresh.Decide(age, e.Lifetime, e.Revive, strict, ask, &r.q) != fresh.Ask
 }
 
 // followOld goes on when what is stored was confirmed for the one who fetched: it is the answer for all who
 // may use it as it is now.
-func (c *cache) followOld(x *edge.Exchange, r *record, f *flight.Flight) edge.Verdict {
+func (c *Cache) followOld(x *edge.Exchange, r *record, f *flight.Flight) edge.Verdict {
 	c.find(x, r)
 	if !r.isAnswer() || !r.coded && r.object.Number() != f.Number ||
 		!c.shares(&r.entry, f.AgeFor(r.now), r) {
@@ -155,7 +155,7 @@ func (r *record) isAnswer() bool {
 
 // followVariant goes on when the answer it waited for is for other values of the fields in Vary. What these
 // are is known by now, so that it can wait with those that want the same.
-func (c *cache) followVariant(x *edge.Exchange, r *record) edge.Verdict {
+func (c *Cache) followVariant(x *edge.Exchange, r *record) edge.Verdict {
 	if use := c.find(x, r); use != fresh.Ask {
 		r.why = outcome.None
 		return c.serve(x, r, outcome.Collapsed)

@@ -1,4 +1,4 @@
-package cache
+package section
 
 import (
 	"fmt"
@@ -64,8 +64,8 @@ func (r *RouteConfig) UnmarshalConfig(v config.Value) error {
 // bodyMethods are those that a route may have stored besides GET and HEAD.
 var bodyMethods = []string{"QUERY", "POST"}
 
-// options returns what holds for the answers of a route whose cache has these options.
-func (r *RouteConfig) options(of *fresh.Options) *fresh.Options {
+// Options returns what holds for the answers of a route whose cache has these options.
+func (r *RouteConfig) Options(of *fresh.Options) *fresh.Options {
 	o := *of
 	t := r.Table
 	if t == nil {
@@ -84,8 +84,8 @@ func (r *RouteConfig) options(of *fresh.Options) *fresh.Options {
 	return &o
 }
 
-// note says for `routes` and `explain` what holds for the route.
-func (r *RouteConfig) note() string {
+// Note says for `routes` and `explain` what holds for the route.
+func (r *RouteConfig) Note() string {
 	all := []string{r.Name}
 	if r.Table == nil {
 		return r.Name

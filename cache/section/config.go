@@ -1,4 +1,5 @@
-package cache
+// Package section has the keys of [cache.NAME] and of what a route says of its cache.
+package section
 
 import (
 	"fmt"
@@ -73,10 +74,10 @@ type Config struct {
 
 	Table *config.Table `toml:"-"`
 
-	byStatus *fresh.ByStatus
+	ByStatus *fresh.ByStatus `toml:"-"`
 
-	rules  *key.Rules
-	coders []*accept.Coding
+	Rules  *key.Rules       `toml:"-"`
+	Coders []*accept.Coding `toml:"-"`
 }
 
 // Override has answers stored although they say that they are not to be, for targets that cannot be changed.
@@ -114,8 +115,8 @@ func checkPatterns(t *config.Table, key string, patterns []string) {
 	}
 }
 
-func readConfig(t *config.Table) *Config {
-	c := &Config{rules: key.New(nil)}
+func Read(t *config.Table) *Config {
+	c := &Config{Rules: key.New(nil)}
 	t.Decode(c)
 	if c.Size < store.MinSize {
 		return c // recorded already
@@ -135,7 +136,7 @@ func readConfig(t *config.Table) *Config {
 	}
 	checkPatterns(t, "query_keep", c.QueryKeep)
 	checkPatterns(t, "query_drop", c.QueryDrop)
-	c.byStatus = readTTL(t, c.TTL, nil)
+	c.ByStatus = readTTL(t, c.TTL, nil)
 	c.Override.warn()
 	c.readCodings(t)
 	c.readRules(t)
@@ -152,15 +153,15 @@ func (c *Config) readRules(t *config.Table) {
 		}
 		headers = append(headers, []byte(header.Canonical(name)))
 	}
-	c.rules = key.New(headers)
-	c.rules.SortQuery, c.rules.QueryKeep, c.rules.QueryDrop = c.SortQuery, c.QueryKeep, c.QueryDrop
-	c.rules.IgnoreNoCache = c.IgnoreClientNoCache
+	c.Rules = key.New(headers)
+	c.Rules.SortQuery, c.Rules.QueryKeep, c.Rules.QueryDrop = c.SortQuery, c.QueryKeep, c.QueryDrop
+	c.Rules.IgnoreNoCache = c.IgnoreClientNoCache
 	for i, name := range c.KeyCookies {
 		if !header.IsToken(name) {
 			t.Errorf("key_cookies", "entry %d, %q, is not the name of a cookie", i+1, name)
 			continue
 		}
-		c.rules.Cookies = append(c.rules.Cookies, []byte(name))
+		c.Rules.Cookies = append(c.Rules.Cookies, []byte(name))
 	}
 }
 
@@ -178,6 +179,6 @@ func (c *Config) readCodings(t *config.Table) {
 			t.Errorf("compress", "has %q; known are gzip, br and zstd", name)
 			continue
 		}
-		c.coders = append(c.coders, &accept.Made[i])
+		c.Coders = append(c.Coders, &accept.Made[i])
 	}
 }

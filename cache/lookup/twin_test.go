@@ -1,4 +1,4 @@
-package cache
+package lookup
 
 import (
 	"fmt"
@@ -20,8 +20,8 @@ import (
 // each answer has to be.
 type world struct {
 	t   interface{ Fatal(...any) }
-	c   *cache
-	l   *lookup
+	c   *Cache
+	l   *Filter
 	now int64 // milliseconds
 
 	// What the owner of the cache wants.
@@ -64,7 +64,7 @@ func newWorld(t interface{ Fatal(...any) }, k keys) *world {
 		stored: map[string]*twinEntry{}, signs: map[string]bool{}, passes: map[string]int64{}}
 	w.c.Tick = func() int64 { return w.now * int64(time.Millisecond) }
 	w.c.WallAt = func(now int64) int64 { return now }
-	w.l = &lookup{cache: w.c, route: "r", keyed: &keyed{[]string{"QUERY"}, 10}}
+	w.l = &Filter{Cache: w.c, Route: "r", keyed: &keyed{[]string{"QUERY"}, 10}}
 	return w
 }
 

@@ -1,4 +1,4 @@
-package cache
+package lookup
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 
 // tell adds to an answer what the cache has to say of it, and forgets what a request has changed.
 type tell struct {
-	cache *cache
+	cache *Cache
 	slot  int
 }
 
@@ -103,7 +103,7 @@ func floor(ms int64) int64 {
 
 // invalidate forgets what a request that is not safe may have changed, when it went well (RFC 9111
 // section 4.4): its URL, and those that the answer names on the same host.
-func (c *cache) invalidate(x *edge.Exchange, r *record) {
+func (c *Cache) invalidate(x *edge.Exchange, r *record) {
 	switch string(x.Method) {
 	case "OPTIONS", "TRACE", "PROPFIND", "QUERY", "REPORT", "SEARCH":
 		return // safe: RFC 9110, 4918, 10008, 3253 and 5323
@@ -130,20 +130,20 @@ func (c *cache) invalidate(x *edge.Exchange, r *record) {
 
 // done counts, and puts the record away.
 type done struct {
-	cache *cache
+	cache *Cache
 	slot  int
-	route *routeCounters
+	route *RouteCounters
 }
 
 // Run implements edge.Filter.
 func (d *done) Run(x *edge.Exchange) edge.Verdict {
 	if r, ok := x.Slot[d.slot].(*record); ok {
 		x.Slot[d.slot] = nil
-		d.cache.counters.requests[r.status].Inc(x.Lane)
+		d.cache.Counters.Requests[r.status].Inc(x.Lane)
 		d.route[r.status.Result()].Inc(x.Lane)
-		d.cache.counters.sent[r.status.Result()].Add(x.Lane, uint64(max(x.OutBytes, 0)))
+		d.cache.Counters.Sent[r.status.Result()].Add(x.Lane, uint64(max(x.OutBytes, 0)))
 		if r.why != outcome.None {
-			d.cache.counters.misses[r.why].Inc(x.Lane)
+			d.cache.Counters.Misses[r.why].Inc(x.Lane)
 		}
 		r.release()
 	}

@@ -1,4 +1,4 @@
-package cache
+package lookup
 
 import (
 	"github.com/penstock-edge/penstock/cache/accept"
@@ -10,7 +10,7 @@ import (
 
 // findForm looks into the slots that are good for a request. The key in r ends with the slot of its own
 // offer.
-func (c *cache) findForm(r *record, known accept.Forms) fresh.Use {
+func (c *Cache) findForm(r *record, known accept.Forms) fresh.Use {
 	own := r.Text[len(r.Text)-1]
 	var room [4]byte
 	slots := known.AppendSlots(room[:0], r.accepts)
@@ -34,7 +34,7 @@ func (c *cache) findForm(r *record, known accept.Forms) fresh.Use {
 }
 
 // findSlot looks into one slot. ok is false when there is nothing in it.
-func (c *cache) findSlot(r *record, slot byte) (use fresh.Use, ok bool) {
+func (c *Cache) findSlot(r *record, slot byte) (use fresh.Use, ok bool) {
 	r.Text[len(r.Text)-1] = slot
 	if c.findCoded(r) {
 		return fresh.Fresh, true
@@ -48,7 +48,7 @@ func (c *cache) findSlot(r *record, slot byte) (use fresh.Use, ok bool) {
 
 // latest returns the best of several slots: what is fresh before what is not, and then what was asked for
 // last (RFC 9111 section 4). Slots that have nothing in memory stay, if that is so of all.
-func (c *cache) latest(r *record, slots []byte) []byte {
+func (c *Cache) latest(r *record, slots []byte) []byte {
 	whole := r.metaOnly
 	r.metaOnly = true // bodies are not needed for that
 	best, value, at := -1, 0, int64(0)
@@ -84,11 +84,11 @@ func worth(use fresh.Use, r *record) int {
 }
 
 // wanted returns the first of the codings that are made here which a request accepts; nil: none.
-func (c *Config) wanted(x *edge.Exchange, accepts accept.Set) *accept.Coding {
-	if accepts == 0 || len(c.coders) == 0 || x.Req.Has("Range") {
+func (c *Cache) wanted(x *edge.Exchange, accepts accept.Set) *accept.Coding {
+	if accepts == 0 || len(c.Conf.Coders) == 0 || x.Req.Has("Range") {
 		return nil // parts are those of the answer as it is
 	}
-	for _, one := range c.coders {
+	for _, one := range c.Conf.Coders {
 		if accepts&one.Set != 0 {
 			return one
 		}
@@ -97,7 +97,7 @@ func (c *Config) wanted(x *edge.Exchange, accepts accept.Set) *accept.Coding {
 }
 
 // findCoded looks for the encoded form that is wanted of what has the key in r. It leaves the key as it is.
-func (c *cache) findCoded(r *record) bool {
+func (c *Cache) findCoded(r *record) bool {
 	if r.coding == nil || !c.Coded.Load() {
 		return false
 	}

@@ -1,4 +1,4 @@
-package cache
+package lookup
 
 import (
 	"errors"
@@ -18,7 +18,7 @@ func TestPieceWithoutWaiting(t *testing.T) {
 	body := strings.Repeat("0123456789", 50_000)
 	x := cachetest.Request("/large")
 	c.put(t, x, body, 100_000)
-	if l := (&lookup{cache: c, route: "r"}); l.Run(x) != edge.Answered {
+	if l := (&Filter{Cache: c, Route: "r"}); l.Run(x) != edge.Answered {
 		t.Fatal("no hit")
 	}
 	p := x.Out

@@ -1,4 +1,4 @@
-package cache
+package lookup
 
 import (
 	"bytes"
@@ -14,9 +14,9 @@ import (
 )
 
 // Explain implements edge.Explainer.
-func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
-	c := l.cache
-	say := func(format string, args ...any) { lines = append(lines, c.name+": "+fmt.Sprintf(format, args...)) }
+func (l *Filter) Explain(x, answer *edge.Exchange) (lines []string) {
+	c := l.Cache
+	say := func(format string, args ...any) { lines = append(lines, c.Name+": "+fmt.Sprintf(format, args...)) }
 	r := &record{}
 	if why := l.begin(x, r); why != outcome.None {
 		say("passed by (%s): %s", why.Word(), why.Text())
@@ -37,7 +37,7 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 	if r.q.NoCache || r.q.MaxAge == 0 {
 		say("the request wants the target to be asked")
 	}
-	if asksForPart(x) && !c.conf.FetchWhole {
+	if asksForPart(x) && !c.Conf.FetchWhole {
 		say("%s", outcome.PartOnly.Text())
 	}
 	if answer == nil {
@@ -76,7 +76,7 @@ func (l *lookup) Explain(x, answer *edge.Exchange) (lines []string) {
 }
 
 // overrules reports whether an answer, which d describes, is stored since the configuration overrules it.
-func (c *cache) overrules(answer *edge.Exchange, d *entry.Description) bool {
+func (c *Cache) overrules(answer *edge.Exchange, d *entry.Description) bool {
 	said := *entry.Describe(answer)
 	said.Asked, said.Came = d.Asked, d.Came
 	o := c.opts

@@ -1,4 +1,6 @@
-package cache
+// Package lookup does what a cache does for a request: it looks for an answer, has one fetched or waits for another
+// request's fetch, and serves it.
+package lookup
 
 import (
 	"bytes"
@@ -12,24 +14,25 @@ import (
 	"github.com/penstock-edge/penstock/cache/key"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/cache/purge"
+	"github.com/penstock-edge/penstock/cache/section"
 	"github.com/penstock-edge/penstock/cache/store"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/lib/header"
 )
 
-// lookup answers from the cache, or fetches.
-type lookup struct {
-	cache *cache
-	route string // what of the route its keys begin with, see resource
+// Filter answers from the cache, or fetches.
+type Filter struct {
+	Cache *Cache
+	Route string // what of the route its keys begin with, see resource
 	slot  int
 	opts  *fresh.Options // of the route; nil: those of the cache
 	keyed *keyed         // nil: none
 }
 
-// addTo adds what the cache does for the requests of a route, which by counts. Of what it returns the route has
+// AddTo adds what the cache does for the requests of a route, which by counts. Of what it returns the route has
 // to be set before the first request.
-func (c *cache) addTo(r *edge.RouteSetup, slot int, conf *RouteConfig, by *routeCounters) *lookup {
-	l := &lookup{cache: c, slot: slot, opts: conf.options(&c.opts)}
+func (c *Cache) AddTo(r *edge.RouteSetup, slot int, conf *section.RouteConfig, by *RouteCounters) *Filter {
+	l := &Filter{Cache: c, slot: slot, opts: conf.Options(&c.opts)}
 	if len(conf.Methods) > 0 {
 		l.keyed = &keyed{conf.Methods, int64(conf.MaxKeyBody)}
 	}
@@ -95,9 +98,9 @@ func (r *record) release() {
 }
 
 // Run implements edge.Filter.
-func (l *lookup) Run(x *edge.Exchange) edge.Verdict {
+func (l *Filter) Run(x *edge.Exchange) edge.Verdict {
 	v := l.run(x)
-	if v == edge.Next && l.cache.conf.IgnoreClientNoCache {
+	if v == edge.Next && l.Cache.Conf.IgnoreClientNoCache {
 		if r := x.Slot[l.slot].(*record); r.freed { // run has put it there
 			key.DropNoCache(x)
 		}
@@ -105,7 +108,7 @@ func (l *lookup) Run(x *edge.Exchange) edge.Verdict {
 	return v
 }
 
-func (l *lookup) run(x *edge.Exchange) edge.Verdict {
+func (l *Filter) run(x *edge.Exchange) edge.Verdict {
 	r, ok := x.Slot[l.slot].(*record)
 	if !ok {
 		r = recordPool.Get().(*record)
@@ -124,7 +127,7 @@ func (l *lookup) run(x *edge.Exchange) edge.Verdict {
 			return edge.Next
 		}
 	}
-	c := l.cache
+	c := l.Cache
 	r.now = c.Millis(x.Times.Head)
 	c.Store.At(r.now / 1000)
 	use := c.find(x, r)
@@ -155,7 +158,7 @@ func (l *lookup) run(x *edge.Exchange) edge.Verdict {
 	case r.found && r.entry.Flags&entry.IsPass != 0:
 		r.status, r.why = outcome.Passed, outcome.Known
 		return edge.Next
-	case asksForPart(x) && !c.conf.FetchWhole:
+	case asksForPart(x) && !c.Conf.FetchWhole:
 		r.status, r.why = outcome.Miss, outcome.PartOnly
 		return edge.Next
 	case !x.MayWait:
@@ -177,8 +180,8 @@ var onlyIfCached = &edge.Fault{Status: 504, Side: edge.SideClient, Code: "not_ca
 	Detail: "There is no stored answer that may be used, and the request forbids to fetch one."}
 
 // begin reads the request and makes its key. It returns why the request is none for a cache.
-func (l *lookup) begin(x *edge.Exchange, r *record) outcome.Reason {
-	c := l.cache
+func (l *Filter) begin(x *edge.Exchange, r *record) outcome.Reason {
+	c := l.Cache
 	r.Keyed = l.keyed.takes(x.Method)
 	switch m := string(x.Method); {
 	case r.Keyed:
@@ -198,28 +201,28 @@ func (l *lookup) begin(x *edge.Exchange, r *record) outcome.Reason {
 	if !r.q.Present && header.SameName(x.Req.Get("Pragma"), "no-cache") { // RFC 9111 section 5.4
 		r.q.NoCache = true
 	}
-	if c.conf.IgnoreClientNoCache {
+	if c.Conf.IgnoreClientNoCache {
 		r.freed = r.q.NoCache || r.q.MaxAge >= 0 || r.q.MinFresh >= 0
 		r.q.NoCache, r.q.MaxAge, r.q.MinFresh = false, -1, -1
 	}
 	switch {
 	case r.q.NoStore:
 		return outcome.RequestNoStore
-	case len(x.Cookie) > 0 && c.conf.Cookies == "pass" && len(c.conf.KeyCookies) == 0:
+	case len(x.Cookie) > 0 && c.Conf.Cookies == "pass" && len(c.Conf.KeyCookies) == 0:
 		return outcome.WithCookie
 	}
 	r.metaOnly = x.Req.Has("If-None-Match") || x.Req.Has("If-Modified-Since")
-	r.Route, r.accepts, r.Opts = l.route, accept.Codings(x), l.opts
-	r.coding = c.conf.wanted(x, r.accepts)
+	r.Route, r.accepts, r.Opts = l.Route, accept.Codings(x), l.opts
+	r.coding = c.wanted(x, r.accepts)
 	if r.Opts == nil {
 		r.Opts = &c.opts
 	}
-	r.Exact, r.Url = c.Rules.Append(r.Exact[:0], x, l.route)
+	r.Exact, r.Url = c.Rules.Append(r.Exact[:0], x, l.Route)
 	return outcome.None
 }
 
 // find looks for the answer to a request and says what it may be used for.
-func (c *cache) find(x *edge.Exchange, r *record) fresh.Use {
+func (c *Cache) find(x *edge.Exchange, r *record) fresh.Use {
 	r.Text = append(r.Text[:0], r.Exact...)
 	use, known := c.findText(x, r)
 	if !known && !r.Keyed && c.Searching.Load() && c.byRule(x, r) {
@@ -229,7 +232,7 @@ func (c *cache) find(x *edge.Exchange, r *record) fresh.Use {
 }
 
 // fromDisk brings into memory what the request lacks there, and looks again.
-func (c *cache) fromDisk(x *edge.Exchange, r *record, use fresh.Use) fresh.Use {
+func (c *Cache) fromDisk(x *edge.Exchange, r *record, use fresh.Use) fresh.Use {
 	for range 3 { // the rule for queries, what says by which fields answers differ, and the answer
 		switch {
 		case !r.absent:
@@ -246,7 +249,7 @@ func (c *cache) fromDisk(x *edge.Exchange, r *record, use fresh.Use) fresh.Use {
 
 // ruleOnDisk tells that the rule for queries that answers of the path have is on disk alone, and leaves
 // what it is found by in r.spare.
-func (c *cache) ruleOnDisk(x *edge.Exchange, r *record) bool {
+func (c *Cache) ruleOnDisk(x *edge.Exchange, r *record) bool {
 	if r.Keyed || !c.Searching.Load() {
 		return false
 	}
@@ -256,7 +259,7 @@ func (c *cache) ruleOnDisk(x *edge.Exchange, r *record) bool {
 
 // ByRule makes the key in r the one by the rule for queries that answers of the path have. It returns false
 // when there is none, and leaves the key as it was.
-func (c *cache) byRule(x *edge.Exchange, r *record) bool {
+func (c *Cache) byRule(x *edge.Exchange, r *record) bool {
 	k := r.Key
 	r.Text = c.Rules.AppendByRule(r.Text[:0], x, r.Route, nil)
 	r.Key = c.Hash(r.Text)
@@ -273,7 +276,7 @@ func (c *cache) byRule(x *edge.Exchange, r *record) bool {
 
 // findText looks for the answer whose key, but for what Vary adds, is in r. known is false when there is
 // nothing under that.
-func (c *cache) findText(x *edge.Exchange, r *record) (use fresh.Use, known bool) {
+func (c *Cache) findText(x *edge.Exchange, r *record) (use fresh.Use, known bool) {
 	r.base = len(r.Text)
 	if c.findCoded(r) {
 		return fresh.Fresh, true
@@ -286,7 +289,7 @@ func (c *cache) findText(x *edge.Exchange, r *record) (use fresh.Use, known bool
 }
 
 // findVariant goes on from what is under the key without what Vary adds.
-func (c *cache) findVariant(x *edge.Exchange, r *record) fresh.Use {
+func (c *Cache) findVariant(x *edge.Exchange, r *record) fresh.Use {
 	if r.entry.Flags&entry.IsSign == 0 {
 		return c.findAnswer(r)
 	}
@@ -306,7 +309,7 @@ func (c *cache) findVariant(x *edge.Exchange, r *record) fresh.Use {
 }
 
 // findAnswer says what may be done with what was found where an answer should be.
-func (c *cache) findAnswer(r *record) fresh.Use {
+func (c *Cache) findAnswer(r *record) fresh.Use {
 	if r.entry.Flags&(entry.IsSign|entry.IsSearch) != 0 {
 		r.found, r.absent = false, true
 		return fresh.Ask
@@ -321,7 +324,7 @@ func (c *cache) findAnswer(r *record) fresh.Use {
 }
 
 // weigh says what the answer that was found may be used for.
-func (c *cache) weigh(r *record) fresh.Use {
+func (c *Cache) weigh(r *record) fresh.Use {
 	e := &r.entry
 	r.age, r.lack = e.AgeAt(r.now), outcome.TooOld
 	if r.age < e.Lifetime && e.Flags&entry.AlwaysAsk == 0 {
@@ -354,7 +357,7 @@ func (c *cache) weigh(r *record) fresh.Use {
 const mostGathered = 128 << 10
 
 // complete tells that all of the body that was found is there.
-func (c *cache) complete(r *record) (ok bool) {
+func (c *Cache) complete(r *record) (ok bool) {
 	if r.metaOnly || r.object.Whole() || r.object.Len > mostGathered {
 		return r.object.Complete()
 	}
@@ -363,7 +366,7 @@ func (c *cache) complete(r *record) (ok bool) {
 }
 
 // get reads the entry under r.k into r.
-func (c *cache) get(r *record) bool {
+func (c *Cache) get(r *record) bool {
 	if r.metaOnly {
 		r.object, r.buf, r.found = c.Store.GetMeta(r.Key, r.buf[:0])
 	} else {

@@ -1,4 +1,4 @@
-package cache
+package section
 
 import (
 	"strings"
@@ -10,13 +10,13 @@ import (
 func TestTTLByStatus(t *testing.T) {
 	file := config.Parse("test.toml", []byte("[cache.main]\nsize = \"16MiB\"\n"+
 		`ttl = { "404" = "10s", "400-499" = "20s", "301-308" = "30s", "410" = "0s" }`), config.Options{})
-	c := readConfig(file.Root.Children("cache")[0])
+	c := Read(file.Root.Children("cache")[0])
 	if errs := file.Finish(); len(errs) > 0 {
 		t.Fatal(errs)
 	}
 	f := func(status int, want int64) {
 		t.Helper()
-		got, ok := c.byStatus.Of(status)
+		got, ok := c.ByStatus.Of(status)
 		if !ok {
 			got = -1
 		}
@@ -35,7 +35,7 @@ func TestTTLByStatus(t *testing.T) {
 	g := func(value, want string) {
 		t.Helper()
 		file := config.Parse("test.toml", []byte("[cache.main]\nsize = \"16MiB\"\n"+value), config.Options{})
-		readConfig(file.Root.Children("cache")[0])
+		Read(file.Root.Children("cache")[0])
 		if errs := file.Finish(); len(errs) != 1 || !strings.Contains(errs[0].Error(), want) || errs[0].Line != 3 {
 			t.Errorf("%s: %v, want %q", value, errs, want)
 		}

@@ -1,4 +1,3 @@
-// Package cache keeps answers and gives them out again, as RFC 9111 has it for shared caches.
 package cache
 
 import (
@@ -81,16 +80,16 @@ func (cs *caches) open(name string, of *section.Config, t *config.Table) *cacheS
 	if fits := cs.h.Takes(t, "size", int64(conf.Size)); !fits || cs.h.Dry {
 		conf.Size, conf.Disk = store.MinSize, "" // nothing is stored
 	}
-	if conf.Disk != "" && slices.ContainsFunc(cs.list, func(o *instance) bool { return o.Conf.Disk == conf.Disk }) {
+	same := func(o *instance) bool { return o.Conf.Disk == conf.Disk }
+	if conf.Disk != "" && slices.ContainsFunc(cs.list, same) {
 		t.Errorf("disk", "%q is the folder of another cache: each needs its own", conf.Disk)
 		return nil
 	}
 	below := records.NewDurable()
 	if conf.Disk != "" {
 		var err error
-		fresh := func() (*records.Durable, error) {
-			return records.OpenDurable(records.DiskOptions{conf.Disk, int64(conf.DiskSize), conf.DiskObjects}, cs.h.Log)
-		}
+		o := records.DiskOptions{Dir: conf.Disk, Size: int64(conf.DiskSize), Objects: conf.DiskObjects}
+		fresh := func() (*records.Durable, error) { return records.OpenDurable(o, cs.h.Log) }
 		id := fmt.Sprint("cache/", name, "/disk/", conf.Disk)
 		below, err = edge.Keep(cs.h.State, id, fresh, (*records.Durable).Close)
 		if err != nil {

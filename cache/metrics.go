@@ -8,8 +8,8 @@ import (
 
 func (c *instance) measure(m *metric.Scope) {
 	for i := range outcome.Statuses {
-		c.Counters.Requests[i] = m.Counter("penstock_cache_requests_total", "Requests by what a cache did for them.",
-			"cache", c.Name, "status", i.Word())
+		c.Counters.Requests[i] = m.Counter("penstock_cache_requests_total",
+			"Requests by what a cache did for them.", "cache", c.Name, "status", i.Word())
 	}
 	for i := outcome.None + 1; i < outcome.Reasons; i++ {
 		if i != outcome.NotStorable { // storable is no reason

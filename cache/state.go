@@ -1,5 +1,6 @@
-// Package cache keeps answers and gives them out again, as RFC 9111 has it for shared caches. It makes the feature of
-// its packages: configuration, metrics and the admin interface; package lookup has the way of a request.
+// Package cache keeps answers and gives them out again, as RFC 9111 has it for shared caches. What is here
+// makes a feature of the packages below it: sections, metrics, status and the admin interface. Package lookup
+// has the way of a request.
 package cache
 
 import (

@@ -13,6 +13,7 @@ import (
 // means two different things.
 type Set uint8
 
+// The codings, and all of them.
 const (
 	Gzip Set = 1 << iota
 	Brotli

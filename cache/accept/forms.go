@@ -15,6 +15,7 @@ package accept
 // slot, its offer.
 type Forms uint16
 
+// Bits of Forms; Known are those that a sign remembers.
 const (
 	plainForms Forms = 1 << 3 // shifted by an offer: it was answered without a coding
 	ownForm    Forms = 1 << 11

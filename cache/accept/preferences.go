@@ -1,5 +1,5 @@
-// Package accept reads what clients accept: lists of preferences in one form for all that say the same, and content
-// codings, with the slots by which answers that differ by them are told apart.
+// Package accept reads what clients accept: lists of preferences, in one form for all that say the same, and
+// content codings, with the slots by which answers that differ by them are told apart.
 package accept
 
 import (
@@ -188,6 +188,7 @@ func cutOutside(b []byte, sep byte) (before, after []byte, ended bool) {
 	return b, nil, !quoted
 }
 
+// AppendLower appends b in lower case.
 func AppendLower(dst, b []byte) []byte {
 	at := len(dst)
 	dst = append(dst, b...)

@@ -1,5 +1,5 @@
-// Package chunks reads stored bodies that are not in one piece: from memory and, where parts of them have gone
-// meanwhile, from disk or from the target.
+// Package chunks reads stored bodies that are not in one piece: from memory and, where parts of them have
+// gone meanwhile, from disk or from the target.
 package chunks
 
 import (

@@ -24,6 +24,9 @@ func Coded(e *Entry, text []byte, one *accept.Coding) *Entry {
 	return &form
 }
 
+// ofBytes are the fields about the bytes of a body that an encoded form does not have.
+var ofBytes = []string{"content-md5", "digest", "content-digest", "repr-digest"}
+
 // codedLines returns the lines of an encoded form: what is about the bytes of the body is another, or gone.
 func codedLines(lines []byte, name string) (out []byte) {
 	for len(lines) > 0 {
@@ -32,7 +35,7 @@ func codedLines(lines []byte, name string) (out []byte) {
 		lines = lines[end:]
 		field, value, _ := bytes.Cut(line, []byte{':'})
 		switch {
-		case header.SameName(field, "content-md5"), header.SameName(field, "digest"), header.SameName(field, "content-digest"), header.SameName(field, "repr-digest"):
+		case isOneOf(field, ofBytes):
 			continue
 		case header.SameName(field, "etag"):
 			if value = bytes.TrimSpace(value); !bytes.HasPrefix(value, []byte("W/")) {

@@ -30,6 +30,7 @@ type Description struct {
 	aged          bool             // there was an Age
 }
 
+// Validates reports whether the target can be asked whether the answer still holds.
 func (d *Description) Validates() bool { return len(d.ETag) > 0 || d.Modified != 0 }
 
 // Describe reads the head of an answer. What it returns has copies of all that is kept.

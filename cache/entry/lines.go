@@ -7,14 +7,26 @@ import (
 	"strconv"
 )
 
-// AppendNotModified appends those lines that a 304 has (RFC 9110 section 15.4.5).
+// inNotModified are the fields that a 304 has (RFC 9110 section 15.4.5).
+var inNotModified = []string{"cache-control", "content-location", "date", "etag", "expires", "vary",
+	"last-modified"}
+
+// isOneOf reports whether a field has one of the names in a list, which are in lower case.
+func isOneOf(field []byte, list []string) bool {
+	for _, name := range list {
+		if header.SameName(field, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// AppendNotModified appends those of lines that a 304 has.
 func AppendNotModified(dst, lines []byte) []byte {
 	for len(lines) > 0 {
 		end := bytes.IndexByte(lines, '\n') + 1
 		name, _, _ := bytes.Cut(lines[:end], []byte{':'})
-		switch {
-		case header.SameName(name, "cache-control"), header.SameName(name, "content-location"), header.SameName(name, "date"), header.SameName(name, "etag"),
-			header.SameName(name, "expires"), header.SameName(name, "vary"), header.SameName(name, "last-modified"):
+		if isOneOf(name, inNotModified) {
 			dst = append(dst, lines[:end]...)
 		}
 		lines = lines[end:]

@@ -1,4 +1,5 @@
-// Package fetch asks the target for an answer on behalf of a cache, decides what is stored of it, and collects its body.
+// Package fetch asks the target for an answer on behalf of a cache, decides what is stored of it, and
+// collects its body.
 package fetch
 
 import (
@@ -82,7 +83,8 @@ type Fetch struct {
 // NewFetch prepares a fetch of what q asks for, on behalf of x.
 func (c *Fetcher) NewFetch(x *edge.Exchange, f *flight.Flight, q Question, errorSeconds int64) *Fetch {
 	q.Text, q.Exact, q.Url = bytes.Clone(q.Text), bytes.Clone(q.Exact), bytes.Clone(q.Url)
-	t := &Fetch{Question: q, c: c, Flight: f, landed: q.Key, errorSeconds: errorSeconds, Exchange: c.Rules.Copy(x)}
+	t := &Fetch{Question: q, c: c, Flight: f, landed: q.Key, errorSeconds: errorSeconds}
+	t.Exchange = c.Rules.Copy(x)
 	if t.auth = x.Req.Has(Authorization); t.Keyed {
 		body, _ := x.WholeIn() // it is, since the key has been made of it
 		t.body = bytes.Clone(body)
@@ -336,7 +338,8 @@ func (t *Fetch) address(e *entry.Entry, d *entry.Description) store.Key {
 		whole[len(whole)-1] = e.Forms.Slot()
 	}
 	if len(whole) > len(e.Key) {
-		c.PutUp(&entry.Entry{At: e.At, Flags: entry.IsSign, Forms: e.Forms & accept.Known, Vary: e.Vary, Key: e.Key})
+		known := e.Forms & accept.Known
+		c.PutUp(&entry.Entry{At: e.At, Flags: entry.IsSign, Forms: known, Vary: e.Vary, Key: e.Key})
 		e.Key = whole
 	}
 	return c.Hash(e.Key)
@@ -434,6 +437,7 @@ func (t *Fetch) end(fault *edge.Fault) {
 	t.Exchange.Finish(fault)
 }
 
+// Authorization is the field of requests whose answers may be for one client alone.
 const Authorization = "Authorization"
 
 // renew makes what is stored fresh again, after the target said that nothing has changed (RFC 9111
@@ -463,7 +467,8 @@ func (t *Fetch) renew() bool {
 		c.RenewLatest(t.Key, t.Number, e)
 		f.UsesOld, f.Number, f.Age = true, t.Number, d.Age*1000
 	default:
-		t.Own, f.Why = full.Own, outcome.NotStorable+outcome.Reason(why) // it was confirmed for who asked, and for nobody else
+		// It was confirmed for the one who asked, and for nobody else.
+		t.Own, f.Why = full.Own, outcome.NotStorable+outcome.Reason(why)
 	}
 	f.As, f.Upside = outcome.Revalidated, 304
 	t.open(true)

@@ -1,5 +1,5 @@
-// Package flight has the fetches that are under way, each with the body that it brings, which many readers follow at
-// their own pace.
+// Package flight has the fetches that are under way, each with the body that it brings, which many readers
+// follow at their own pace.
 package flight
 
 import (
@@ -66,6 +66,7 @@ type Budget struct {
 // Full reports whether no more may be fetched for the cache now.
 func (b *Budget) Full() bool { return b.Fetching.Load() > b.Most }
 
+// New returns a flight that keeps at most so many bytes of a body, and counts them in b.
 func New(most int64, b *Budget) *Flight {
 	f := &Flight{Head: make(chan struct{}), Most: most, budget: b, held: &b.Fetching,
 		readers: map[*Reader]struct{}{}}

@@ -1,5 +1,5 @@
-// Package lookup does what a cache does for a request: it looks for an answer, has one fetched or waits for another
-// request's fetch, and serves it.
+// Package lookup does what a cache does for a request: it looks for an answer, has one fetched or waits for
+// another request's fetch, and serves it.
 package lookup
 
 import (
@@ -29,8 +29,8 @@ type Filter struct {
 	keyed *keyed         // nil: none
 }
 
-// AddTo adds what the cache does for the requests of a route, which by counts. Of what it returns the route has
-// to be set before the first request.
+// AddTo adds what the cache does for the requests of a route, which by counts. The caller sets Route of the
+// filter that it returns before the first request.
 func (c *Cache) AddTo(r *edge.RouteSetup, slot int, conf *section.RouteConfig, by *RouteCounters) *Filter {
 	l := &Filter{Cache: c, slot: slot, opts: conf.Options(&c.opts)}
 	if len(conf.Methods) > 0 {
@@ -92,8 +92,8 @@ func (r *record) release() {
 		r.buf = nil
 	}
 	r.chunks.Clear()
-	*r = record{Question: fetch.Question{Exact: r.Exact[:0], Text: r.Text[:0]}, buf: r.buf[:0], spare: r.spare[:0],
-		rule: fresh.QueryRule{Names: r.rule.Names[:0]}, chunks: r.chunks}
+	*r = record{Question: fetch.Question{Exact: r.Exact[:0], Text: r.Text[:0]},
+		buf: r.buf[:0], spare: r.spare[:0], rule: fresh.QueryRule{Names: r.rule.Names[:0]}, chunks: r.chunks}
 	recordPool.Put(r)
 }
 
@@ -330,7 +330,8 @@ func (c *Cache) weigh(r *record) fresh.Use {
 	if r.age < e.Lifetime && e.Flags&entry.AlwaysAsk == 0 {
 		r.lack = outcome.AskedAnew
 	}
-	use := fresh.Decide(r.age, e.Lifetime, e.Revive, e.Flags&entry.MustRevalidate != 0, e.Flags&entry.AlwaysAsk != 0, &r.q)
+	strict, ask := e.Flags&entry.MustRevalidate != 0, e.Flags&entry.AlwaysAsk != 0
+	use := fresh.Decide(r.age, e.Lifetime, e.Revive, strict, ask, &r.q)
 	switch c.Purges.Judge(e.Number, r.Url, e.Hashes, r.now) {
 	case purge.Purged:
 		r.found, r.lack, r.age = false, outcome.Purged, -1

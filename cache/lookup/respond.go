@@ -40,7 +40,8 @@ func (t *tell) Run(x *edge.Exchange) edge.Verdict {
 // generated tells that the answer was made or confirmed for this request, which an Age denies (RFC 9111
 // section 5.1).
 func (r *record) generated() bool {
-	return r.age < 1000 && (r.status == outcome.Miss || r.status == outcome.Expired || r.status == outcome.Revalidated)
+	asked := r.status == outcome.Miss || r.status == outcome.Expired || r.status == outcome.Revalidated
+	return r.age < 1000 && asked
 }
 
 // appendStatus appends the member of Cache-Status, RFC 9211.

@@ -35,7 +35,8 @@ func (c *Cache) serve(x *edge.Exchange, r *record, as outcome.Status) edge.Verdi
 
 // source returns where the body that was found comes from.
 func (c *Cache) source(x *edge.Exchange, r *record) chunks.Source {
-	return chunks.Source{Tier: c.Tier, Rules: c.Rules, X: x, Object: &r.object, Entry: &r.entry, InParts: !r.coded && !r.Keyed}
+	return chunks.Source{Tier: c.Tier, Rules: c.Rules, X: x, Object: &r.object, Entry: &r.entry,
+		InParts: !r.coded && !r.Keyed}
 }
 
 // bodyOf returns a part of the body that was found.

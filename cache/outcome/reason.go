@@ -5,6 +5,7 @@ import "github.com/penstock-edge/penstock/cache/fresh"
 // Reason is why an answer is not from the cache, or not stored there.
 type Reason uint8
 
+// The reasons. None stands for none; those from NotStorable on are the ones of package fresh.
 const (
 	None Reason = iota
 

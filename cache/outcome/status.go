@@ -1,9 +1,11 @@
-// Package outcome names what a cache did for a request, and why: for Cache-Status (RFC 9211), metrics and explain.
+// Package outcome names what a cache did for a request, and why, for Cache-Status (RFC 9211), metrics and
+// explain.
 package outcome
 
 // Status is what the cache did for a request, for Cache-Status and penstock_cache_requests_total.
 type Status uint8
 
+// The statuses.
 const (
 	Bypass      Status = iota // the request is none for a cache
 	Hit                       // from the cache, fresh
@@ -21,6 +23,7 @@ const (
 // Result is a status as far as a route is concerned.
 type Result uint8
 
+// The results.
 const (
 	FromCache Result = iota
 	NotFromCache

@@ -29,8 +29,8 @@ const selectors = "want url=https://host/path?query, prefix=https://host/path, m
 	"each as often as you like, or all=1; for=1h ends a prefix or an expression; with soft=1 what is purged " +
 	"may be served while it is fetched anew"
 
-// ParseOrder reads the arguments of a purge; r has the form of URLs in keys. The error says what is wrong with
-// the arguments.
+// ParseOrder reads the arguments of a purge; r has the form of URLs in keys. The error says what is wrong
+// with the arguments.
 func ParseOrder(query []byte, r *key.Rules) (*Order, error) {
 	o := &Order{Duration: BanFor}
 	args, err := values.Arguments(query)

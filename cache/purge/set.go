@@ -36,6 +36,7 @@ type Rule struct {
 	until  int64 // milliseconds since 1970; it does not hold any more then
 }
 
+// Hits reports whether a URL is among those that b purges.
 func (b *Rule) Hits(url []byte) bool {
 	if b.Match != nil {
 		return b.Match.Match(url)
@@ -53,6 +54,7 @@ const (
 // Verdict is what purges say of an answer.
 type Verdict uint8
 
+// The verdicts.
 const (
 	Kept  Verdict = iota
 	Stale         // it may be used after it was asked for, or when that fails

@@ -29,6 +29,7 @@ type Durable struct {
 	ordering sync.Mutex
 }
 
+// NewDurable returns what begins empty, without a disk.
 func NewDurable() *Durable { return &Durable{seed: rand.Uint64()} }
 
 // Hash returns what the object with a whole key is found by in memory.
@@ -59,6 +60,7 @@ func OpenDurable(o DiskOptions, log *slog.Logger) (*Durable, error) {
 	return s, nil
 }
 
+// Close closes the tier on disk.
 func (s *Durable) Close() { s.Tier.Close() }
 
 // wanted says of an object that is to go whether it is in memory still: it is asked for then.

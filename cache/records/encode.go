@@ -23,7 +23,8 @@ func (r *Records) forgetCoded(text []byte) {
 	}
 }
 
-// Encode begins to make an encoded form of what has a whole key, and is found by plain, unless one is being made.
+// Encode begins to make an encoded form of what has a whole key, and is found by plain, unless one is being
+// made.
 func (r *Records) Encode(plain store.Key, text []byte, one *accept.Coding) {
 	text = entry.AppendCodedKey(bytes.Clone(text), one)
 	k := r.Hash(text)

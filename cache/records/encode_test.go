@@ -13,7 +13,7 @@ import (
 const unit = 500
 
 // shorten is a coding of the tests' own: the first of unit parts that are all the same.
-var shorten = accept.Coding{"gzip", accept.Gzip, func(dst, src []byte) []byte { return append(dst, src[:len(src)/unit]...) }}
+var shorten = accept.Coding{Name: "gzip", Set: accept.Gzip, Encode: func(dst, src []byte) []byte { return append(dst, src[:len(src)/unit]...) }}
 
 // version returns the entry of an answer, and its body.
 func version(text []byte, n int) (*entry.Entry, []byte) {

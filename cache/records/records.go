@@ -1,5 +1,5 @@
-// Package records keeps what is stored of answers: in memory, and on disk where a cache has one, with what purges say
-// of it.
+// Package records keeps what is stored of answers: in memory, and on disk where a cache has one, with what
+// purges say of it.
 package records
 
 import (

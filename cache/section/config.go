@@ -115,6 +115,7 @@ func checkPatterns(t *config.Table, key string, patterns []string) {
 	}
 }
 
+// Read returns what a table says. It records mistakes with the table.
 func Read(t *config.Table) *Config {
 	c := &Config{Rules: key.New(nil)}
 	t.Decode(c)

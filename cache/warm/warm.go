@@ -137,6 +137,7 @@ func (w *Queue) Close() {
 	w.queue, w.closed = nil, true
 }
 
+// Waiting returns how many URLs are yet to be asked for.
 func (w *Queue) Waiting() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -23,8 +23,8 @@ const (
 	offerShift       = 12
 )
 
-// FormOf returns what an answer with a coding is, given the offer that it answers; foreign tells that its
-// coding is none of the closed set.
+// FormOf returns what an answer with a coding is, given the offer that it answers; foreign reports whether
+// its coding is none of the closed set.
 func FormOf(coding Set, foreign bool, offer Set) Forms {
 	switch {
 	case foreign || coding&^offer != 0:

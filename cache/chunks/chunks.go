@@ -161,7 +161,7 @@ func (b *Reader) fetchTail() *edge.Exchange {
 	return y
 }
 
-// fits tells that an answer is the part that was asked for.
+// fits reports whether an answer is the part that was asked for.
 func (b *Reader) fits(y *edge.Exchange) bool {
 	d := entry.Describe(y)
 	want := entry.AppendContentRange(nil, fresh.Span{From: b.at, To: b.to}, b.Object.Len)

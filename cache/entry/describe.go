@@ -223,7 +223,7 @@ func age(b []byte) (n int64) {
 	return n
 }
 
-// Selects tells that a 304 with this description is about a stored answer (RFC 9111 section 4.3.4).
+// Selects reports whether a 304 with this description is about a stored answer (RFC 9111 section 4.3.4).
 func (d *Description) Selects(old *Entry) bool {
 	switch {
 	case len(d.ETag) > 0 && d.ETag[0] == '"': // strong

@@ -54,7 +54,7 @@ func (m *Maker) EntryOf(d *Description, o *fresh.Options) *Entry {
 	return e
 }
 
-// encodable tells that an answer with these fields gets encoded forms.
+// encodable reports whether an answer with these fields gets encoded forms.
 func (m *Maker) encodable(d *Description) bool {
 	if d.Status != 200 || d.encoded || d.NoTransform {
 		return false

@@ -48,7 +48,7 @@ type Question struct {
 	Opts  *fresh.Options // that hold for the answer
 	Keyed bool           // the method and the body are in the key
 	Exact []byte         // the key of the request alone
-	Url   []byte         // in exact
+	URL   []byte         // in exact
 	Text  []byte         // the whole key of the answer: exact, or by a rule for queries, and what Vary adds
 	Key   store.Key      // of text
 }
@@ -82,7 +82,7 @@ type Fetch struct {
 
 // NewFetch prepares a fetch of what q asks for, on behalf of x.
 func (c *Fetcher) NewFetch(x *edge.Exchange, f *flight.Flight, q Question, errorSeconds int64) *Fetch {
-	q.Text, q.Exact, q.Url = bytes.Clone(q.Text), bytes.Clone(q.Exact), bytes.Clone(q.Url)
+	q.Text, q.Exact, q.URL = bytes.Clone(q.Text), bytes.Clone(q.Exact), bytes.Clone(q.URL)
 	t := &Fetch{Question: q, c: c, Flight: f, landed: q.Key, errorSeconds: errorSeconds}
 	t.Exchange = c.Rules.Copy(x)
 	if t.auth = x.Req.Has(Authorization); t.Keyed {
@@ -182,7 +182,7 @@ func (t *Fetch) Run() Ending {
 	}
 }
 
-// open lets those go on who wait for the head; land tells that nobody can join any more.
+// open lets those go on who wait for the head; land reports whether nobody can join any more.
 func (t *Fetch) open(land bool) {
 	t.opened, t.Flight.Asked = true, t.asked
 	close(t.Flight.Head)
@@ -215,12 +215,13 @@ func (t *Fetch) keepOld(as outcome.Status) Ending {
 	return UsesOld
 }
 
-// rescues tells that what was found may be used since the target fails (RFC 5861 section 4).
+// rescues reports whether what was found may be used since the target fails (RFC 5861 section 4).
 func (t *Fetch) rescues() bool {
 	return t.Old != nil && t.c.Rescues(t.Old, t.errorSeconds)
 }
 
-// Rescues tells that an entry may be used when the target fails; seconds is what the request says of that.
+// Rescues reports whether an entry may be used when the target fails; seconds is what the request says of
+// that.
 func (c *Fetcher) Rescues(e *entry.Entry, seconds int64) bool {
 	most := e.Rescue // 0 where the answer forbids it
 	if e.Flags&entry.MustRevalidate == 0 && !fresh.IsError(e.Status) {
@@ -290,7 +291,7 @@ func (t *Fetch) store() Ending {
 	}
 	e := c.EntryOf(d, t.Opts)
 	k := t.address(e, d)
-	e.Number, e.Hashes = t.purges, purge.AppendHashes(nil, t.Url, d.Tags)
+	e.Number, e.Hashes = t.purges, purge.AppendHashes(nil, t.URL, d.Tags)
 	f := t.Flight
 	f.Entry, f.Size, f.Age = e, y.OutLen, d.Age*1000
 	if t.Own = e.Lines; len(d.Own) != len(d.Lines) {
@@ -463,7 +464,7 @@ func (t *Fetch) renew() bool {
 	case why == fresh.Storable:
 		e := c.EntryOf(full, t.Opts)
 		e.Key, e.Vary, e.Search, e.Forms = old.Key, old.Vary, old.Search, old.Forms
-		e.Number, e.Hashes = t.purges, purge.AppendHashes(nil, t.Url, full.Tags)
+		e.Number, e.Hashes = t.purges, purge.AppendHashes(nil, t.URL, full.Tags)
 		c.RenewLatest(t.Key, t.Number, e)
 		f.UsesOld, f.Number, f.Age = true, t.Number, d.Age*1000
 	default:

@@ -30,7 +30,7 @@ type Flight struct {
 	Cause error
 	Why   outcome.Reason // there is neither
 	Size  int64          // of the body; -1: not known yet
-	// UsesOld tells that what is stored is the answer, as as says; upside is the status that the target
+	// UsesOld reports whether what is stored is the answer, as as says; upside is the status that the target
 	// gave.
 	UsesOld bool
 	As      outcome.Status
@@ -372,7 +372,7 @@ type Group struct {
 	By map[store.Key]*Flight
 }
 
-// Join returns the flight for a key; first tells that it is new, and the caller has to fetch.
+// Join returns the flight for a key; first reports whether it is new, and the caller has to fetch.
 func (fs *Group) Join(k store.Key, most int64, b *Budget) (f *Flight, first bool) {
 	fs.Mu.Lock()
 	defer fs.Mu.Unlock()

@@ -76,7 +76,7 @@ func (r *Rules) appendQuery(dst, query []byte) []byte {
 	return dst
 }
 
-// picks tells that not all of a query belongs to the key as it is.
+// picks reports whether not all of a query belongs to the key as it is.
 func (r *Rules) picks() bool { return len(r.QueryKeep) > 0 || len(r.QueryDrop) > 0 || r.SortQuery }
 
 func byName(a, b []byte) int {

@@ -11,7 +11,7 @@ import (
 )
 
 // AppendVariant appends the values that a request has for the fields that an answer depends on (RFC 9111
-// section 4.1). Each has a byte before it that tells an empty field from none. encoded tells that
+// section 4.1). Each has a byte before it that tells an empty field from none. encoded reports whether
 // Accept-Encoding is among them: what is appended ends with a slot then, that for what the request
 // accepts alone.
 func AppendVariant(dst, vary []byte, x *edge.Exchange, accepts accept.Set) (_ []byte, encoded bool) {

@@ -40,7 +40,7 @@ func (k *keyed) read(x *edge.Exchange, r *record) edge.Verdict {
 	}
 	if r.why == outcome.None {
 		r.Exact = key.AppendBody(r.Exact, x, b)
-		r.Url = r.Exact[bytes.IndexByte(r.Exact, 0)+1:][:len(r.Url)] // it may have moved
+		r.URL = r.Exact[bytes.IndexByte(r.Exact, 0)+1:][:len(r.URL)] // it may have moved
 	}
 	return edge.Next
 }

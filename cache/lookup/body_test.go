@@ -30,15 +30,15 @@ func TestKeyedBody(t *testing.T) {
 		x := cachetest.Request("/a", fields...)
 		x.Method, x.In, x.InLen, x.MayWait = []byte("QUERY"), in, length, wait
 		r := &record{Question: fetch.Question{Route: "r"}}
-		r.Exact, r.Url = key.New(nil).Append(nil, x, "r")
+		r.Exact, r.URL = key.New(nil).Append(nil, x, "r")
 		return x, r, k.read(x, r)
 	}
 	closed := 0
 	stream := func(r io.Reader) edge.Body { return &counted{edge.ReaderBody{R: r}, &closed} }
 	text := strings.Repeat("0123456789", 500)
 	_, here, v := ask(edge.NewBytesBody([]byte(text)), 5000, false)
-	if v != edge.Next || here.why != outcome.None || string(here.Url) != "http://h.example/a" {
-		t.Errorf("a body in memory: %v %s, url %q", v, here.why.Word(), here.Url)
+	if v != edge.Next || here.why != outcome.None || string(here.URL) != "http://h.example/a" {
+		t.Errorf("a body in memory: %v %s, url %q", v, here.why.Word(), here.URL)
 	}
 	if _, _, v := ask(stream(strings.NewReader(text)), 5000, false); v != edge.Wait {
 		t.Errorf("in the loop: %v", v)

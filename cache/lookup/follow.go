@@ -102,16 +102,7 @@ func (c *Cache) follow(x *edge.Exchange, r *record, f *flight.Flight) edge.Verdi
 		r.status, r.why = outcome.Passed, outcome.NotForAll
 		return edge.Next
 	}
-	text := append(r.Text[:0], r.Exact...)
-	if len(f.Entry.Search) > 0 && r.rule.ParseRule(f.Entry.Search) == nil {
-		text = c.Rules.AppendByRule(text[:0], x, r.Route, &r.rule)
-	}
-	if len(f.Entry.Vary) > 0 {
-		var encoded bool
-		if text, encoded = key.AppendVariant(text, f.Entry.Vary, x, r.accepts); encoded {
-			text[len(text)-1] = f.Entry.Forms.SlotFor(r.accepts)
-		}
-	}
+	text := c.keyFor(x, r, f.Entry)
 	if !bytes.Equal(text, f.Entry.Key) {
 		return c.followVariant(x, r)
 	}
@@ -127,6 +118,22 @@ func (c *Cache) follow(x *edge.Exchange, r *record, f *flight.Flight) edge.Verdi
 		return c.serve(x, r, outcome.Collapsed)
 	}
 	return edge.Next
+}
+
+// keyFor returns the whole key of the request, if the answers to it are told apart as e is. It uses the
+// memory of r.Text.
+func (c *Cache) keyFor(x *edge.Exchange, r *record, e *entry.Entry) []byte {
+	text := append(r.Text[:0], r.Exact...)
+	if len(e.Search) > 0 && r.rule.ParseRule(e.Search) == nil {
+		text = c.Rules.AppendByRule(text[:0], x, r.Route, &r.rule)
+	}
+	if len(e.Vary) > 0 {
+		var encoded bool
+		if text, encoded = key.AppendVariant(text, e.Vary, x, r.accepts); encoded {
+			text[len(text)-1] = e.Forms.SlotFor(r.accepts)
+		}
+	}
+	return text
 }
 
 // shares reports whether a request that has waited may use an answer of this age without asking.

@@ -67,7 +67,7 @@ type record struct {
 	// accepts are the codings that the request accepts.
 	accepts accept.Set
 	found   bool
-	// metaOnly tells that the body is not looked for, since the client is likely to have it.
+	// metaOnly reports whether the body is not looked for, since the client is likely to have it.
 	metaOnly bool
 	coded    bool // it is an encoded form that was found
 	second   bool // it has waited for the fetch of another variant
@@ -130,17 +130,9 @@ func (l *Filter) run(x *edge.Exchange) edge.Verdict {
 	c := l.Cache
 	r.now = c.Millis(x.Times.Head)
 	c.Store.At(r.now / 1000)
-	use := c.find(x, r)
-	if r.metaOnly && (use == fresh.Ask || !clientHas(x, &r.entry)) {
-		r.metaOnly = false
-		use = c.find(x, r)
-	}
-	if r.absent && c.Tier != nil && !r.onDisk {
-		if !x.MayWait && (c.Tier.Has(r.Text) || c.ruleOnDisk(x, r)) {
-			return edge.Wait
-		}
-		r.onDisk = true
-		use = c.fromDisk(x, r, use)
+	use, wait := c.search(x, r)
+	if wait {
+		return edge.Wait
 	}
 	r.lacked = r.lack
 	switch {
@@ -167,8 +159,26 @@ func (l *Filter) run(x *edge.Exchange) edge.Verdict {
 	return c.fetchFor(x, r)
 }
 
-// asksForPart tells that the request wants less than the answer that would be stored. Parts are of what GET
-// brings (RFC 9110 section 14.2).
+// search looks for the answer in memory and, where it is missing there, on disk. wait reports whether that
+// has to be done where the exchange may wait.
+func (c *Cache) search(x *edge.Exchange, r *record) (use fresh.Use, wait bool) {
+	use = c.find(x, r)
+	if r.metaOnly && (use == fresh.Ask || !clientHas(x, &r.entry)) {
+		r.metaOnly = false
+		use = c.find(x, r)
+	}
+	if !r.absent || c.Tier == nil || r.onDisk {
+		return use, false
+	}
+	if !x.MayWait && (c.Tier.Has(r.Text) || c.ruleOnDisk(x, r)) {
+		return fresh.Ask, true
+	}
+	r.onDisk = true
+	return c.fromDisk(x, r, use), false
+}
+
+// asksForPart reports whether the request wants less than the answer that would be stored. Parts are of
+// what GET brings (RFC 9110 section 14.2).
 func asksForPart(x *edge.Exchange) bool {
 	if m := string(x.Method); m != "GET" && m != "HEAD" {
 		return false
@@ -190,21 +200,10 @@ func (l *Filter) begin(x *edge.Exchange, r *record) outcome.Reason {
 	case x.In != nil:
 		return outcome.WithBody // what a body changes is not in the key
 	}
-	switch {
-	case len(x.Upgrade) > 0:
+	if len(x.Upgrade) > 0 {
 		return outcome.Upgrade
 	}
-	r.q.Reset()
-	for v := range x.Req.All("Cache-Control") {
-		r.q.Add(v)
-	}
-	if !r.q.Present && header.SameName(x.Req.Get("Pragma"), "no-cache") { // RFC 9111 section 5.4
-		r.q.NoCache = true
-	}
-	if c.Conf.IgnoreClientNoCache {
-		r.freed = r.q.NoCache || r.q.MaxAge >= 0 || r.q.MinFresh >= 0
-		r.q.NoCache, r.q.MaxAge, r.q.MinFresh = false, -1, -1
-	}
+	c.readDirectives(x, r)
 	switch {
 	case r.q.NoStore:
 		return outcome.RequestNoStore
@@ -217,8 +216,23 @@ func (l *Filter) begin(x *edge.Exchange, r *record) outcome.Reason {
 	if r.Opts == nil {
 		r.Opts = &c.opts
 	}
-	r.Exact, r.Url = c.Rules.Append(r.Exact[:0], x, l.Route)
+	r.Exact, r.URL = c.Rules.Append(r.Exact[:0], x, l.Route)
 	return outcome.None
+}
+
+// readDirectives reads what the request asks of caches.
+func (c *Cache) readDirectives(x *edge.Exchange, r *record) {
+	r.q.Reset()
+	for v := range x.Req.All("Cache-Control") {
+		r.q.Add(v)
+	}
+	if !r.q.Present && header.SameName(x.Req.Get("Pragma"), "no-cache") { // RFC 9111 section 5.4
+		r.q.NoCache = true
+	}
+	if c.Conf.IgnoreClientNoCache {
+		r.freed = r.q.NoCache || r.q.MaxAge >= 0 || r.q.MinFresh >= 0
+		r.q.NoCache, r.q.MaxAge, r.q.MinFresh = false, -1, -1
+	}
 }
 
 // find looks for the answer to a request and says what it may be used for.
@@ -247,7 +261,7 @@ func (c *Cache) fromDisk(x *edge.Exchange, r *record, use fresh.Use) fresh.Use {
 	return use
 }
 
-// ruleOnDisk tells that the rule for queries that answers of the path have is on disk alone, and leaves
+// ruleOnDisk reports whether the rule for queries that answers of the path have is on disk alone, and leaves
 // what it is found by in r.spare.
 func (c *Cache) ruleOnDisk(x *edge.Exchange, r *record) bool {
 	if r.Keyed || !c.Searching.Load() {
@@ -332,7 +346,7 @@ func (c *Cache) weigh(r *record) fresh.Use {
 	}
 	strict, ask := e.Flags&entry.MustRevalidate != 0, e.Flags&entry.AlwaysAsk != 0
 	use := fresh.Decide(r.age, e.Lifetime, e.Revive, strict, ask, &r.q)
-	switch c.Purges.Judge(e.Number, r.Url, e.Hashes, r.now) {
+	switch c.Purges.Judge(e.Number, r.URL, e.Hashes, r.now) {
 	case purge.Purged:
 		r.found, r.lack, r.age = false, outcome.Purged, -1
 		return fresh.Ask
@@ -357,7 +371,7 @@ func (c *Cache) weigh(r *record) fresh.Use {
 // parts can go meanwhile.
 const mostGathered = 128 << 10
 
-// complete tells that all of the body that was found is there.
+// complete reports whether all of the body that was found is there.
 func (c *Cache) complete(r *record) (ok bool) {
 	if r.metaOnly || r.object.Whole() || r.object.Len > mostGathered {
 		return r.object.Complete()

@@ -37,7 +37,7 @@ func (t *tell) Run(x *edge.Exchange) edge.Verdict {
 	return edge.Next
 }
 
-// generated tells that the answer was made or confirmed for this request, which an Age denies (RFC 9111
+// generated reports whether the answer was made or confirmed for this request, which an Age denies (RFC 9111
 // section 5.1).
 func (r *record) generated() bool {
 	asked := r.status == outcome.Miss || r.status == outcome.Expired || r.status == outcome.Revalidated

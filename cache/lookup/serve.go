@@ -49,7 +49,7 @@ func (c *Cache) bodyOf(x *edge.Exchange, r *record, from, to int64) edge.Body {
 	return &r.chunks
 }
 
-// clientHas tells that the client has an answer already.
+// clientHas reports whether the client has an answer already.
 func clientHas(x *edge.Exchange, e *entry.Entry) bool {
 	none := x.Req.Has("If-None-Match")
 	if !none && !x.Req.Has("If-Modified-Since") || e.Status != 200 || string(x.Method) == "POST" {

@@ -95,7 +95,7 @@ type twinEntry struct {
 	purgesOld int    // how many purges there were when it was asked for
 }
 
-// forgotten tells that the store has let it go, for which it reckons in whole seconds.
+// forgotten reports whether the store has let it go, for which it reckons in whole seconds.
 func (e *twinEntry) forgotten(now int64) bool {
 	keep := e.of.life + 1
 	if !e.of.must {
@@ -107,7 +107,7 @@ func (e *twinEntry) forgotten(now int64) bool {
 	return now/1000 >= e.at/1000+keep
 }
 
-// storable tells that an answer is of use to others: it is fresh for a while, can be asked about, or may be
+// storable reports whether an answer is of use to others: it is fresh for a while, can be asked about, or may be
 // used stale.
 func (tg *target) storable(k keys) bool {
 	if tg.fault != "" {
@@ -387,7 +387,7 @@ func (w *world) use(key, path string) (fresh, useful bool) {
 	return over < 0, e.of.noCache || over < stale
 }
 
-// fetch is one request to the target, about old when that has a tag. usable tells that old may be used
+// fetch is one request to the target, about old when that has a tag. usable reports whether old may be used
 // without asking, if not for this request.
 func (w *world) fetch(less, alone, usable bool, key, path, lang string, old *twinEntry) (int, string) {
 	tg := w.at(path)

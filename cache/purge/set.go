@@ -104,23 +104,33 @@ func (p *Set) JudgeAt(number int64, url []byte, hashes []byte, now int64, was *P
 	}
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	if len(p.marks) > 0 {
-		for h := HashURL(url); ; h, hashes = HashAt(hashes), hashes[8:] { // it may have been fetched by another URL
-			m := p.marks[h]
-			if was != nil {
-				m = was.mark(h, m)
-			}
-			if number < m.hard {
-				return Purged
-			}
-			if number < m.soft {
-				v = Stale
-			}
-			if len(hashes) < 8 {
-				break
-			}
+	return max(v, p.judgeMarks(number, url, hashes, was), p.judgeRules(number, url, now, was))
+}
+
+// judgeMarks returns what the purges of a URL and of tags say of an answer. p.mu is held.
+func (p *Set) judgeMarks(number int64, url, hashes []byte, was *Past) (v Verdict) {
+	if len(p.marks) == 0 {
+		return Kept
+	}
+	for h := HashURL(url); ; h, hashes = HashAt(hashes), hashes[8:] { // it may have been fetched by another URL
+		m := p.marks[h]
+		if was != nil {
+			m = was.mark(h, m)
+		}
+		if number < m.hard {
+			return Purged
+		}
+		if number < m.soft {
+			v = Stale
+		}
+		if len(hashes) < 8 {
+			return v
 		}
 	}
+}
+
+// judgeRules returns what prefixes and expressions say of an answer. p.mu is held.
+func (p *Set) judgeRules(number int64, url []byte, now int64, was *Past) (v Verdict) {
 	for i := range p.bans {
 		b := &p.bans[i]
 		if number >= b.number || now >= b.until || was != nil && b.number >= was.First || !b.Hits(url) {
@@ -195,7 +205,7 @@ func (p *Set) ByRule(prefix []byte, match *regexp.Regexp, now, until int64, soft
 	return note
 }
 
-// full tells that there are as many rules as there may be. p.mu is held.
+// full reports whether there are as many rules as there may be. p.mu is held.
 func (p *Set) full(match *regexp.Regexp) bool {
 	matches := 0
 	for i := range p.bans {

@@ -97,7 +97,7 @@ soak: ## the long runs of the black-box tests, with their figures
 
 # Some ten minutes: each answer of the cache is compared with what slow models of it say.
 twin: ## the cache against its models, one client and several at once, at length
-	$(GO) test ./cache -count=1 -timeout 60m -v -run 'Twin|Crowd' -rapid.checks=60000
+	$(GO) test ./cache/lookup -count=1 -timeout 60m -v -run 'Twin|Crowd' -rapid.checks=60000
 
 # Those that name certificates need them; make test checks these with some.
 examples: build ## check every configuration in configs/

@@ -75,7 +75,7 @@ func (t *Tier) run() {
 	t.finish()
 }
 
-// lookEach is how often it is tried whether another process has let go of the folder.
+// LookEach is how often it is tried whether another process has let go of the folder.
 const lookEach = 100 * time.Millisecond
 
 // take waits until the folder is this process's. It returns false when the tier is closed before.

@@ -119,7 +119,7 @@ func (t *Tier) find(k key) (ref, bool) {
 	return r, !changing
 }
 
-// Has tells that there is an object under a name, as far as is known without reading it.
+// Has reports whether there is an object under a name, as far as is known without reading it.
 func (t *Tier) Has(name []byte) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -241,7 +241,7 @@ func get(s, from *segment, where ref) (*Object, error) {
 	return &Object{Meta: r.meta, Body: body, Until: int64(r.until), ref: where}, nil
 }
 
-// Current tells that an object that was read is still what is stored under its name.
+// Current reports whether an object that was read is still what is stored under its name.
 func (t *Tier) Current(name []byte, o *Object) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -263,7 +263,7 @@ func (t *Tier) Bytes() int64 {
 	return t.bytes
 }
 
-// Loaded tells that what is in the folder is known.
+// Loaded reports whether what is in the folder is known.
 func (t *Tier) Loaded() bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()

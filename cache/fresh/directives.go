@@ -20,7 +20,7 @@ type Directives struct {
 	// stand in the field: with commas and spaces. NoCache and Private are false then.
 	NoCacheFields, PrivateFields [2][]byte
 
-	// Present tells that there was a field.
+	// Present reports whether there was a field.
 	Present bool
 }
 

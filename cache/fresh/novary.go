@@ -74,7 +74,7 @@ func stringsOf(m httpsfv.Member) (list [][]byte, ok bool) {
 	return list, true
 }
 
-// Default tells that the answer depends on all of the query.
+// Default reports whether the answer depends on all of the query.
 func (q *QueryRule) Default() bool { return !q.AnyOrder && !q.Ignored && len(q.Names) == 0 }
 
 // Append appends a form of the rule that ParseRule reads.
@@ -148,7 +148,7 @@ func (q *QueryRule) AppendQuery(dst, query []byte) []byte {
 	return dst
 }
 
-// matters tells that the answer depends on parameters with a name, which is as it came.
+// matters reports whether the answer depends on parameters with a name, which is as it came.
 func (q *QueryRule) matters(name []byte) bool {
 	for _, n := range q.Names {
 		if equalDecoded(name, n) {
@@ -225,7 +225,7 @@ func decode(b []byte) (out []byte) {
 	return out
 }
 
-// equalDecoded tells that a part of a query stands for want, which is UTF-8.
+// equalDecoded reports whether a part of a query stands for want, which is UTF-8.
 func equalDecoded(b, want []byte) bool {
 	for len(b) > 0 {
 		r, n := first(b)

@@ -86,7 +86,7 @@ func (r Reason) String() string { return names[r] }
 // Text returns a sentence for explanations.
 func (r Reason) Text() string { return texts[r] }
 
-// Lasts tells that the reason holds for the next request as well, so that it need not wait for this one.
+// Lasts reports whether the reason holds for the next request as well, so that it need not wait for this one.
 func (r Reason) Lasts() bool { return r != Storable && r != Authorization }
 
 // understood reports whether the caching rules of a status are known here, which counts where an answer has
@@ -113,8 +113,8 @@ func Excluded(status int) bool {
 	return status < 200 || status > 599
 }
 
-// heuristic tells that a status may be stored without explicit freshness (RFC 9110 section 15.1; not 206 and
-// 414).
+// heuristic reports whether a status may be stored without explicit freshness (RFC 9110 section 15.1; not
+// 206 and 414).
 func heuristic(status int) bool {
 	switch status {
 	case 200, 203, 204, 300, 301, 308, 404, 405, 410, 501:
@@ -152,14 +152,14 @@ func (r *Response) Storable(o *Options, validator bool) Reason {
 	return Storable
 }
 
-// allowsStale tells that the answer itself may be used stale (RFC 5861), for which it is worth storing even
-// if it is stale at once.
+// allowsStale reports whether the answer itself may be used stale (RFC 5861), for which it is worth
+// storing even if it is stale at once.
 func (r *Response) allowsStale() bool {
 	revive, rescue := r.Stale(&Options{})
 	return !r.NoCache && revive+rescue > 0
 }
 
-// explicitly tells that the answer itself says something about being stored.
+// explicitly reports whether the answer itself says something about being stored.
 func (r *Response) explicitly() bool {
 	return r.Public || r.MaxAge >= 0 || r.SMaxAge >= 0 || r.Expires != 0 || r.ExpiresBad || r.NoCache
 }
@@ -216,7 +216,7 @@ func (r *Response) InitialAge() int64 {
 	return max(apparent, r.Age*1000+max(r.Came-r.Asked, 0))
 }
 
-// Strict tells that the answer is never used stale (sections 5.2.2.2, 5.2.2.8 and 5.2.2.10).
+// Strict reports whether the answer is never used stale (sections 5.2.2.2, 5.2.2.8 and 5.2.2.10).
 func (r *Response) Strict() bool {
 	return r.MustRevalidate || r.ProxyRevalidate || r.SMaxAge >= 0
 }

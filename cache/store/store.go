@@ -85,7 +85,7 @@ type Object struct {
 // Number is what the body goes by: objects with the same number have the same body.
 func (o *Object) Number() uint64 { return o.number }
 
-// Whole tells that the body is in Body.
+// Whole reports whether the body is in Body.
 func (o *Object) Whole() bool { return o.chunks == 0 }
 
 // Get finds an object. It appends its entry to buf and returns the buffer, which Meta and Body point
@@ -125,8 +125,8 @@ func (s *Store) get(k Key, buf []byte, all bool) (o Object, _ []byte, ok bool) {
 	return o, buf, true
 }
 
-// Complete tells that all chunks are there at the moment. They count as used now: what is read to its end
-// only slowly does not lose its end meanwhile, as long as others go that were used before.
+// Complete reports whether all chunks are there at the moment. They count as used now: what is read to its
+// end only slowly does not lose its end meanwhile, as long as others go that were used before.
 func (o *Object) Complete() bool {
 	for i := range o.chunks {
 		k := chunkKey(o.number, i)
@@ -244,7 +244,7 @@ func (s *Store) putChunks(number uint64, body [][]byte, seconds int) (int, error
 
 func (s *Store) engineSize() int { return (s.most + entryHead) * 1024 }
 
-// Has tells that there is an object, maybe not all of it.
+// Has reports whether there is an object, maybe not all of it.
 func (s *Store) Has(k Key) bool {
 	_, err := s.engine.TTL(k[:])
 	return err == nil

@@ -15,7 +15,7 @@ func one(name string, burst int, keys ...string) string {
 	return fmt.Sprintf("[rate_limit.%s]\nrate = \"1/day\"\nburst = %d\n%s\n", name, burst, strings.Join(keys, "\n"))
 }
 
-// left returns what the field of an answer says that is left of a limit; "": nothing is said.
+// left returns what is left of a limit by the field of an answer; "": the field has nothing of it.
 func (r *reply) left(name string) string {
 	_, rest, _ := strings.Cut(r.head["RateLimit"], `"`+name+`";r=`)
 	n, _, _ := strings.Cut(rest, ";")

@@ -141,7 +141,7 @@ func (cs *caches) route(r *edge.RouteSetup) {
 	cs.lookups = append(cs.lookups, routeLookup{l, r.Table})
 }
 
-// name says what the keys of the routes begin with, when all features have read what is theirs in the file. A
+// name sets what the keys of the routes begin with, once all features have read what is theirs in the file. A
 // check, which stores nothing, does without.
 func (cs *caches) name() {
 	for _, l := range cs.lookups {

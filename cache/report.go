@@ -35,7 +35,7 @@ func ratio(hits, misses uint64) float64 {
 	return float64(hits) / float64(hits+misses)
 }
 
-// WarmStatus says how far a list of URLs has come.
+// WarmStatus is how far a list of URLs has come.
 type WarmStatus struct {
 	Waiting  int    `json:"waiting"`
 	Answered uint64 `json:"answered"`

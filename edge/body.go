@@ -11,7 +11,7 @@ import (
 // else it can do: a body that wraps another answers for all of it. A body that is its own source embeds
 // Opaque, one that wraps another embeds Wrapper.
 //
-// nolint:interfacebloat // see above: a wrapper loses small interfaces in silence
+//nolint:interfacebloat // see above: a wrapper loses small interfaces in silence
 type Body interface {
 	// Read implements io.Reader. It returns io.EOF only when the framing was seen to end.
 	Read(p []byte) (int, error)

@@ -144,7 +144,7 @@ func (b *Reader) fromDisk() bool {
 func (b *Reader) fetchTail() *edge.Exchange {
 	e := b.Entry
 	if !b.InParts || !e.Strong() {
-		return nil // only a strong tag says that each byte is the same
+		return nil // only a strong tag stands for the same bytes
 	}
 	y := b.Rules.Copy(b.X)
 	span := append(strconv.AppendInt([]byte("bytes="), b.at, 10), '-')

@@ -182,7 +182,7 @@ func takeIn(t *testing.T, path string, b []byte) map[key]string {
 	defer f.Close()
 	s := &segment{number: 7, path: path, f: f}
 	c := noContents()
-	if err := c.take(s, nil); err != nil {
+	if err := c.readSegment(s, nil); err != nil {
 		t.Fatal(err)
 	}
 	found := map[key]string{}

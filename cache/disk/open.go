@@ -58,7 +58,7 @@ func noContents() contents { return contents{index: map[key]ref{}, segments: map
 // run is the goroutine of a tier: it waits for the folder, loads, and writes.
 func (t *Tier) run() {
 	defer close(t.done)
-	if !t.take() {
+	if !t.acquire() {
 		return
 	}
 	begin := time.Now()
@@ -78,8 +78,8 @@ func (t *Tier) run() {
 // LookEach is how often it is tried whether another process has let go of the folder.
 const lookEach = 100 * time.Millisecond
 
-// take waits until the folder is this process's. It returns false when the tier is closed before.
-func (t *Tier) take() bool {
+// acquire waits until the folder is this process's. It returns false when the tier is closed before.
+func (t *Tier) acquire() bool {
 	tick := time.NewTicker(lookEach)
 	defer tick.Stop()
 	for told := false; ; {
@@ -106,7 +106,7 @@ func (t *Tier) take() bool {
 
 func (t *Tier) leave() { _ = t.lock.Close() } // there is nothing in it
 
-// The file "state" says whether what is in the folder can be relied on: as long as the machine has not been
+// The file "state" vouches for what is in the folder: as long as the machine has not been
 // started anew, what a process wrote is there, even if it was killed. After that it is, if the process had
 // ended as it should.
 const (
@@ -177,35 +177,43 @@ func syncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// load reads the folder.
-func (t *Tier) load() error {
-	dir := t.opt.Dir
-	c := noContents()
+// openState returns the seed of the folder's hashes and who ended with it, and makes the folder that of a
+// process which is at work. A folder that nothing vouches for begins anew.
+func (t *Tier) openState(dir string) (seed uint64, who string, err error) {
 	seed, who, ok := readState(dir)
 	if !ok {
 		if err := wipe(dir); err != nil {
-			return err
+			return 0, "", err
 		}
 		var b [8]byte
 		_, _ = rand.Read(b[:]) // never fails
 		seed = binary.LittleEndian.Uint64(b[:])
 	}
-	c.seed = seed
-	if err := writeState(dir, seed, bootID()); isFull(err) {
+	if err = writeState(dir, seed, bootID()); isFull(err) {
 		t.full(err)
-		// What says that all is well must go before anything is written: without it the folder begins anew.
-		if err := os.Remove(filepath.Join(dir, "state")); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
+		// What vouches for the folder must go before anything is written: without it the folder begins anew.
+		if err = os.Remove(filepath.Join(dir, "state")); errors.Is(err, os.ErrNotExist) {
+			err = nil
 		}
-	} else if err != nil {
+	}
+	return seed, who, err
+}
+
+// load reads the folder.
+func (t *Tier) load() error {
+	dir := t.opt.Dir
+	c := noContents()
+	seed, who, err := t.openState(dir)
+	if err != nil {
 		return err
 	}
+	c.seed = seed
 	list, err := list(dir)
 	if err != nil {
 		return err
 	}
 	for i, s := range list {
-		if err := c.take(s, t.opt.Loaded); err != nil {
+		if err := c.readSegment(s, t.opt.Loaded); err != nil {
 			return errors.Join(err, closeAll(list))
 		}
 		s.synced = who == clean
@@ -285,8 +293,8 @@ func list(dir string) (list []*segment, err error) {
 	return list, nil
 }
 
-// take reads a segment's records into the index, and tells loaded, if there is one, of the objects.
-func (c *contents) take(s *segment, loaded func(Key, []byte)) error {
+// readSegment reads a segment's records into the index, and calls loaded, if there is one, for the objects.
+func (c *contents) readSegment(s *segment, loaded func(Key, []byte)) error {
 	info, err := os.Stat(s.path)
 	if err != nil {
 		return err

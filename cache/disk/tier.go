@@ -36,8 +36,8 @@ type Tier struct {
 	queue    []operation
 	queued   int64 // bytes of the bodies in queue
 	count    uint64
-	wake     *sync.Cond // with mu, for who writes
-	room     *sync.Cond // with mu, for who waits until less is written or read
+	wake     *sync.Cond // with mu, for the writer
+	room     *sync.Cond // with mu, for those that wait until less is written or read
 	stop     chan struct{}
 	done     chan struct{}
 	lock     *os.File
@@ -64,7 +64,7 @@ type Figures struct {
 	Dropped atomic.Uint64 // objects that were not written, since the disk was too slow
 }
 
-// Options say where a tier is and what it may take.
+// Options are the place of a tier and what it may take.
 type Options struct {
 	Dir  string
 	Size int64 // bytes of all files, at least MinSize

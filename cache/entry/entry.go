@@ -100,7 +100,7 @@ func (e *Entry) ForNobodyElse() bool {
 	return e.Flags&NotAnswer == 0 && (e.Flags&AlwaysAsk != 0 || e.Lifetime <= 0 && e.Revive <= 0)
 }
 
-// Strong reports whether it has a tag that says that each byte of the body is the same.
+// Strong reports whether it has a tag that stands for the same bytes of the body.
 func (e *Entry) Strong() bool { return len(e.ETag) > 0 && e.ETag[0] == '"' }
 
 // CanBePurged reports whether it is an answer as it came, with the hashes that purges find it by.

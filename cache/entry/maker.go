@@ -74,7 +74,7 @@ func (m *Maker) encodable(d *Description) bool {
 	})
 }
 
-// Moves reports whether a 304 says that the answer belongs under another key than the one it is stored under:
+// Moves reports whether by a 304 the answer belongs under another key than the one it is stored under:
 // by Vary it depends on other fields of the request, or it comes with another rule for queries. What is
 // stored is not known to be for the same requests then.
 func (m *Maker) Moves(d *Description, old *Entry) bool {

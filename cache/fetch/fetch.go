@@ -65,7 +65,7 @@ type Fetch struct {
 	auth     bool      // the request has Authorization
 	// errorSeconds is the request's stale-if-error; less than 0: none.
 	errorSeconds int64
-	Own          []byte         // the lines of the answer's head that are for who leads
+	Own          []byte         // the lines of the answer's head that are for the leader
 	Old          *entry.Entry   // what was found and is to be asked about; nil: nothing
 	Number       uint64         // of old's body
 	Usable       bool           // old may be used without asking, but not for this request

@@ -2,7 +2,7 @@ package fresh
 
 import "bytes"
 
-// NotModified says whether a conditional GET or HEAD is answered 304 (RFC 9110 section 13.2.2): none
+// NotModified reports whether a conditional GET or HEAD is answered 304 (RFC 9110 section 13.2.2): none
 // and since are its If-None-Match and If-Modified-Since, nil where it has none; etag and modified those
 // of the answer, empty and 0 where it has none.
 func NotModified(none, since, etag []byte, modified int64) bool {
@@ -13,7 +13,7 @@ func NotModified(none, since, etag []byte, modified int64) bool {
 	return ok && modified != 0 && modified <= at
 }
 
-// HasTag says whether a list of entity tags has the tag, by weak comparison; "*" has any (section
+// HasTag reports whether a list of entity tags has the tag, by weak comparison; "*" has any (section
 // 13.1.2).
 func HasTag(list, etag []byte) bool {
 	list = bytes.Trim(list, " \t")
@@ -46,7 +46,7 @@ func opaque(tag []byte) []byte { return bytes.TrimPrefix(tag, weak) }
 
 var weak = []byte("W/")
 
-// RangeHolds says whether a Range may be answered in part, given If-Range (section 13.1.5): a strong
+// RangeHolds reports whether a Range may be answered in part, given If-Range (section 13.1.5): a strong
 // tag, or a date that is the answer's and was a strong validator.
 func RangeHolds(ifRange, etag []byte, modified, date int64) bool {
 	switch {

@@ -10,7 +10,7 @@ import (
 	"github.com/dunglas/httpsfv"
 )
 
-// QueryRule says which parts of a query an answer depends on, as its No-Vary-Search field has it
+// QueryRule is the parts of a query that an answer depends on, as its No-Vary-Search field has it
 // (draft-ietf-httpbis-no-vary-search). The zero value is that of an answer without the field: on all.
 type QueryRule struct {
 	AnyOrder bool // the order of parameters with different names means nothing

@@ -58,7 +58,7 @@ const (
 	NotPartial           // it is a part
 	NoStore              // no-store, of the answer or of the request
 	Private              // private
-	Authorization        // the request had Authorization, and the answer does not say that others may have it
+	Authorization        // the request had Authorization, and the answer is not said to be for others
 	SetCookie            // it sets a cookie
 	VaryAny              // Vary: *
 	NoFreshness          // nothing says for how long it is fresh or used stale, and it has nothing to ask by
@@ -123,7 +123,7 @@ func heuristic(status int) bool {
 	return false
 }
 
-// Storable says whether a shared cache may store an answer to GET (sections 3 and 3.5), and with the
+// Storable reports whether a shared cache may store an answer to GET (sections 3 and 3.5), and with the
 // options will.
 func (r *Response) Storable(o *Options, validator bool) Reason {
 	switch {
@@ -131,10 +131,7 @@ func (r *Response) Storable(o *Options, validator bool) Reason {
 		return NotPartial
 	case Excluded(r.Status), r.MustUnderstand && !understood(r.Status):
 		return NotStatus
-	case r.NoStore:
-		return NoStore
-	case r.Directives.NoStore && !r.MustUnderstand && // section 5.2.2.3: the status is understood
-		(!o.IgnoreNoStore || r.Authorization):
+	case r.NoStore || r.forbids(o):
 		return NoStore
 	case r.Private && (!o.IgnorePrivate || r.Authorization):
 		return Private
@@ -142,14 +139,28 @@ func (r *Response) Storable(o *Options, validator bool) Reason {
 		return VaryAny
 	case r.SetCookie:
 		return SetCookie
-	case r.Authorization && !r.Public && !r.MustRevalidate && r.SMaxAge < 0:
+	case r.Authorization && !r.forOthers():
 		return Authorization
-	}
-	life, ok := r.Lifetime(o)
-	if !ok && !r.explicitly() || life <= 0 && !validator && !r.allowsStale() {
+	case !r.useful(o, validator):
 		return NoFreshness
 	}
 	return Storable
+}
+
+// forbids reports whether the answer has a no-store that counts: not where the status is understood (section
+// 5.2.2.3), nor where the options overrule it.
+func (r *Response) forbids(o *Options) bool {
+	return r.Directives.NoStore && !r.MustUnderstand && (!o.IgnoreNoStore || r.Authorization)
+}
+
+// forOthers reports whether an answer to a request with Authorization may be used for other requests (section
+// 3.5).
+func (r *Response) forOthers() bool { return r.Public || r.MustRevalidate || r.SMaxAge >= 0 }
+
+// useful reports whether something may be assumed of the answer's freshness, and it is of use when stored.
+func (r *Response) useful(o *Options, validator bool) bool {
+	life, ok := r.Lifetime(o)
+	return (ok || r.explicitly()) && (life > 0 || validator || r.allowsStale())
 }
 
 // allowsStale reports whether the answer itself may be used stale (RFC 5861), for which it is worth
@@ -201,7 +212,7 @@ func (r *Response) Lifetime(o *Options) (life int64, ok bool) {
 }
 
 // guessed reports whether a lifetime may be assumed where none is said: for the statuses of RFC 9110 section
-// 15.1, and for what says that it may be stored (section 4.2.2).
+// 15.1, and for what is marked as public (section 4.2.2).
 func (r *Response) guessed() bool { return heuristic(r.Status) || r.Public }
 
 // mostHeuristic bounds what is guessed: a day in milliseconds.
@@ -251,7 +262,7 @@ const (
 	Ask               // the target has to be asked first
 )
 
-// Decide says what may be done with an answer of an age, given its lifetime and revive; strict and ask
+// Decide returns what may be done with an answer of an age, given its lifetime and revive; strict and ask
 // are of the answer: never stale, and never without asking. q are the directives of the request
 // (section 5.2.1).
 func Decide(age, lifetime, revive int64, strict, ask bool, q *Directives) Use {

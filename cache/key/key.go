@@ -12,7 +12,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/values"
 )
 
-// Rules say what requests are told apart by, as a cache is configured.
+// Rules are what tells requests apart, as a cache is configured.
 type Rules struct {
 	SortQuery            bool     // parameters in another order are the same
 	QueryKeep, QueryDrop []string // parameters that alone belong to keys, and those that do not; * at the end

@@ -14,7 +14,7 @@ import (
 
 func TestAllocHit(t *testing.T) {
 	c := newCache(t, "")
-	l, r, d := &Filter{Cache: c, Route: "r"}, &tell{cache: c}, &done{cache: c, route: uncounted}
+	l, r, d := &Filter{Cache: c, Route: "r"}, &addFields{cache: c}, &done{cache: c, route: uncounted}
 	c.put(t, cachetest.Request("/small"), strings.Repeat("a", 1000), 100_000)
 	f := func(name string, x *edge.Exchange) {
 		t.Helper()
@@ -61,7 +61,7 @@ func TestAllocHit(t *testing.T) {
 // BenchmarkHit is a hit, but for what is read from and written to sockets.
 func BenchmarkHit(b *testing.B) {
 	c := newCache(b, "")
-	l, r, d := &Filter{Cache: c, Route: "r"}, &tell{cache: c}, &done{cache: c, route: uncounted}
+	l, r, d := &Filter{Cache: c, Route: "r"}, &addFields{cache: c}, &done{cache: c, route: uncounted}
 	f := func(name string, size int, fields ...string) {
 		b.Run(name, func(b *testing.B) {
 			target := fmt.Sprint("/", size)

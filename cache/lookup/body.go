@@ -34,7 +34,7 @@ func (k *keyed) read(x *edge.Exchange, r *record) edge.Verdict {
 	case !x.MayWait:
 		return edge.Wait
 	default:
-		if b, r.why, x.Fault = k.take(x); x.Fault != nil {
+		if b, r.why, x.Fault = k.readBody(x); x.Fault != nil {
 			return edge.Answered
 		}
 	}
@@ -45,9 +45,9 @@ func (k *keyed) read(x *edge.Exchange, r *record) edge.Verdict {
 	return edge.Next
 }
 
-// take reads a body from the client, and puts what it has read back in front of what is left. why is not
+// readBody reads a body from the client, and puts what it has read back in front of what is left. why is not
 // None when it is too much for a key.
-func (k *keyed) take(x *edge.Exchange) (body []byte, why outcome.Reason, f *edge.Fault) {
+func (k *keyed) readBody(x *edge.Exchange) (body []byte, why outcome.Reason, f *edge.Fault) {
 	room := int64(4 << 10)
 	if x.InLen >= 0 {
 		room = x.InLen

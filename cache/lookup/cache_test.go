@@ -96,7 +96,7 @@ func TestHitInTheLoop(t *testing.T) {
 	if v := l.Run(x); v != edge.Answered || x.OutLen != 5 {
 		t.Fatalf("a hit: %v, %d bytes", v, x.OutLen)
 	}
-	(&tell{cache: c}).Run(x)
+	(&addFields{cache: c}).Run(x)
 	if lines := x.Resp.Lines(); string(lines) != "Content-Type: text/plain\r\nETag: \"e\"\r\nAge: 0\r\nCache-Status: penstock; hit; ttl=9\r\n" &&
 		string(lines) != "Content-Type: text/plain\r\nETag: \"e\"\r\nAge: 0\r\nCache-Status: penstock; hit; ttl=10\r\n" {
 		t.Errorf("%q", lines)

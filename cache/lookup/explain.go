@@ -22,6 +22,17 @@ func (l *Filter) Explain(x, answer *edge.Exchange) (lines []string) {
 		say("passed by (%s): %s", why.Word(), why.Text())
 		return lines
 	}
+	c.explainRequest(say, x, r)
+	if answer == nil {
+		say("whether an answer is stored depends on it: -A 'Cache-Control: max-age=60' supposes one")
+		return lines
+	}
+	c.explainAnswer(say, x, answer, r)
+	return lines
+}
+
+// explainRequest gives say the lines about the request.
+func (c *Cache) explainRequest(say func(string, ...any), x *edge.Exchange, r *record) {
 	_, key, _ := strings.Cut(string(r.Exact), "\x00")
 	key = strings.ReplaceAll(key, "\x00", " + ")
 	if r.Keyed {
@@ -40,16 +51,16 @@ func (l *Filter) Explain(x, answer *edge.Exchange) (lines []string) {
 	if asksForPart(x) && !c.Conf.FetchWhole {
 		say("%s", outcome.PartOnly.Text())
 	}
-	if answer == nil {
-		say("whether an answer is stored depends on it: -A 'Cache-Control: max-age=60' supposes one")
-		return lines
-	}
+}
+
+// explainAnswer gives say the lines about the answer: whether it is stored, and for how long it is used.
+func (c *Cache) explainAnswer(say func(string, ...any), x, answer *edge.Exchange, r *record) {
 	d := c.Describe(answer, x.Req.Has(fetch.Authorization))
 	d.Asked = time.Now().UnixMilli()
 	d.Came = d.Asked
 	if why := d.Storable(r.Opts, d.Validates()); why != fresh.Storable {
 		say("the answer is not stored (%s): %s", why, why.Text())
-		return lines
+		return
 	}
 	if c.overrules(answer, d) {
 		say("the answer itself forbids to store it as it is, which override overrules")
@@ -72,7 +83,6 @@ func (l *Filter) Explain(x, answer *edge.Exchange) (lines []string) {
 		say("requests with other values of these fields have answers of their own: %s",
 			bytes.Join(d.Vary, []byte(", ")))
 	}
-	return lines
 }
 
 // overrules reports whether an answer, which d describes, is stored since the configuration overrules it.

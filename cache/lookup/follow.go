@@ -80,14 +80,7 @@ func (c *Cache) follow(x *edge.Exchange, r *record, f *flight.Flight) edge.Verdi
 		timeout = min(timeout, time.Duration(x.Deadline-clock.Now()))
 	}
 	if !f.Await(x, timeout) {
-		if x.Conn.Gone() {
-			x.Fault = edge.ClientGone
-			return edge.Answered
-		}
-		if c.rescue(x, r) {
-			return edge.Answered
-		}
-		return edge.Next
+		return c.stopFollowing(x, r)
 	}
 	switch {
 	case (f.Bad || f.As == outcome.Rescued) && c.rescue(x, r):
@@ -116,6 +109,18 @@ func (c *Cache) follow(x *edge.Exchange, r *record, f *flight.Flight) edge.Verdi
 	// All others have read it, and it is stored by now; or it was too large, and each fetches it.
 	if use := c.find(x, r); use != fresh.Ask {
 		return c.serve(x, r, outcome.Collapsed)
+	}
+	return edge.Next
+}
+
+// stopFollowing goes on when the wait for a fetch has ended without it.
+func (c *Cache) stopFollowing(x *edge.Exchange, r *record) edge.Verdict {
+	if x.Conn.Gone() {
+		x.Fault = edge.ClientGone
+		return edge.Answered
+	}
+	if c.rescue(x, r) {
+		return edge.Answered
 	}
 	return edge.Next
 }

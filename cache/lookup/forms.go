@@ -70,7 +70,7 @@ func (c *Cache) latest(r *record, slots []byte) []byte {
 	return slots[best : best+1]
 }
 
-// worth says how good it is what was found in a slot.
+// worth ranks what was found in a slot: the higher, the better.
 func worth(use fresh.Use, r *record) int {
 	switch {
 	case use == fresh.Fresh:

@@ -74,7 +74,7 @@ func (w *formsWorld) choose(offer string) string {
 	return ""
 }
 
-// expect says what a request is answered that accepts what the target would be offered as offer.
+// expect returns the answer to a request that accepts what the target would be offered as offer.
 func (w *formsWorld) expect(offer string, anew bool) string {
 	accepts := map[string]bool{}
 	for c := range strings.SplitSeq(offer, ", ") {

@@ -39,7 +39,7 @@ func (c *Cache) AddTo(r *edge.RouteSetup, slot int, conf *section.RouteConfig, b
 	r.Add(edge.Lookup, l)
 	r.Add(edge.Rescue, &rescueFault{cache: c, slot: slot})
 	r.Add(edge.Receive, &rescueAnswer{cache: c, slot: slot})
-	r.Add(edge.Respond, &tell{cache: c, slot: slot})
+	r.Add(edge.Respond, &addFields{cache: c, slot: slot})
 	r.Add(edge.Log, &done{cache: c, slot: slot, route: by})
 	return l
 }
@@ -116,15 +116,8 @@ func (l *Filter) run(x *edge.Exchange) edge.Verdict {
 		x.Slot[l.slot] = r
 	}
 	if !r.begun {
-		r.why = l.begin(x, r)
-		if r.why == outcome.None && r.Keyed {
-			if v := l.keyed.read(x, r); v != edge.Next {
-				return v
-			}
-		}
-		r.begun = true
-		if r.why != outcome.None {
-			return edge.Next
+		if v := l.makeKey(x, r); v != edge.Next || r.why != outcome.None {
+			return v
 		}
 	}
 	c := l.Cache
@@ -157,6 +150,19 @@ func (l *Filter) run(x *edge.Exchange) edge.Verdict {
 		return edge.Wait
 	}
 	return c.fetchFor(x, r)
+}
+
+// makeKey makes the key of the request, from its body too where that is configured. r.why is why the cache
+// has nothing to do with the request, if so. On any verdict but Next it is called again, or the request is
+// answered.
+func (l *Filter) makeKey(x *edge.Exchange, r *record) edge.Verdict {
+	if r.why = l.begin(x, r); r.why == outcome.None && r.Keyed {
+		if v := l.keyed.read(x, r); v != edge.Next {
+			return v
+		}
+	}
+	r.begun = true
+	return edge.Next
 }
 
 // search looks for the answer in memory and, where it is missing there, on disk. wait reports whether that
@@ -322,7 +328,7 @@ func (c *Cache) findVariant(x *edge.Exchange, r *record) fresh.Use {
 	return c.findAnswer(r)
 }
 
-// findAnswer says what may be done with what was found where an answer should be.
+// findAnswer returns what may be done with what was found where an answer should be.
 func (c *Cache) findAnswer(r *record) fresh.Use {
 	if r.entry.Flags&(entry.IsSign|entry.IsSearch) != 0 {
 		r.found, r.absent = false, true
@@ -337,7 +343,7 @@ func (c *Cache) findAnswer(r *record) fresh.Use {
 	return c.weigh(r)
 }
 
-// weigh says what the answer that was found may be used for.
+// weigh returns what the answer that was found may be used for.
 func (c *Cache) weigh(r *record) fresh.Use {
 	e := &r.entry
 	r.age, r.lack = e.AgeAt(r.now), outcome.TooOld

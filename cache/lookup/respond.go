@@ -10,14 +10,14 @@ import (
 	"github.com/penstock-edge/penstock/edge"
 )
 
-// tell adds to an answer what the cache has to say of it, and forgets what a request has changed.
-type tell struct {
+// addFields adds to an answer what the cache has to say of it, and forgets what a request has changed.
+type addFields struct {
 	cache *Cache
 	slot  int
 }
 
 // Run implements edge.Filter.
-func (t *tell) Run(x *edge.Exchange) edge.Verdict {
+func (t *addFields) Run(x *edge.Exchange) edge.Verdict {
 	r, ok := x.Slot[t.slot].(*record)
 	if !ok {
 		return edge.Next

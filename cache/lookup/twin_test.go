@@ -267,7 +267,7 @@ func (w *world) judge(e *twinEntry, path string) (gone, soft bool) {
 	return gone, soft
 }
 
-// purge purges, and says that as many answers have to go as the twin has that could be served, or softly those
+// purge purges, and checks that as many answers go as the twin has that could be served, or softly those
 // that were not stale by a purge.
 func (w *world) purge(p twinPurge, o *purge.Order) {
 	want := 0
@@ -285,7 +285,7 @@ func (w *world) purge(p twinPurge, o *purge.Order) {
 	w.purges = append(w.purges, p)
 }
 
-// expect says what the answer to a request has to be, and does to the twin what it does to the cache.
+// expect returns what the answer to a request has to be, and does to the twin what it does to the cache.
 func (w *world) expect(method, path, lang, cc, part string) (int, string) {
 	if w.deaf && (cc == "no-cache" || cc == "max-age=10" || cc == "min-fresh=3") {
 		cc = ""
@@ -300,7 +300,7 @@ func (w *world) expect(method, path, lang, cc, part string) (int, string) {
 	return status, body
 }
 
-// whole is expect for all of the answer. less says that less is wanted.
+// whole is expect for all of the answer. less is set when less is wanted.
 func (w *world) whole(less bool, path, lang, cc string) (int, string) {
 	tg := w.at(path)
 	key := path
@@ -370,7 +370,7 @@ func (w *world) pass(path, lang, cc string) (int, string) {
 	}
 }
 
-// use says of what use what is stored under a key is.
+// use returns of what use the answer is that is stored under a key.
 func (w *world) use(key, path string) (fresh, useful bool) {
 	e := w.stored[key]
 	if e == nil || e.forgotten(w.now) {
@@ -408,7 +408,7 @@ func (w *world) fetch(less, alone, usable bool, key, path, lang string, old *twi
 	}
 	if !tg.storable(w.keys) {
 		if old != nil && tg.etag && old.version == tg.version {
-			return 200, old.body // a 304 confirms it for who asked, and changes nothing
+			return 200, old.body // a 304 confirms it for the one that asked, and changes nothing
 		}
 		if fresh, useful := w.use(key, path); alone && !fresh {
 			delete(w.stored, key)

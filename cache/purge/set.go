@@ -80,7 +80,7 @@ func (p *Set) Past(hashes []uint64) Past {
 	return was
 }
 
-// Judge says whether an answer with a number may be used, given its URL and the hashes of that and of
+// Judge reports whether an answer with a number may be used, given its URL and the hashes of that and of
 // its tags. now is in milliseconds since 1970.
 func (p *Set) Judge(number int64, url []byte, hashes []byte, now int64) Verdict {
 	if number >= p.Latest.Load() {

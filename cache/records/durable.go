@@ -63,7 +63,7 @@ func OpenDurable(o DiskOptions, log *slog.Logger) (*Durable, error) {
 // Close closes the tier on disk.
 func (s *Durable) Close() { s.Tier.Close() }
 
-// wanted says of an object that is to go whether it is in memory still: it is asked for then.
+// wanted reports whether an object that is to go is in memory still: it is asked for then.
 func (s *Durable) wanted(meta []byte) bool {
 	memory := s.memory.Load()
 	var e entry.Entry

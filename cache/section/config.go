@@ -69,7 +69,7 @@ type Config struct {
 	WaitTimeout time.Duration `toml:"wait_timeout" default:"5s" min:"10ms" max:"10m"`
 	// true: a client's no-cache, max-age, min-fresh and Pragma do not reach the target.
 	IgnoreClientNoCache bool `toml:"ignore_client_no_cache" default:"false"`
-	// Answers are stored although they say that they must not be; never for requests with Authorization.
+	// Answers are stored although they must not be by their own fields; never for requests with Authorization.
 	Override Override `toml:"override"`
 
 	Table *config.Table `toml:"-"`
@@ -80,8 +80,8 @@ type Config struct {
 	Coders []*accept.Coding `toml:"-"`
 }
 
-// Override has answers stored although they say that they are not to be, for targets that cannot be changed.
-// It is not for answers to requests with Authorization.
+// Override has answers stored that are not to be stored by their own fields, for targets that cannot be
+// changed. It is not for answers to requests with Authorization.
 type Override struct {
 	NoStore bool `toml:"no_store" default:"false"` // true: whatever no-store says
 	Private bool `toml:"private" default:"false"`  // true: whatever private says
@@ -91,7 +91,7 @@ type Override struct {
 	Table *config.Table `toml:"-"`
 }
 
-// warn says what each key makes of the answers of a target that means what it says.
+// warn records what each key makes of the answers of a target that means what it says.
 func (o *Override) warn() {
 	if o.NoStore {
 		o.Table.Warnf("no_store", "answers with no-store are kept, and given to every client")

@@ -84,7 +84,7 @@ func (r *RouteConfig) Options(of *fresh.Options) *fresh.Options {
 	return &o
 }
 
-// Note says for `routes` and `explain` what holds for the route.
+// Note returns what holds for the route, for `routes` and `explain`.
 func (r *RouteConfig) Note() string {
 	all := []string{r.Name}
 	if r.Table == nil {

@@ -151,7 +151,7 @@ func (o *Object) Gather(buf []byte) (_ []byte, ok bool) {
 	return buf, true
 }
 
-// ErrGone says that a part of the body was forgotten meanwhile.
+// ErrGone is returned when a part of the body was forgotten meanwhile.
 var ErrGone = errors.New("a part of the object is no longer in the cache")
 
 // ChunkAt appends the part of the body from offset to the end of its chunk to buf.
@@ -180,7 +180,7 @@ func chunkKey(number uint64, i int) (k [12]byte) {
 	return k
 }
 
-// ErrLarge says that an object does not fit.
+// ErrLarge is returned for an object that does not fit.
 var ErrLarge = errors.New("the object is too large for the cache")
 
 // Put stores an object in place of what is stored under its key, for at most seconds. The body is given

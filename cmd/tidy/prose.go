@@ -8,15 +8,6 @@ import (
 	"strings"
 )
 
-// pending are the folders whose words and sizes are still being mended elsewhere: the rules of this file, of
-// torn.go and of figures.go pass over them. When their branches are merged this list goes, with its users.
-var pending = []string{"cache", "edge/front"}
-
-// isPending reports whether a folder is in pending or below it.
-func isPending(dir string) bool {
-	return slices.ContainsFunc(pending, func(p string) bool { return within(dir, p) })
-}
-
 // banned are phrases that no comment has, each with what the standard library writes. The patterns are spelt
 // so that they do not match themselves.
 var banned = []struct {
@@ -39,9 +30,6 @@ var vague = []string{
 func checkProse(t *tree) []finding {
 	var found []finding
 	for _, f := range t.gos {
-		if isPending(f.dir) {
-			continue
-		}
 		for _, group := range f.ast.Comments {
 			found = append(found, phrases(f, group)...)
 		}

@@ -24,9 +24,6 @@ var (
 func checkTorn(t *tree) []finding {
 	var found []finding
 	for _, f := range t.gos {
-		if isPending(f.dir) {
-			continue
-		}
 		for _, group := range f.ast.Comments {
 			found = append(found, tornLines(f, group)...)
 		}

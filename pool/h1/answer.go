@@ -103,7 +103,7 @@ func (c *conn) mayInterim() bool {
 	if !c.looped {
 		now = clock.Now()
 	}
-	if c.m.Status != 102 || now-c.worked < workEach {
+	if c.m.Status != 102 || c.worked > 0 && now-c.worked < workEach {
 		c.interims++
 	}
 	if c.m.Status == 102 {

@@ -17,8 +17,8 @@ import (
 
 // later is an upstream that answers in a loop once it is told to.
 type later struct {
-	begun chan *edge.Exchange // Hear has returned Pending, or is about to
-	mu    sync.Mutex          // held by Hear, so that nobody resumes before it has returned
+	begun chan *edge.Exchange // Receive has returned Pending, or is about to
+	mu    sync.Mutex          // held by Receive, so that nobody resumes before it has returned
 	heard map[*edge.Exchange]bool
 }
 
@@ -31,7 +31,7 @@ func (u *later) RoundTrip(x *edge.Exchange) *edge.Fault       { return answer(x,
 func (u *later) Release(*edge.Exchange, *edge.Fault)          {}
 func (u *later) Start(*edge.Exchange) bool                    { return true }
 
-func (u *later) Hear(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
+func (u *later) Receive(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.heard[x] {
@@ -46,7 +46,7 @@ func (u *later) Hear(x *edge.Exchange) (edge.Outcome, *edge.Fault) {
 // resume tells x, in the loop on, that there is news.
 func (u *later) resume(x *edge.Exchange, on *poll.Loop) {
 	u.mu.Lock()
-	u.mu.Unlock() //nolint:staticcheck // Hear has returned
+	u.mu.Unlock() //nolint:staticcheck // Receive has returned
 	x.Loop.Resume(on)
 }
 

@@ -1,4 +1,0 @@
-package cache
-
-// f tells that it is pending.
-func f() {}

@@ -31,8 +31,11 @@ func TestHeadSplit(t *testing.T) {
 				far := r.talk(t)
 				far.send(c.text[:at])
 				h := r.accept(t, true)
-				// What comes next must not come together with what was sent: the gateway has read that.
-				until(t, "the first bytes are read", func() bool { _, waits := h.Waits(0); return !waits || at < 1 })
+				// What comes next must not come together with what was sent: the gateway has read that. It may wait
+				// again already where that was a whole request.
+				if !strings.HasPrefix(c.text[at:], "GET /b") {
+					until(t, "the first bytes are read", func() bool { _, waits := h.Waits(0); return !waits })
+				}
 				far.send(c.text[at:] + follow)
 				for _, want := range append(c.want, "GET /last ") {
 					if got := far.get("GET"); got.status != 200 || got.body != want {

@@ -36,6 +36,7 @@ type Flight struct {
 	As      outcome.Status
 	Upside  int
 	Number  uint64 // of the body that UsesOld is about
+	Nothing bool   // nothing was fetched: what is stored is to be looked at again
 	Bad     bool   // the target has failed
 	Asked   int64  // when the answer was asked for, in milliseconds since 1970
 	Age     int64  // milliseconds that it was old then, by its Age

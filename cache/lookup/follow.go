@@ -47,9 +47,15 @@ func (c *Cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 // began.
 func (c *Cache) findAgain(x *edge.Exchange, r *record, f *flight.Flight) edge.Verdict {
 	r.again = true
-	f.UsesOld = true // who has joined f looks as well
+	f.Nothing = true // those that have joined f look as well
 	close(f.Head)
 	c.Flights.Land(r.Key, f)
+	return c.lookAgain(x, r)
+}
+
+// lookAgain serves what has been stored meanwhile, or fetches: there may be an answer for other values of the
+// fields in Vary.
+func (c *Cache) lookAgain(x *edge.Exchange, r *record) edge.Verdict {
 	if use := c.find(x, r); use != fresh.Ask {
 		r.why = outcome.None
 		return c.serve(x, r, outcome.Collapsed)
@@ -83,6 +89,8 @@ func (c *Cache) follow(x *edge.Exchange, r *record, f *flight.Flight) edge.Verdi
 		return c.stopFollowing(x, r)
 	}
 	switch {
+	case f.Nothing:
+		return c.lookAgain(x, r)
 	case (f.Bad || f.As == outcome.Rescued) && c.rescue(x, r):
 		r.upside = f.Upside
 		return edge.Answered

@@ -32,7 +32,7 @@ type Link struct {
 	asks  chan *Ask
 	knock chan struct{} // asks for a heartbeat at once; of size 1
 
-	mu       sync.Mutex // guards watchers
+	mu       sync.Mutex // guards watchers; held while a change of up is noted
 	watchers map[*Ledger]bool
 
 	ctx    context.Context
@@ -152,19 +152,25 @@ func (e slowError) Error() string {
 		e.most.String() + " (fleet_timeout)"
 }
 
-// turn notes whether the server answers, and writes one line when that has changed.
+// turn notes whether the server answers, and writes one line when that has changed: lines stand in the order of
+// the changes, whoever has found them.
 func (l *Link) turn(err error) {
 	if l.ctx.Err() != nil {
 		return
 	}
 	if err == nil {
 		l.fails.Store(0)
+		if l.up.Load() {
+			return
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
 		if l.up.Swap(true) {
 			return
 		}
 		l.log.Info("redis answers: limits of the fleet are shared", "address", l.conf.Address, "nodes", l.Nodes())
-		l.mu.Lock()
-		defer l.mu.Unlock()
 		for w := range l.watchers {
 			w.returned()
 		}

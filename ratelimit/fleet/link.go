@@ -152,8 +152,8 @@ func (e slowError) Error() string {
 		e.most.String() + " (fleet_timeout)"
 }
 
-// turn notes whether the server answers, and writes one line when that has changed: lines stand in the order of
-// the changes, whoever has found them.
+// turn notes whether the server answers, and writes one line when that has changed. Lines stand in the order
+// of the changes, whichever goroutine has found them.
 func (l *Link) turn(err error) {
 	if l.ctx.Err() != nil {
 		return

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -143,15 +144,16 @@ hedge = { after = "30ms" }
 retry = { budget_percent = 100 }
 `))
 	c := e2e.DialRaw(t, g.Addr)
-	f := func(stands, request, want string) {
+	f := func(stands, request string, want ...string) {
 		t.Helper()
 		c.Send(request)
-		if a := c.Answer("GET"); a.StatusCode != 200 || a.Body != want {
-			t.Errorf("%s: %d %q, want %q", stands, a.StatusCode, a.Body, want)
+		if a := c.Answer("GET"); a.StatusCode != 200 || !slices.Contains(want, a.Body) {
+			t.Errorf("%s: %d %q, want one of %q", stands, a.StatusCode, a.Body, want)
 		}
 	}
 	get, put := e2e.Lines("GET /x HTTP/1.1"), e2e.Lines("PUT /x HTTP/1.1", "Content-Length: 3")+"abc"
-	f("all is well", get, "true")
+	// Where all is well, a slow machine may make the hedge win.
+	f("all is well", get, "true", "false")
 	sorry.Store(true)
 	f("a retry", get, "false")
 	f("a retry with a body", put, "falseabc")
@@ -160,7 +162,7 @@ retry = { budget_percent = 100 }
 	f("a hedge", get, "false")
 	f("a hedge with a body", put, "falseabc")
 	silent.Store(false)
-	f("all is well again", put, "trueabc")
+	f("all is well again", put, "trueabc", "falseabc")
 	e2e.Eventually(t, "nothing is in flight", func() bool {
 		st := g.PoolStatus()
 		return e2e.Dig(st, "targets", 0, "in_flight") == 0.0 && e2e.Dig(st, "targets", 1, "in_flight") == 0.0

@@ -105,7 +105,7 @@ func survives(t *testing.T, origins []*target, breaks func()) {
 		return reloads >= 30 && outOrAvoided(g.TargetsOf("app"), origins[1].addr)
 	})
 	status, samples := g.Status(), s.Stop()
-	if during := storm.Between(samples, broken, time.Hour); during.Bad*100 > during.N {
+	if during := storm.Between(samples, broken, time.Hour); during.Bad > max(3, during.N/100) { // a slow machine makes few
 		t.Errorf("clients saw errors: %v\n%v", during, status)
 	}
 }

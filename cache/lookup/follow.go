@@ -33,7 +33,7 @@ func (c *Cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 	}
 	f, first := c.Flights.Join(r.Key, int64(c.Conf.MaxObject), &c.Bodies)
 	switch {
-	case first && r.absent && !r.again && c.Store.Has(r.Key):
+	case first && r.absent && r.again < mostLooks && c.Store.Has(r.Key):
 		return c.findAgain(x, r, f)
 	case first:
 		return c.lead(c.newFetch(x, r, f), x, r)
@@ -43,10 +43,13 @@ func (c *Cache) fetchFor(x *edge.Exchange, r *record) edge.Verdict {
 	return c.follow(x, r, f)
 }
 
+// mostLooks is how often a request looks again: at the URL, among answers that differ by Vary, once more.
+const mostLooks = 3
+
 // findAgain goes on when an answer has been stored since it was looked for, by a fetch that ended before f
 // began.
 func (c *Cache) findAgain(x *edge.Exchange, r *record, f *flight.Flight) edge.Verdict {
-	r.again = true
+	r.again++
 	f.Nothing = true // those that have joined f look as well
 	close(f.Head)
 	c.Flights.Land(r.Key, f)

@@ -69,10 +69,10 @@ type record struct {
 	found   bool
 	// metaOnly reports whether the body is not looked for, since the client is likely to have it.
 	metaOnly bool
-	coded    bool // it is an encoded form that was found
-	second   bool // it has waited for the fetch of another variant
-	onDisk   bool // it was looked for there
-	again    bool // it was looked for when a fetch had begun
+	coded    bool  // it is an encoded form that was found
+	second   bool  // it has waited for the fetch of another variant
+	onDisk   bool  // it was looked for there
+	again    uint8 // how often it was looked for when a fetch had begun
 	entry    entry.Entry
 	object   store.Object
 	buf      []byte // entry and object point into it

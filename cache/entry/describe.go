@@ -30,6 +30,9 @@ type Description struct {
 	aged          bool             // there was an Age
 }
 
+// TargetedField is the field about freshness that is for this cache alone (RFC 9213).
+const TargetedField = "Penstock-Cache-Control"
+
 // Validates reports whether the target can be asked whether the answer still holds.
 func (d *Description) Validates() bool { return len(d.ETag) > 0 || d.Modified != 0 }
 

@@ -454,6 +454,9 @@ func (t *Fetch) renew() bool {
 		return false
 	}
 	merged := entry.Merge(old.Lines, d.Lines)
+	for v := range y.Resp.All(entry.TargetedField) { // it counts, and is in no lines that are stored
+		merged = append(append(append(merged, entry.TargetedField+": "...), v...), "\r\n"...)
+	}
 	y.SetHead(old.Status, old.Reason, merged)
 	full := c.Describe(y, t.auth)
 	full.Asked, full.Came, full.Age = t.asked, c.Now(), d.Age

@@ -25,9 +25,9 @@ func AppendVariant(dst, vary []byte, x *edge.Exchange, accepts accept.Set) (_ []
 			encoded = true
 			continue
 		}
-		dst = append(dst, 1)
+		dst = append(append(dst, 1), name...) // answers of a URL may depend on other fields by and by
 		if accept.IsPreference(name) {
-			dst = accept.AppendPreferences(dst, x, name)
+			dst = accept.AppendPreferences(append(dst, 2), x, name)
 			continue
 		}
 		some := false

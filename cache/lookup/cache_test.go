@@ -20,7 +20,9 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { // the workers that encode stay
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/valyala/fasthttp/stackless.funcWorker"))
+}
 
 // newCache returns a cache with these keys.
 func newCache(t interface{ Fatal(...any) }, keys string) *Cache {

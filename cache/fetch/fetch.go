@@ -61,6 +61,7 @@ type Fetch struct {
 	Exchange *edge.Exchange
 	Flight   *flight.Flight
 	landed   store.Key // where the flight is known
+	second   store.Key // where it is known besides, once the head is there; zero before
 	body     []byte    // of the request, if it is in the key
 	auth     bool      // the request has Authorization
 	// errorSeconds is the request's stale-if-error; less than 0: none.
@@ -187,8 +188,14 @@ func (t *Fetch) open(land bool) {
 	t.opened, t.Flight.Asked = true, t.asked
 	close(t.Flight.Head)
 	if land {
-		t.c.Flights.Land(t.landed, t.Flight)
+		t.land()
 	}
+}
+
+// land takes the flight from where it can be joined.
+func (t *Fetch) land() {
+	t.c.Flights.Land(t.landed, t.Flight)
+	t.c.Flights.Land(t.second, t.Flight)
 }
 
 // fail ends a fetch without an answer.
@@ -317,15 +324,15 @@ func (t *Fetch) store() Ending {
 }
 
 // address gives an entry its whole key and returns what it is found by. Where answers differ, or have a rule
-// for queries, it puts up a sign that says so.
+// for queries, it puts up signs that lead there; whoever comes by them joins the flight.
 func (t *Fetch) address(e *entry.Entry, d *entry.Description) store.Key {
 	c := t.c
+	var signs []*entry.Entry
 	e.Key = t.Exact
 	var q fresh.QueryRule
 	if len(e.Search) > 0 && q.ParseRule(e.Search) == nil {
 		by := c.Rules.AppendByRule(nil, t.Exchange, t.Route, nil)
-		c.PutUp(&entry.Entry{At: e.At, Flags: entry.IsSearch, Search: e.Search, Key: by})
-		c.Searching.Store(true)
+		signs = append(signs, &entry.Entry{At: e.At, Flags: entry.IsSearch, Search: e.Search, Key: by})
 		e.Key = c.Rules.AppendByRule(nil, t.Exchange, t.Route, &q)
 	}
 	if len(e.Vary) == 0 {
@@ -340,10 +347,19 @@ func (t *Fetch) address(e *entry.Entry, d *entry.Description) store.Key {
 	}
 	if len(whole) > len(e.Key) {
 		known := e.Forms & accept.Known
-		c.PutUp(&entry.Entry{At: e.At, Flags: entry.IsSign, Forms: known, Vary: e.Vary, Key: e.Key})
+		signs = append(signs, &entry.Entry{At: e.At, Flags: entry.IsSign, Forms: known, Vary: e.Vary, Key: e.Key})
 		e.Key = whole
 	}
-	return c.Hash(e.Key)
+	k := c.Hash(e.Key)
+	t.second = k
+	c.Flights.Also(k, t.landed, t.Flight) // before a sign is up
+	for _, sign := range signs {
+		c.PutUp(sign)
+		if sign.Flags&entry.IsSearch != 0 {
+			c.Searching.Store(true)
+		}
+	}
+	return k
 }
 
 // pieceSize is how much of a body is read at once; the first read of one whose length is not known has room
@@ -386,7 +402,7 @@ func (t *Fetch) collect(k store.Key, wait bool) (stored, done bool) {
 			t.outgrown(k)
 		}
 	}
-	t.c.Flights.Land(t.landed, f)
+	t.land()
 	f.End(nil, kept)
 	t.Exchange.Finish(nil)
 	return kept != nil, true
@@ -433,7 +449,7 @@ func (t *Fetch) outgrown(k store.Key) {
 
 // end ends a fetch whose body has not come to its end.
 func (t *Fetch) end(fault *edge.Fault) {
-	t.c.Flights.Land(t.landed, t.Flight)
+	t.land()
 	t.Flight.End(fault, nil)
 	t.Exchange.Finish(fault)
 }

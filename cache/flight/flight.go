@@ -388,6 +388,16 @@ func (fs *Group) Join(k store.Key, most int64, b *Budget) (f *Flight, first bool
 	return f, true
 }
 
+// Also makes f, which is known by the key first, known by k too. It does nothing when f is no longer known by
+// first, or another flight is by k.
+func (fs *Group) Also(k, first store.Key, f *Flight) {
+	fs.Mu.Lock()
+	defer fs.Mu.Unlock()
+	if fs.By[first] == f && fs.By[k] == nil {
+		fs.By[k] = f
+	}
+}
+
 // Scatter removes all flights: what they bring was asked for before something was purged.
 func (fs *Group) Scatter() {
 	fs.Mu.Lock()

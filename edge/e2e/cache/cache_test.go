@@ -248,6 +248,45 @@ func TestCacheCollapseVary(t *testing.T) {
 	}
 }
 
+// TestCacheCollapseVaryLate: who comes while a body is under way finds by Vary which fetch brings its answer.
+func TestCacheCollapseVaryLate(t *testing.T) {
+	o := e2e.NewScripted(t)
+	g := e2e.Start(t, e2e.Cached(o.Addr, ""))
+	finish := make(chan struct{})
+	o.Do("/a", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=100")
+		w.Header().Set("Vary", "X-Lang")
+		fmt.Fprint(w, "first half, ")
+		_ = http.NewResponseController(w).Flush() // the gateway may have gone
+		<-finish
+		fmt.Fprint(w, r.Header.Get("X-Lang"))
+	})
+	var under []*http.Response
+	for range 5 { // each has its head before the next one asks
+		req, err := http.NewRequest("GET", "http://"+g.Addr+"/a", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Lang", "de")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		under = append(under, resp)
+	}
+	close(finish)
+	for _, resp := range under {
+		b, err := io.ReadAll(resp.Body)
+		if string(b) != "first half, de" || err != nil {
+			t.Errorf("%q, %v", b, err)
+		}
+	}
+	if n := o.Count("/a"); n != 1 {
+		t.Errorf("the target was asked %d times", n)
+	}
+}
+
 // TestCacheCutFetch: an answer that breaks off is not stored, and nobody takes it for whole.
 func TestCacheCutFetch(t *testing.T) {
 	o := e2e.NewScripted(t)

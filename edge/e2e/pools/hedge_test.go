@@ -103,7 +103,8 @@ pool = "app"
 func TestHedgeClientLeaves(t *testing.T) {
 	t.Parallel()
 	first, second := e2e.Record(t, e2e.KeepsSilent), e2e.Record(t, e2e.KeepsSilent)
-	g := e2e.Start(t, e2e.PoolOf(e2e.Quoted(first.Addr, second.Addr), "hedge = { after = \"20ms\" }"))
+	g := e2e.Start(t, e2e.PoolOf(e2e.Quoted(first.Addr, second.Addr), "hedge = { after = \"20ms\" }\n"+
+		"connect_timeout = \"1m\"")) // an attempt that repeats one gets no hedge
 	c := e2e.DialRaw(t, g.Addr)
 	c.Send(e2e.Lines("GET /x HTTP/1.1"))
 	e2e.Eventually(t, "both are asked", func() bool { return len(first.Of("/x")) == 1 && len(second.Of("/x")) == 1 })

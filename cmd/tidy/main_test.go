@@ -99,11 +99,17 @@ func TestBroken(t *testing.T) {
 	expect(t, filepath.Join(t.TempDir(), "missing"), 2, "")
 }
 
+// needGit skips a test where there is no git: a tree that was unpacked from an archive is tidied without.
+func needGit(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip("no git: the tree is taken as it lies there")
+	}
+}
+
 // TestGit: in a work tree, ignored files and files deleted from the disk are left out; new ones count.
 func TestGit(t *testing.T) {
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("no git")
-	}
+	needGit(t)
 	root := write(t, "edge/a.go", "package edge\n")
 	put(t, root, ".gitignore", "/ignored/\n")
 	put(t, root, "ignored/x", "")
@@ -143,9 +149,7 @@ func TestSubjects(t *testing.T) {
 
 // TestLastSubject: of a history only the last commit counts, and merges are exempt.
 func TestLastSubject(t *testing.T) {
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("no git")
-	}
+	needGit(t)
 	root := write(t, "edge/a.go", "package edge\n")
 	git := func(args ...string) {
 		t.Helper()

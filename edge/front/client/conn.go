@@ -1,7 +1,8 @@
 // Package client is the seam between the front and the protocols that clients speak. The front accepts a
 // connection, reads its PROXY header, makes the TLS handshake, chooses the protocol and hands the connection
 // over. The protocol serves requests on it until it closes it. Neither knows more of the other than is here:
-// the front knows no HTTP, a protocol knows no certificates and no limits of connections.
+// the front knows no HTTP, a protocol knows no limits of connections, and of certificates only that it asks
+// Settings.ClientAuth whether a request may come by the connection.
 package client
 
 import (

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -100,7 +101,7 @@ func TestRead(t *testing.T) {
 			if rapid.Bool().Draw(t, "piece") {
 				piece, err := b.Piece(rapid.Bool().Draw(t, "wait"))
 				have = append(have, piece...)
-				if err == io.EOF {
+				if errors.Is(err, io.EOF) {
 					break
 				} else if err != nil || len(piece) == 0 {
 					t.Fatal(len(piece), err)
@@ -110,7 +111,7 @@ func TestRead(t *testing.T) {
 			p := make([]byte, rapid.SampledFrom([]int{1, 1000, 1024, 100_000}).Draw(t, "room"))
 			n, err := b.Read(p)
 			have = append(have, p[:n]...)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			} else if err != nil || n == 0 {
 				t.Fatal(n, err)
@@ -136,13 +137,13 @@ func TestRead(t *testing.T) {
 // readAll reads a body whose chunks go when some bytes have been read.
 func (s *shelf) readAll(t *testing.T, b *Reader, after int) (have []byte, err error) {
 	t.Helper()
-	have = make([]byte, after)
-	if _, err := io.ReadFull(b, have); err != nil {
+	first := make([]byte, after)
+	if _, err := io.ReadFull(b, first); err != nil {
 		t.Fatal(err)
 	}
 	s.store.Clear()
 	rest, err := io.ReadAll(b)
-	return append(have, rest...), err
+	return slices.Concat(first, rest), err
 }
 
 // TestTail: when the chunks are gone, the target brings what is missing, and no more than that.

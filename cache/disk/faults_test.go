@@ -187,10 +187,7 @@ func notes(all *[]string) *Journal {
 // lay writes files into a new folder, one of them as another one.
 func lay(t *testing.T, files map[string][]byte, name string, as []byte) (dir string) {
 	t.Helper()
-	dir, err := os.MkdirTemp(t.TempDir(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir = t.TempDir()
 	for n, b := range files {
 		if n == name {
 			b = as

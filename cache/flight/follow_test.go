@@ -67,7 +67,7 @@ func TestFollow(t *testing.T) {
 						t.Fatalf("it waits after %d of %d bytes", len(o.have), sent)
 					}
 				case err == nil:
-				case err == io.EOF && !failed, errors.Is(err, errCut) && failed:
+				case errors.Is(err, io.EOF) && !failed, errors.Is(err, errCut) && failed:
 					if o.over = true; !ended || len(o.have) != sent {
 						t.Fatalf("it ends after %d of %d bytes", len(o.have), sent)
 					}
@@ -159,7 +159,7 @@ func TestManyAtOnce(t *testing.T) {
 					return
 				}
 				if have += n; err != nil {
-					if whole.Add(1); (err == io.EOF) == failed || have != len(body) {
+					if whole.Add(1); (errors.Is(err, io.EOF)) == failed || have != len(body) {
 						t.Errorf("round %d: %d bytes of %d, %v", round, have, len(body), err)
 					}
 					return
@@ -207,7 +207,13 @@ func TestAllLeave(t *testing.T) {
 		f := New(1000, held)
 		a, b := f.Read(), f.Read()
 		over := make(chan bool)
-		go func() { over <- f.Add(make([]byte, 600)) && f.Add(make([]byte, 600)) && f.Add(make([]byte, 600)) }()
+		go func() {
+			more := true
+			for range 3 {
+				more = more && f.Add(make([]byte, 600))
+			}
+			over <- more
+		}()
 		synctest.Wait()
 		if err := a.Close(); err != nil {
 			t.Fatal(err)
@@ -301,7 +307,7 @@ func TestPart(t *testing.T) {
 			f.Add(body[at : at+size])
 			at += size
 			if rapid.Bool().Draw(t, "reads") {
-				if err := take(); !errors.Is(err, edge.ErrWait) && !(err == io.EOF && len(have) == n) {
+				if err := take(); !errors.Is(err, edge.ErrWait) && !(errors.Is(err, io.EOF) && len(have) == n) {
 					t.Fatal(err)
 				}
 			}

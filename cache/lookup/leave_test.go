@@ -526,7 +526,7 @@ func TestFollowerOfNothing(t *testing.T) {
 	f = flight.New(1<<20, &o.c.Bodies)
 	f.Fault, f.Cause = edge.UpstreamProtocol, errors.New("why")
 	close(f.Head)
-	if v := o.c.follow(x, x.Slot[0].(*record), f); v != edge.Answered || x.Fault != edge.UpstreamProtocol || x.Cause != f.Cause {
+	if v := o.c.follow(x, x.Slot[0].(*record), f); v != edge.Answered || x.Fault != edge.UpstreamProtocol || !errors.Is(x.Cause, f.Cause) {
 		t.Error(v, x.Fault)
 	}
 	o.finish(x)

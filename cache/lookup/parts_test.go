@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -105,7 +106,7 @@ func TestManyParts(t *testing.T) {
 		var have []string
 		for r := multipart.NewReader(strings.NewReader(g.body), params["boundary"]); ; {
 			part, err := r.NextRawPart()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
 				t.Fatal(err)

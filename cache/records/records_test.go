@@ -369,10 +369,8 @@ func TestRestart(t *testing.T) {
 	d = newDrawer(t, below)
 	verdicts := []string{"", "nothing", "purged", "purged", "stale", "purged"}
 	for i := range 6 {
-		now, got := d.entryOf(fmt.Sprint("/", i)), ""
-		if !d.Promote(d.Hash(now.Key), now.Key) {
-			got = "nothing"
-		} else {
+		now, got := d.entryOf(fmt.Sprint("/", i)), "nothing"
+		if d.Promote(d.Hash(now.Key), now.Key) {
 			was := d.peek(d.Hash(now.Key), now.Key)
 			got = map[purge.Verdict]string{purge.Purged: "purged", purge.Stale: "stale"}[d.Purges.Judge(was.Number, key.URLIn(was.Key), was.Hashes, d.Now())]
 			if i == 0 && was.Lifetime != 50_000 {

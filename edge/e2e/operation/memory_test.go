@@ -218,7 +218,7 @@ func TestMemoryOfSlowClients(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	g := e2e.Start(t, strings.Replace(e2e.Simple(e2e.HTTPOrigin(t, slowOrigin(release))), "[pool.app]",
-		"[pool.app]\nmax_connections = 2000", 1))
+		"[pool.app]\nmax_connections = 2000\nconnect_timeout = \"1m\"", 1))
 	before := e2e.MemoryOf(t, g.Cmd.Process.Pid)
 	n := e2e.Attackers(t) * 9 / 10 // each has a connection to the target too
 	hello := []byte("POST /hang HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 1000))

@@ -88,12 +88,16 @@ func (p *Pool) apply(eps []discovery.Endpoint) {
 	if p.closed {
 		return
 	}
+	now, specs := p.set.Load().members, p.specs(eps)
+	if slices.EqualFunc(now, specs, func(m *member, spec section.Target) bool { return m.spec == spec }) {
+		return // and the round goes on where it is
+	}
 	left := map[section.Target]*member{} // of those so far, the ones that were not found again
-	for _, m := range p.set.Load().members {
+	for _, m := range now {
 		left[m.spec] = m
 	}
 	var members, added []*member
-	for _, spec := range p.specs(eps) {
+	for _, spec := range specs {
 		if m := left[spec]; m != nil {
 			delete(left, spec)
 			members = append(members, m.again())

@@ -317,6 +317,11 @@ func TestDiscoveredTargets(t *testing.T) {
 	f([]discovery.Endpoint{{Address: "d:1", Weight: 3}, {Address: "a:1", Weight: 9}}, "a:1*1 b:1*1 c:1*1 d:1*3")
 	d := p.set.Load().find("d:1").Target
 	f([]discovery.Endpoint{{Address: "d:1", Weight: 4}}, "a:1*1 b:1*1 c:1*1 d:1*4")
+	before := p.set.Load()
+	f([]discovery.Endpoint{{Address: "d:1", Weight: 4}}, "a:1*1 b:1*1 c:1*1 d:1*4")
+	if p.set.Load() != before {
+		t.Error("an answer that changes nothing begins a new round")
+	}
 	if p.set.Load().find("d:1").Target != d {
 		t.Error("a target that has another weight is another one")
 	}

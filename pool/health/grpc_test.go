@@ -58,7 +58,11 @@ func TestGRPC(t *testing.T) {
 	f := func(what, want string, serve http.HandlerFunc) {
 		t.Helper()
 		for _, secure := range []bool{false, true} {
-			h := NewChecker(good(t, "kind = 'grpc'\ntimeout = '500ms'"), grpcServer(t, secure, serve))
+			timeout := "1m"
+			if strings.Contains(want, "within") {
+				timeout = "500ms"
+			}
+			h := NewChecker(good(t, "kind = 'grpc'\ntimeout = '"+timeout+"'"), grpcServer(t, secure, serve))
 			wantError(t, what, h.Check(t.Context()), want)
 		}
 	}
@@ -146,7 +150,11 @@ func TestGRPCRequest(t *testing.T) {
 func TestGRPCMisbehaving(t *testing.T) {
 	f := func(what string, to Target, want string) {
 		t.Helper()
-		h := NewChecker(good(t, "kind = 'grpc'\ntimeout = '300ms'"), to)
+		timeout := "1m"
+		if strings.Contains(want, "within") {
+			timeout = "300ms"
+		}
+		h := NewChecker(good(t, "kind = 'grpc'\ntimeout = '"+timeout+"'"), to)
 		wantError(t, what, h.Check(t.Context()), want)
 	}
 	raw := func(serve func(nc net.Conn)) Target { return Target{Address: rawServer(t, serve)} }

@@ -233,6 +233,9 @@ func TestCacheDiskKill(t *testing.T) {
 		var asked atomic.Int64
 		ended := make(chan struct{})
 		most := 300 + rand.Int64N(1500)
+		if e2e.RaceEnabled {
+			most /= 5
+		}
 		var wg sync.WaitGroup
 		for w := range 4 {
 			wg.Go(func() {

@@ -263,8 +263,8 @@ func TestFleetSlowServer(t *testing.T) {
 		e2e.Eventually(t, "it was asked again, and was too slow", func() bool {
 			return g.Metric(`penstock_rate_limit_fallbacks_total{limit="main"}`) > 100
 		})
-		if up := g.Metric("penstock_redis_losses_total"); up != 1 {
-			t.Errorf("it was lost %v times", up)
+		if n := g.Metric("penstock_redis_losses_total"); n < 1 { // a slow machine may lose it before
+			t.Errorf("it was lost %v times", n)
 		}
 		delay.Store(0)
 		e2e.Eventually(t, "it is asked again", func() bool { return g.Metric("penstock_redis_up") == 1 })

@@ -48,7 +48,8 @@ func TestCacheSend(t *testing.T) {
 		k.Send(asked.String())
 		for i, size := range sizes {
 			a := k.Answer("GET")
-			if a.Err != nil || a.Body != string(want[i]) || !strings.Contains(a.Header.Get("Cache-Status"), "hit") {
+			status := a.Header.Get("Cache-Status") // a large one may be on its way into the cache yet
+			if a.Err != nil || a.Body != string(want[i]) || !strings.Contains(status, "hit") && !strings.Contains(status, "collapsed") {
 				t.Fatalf("%d bytes: got %d, %v, %q", size, len(a.Body), a.Err, a.Header)
 			}
 		}

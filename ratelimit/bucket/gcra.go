@@ -19,7 +19,8 @@ type Rate struct {
 // than that without one.
 //
 // Moments are counted in sixteenths of an event's time, which a change of the rate makes longer or shorter:
-// what a key has spent stays the same number of events.
+// what a key has spent stays the same number of events. They are rounded down, so that who keeps to the rate
+// is never refused: of a key so much more may be admitted, a sixteenth of an event, once.
 type GCRA struct {
 	t    *table
 	pace atomic.Pointer[pace]

@@ -116,8 +116,10 @@ func (p *Pool) apply(eps []discovery.Endpoint) {
 		return
 	}
 	p.set.Store(next)
-	for _, m := range left {
-		m.unhook()
+	for _, m := range now {
+		if left[m.spec] == m {
+			m.unhook()
+		}
 	}
 	k := p.shared.renew(p)
 	if len(added)+len(left) > 0 {

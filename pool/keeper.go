@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"math"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -118,7 +121,7 @@ func (s *shared) configure(conf *section.Config) {
 	case h.Quantile == 0:
 		s.hedgeDelay.Store(int64(h.Fixed))
 	}
-	for _, t := range s.targets { // what is not looked for any more is no reason
+	for _, t := range s.sorted() { // what is not looked for any more is no reason
 		if conf.Health == nil {
 			s.marked(t, isUnhealthy, false, "no checks any more")
 		}
@@ -265,13 +268,16 @@ func (p *Pool) moves() bool {
 		c.Outlier != nil || c.Breaker != nil || c.Concurrency != nil || c.Admission != nil
 }
 
+// sorted returns all targets, in an order that repeats. s.mu is held.
+func (s *shared) sorted() []*Target {
+	return slices.SortedFunc(maps.Values(s.targets),
+		func(a, b *Target) int { return strings.Compare(a.Address, b.Address) })
+}
+
 // each calls f for every target.
 func (s *shared) each(f func(*Target)) {
 	s.mu.Lock()
-	all := make([]*Target, 0, len(s.targets))
-	for _, t := range s.targets {
-		all = append(all, t)
-	}
+	all := s.sorted()
 	s.mu.Unlock()
 	for _, t := range all {
 		f(t)

@@ -1,11 +1,11 @@
 package pool
 
 import (
-	"math/rand/v2"
 	"strconv"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
@@ -48,7 +48,7 @@ func (m *member) backoff(x *edge.Exchange, f *edge.Fault, unsent, other bool) ti
 		return 0
 	}
 	most := min(r.Backoff<<x.Call.Retries, r.MaxBackoff)
-	wait := time.Duration(rand.Int64N(int64(most) + 1))
+	wait := time.Duration(chance.Int64N(int64(most) + 1))
 	if f != nil || other {
 		return wait
 	}

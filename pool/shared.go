@@ -1,13 +1,13 @@
 package pool
 
 import (
-	"crypto/rand"
 	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
@@ -89,7 +89,7 @@ func newShared(name string, files *descriptors.Budget, over maker) *shared {
 	s.guards.Store(&guard.Guards{})
 	s.own.Pool = name
 	s.h1 = h1.Common{Pool: name, Files: files, Lacks: s.lacks, CloseIdle: func() { s.each((*Target).closeIdle) }}
-	_, _ = rand.Read(s.stickyKey[:]) // never fails
+	chance.Read(s.stickyKey[:])
 	return s
 }
 

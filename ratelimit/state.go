@@ -2,9 +2,9 @@ package ratelimit
 
 import (
 	"log/slog"
-	"math/rand/v2"
 	"sync/atomic"
 
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 	"github.com/penstock-edge/penstock/ratelimit/bucket"
 	"github.com/penstock-edge/penstock/ratelimit/fleet"
@@ -48,7 +48,7 @@ func (c *Config) bytes() int64 {
 }
 
 func newState(c *Config) *state {
-	s := &state{seed: rand.Uint64()}
+	s := &state{seed: chance.Uint64()}
 	switch c.Algorithm {
 	case "concurrency":
 		f := bucket.NewConcurrency()

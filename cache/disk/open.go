@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -16,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 )
 
 // Probe makes the folder if it is not there. It is an error when no files can be written in it, but for a
@@ -186,7 +187,7 @@ func (t *Tier) openState(dir string) (seed uint64, who string, err error) {
 			return 0, "", err
 		}
 		var b [8]byte
-		_, _ = rand.Read(b[:]) // never fails
+		chance.Read(b[:])
 		seed = binary.LittleEndian.Uint64(b[:])
 	}
 	if err = writeState(dir, seed, bootID()); isFull(err) {

@@ -2,7 +2,6 @@ package lookup
 
 import (
 	"bytes"
-	"crypto/rand"
 	"strconv"
 
 	"github.com/penstock-edge/penstock/cache/chunks"
@@ -10,6 +9,7 @@ import (
 	"github.com/penstock-edge/penstock/cache/fresh"
 	"github.com/penstock-edge/penstock/cache/outcome"
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 )
 
 // serve makes what was found the answer: all of it, a part, or that the client has it.
@@ -134,7 +134,7 @@ func (r *record) servePart(x *edge.Exchange, e *entry.Entry, s fresh.Span, lengt
 // serveMultipart answers with several parts of a body that is in memory (RFC 9110 section 15.3.7.2).
 func (c *Cache) serveMultipart(x *edge.Exchange, r *record, spans []fresh.Span) {
 	e := &r.entry
-	boundary := rand.Text()
+	boundary := chance.Text()
 	kind, rest := entry.CutField(r.spare[:0], e.Lines, "content-type")
 	kind = bytes.Clone(kind)
 	var out []byte

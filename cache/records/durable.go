@@ -3,7 +3,6 @@ package records
 import (
 	"encoding/binary"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/penstock-edge/penstock/cache/entry"
 	"github.com/penstock-edge/penstock/cache/purge"
 	"github.com/penstock-edge/penstock/cache/store"
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 )
 
 // Durable is the part of a cache that survives restarts: the tier on disk, and the purges. Without a disk
@@ -30,7 +30,7 @@ type Durable struct {
 }
 
 // NewDurable returns what begins empty, without a disk.
-func NewDurable() *Durable { return &Durable{seed: rand.Uint64()} }
+func NewDurable() *Durable { return &Durable{seed: chance.Uint64()} }
 
 // Hash returns what the object with a whole key is found by in memory.
 func (s *Durable) Hash(text []byte) (k store.Key) {

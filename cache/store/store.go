@@ -5,11 +5,12 @@ package store
 import (
 	"encoding/binary"
 	"errors"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
 	"github.com/coocood/freecache"
+
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 )
 
 // Store is a cache with a fixed size. It may be used by many goroutines at once.
@@ -196,7 +197,7 @@ func (s *Store) Put(k Key, meta []byte, body [][]byte, seconds int) (o Object, e
 	if len(entry)+len(k) > s.most || length > int64(s.engineSize())/4 {
 		return o, ErrLarge
 	}
-	number, chunks := rand.Uint64(), 0
+	number, chunks := chance.Uint64(), 0
 	if int64(len(entry)+len(k))+length <= int64(min(s.most, MostChunk)) {
 		for _, b := range body {
 			entry = append(entry, b...)

@@ -1,7 +1,6 @@
 package front
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -20,8 +19,6 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/filewatch"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 )
-
-var bg = context.Background()
 
 // certificates are the key pairs of one listener. Files are looked at once a second, and those of a pair are
 // read again when one has changed in size, time or identity; that sees symlinks swapped above them too. A

@@ -168,7 +168,7 @@ func (l *Listener) forget(c *conn) {
 func (l *Listener) each(f func(*conn)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for c := range l.open {
+	for c := range inOrder(l.open) {
 		f(c)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/penstock-edge/penstock/edge/lib/ip"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 	"github.com/penstock-edge/penstock/edge/lib/poll"
+	"github.com/penstock-edge/penstock/edge/lib/sockets"
 	"github.com/penstock-edge/penstock/edge/lib/wire"
 )
 
@@ -133,16 +134,16 @@ func (f *Front) listen(conf *config.Listener) (socket net.Listener, lent bool, e
 		}
 		_ = l.Close() // only a duplicate
 	}
-	lc := net.ListenConfig{}
+	var control func(network, address string, c syscall.RawConn) error
 	if conf.ReusePort {
-		lc.Control = reusePort
+		control = reusePort
 	}
 	if path, ok := strings.CutPrefix(conf.Address, "unix:"); ok {
 		removeStale(path)
-		socket, err = lc.Listen(bg, "unix", path)
+		socket, err = sockets.Listen("unix", path, control)
 		return socket, false, err
 	}
-	socket, err = lc.Listen(bg, "tcp", conf.Address)
+	socket, err = sockets.Listen("tcp", conf.Address, control)
 	return socket, false, err
 }
 

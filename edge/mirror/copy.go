@@ -1,12 +1,12 @@
 package mirror
 
 import (
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 )
 
@@ -45,7 +45,7 @@ var outcomeNames = [outcomes]string{"sent", "failed", "dropped", "too_large", "i
 // Run implements edge.Filter. It never refuses or delays: what cannot be copied at once is copied while the
 // target reads it, or not at all.
 func (m *mirror) Run(x *edge.Exchange) edge.Verdict {
-	if len(x.Upgrade) > 0 || m.below != alwaysBelow && rand.Uint64() >= m.below || x.Conn.Gone() {
+	if len(x.Upgrade) > 0 || m.below != alwaysBelow && chance.Uint64() >= m.below || x.Conn.Gone() {
 		return edge.Next // nothing more is sent for a client that has left; a tunnel cannot be mirrored
 	}
 	body, whole := x.WholeIn()

@@ -1,9 +1,8 @@
 package overload
 
 import (
-	"math/rand/v2"
-
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 )
 
@@ -31,8 +30,8 @@ func (g *guard) Run(x *edge.Exchange) edge.Verdict {
 	if g.gauge == nil {
 		return edge.Next
 	}
-	chance := g.gauge.chance[x.Class].Load()
-	if chance == 0 || rand.Uint32()>>16 >= chance {
+	share := g.gauge.chance[x.Class].Load()
+	if share == 0 || chance.Uint32()>>16 >= share {
 		return edge.Next
 	}
 	g.shed[x.Class].Inc(x.Lane)

@@ -3,9 +3,9 @@ package requestid
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"math/rand/v2"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 	"github.com/penstock-edge/penstock/edge/lib/clock"
 )
 
@@ -45,8 +45,8 @@ func received(x *edge.Exchange) []byte {
 func (id *identify) make(x *edge.Exchange) {
 	var b [16]byte
 	ms := uint64(id.clock.UnixNano(x.Times.Start)) / 1e6
-	binary.BigEndian.PutUint64(b[:8], ms<<16|7<<12|rand.Uint64()&0xfff)
-	binary.BigEndian.PutUint64(b[8:], 1<<63|rand.Uint64()>>2)
+	binary.BigEndian.PutUint64(b[:8], ms<<16|7<<12|chance.Uint64()&0xfff)
+	binary.BigEndian.PutUint64(b[8:], 1<<63|chance.Uint64()>>2)
 	x.RequestID = hex.AppendEncode(x.RequestID[:0], b[:])
 }
 

@@ -3,10 +3,10 @@ package split
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"math/rand/v2"
 	"sync"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 )
 
@@ -22,8 +22,8 @@ var cookieIDs = sync.Pool{New: func() any { return new(cookieID) }}
 func newCookieID() *cookieID {
 	id := cookieIDs.Get().(*cookieID)
 	var b [16]byte
-	binary.NativeEndian.PutUint64(b[:8], rand.Uint64())
-	binary.NativeEndian.PutUint64(b[8:], rand.Uint64())
+	binary.NativeEndian.PutUint64(b[:8], chance.Uint64())
+	binary.NativeEndian.PutUint64(b[8:], chance.Uint64())
 	hex.Encode(id.text[:], b[:])
 	return id
 }

@@ -2,11 +2,11 @@ package split
 
 import (
 	"math/bits"
-	"math/rand/v2"
 
 	"github.com/zeebo/xxh3"
 
 	"github.com/penstock-edge/penstock/edge"
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 )
 
 // splitter is the upstream of a route: one pool among several.
@@ -100,5 +100,5 @@ func (s *splitter) hash(x *edge.Exchange) uint64 {
 		}
 		return xxh3.HashSeed(v, s.seed)
 	}
-	return rand.Uint64()
+	return chance.Uint64()
 }

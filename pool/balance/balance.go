@@ -10,11 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 
 	"github.com/zeebo/xxh3"
+
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 )
 
 // Bounds of what New takes. They keep every product of a weight and a count within 64 bits and every
@@ -213,7 +214,7 @@ func (c *Chooser) Pick(key uint64, avoid int) int {
 func (c *Chooser) ramped(i int, key uint64, avoid int) int {
 	for range maxRamps {
 		share := c.ramps[i].Load()
-		random := rand.Uint64()
+		random := chance.Uint64()
 		if c.hashed { // each key moves once, and stays as the share grows
 			random = mix(key ^ uint64(i))
 		}

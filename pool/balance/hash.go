@@ -2,8 +2,9 @@ package balance
 
 import (
 	"math"
-	"math/rand/v2"
 	"sync/atomic"
+
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 )
 
 // consistentHash sends equal keys to equal targets, unless the target is unusable or carries more than
@@ -72,7 +73,7 @@ func (c *consistentHash) totals() (inFlight, weight float64) {
 		return split(c.group.total())
 	}
 	total := c.total.Load()
-	if total == 0 || below(rand.Uint64(), len(c.group)) < 8 {
+	if total == 0 || below(chance.Uint64(), len(c.group)) < 8 {
 		total = c.count()
 	}
 	return split(total)

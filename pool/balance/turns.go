@@ -1,8 +1,9 @@
 package balance
 
 import (
-	"math/rand/v2"
 	"slices"
+
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 )
 
 const (
@@ -28,12 +29,12 @@ func newWheel(g group) wheel {
 // draw returns a usable member but other, drawn by weight; nil if there is none.
 func (w *wheel) draw(avoid int, other *member) *member {
 	for range min(maxDraws, len(w.group)) {
-		m := &w.group[w.turns[below(rand.Uint64(), len(w.turns))]]
+		m := &w.group[w.turns[below(chance.Uint64(), len(w.turns))]]
 		if m != other && m.usable(avoid) {
 			return m
 		}
 	}
-	return w.group.sample(rand.Uint64(), avoid, other)
+	return w.group.sample(chance.Uint64(), avoid, other)
 }
 
 // shrink divides the weights by what they have in common and, if a round would still be too long,

@@ -9,10 +9,11 @@ package breaker
 import (
 	"fmt"
 	"math/bits"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 )
 
 // State is what a breaker does with calls.
@@ -129,7 +130,7 @@ func (b *Breaker) recovered(word uint64, now int64) bool {
 // lucky draws a call that a recovering breaker lets through: of a tenth of them at first, of all at the end.
 func (b *Breaker) lucky(now int64) bool {
 	whole := b.conf.Load().Recovery
-	drawn, _ := bits.Mul64(rand.Uint64(), uint64(whole)) // of the numbers below whole, each as likely
+	drawn, _ := bits.Mul64(chance.Uint64(), uint64(whole)) // of the numbers below whole, each as likely
 	return drawn < uint64(max(int64(whole)/10, now-b.since.Load()))
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/sockets"
 )
 
 const (
@@ -108,7 +109,10 @@ func newClient(conf *tls.Config) *http.Client {
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
-			DialContext: dialer.DialContext, TLSClientConfig: conf, TLSHandshakeTimeout: 5 * time.Second,
+			DialContext: func(ctx context.Context, kind, address string) (net.Conn, error) {
+				return sockets.Dial(ctx, &dialer, kind, address)
+			},
+			TLSClientConfig: conf, TLSHandshakeTimeout: 5 * time.Second,
 			MaxIdleConns: 2, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 64 << 10,
 			DisableCompression: true,
 		},

@@ -3,12 +3,13 @@ package discovery
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 )
 
 // queryInterval is the least time between the starts of two blocking queries: old agents answer on every
@@ -57,7 +58,7 @@ func (s *consulSource) watch(ctx context.Context, c *caller, t *teller) error {
 			next = 0 // the servers have lost their state: begin anew
 		}
 		index = next
-		if !wait(ctx, queryInterval+rand.N(queryInterval/4)-time.Since(start)) {
+		if !wait(ctx, queryInterval+chance.Duration(queryInterval/4)-time.Since(start)) {
 			return nil
 		}
 	}

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 )
 
 var bothTypes = []uint16{dns.TypeA, dns.TypeAAAA}
@@ -57,7 +58,7 @@ func (s *dnsSource) Run(ctx context.Context, tell func([]Endpoint, error)) {
 // many gateways do not ask in step.
 func (s *dnsSource) pause(ttl time.Duration) time.Duration {
 	d := min(max(ttl, s.minTTL), s.maxTTL)
-	return d + rand.N(d/10+1)
+	return d + chance.Duration(d/10+1)
 }
 
 // lookup is the state of one Run.

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/penstock-edge/penstock/edge/lib/chance"
+	"github.com/penstock-edge/penstock/edge/lib/sockets"
 )
 
 const (
@@ -156,10 +159,11 @@ func exchange(ctx context.Context, server string, q question) (*dns.Msg, error) 
 
 // send sends one query and returns the answer to it. Packets that answer something else may be forged, or
 // late: they are passed over.
-func send(ctx context.Context, network, server string, m *dns.Msg) (*dns.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+func send(ctx context.Context, kind, server string, m *dns.Msg) (*dns.Msg, error) {
+	// Those that were sent together, and lost, are not sent again together.
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout+chance.Duration(queryTimeout/16))
 	defer cancel()
-	nc, err := (&net.Dialer{}).DialContext(ctx, network, server)
+	nc, err := sockets.Dial(ctx, &net.Dialer{}, kind, server)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +183,7 @@ func send(ctx context.Context, network, server string, m *dns.Msg) (*dns.Msg, er
 			return reply, nil
 		}
 		var netErr net.Error
-		if err != nil && (network != "udp" || errors.As(err, &netErr)) {
+		if err != nil && (kind != "udp" || errors.As(err, &netErr)) {
 			return nil, err
 		}
 	}

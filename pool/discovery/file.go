@@ -13,6 +13,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/filewatch"
 )
 
 const (
@@ -82,12 +83,8 @@ func (w *fileWatch) open() {
 	if err != nil {
 		return
 	}
-	watcher, err := fsnotify.NewWatcher()
+	watcher, err := filewatch.Notify(dir)
 	if err != nil {
-		return
-	}
-	if watcher.Add(dir) != nil {
-		_ = watcher.Close() // it watches nothing
 		return
 	}
 	w.watcher, w.dir = watcher, info

@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 )
 
 const (
@@ -128,7 +129,7 @@ func (w *kubeWatch) list(ctx context.Context) error {
 // watch follows the changes from version on. It returns nil when the watch has ended or was cut off, and when
 // version is too old to go on from; that is "" then.
 func (w *kubeWatch) watch(ctx context.Context, t *teller) error {
-	lasts := watchTime + rand.N(watchTime)
+	lasts := watchTime + chance.Duration(watchTime)
 	ctx, cancel := context.WithTimeout(ctx, lasts+callTimeout)
 	defer cancel()
 	req, err := w.request(url.Values{

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/lib/caught"
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 )
 
 const (
@@ -26,7 +26,7 @@ type backoff struct {
 
 func (b *backoff) next() time.Duration {
 	b.bound = min(max(2*b.bound, minBackoff), cmp.Or(b.longest, maxBackoff))
-	return 1 + rand.N(b.bound)
+	return 1 + chance.Duration(b.bound)
 }
 
 // wait returns after d, and false when ctx ended before.

@@ -122,6 +122,9 @@ func (c *conn) alive(x *edge.Exchange) bool {
 	if c.watched(x) && c.socket.Fresh() {
 		return true
 	}
+	if c.socket != nil {
+		return c.socket.Peek()
+	}
 	c.peekN, c.peekErr = 0, 0
 	if c.raw.Control(c.peekFn) != nil {
 		return false
@@ -163,7 +166,7 @@ func (c *conn) onlyTickets() bool {
 
 // readUntil lets reads block until at, in clock nanoseconds; a deadline that stands a little before it stays.
 func (c *conn) readUntil(now, at int64) {
-	if c.rdl > at || c.rdl < now+(at-now)/4 {
+	if c.rdl > at || c.rdl <= now+(at-now)/4 {
 		c.rdl = at
 		_ = c.nc.SetReadDeadline(clock.At(at)) // a closed socket fails the read
 	}

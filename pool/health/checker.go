@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/penstock-edge/penstock/edge/lib/proxyproto"
+	"github.com/penstock-edge/penstock/edge/lib/sockets"
 )
 
 // Target is the target to check.
@@ -77,12 +78,12 @@ func dialer(c *Config, address string) func(context.Context) (net.Conn, error) {
 	if err := c.CheckTarget(address); err != nil {
 		return func(context.Context) (net.Conn, error) { return nil, err }
 	}
-	network := "tcp"
+	kind := "tcp"
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		network, address = "unix", path
+		kind, address = "unix", path
 	}
 	d := &net.Dialer{KeepAlive: -1} // a check is over before the first probe
-	return func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, network, address) }
+	return func(ctx context.Context) (net.Conn, error) { return sockets.Dial(ctx, d, kind, address) }
 }
 
 // clientTLS returns the TLS settings of checks: each makes a whole handshake, so that a certificate that has

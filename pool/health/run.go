@@ -2,8 +2,9 @@ package health
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
+
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 )
 
 // Run checks until ctx ends: first within a tenth of the interval, at a moment by chance so that many do not
@@ -15,7 +16,7 @@ import (
 // under way when ctx ends is made to its end and reported: reloads in quick succession would else never let
 // one come to its end. No two checks are made with one k at a time.
 func (h *Checker) Run(ctx context.Context, k *Knowledge, report func(err error)) {
-	timer := time.NewTimer(max(rand.N(h.conf.Interval/10+1), k.rest(h.conf, time.Now())))
+	timer := time.NewTimer(max(chance.Duration(h.conf.Interval/10+1), k.rest(h.conf, time.Now())))
 	defer timer.Stop()
 	seen := k.checks()
 	for {
@@ -48,6 +49,6 @@ func (h *Checker) Run(ctx context.Context, k *Knowledge, report func(err error))
 // pause returns the time until the next check after one that took so long.
 func pause(every, took time.Duration) time.Duration {
 	tenth := every / 10
-	jittered := every - tenth + rand.N(2*tenth+1)
+	jittered := every - tenth + chance.Duration(2*tenth+1)
 	return max(jittered-took, tenth)
 }

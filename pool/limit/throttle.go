@@ -2,11 +2,11 @@ package limit
 
 import (
 	"math"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 	"github.com/penstock-edge/penstock/edge/lib/lanes"
 )
 
@@ -76,17 +76,17 @@ func (t *Throttle) Accept(lane uint32) { t.accepts.Inc(lane) }
 // Refuse reports whether a request is to be refused here. Critical ones have half the chance of it,
 // sheddable ones twice.
 func (t *Throttle) Refuse(class Class) bool {
-	chance := t.chance.Load()
-	if chance == 0 {
+	share := t.chance.Load()
+	if share == 0 {
 		return false
 	}
 	switch class {
 	case ClassCritical:
-		chance /= 2
+		share /= 2
 	case ClassSheddable:
-		chance = min(2*chance, 65536*99/100)
+		share = min(2*share, 65536*99/100)
 	}
-	return rand.Uint32()>>16 < chance
+	return chance.Uint32()>>16 < share
 }
 
 // Tick computes the chance; now is in clock nanoseconds. It is called some times a second.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/lib/caught"
+	"github.com/penstock-edge/penstock/edge/lib/chance"
+	"github.com/penstock-edge/penstock/edge/lib/sockets"
 )
 
 // Name is the address of a target. Literal addresses and Unix sockets need no resolving.
@@ -49,7 +50,7 @@ func New(address string, own func(addr netip.Addr, port uint16) bool) *Name {
 		panic("BUG: target port was not checked: " + address)
 	}
 	return &Name{address: address, network: "tcp", host: host, port: uint16(n), own: own,
-		lookup: net.DefaultResolver.LookupNetIP}
+		lookup: sockets.Lookup}
 }
 
 // Named reports whether the address has to be resolved.
@@ -73,7 +74,7 @@ func (n *Name) Addrs() []netip.AddrPort {
 func (n *Name) Dial(ctx context.Context, until time.Time) (net.Conn, error) {
 	d := net.Dialer{Deadline: until}
 	if !n.Named() {
-		return d.DialContext(ctx, n.network, n.literal)
+		return sockets.Dial(ctx, &d, n.network, n.literal)
 	}
 	addrs := n.addrs.Load()
 	if addrs == nil {
@@ -90,7 +91,7 @@ func (n *Name) Dial(ctx context.Context, until time.Time) (net.Conn, error) {
 		left := time.Until(until) / time.Duration(len(*addrs)-i)
 		d.Deadline = time.Now().Add(left)
 		var nc net.Conn
-		if nc, err = d.DialContext(ctx, "tcp", a.String()); err == nil || ctx.Err() != nil {
+		if nc, err = sockets.Dial(ctx, &d, "tcp", a.String()); err == nil || ctx.Err() != nil {
 			return nc, err
 		}
 	}
@@ -130,7 +131,7 @@ func (n *Name) Refresh(ctx context.Context, every time.Duration, pool string) {
 		if ctx.Err() == nil {
 			n.note(pool, err)
 		}
-		wait := every + time.Duration(rand.Int64N(int64(every)/10+1))
+		wait := every + time.Duration(chance.Int64N(int64(every)/10+1))
 		select {
 		case <-ctx.Done():
 			return

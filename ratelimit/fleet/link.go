@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"encoding/hex"
 	"log/slog"
@@ -13,6 +12,9 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/penstock-edge/penstock/edge/lib/chance"
+	"github.com/penstock-edge/penstock/edge/lib/sockets"
 )
 
 // Link is the way to the server. It knows whether the server answers and how many gateways use it. Nothing
@@ -51,7 +53,7 @@ const (
 // NewLink returns a link that is down until Start.
 func NewLink(c *Config, log *slog.Logger) *Link {
 	var raw [8]byte
-	_, _ = rand.Read(raw[:]) // never fails
+	chance.Read(raw[:])
 	l := &Link{conf: c, id: hex.EncodeToString(raw[:]), log: log, asks: make(chan *Ask, mostAsks),
 		knock: make(chan struct{}, 1), watchers: map[*Ledger]bool{}}
 	l.nodes.Store(1)
@@ -231,7 +233,7 @@ func (l *Link) options() rueidis.ClientOption {
 		Dialer:           net.Dialer{Timeout: c.ConnectTimeout, KeepAlive: time.Second},
 		DialCtxFn:        l.dial,
 		ConnWriteTimeout: max(c.ConnectTimeout, time.Second), DisableRetry: true, DisableCache: true,
-		AlwaysPipelining: true, PipelineMultiplex: 1,
+		AlwaysPipelining: true, PipelineMultiplex: wires,
 		ReadBufferEachConn: 64 << 10, WriteBufferEachConn: 64 << 10,
 		ClusterOption: rueidis.ClusterOption{ShardsRefreshInterval: 5 * time.Second, MaxMovedRedirections: 3},
 	}
@@ -245,12 +247,12 @@ func (l *Link) options() rueidis.ClientOption {
 }
 
 func (l *Link) dial(ctx context.Context, to string, d *net.Dialer, _ *tls.Config) (net.Conn, error) {
-	network := "tcp"
+	kind := "tcp"
 	if socket, ok := strings.CutPrefix(to, "unix:"); ok {
-		network, to = "unix", socket
+		kind, to = "unix", socket
 	}
 	if !l.conf.TLS.Enabled {
-		return d.DialContext(ctx, network, to)
+		return sockets.Dial(ctx, d, kind, to)
 	}
-	return (&tls.Dialer{NetDialer: d, Config: l.conf.TLS.For(to)}).DialContext(ctx, network, to)
+	return (&tls.Dialer{NetDialer: d, Config: l.conf.TLS.For(to)}).DialContext(ctx, kind, to)
 }

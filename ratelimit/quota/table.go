@@ -2,11 +2,11 @@ package quota
 
 import (
 	"math/bits"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/penstock-edge/penstock/edge/lib/chance"
 	"github.com/penstock-edge/penstock/ratelimit/bucket"
 )
 
@@ -66,7 +66,7 @@ func newTable(maxKeys int) *table {
 		t.shards[i].lines = make([]line, (lines+n-1)/n)
 	}
 	for i := range t.seed {
-		t.seed[i] = rand.Uint64()
+		t.seed[i] = chance.Uint64()
 	}
 	return t
 }

@@ -71,9 +71,7 @@ func (s *Socket) ask() {
 	if s.asked.Load() {
 		return
 	}
-	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | edgeTriggered,
-		Fd: int32(s.fd), Pad: s.serial}
-	if unix.EpollCtl(s.loop.epfd, unix.EPOLL_CTL_MOD, s.fd, &ev) != nil {
+	if s.loop.queue.change(s.fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP, s.serial) != nil {
 		s.out.state.Store(ready) // short of kernel memory: the caller tries again at once
 		return
 	}
@@ -170,14 +168,13 @@ func (s *Socket) CloseWrite() error {
 		return net.ErrClosed
 	}
 	defer s.leave()
-	return os.NewSyscallError("shutdown", unix.Shutdown(s.fd, unix.SHUT_WR))
+	return os.NewSyscallError("shutdown", shutdown(s.fd, unix.SHUT_WR))
 }
 
 // SetReset makes Close send RST instead of an orderly end.
 func (s *Socket) SetReset() {
 	if s.enter() {
-		l := unix.Linger{Onoff: 1}
-		_ = unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &l) // then the end is orderly
+		lingerReset(s.fd)
 		s.leave()
 	}
 }
@@ -192,12 +189,8 @@ func (s *Socket) RemoteAddr() net.Addr {
 
 // LocalAddr implements net.Conn.
 func (s *Socket) LocalAddr() net.Addr {
-	var sa unix.Sockaddr
-	if s.enter() {
-		sa, _ = unix.Getsockname(s.fd) // what is lost has no address
-		s.leave()
-	}
-	if at := addrOf(sa); at.IsValid() {
+	at, _ := s.Local() // what is lost has no address
+	if at.IsValid() {
 		return net.TCPAddrFromAddrPort(at)
 	}
 	return &net.UnixAddr{Net: "unix"}
@@ -265,9 +258,7 @@ func (r *raw) Write(f func(fd uintptr) bool) error {
 // Queued returns how many bytes the other side has not acknowledged; 0 when the socket does not tell.
 func (s *Socket) Queued() (n int64) {
 	if s.enter() {
-		if q, err := unix.IoctlGetInt(s.fd, unix.SIOCOUTQ); err == nil {
-			n = int64(q)
-		}
+		n = unacked(s.fd)
 		s.leave()
 	}
 	return n

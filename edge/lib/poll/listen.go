@@ -1,9 +1,9 @@
 package poll
 
 import (
+	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"syscall"
 	"time"
@@ -46,37 +46,6 @@ func (p *Loops) Listen(l net.Listener, keepPath bool) (*Listener, error) {
 	return n, nil
 }
 
-// duplicate returns a second descriptor of c, which the runtime's poller does not know.
-func duplicate(c any) (int, error) {
-	sc, ok := c.(syscall.Conn)
-	if !ok {
-		return 0, fmt.Errorf("%T has no descriptor", c)
-	}
-	rc, err := sc.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	fd := -1
-	cerr := rc.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 3) })
-	if cerr != nil {
-		return 0, cerr
-	}
-	return fd, os.NewSyscallError("fcntl", err)
-}
-
-// inherit sets what accepted sockets take over from the listening one: no delay for small writes, and probes
-// that find out lost clients.
-func inherit(fd int) {
-	for _, o := range [...]struct{ level, name, value int }{
-		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
-		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15},
-	} {
-		_ = unix.SetsockoptInt(fd, o.level, o.name, o.value) // a foreign socket may be of another kind
-	}
-}
-
 // Accepted is a connection that Accept has taken from the queue and no loop knows yet.
 type Accepted struct {
 	fd     int
@@ -86,17 +55,15 @@ type Accepted struct {
 // Accept waits for a connection, or for the deadline.
 func (n *Listener) Accept() (a Accepted, err error) {
 	rerr := (*raw)(n.s).Read(func(fd uintptr) bool {
-		var sa unix.Sockaddr
 		for {
-			a.fd, sa, err = unix.Accept4(int(fd), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-			switch err {
-			case unix.EINTR, unix.ECONNABORTED:
+			a.fd, a.Remote, err = accept(int(fd))
+			switch {
+			case err == nil:
+				return true
+			case errors.Is(err, unix.EINTR), errors.Is(err, unix.ECONNABORTED):
 				continue
-			case unix.EAGAIN:
-				return false
 			}
-			a.Remote = addrOf(sa)
-			return true
+			return !errors.Is(err, unix.EAGAIN)
 		}
 	})
 	if rerr != nil {
@@ -114,10 +81,10 @@ func (p *Loops) Hold(s *Socket, a Accepted, h Handler) error {
 // TurnAway sends b as far as there is room, and closes the connection.
 func (a Accepted) TurnAway(b []byte) {
 	if len(b) > 0 {
-		_, _ = unix.Write(a.fd, b) // best effort: the client is turned away anyway
-		_ = unix.Shutdown(a.fd, unix.SHUT_WR)
+		_, _ = send(a.fd, b) // best effort: the client is turned away anyway
+		_ = shutdown(a.fd, unix.SHUT_WR)
 	}
-	_ = unix.Close(a.fd)
+	closeFd(a.fd)
 }
 
 // Addr returns where the listener listens.
@@ -151,14 +118,4 @@ func (l *Loop) AdoptConn(c net.Conn, h Handler) (*Socket, error) {
 	}
 	_ = c.Close() // the duplicate lives on
 	return l.Adopt(fd, remote, h)
-}
-
-func addrOf(sa unix.Sockaddr) Addr {
-	switch a := sa.(type) {
-	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
-	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr), uint16(a.Port))
-	}
-	return Addr{}
 }

@@ -15,9 +15,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -49,9 +47,7 @@ type Loops struct {
 type Loop struct {
 	set     *Loops
 	index   int
-	epfd    int
-	wakefd  int // an eventfd: written to when the goroutine has to look at once
-	alarm   alarm
+	queue   queue
 	stopped atomic.Bool
 	rounds  atomic.Uint64 // that are over
 	asleep  atomic.Bool   // in the kernel, or about to be
@@ -85,29 +81,13 @@ func Start(n int) (*Loops, error) {
 }
 
 func newLoop(p *Loops, index int) (*Loop, error) {
-	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
+	l := &Loop{set: p, index: index, now: clock.Now()}
+	if err := l.queue.open(); err != nil {
 		return nil, fmt.Errorf("cannot make an epoll set: %w", err)
-	}
-	wakefd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err == nil {
-		err = unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, wakefd,
-			&unix.EpollEvent{Events: unix.EPOLLIN | edgeTriggered, Fd: int32(wakefd)})
-	}
-	l := &Loop{set: p, index: index, epfd: epfd, wakefd: wakefd, now: clock.Now()}
-	if err == nil {
-		err = l.alarm.open(epfd)
-	}
-	if err != nil {
-		_, _ = unix.Close(epfd), unix.Close(wakefd)
-		return nil, fmt.Errorf("cannot make an eventfd and a timerfd to wake an epoll set: %w", err)
 	}
 	l.wheel.init(l.now)
 	return l, nil
 }
-
-// edgeTriggered is EPOLLET as the unsigned word that the kernel takes.
-const edgeTriggered = 1 << 31
 
 // Close ends the loops. Sockets must have been closed before.
 func (p *Loops) Close() {
@@ -152,7 +132,7 @@ func (p *Loops) Pick() *Loop { return p.all[int(p.next.Add(1))%len(p.all)] }
 
 func (l *Loop) run() {
 	defer l.set.ended.Done()
-	defer func() { _, _, _ = unix.Close(l.epfd), unix.Close(l.wakefd), unix.Close(l.alarm.fd) }()
+	defer l.queue.close()
 	for !l.stopped.Load() {
 		n := l.wait()
 		l.now = clock.Now()
@@ -174,17 +154,9 @@ func (l *Loop) run() {
 // wait returns how many events have come.
 func (l *Loop) wait() int {
 	l.asleep.Store(true) // from here on whoever shortens the rest wakes the loop
-	rest := l.alarm.instead(l.wheel.rest(l.now), l.now)
-	n, _, errno := syscall.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epfd), uintptr(unsafe.Pointer(&l.events[0])),
-		batch, uintptr(rest), 0, 0)
+	n := l.queue.wait(&l.events, l.wheel.rest(l.now), l.now)
 	l.asleep.Store(false)
-	if errno != 0 {
-		if errno != syscall.EINTR {
-			panic("BUG: epoll_wait: " + errno.Error())
-		}
-		return 0
-	}
-	return int(n)
+	return n
 }
 
 // dispatch calls the handler of a socket for what has come.
@@ -239,10 +211,7 @@ func (l *Loop) turn() {
 }
 
 // wake makes the loop's goroutine look at its wheel.
-func (l *Loop) wake() {
-	one := [8]byte{1}
-	_, _ = unix.Write(l.wakefd, one[:]) // full means that it is awake already
-}
+func (l *Loop) wake() { l.queue.wake() }
 
 // Adopt takes over a connected, non-blocking descriptor: it belongs to the socket from now on, or is closed
 // when there is an error. Bytes that are there already are reported like others. The handler may be nil when
@@ -280,8 +249,7 @@ func (s *Socket) Begin(await bool) error {
 	if await {
 		s.in.state.Store(awaited)
 	}
-	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | edgeTriggered, Fd: int32(s.fd), Pad: s.serial}
-	if err := unix.EpollCtl(s.loop.epfd, unix.EPOLL_CTL_ADD, s.fd, &ev); err != nil {
+	if err := s.loop.queue.add(s.fd, unix.EPOLLIN|unix.EPOLLRDHUP, s.serial); err != nil {
 		if await && !s.in.state.CompareAndSwap(awaited, idle) {
 			return nil // it was due, and its handler has it
 		}

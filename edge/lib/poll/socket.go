@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -92,14 +91,13 @@ func (s *Socket) TryRead(p []byte) (int, error) {
 	return n, err
 }
 
-// read makes one read: recv, which spares the kernel the detour over files that read takes. A read that does
-// not fill p has taken all there was (epoll(7)), so none is made to learn that, unless the end has been
-// reported: nothing would report it again. dry is true when there was nothing.
+// read makes one read. A read that does not fill p has taken all there was (epoll(7)), so none is made to
+// learn that, unless the end has been reported: nothing would report it again. dry is true when there was
+// nothing.
 func (s *Socket) read(p []byte) (n int, dry bool, err error) {
 	s.in.state.Store(idle)
 	for {
-		r, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(s.fd),
-			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
+		r, errno := recv(s.fd, p)
 		switch {
 		case errno == syscall.EINTR:
 			continue
@@ -112,10 +110,10 @@ func (s *Socket) read(p []byte) (n int, dry bool, err error) {
 			s.in.state.Store(ready)
 			return 0, false, io.EOF
 		}
-		if int(r) == len(p) || s.hup.Load() {
+		if r == len(p) || s.hup.Load() {
 			s.in.state.Store(ready)
 		}
-		return int(r), false, nil
+		return r, false, nil
 	}
 }
 
@@ -132,11 +130,10 @@ func (s *Socket) TryWrite(b []byte) (int, error) {
 // write makes one write; full is true when there was no room.
 func (s *Socket) write(b []byte) (n int, full bool, err error) {
 	for {
-		w, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(s.fd),
-			uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+		w, errno := send(s.fd, b)
 		switch errno {
 		case 0:
-			return int(w), false, nil
+			return w, false, nil
 		case syscall.EINTR:
 		case syscall.EAGAIN:
 			return 0, true, nil
@@ -157,17 +154,11 @@ func (s *Socket) TryWriteBoth(a, b []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	defer s.leave()
-	iov := [2]unix.Iovec{{Base: unsafe.SliceData(a)}, {Base: unsafe.SliceData(b)}}
-	iov[0].SetLen(len(a))
-	iov[1].SetLen(len(b))
-	msg := unix.Msghdr{Iov: &iov[0]}
-	msg.SetIovlen(len(iov))
 	for {
-		w, _, errno := syscall.RawSyscall(unix.SYS_SENDMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&msg)),
-			unix.MSG_NOSIGNAL)
+		w, errno := sendBoth(s.fd, a, b)
 		switch errno {
 		case 0:
-			return int(w), nil
+			return w, nil
 		case syscall.EINTR:
 		case syscall.EAGAIN:
 			return 0, nil
@@ -177,11 +168,20 @@ func (s *Socket) TryWriteBoth(a, b []byte) (int, error) {
 	}
 }
 
+// Peek reports whether there is nothing to read: no byte, and no end. It takes nothing, and does not wait.
+func (s *Socket) Peek() (quiet bool) {
+	if !s.enter() {
+		return false
+	}
+	defer s.leave()
+	return quietFd(s.fd)
+}
+
 // Shutdown ends both directions without giving the descriptor back: whoever reads learns of the end, the
 // handler of a socket on Await too. Anybody may call it.
 func (s *Socket) Shutdown() {
 	if s.enter() {
-		_ = unix.Shutdown(s.fd, unix.SHUT_RDWR) // not connected any more: that is what was wanted
+		_ = shutdown(s.fd, unix.SHUT_RDWR) // not connected any more: that is what was wanted
 		s.leave()
 	}
 }
@@ -195,8 +195,7 @@ func (s *Socket) Local() (Addr, error) {
 		return Addr{}, net.ErrClosed
 	}
 	defer s.leave()
-	sa, err := unix.Getsockname(s.fd)
-	return addrOf(sa), os.NewSyscallError("getsockname", err)
+	return sockname(s.fd)
 }
 
 // Close implements net.Conn. Calls under way end with net.ErrClosed; the handler is not called any more.
@@ -212,7 +211,7 @@ func (s *Socket) Close() error {
 	}
 	if s.ref.Load() != closed|1 {
 		if !s.listens { // other processes may listen on the same socket
-			_ = unix.Shutdown(s.fd, unix.SHUT_RDWR) // as above
+			_ = shutdown(s.fd, unix.SHUT_RDWR) // as above
 		}
 		s.in.poke()
 		s.out.poke()
@@ -241,5 +240,5 @@ func (s *Socket) leave() {
 	}
 	s.loop.set.table.drop(s)
 	s.loop.wheel.remove(s)
-	_ = unix.Close(s.fd) // its error would be about bytes that no one waits for
+	closeFd(s.fd)
 }

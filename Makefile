@@ -12,6 +12,9 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 COMMIT      ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS     := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 FUZZTIME    ?= 10s
+SEEDS       ?= 1000
+SEED        ?= 1
+FOR         ?= 0s
 FUZZTOTAL   ?=
 BENCH       ?= .
 BENCH_COUNT ?= 6
@@ -40,7 +43,7 @@ build: ## build bin/penstock
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/penstock ./cmd/penstock
 
 .PHONY: test race alloc fuzz-short bench bench-baseline bench-compare soak twin examples deps
-.PHONY: e2e-bench peers versus capacity pgo
+.PHONY: simulate simulate-mutants e2e-bench peers versus capacity pgo
 test: ## all tests; brings the Debian packages they need where it may
 	@.ci/deps --soft
 	$(TEST) -pgo=off -shuffle=on -timeout=60m $(TESTFLAGS) ./...
@@ -95,6 +98,15 @@ soak: ## the long runs of the black-box tests, with their figures
 	PENSTOCK_LOAD_SECONDS=60 CGO_ENABLED=1 \
 		$(GO) test -race -count=1 -timeout 120m -v -run '$(SOAK_RACE)' ./edge/e2e/...
 
+# The real gateway on a network, a clock and a chance that repeat from a seed; see docs/testing.md. FOR=2m SEED=0: fresh
+# seeds for two minutes. SCRIPT=FILE plays what was kept of one that broke something.
+simulate: ## worlds that repeat from a seed: SEEDS of them, from SEED on
+	CGO_ENABLED=0 $(GO) test -tags sim -pgo=off -count=1 -timeout 0 -v ./edge/e2e/sim \
+		-args -seeds=$(SEEDS) -seed=$(SEED) -for=$(FOR) -script='$(SCRIPT)'
+
+simulate-mutants: ## put known faults back, one at a time: the simulation finds each within ten minutes
+	CGO_ENABLED=0 $(GO) test -tags sim -pgo=off -count=1 -timeout 0 -v -run Mutants ./edge/e2e/sim -args -mutants $(MUTANTS)
+
 # Some ten minutes: each answer of the cache is compared with what slow models of it say.
 twin: ## the cache against its models, one client and several at once, at length
 	$(GO) test ./cache/lookup -count=1 -timeout 60m -v -run 'Twin|Crowd' -rapid.checks=60000
@@ -125,6 +137,7 @@ fmt: ## gofmt -s has nothing to say
 
 vet: ## go vet
 	$(GO) vet -pgo=off ./...
+	$(GO) vet -pgo=off -tags sim ./edge/...
 
 lint: ## golangci-lint at its pinned version, or staticcheck at its own where that cannot be had
 	@GO='$(GO)' .ci/lint

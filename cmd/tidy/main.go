@@ -71,7 +71,7 @@ func check(t *tree) []finding {
 	for _, rule := range []func(*tree) []finding{
 		checkParse, checkTop, checkImports, checkEngines, checkSizes, checkNames,
 		checkDocs, checkCommands, checkWords, checkProse, checkTorn, checkFeatures, checkMetrics,
-		checkComplexity, checkFigures,
+		checkComplexity, checkFigures, checkSeam,
 	} {
 		found = append(found, rule(t)...)
 	}

@@ -29,6 +29,7 @@ func TestTrees(t *testing.T) {
 	f("names")
 	f("texts")
 	f("prose")
+	f("seam") // what would not repeat in a simulation
 }
 
 func TestSizes(t *testing.T) {

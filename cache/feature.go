@@ -17,6 +17,7 @@ import (
 	"github.com/penstock-edge/penstock/cache/warm"
 	"github.com/penstock-edge/penstock/edge"
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/smallfile"
 )
 
 // Feature makes [cache.NAME] and the route key cache work. In the list it stands behind what decides
@@ -173,7 +174,7 @@ func (c *instance) warmAtStart(current *edge.Current, log *slog.Logger) {
 	if c.Conf.Warm == "" || !c.kept.isNew.CompareAndSwap(true, false) {
 		return
 	}
-	b, err := os.ReadFile(c.Conf.Warm)
+	b, err := smallfile.Read(c.Conf.Warm, smallfile.MostList)
 	var urls []string
 	if err == nil {
 		urls, err = warm.ParseList(b)

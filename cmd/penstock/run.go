@@ -111,6 +111,7 @@ func (p *process) end(signals <-chan os.Signal) error {
 			return nil
 		case s := <-signals:
 			if s == syscall.SIGHUP {
+				p.log.Info("SIGHUP: the process ends, the configuration is not read again")
 				continue
 			}
 			p.log.Warn("ended at once, without waiting for requests", "why", s.String())

@@ -26,12 +26,13 @@ import (
 
 	"github.com/penstock-edge/penstock/edge/config/lex"
 	"github.com/penstock-edge/penstock/edge/config/suggest"
+	"github.com/penstock-edge/penstock/edge/lib/smallfile"
 )
 
 // Options are the sources of values outside a file that it may refer to.
 type Options struct {
 	Env      func(string) (string, bool)  // for ${NAME}; nil: os.LookupEnv
-	ReadFile func(string) ([]byte, error) // for file:/path in secrets; nil: os.ReadFile
+	ReadFile func(string) ([]byte, error) // for file:/path in secrets; nil: smallfile.Secret
 }
 
 // File is one configuration file: its tables, and the mistakes found in it so far.
@@ -58,7 +59,7 @@ func Parse(name string, text []byte, o Options) *File {
 		o.Env = os.LookupEnv
 	}
 	if o.ReadFile == nil {
-		o.ReadFile = os.ReadFile
+		o.ReadFile = smallfile.Secret
 	}
 	f := &File{Name: name, options: o, plans: make(map[reflect.Type]*plan)}
 	s := string(text)

@@ -7,7 +7,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"os"
+
+	"github.com/penstock-edge/penstock/edge/lib/smallfile"
 )
 
 // Authorities returns the certificates that text, the content of a file, has in PEM form; none may be cut
@@ -26,8 +27,8 @@ func Authorities(file string, text []byte) (*x509.CertPool, error) {
 // ReadPair returns the certificate of two files in PEM form, with all of its chain, and their content. A file
 // that is still being written is an error.
 func ReadPair(cert, key string) (pair tls.Certificate, text []byte, err error) {
-	certs, err := os.ReadFile(cert)
-	keys, err2 := os.ReadFile(key)
+	certs, err := smallfile.Read(cert, smallfile.MostPEM)
+	keys, err2 := smallfile.Read(key, smallfile.MostPEM)
 	if err = cmp.Or(err, err2); err == nil {
 		err = Uncut(cert, certs)
 	}

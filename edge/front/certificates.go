@@ -197,6 +197,9 @@ func (c *certificates) checkClients() {
 		count(c.renewed)
 		slog.Info("authorities of clients replaced", "listener", c.listener)
 	}
+	for _, why := range c.clients.Warnings() {
+		slog.Warn("revocation lists of clients", "listener", c.listener, "why", why)
+	}
 }
 
 func count(n *lanes.Counter) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/smallfile"
 )
 
 // named are the keys whose value is a file that the gateway reads, by what the file is called in a line about
@@ -61,7 +62,7 @@ func (h *hasher) sumFile(path string) uint64 {
 		h.number('t', uint64(info.ModTime().UnixNano()))
 		return h.Sum64()
 	}
-	if b, err := os.ReadFile(path); err == nil {
+	if b, err := smallfile.Read(path, largestFile); err == nil {
 		_, _ = h.Write(b) // a hash takes everything
 	}
 	return h.Sum64()

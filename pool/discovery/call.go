@@ -10,11 +10,11 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/smallfile"
 	"github.com/penstock-edge/penstock/edge/lib/sockets"
 )
 
@@ -37,7 +37,7 @@ func (f tlsFiles) check(t *config.Table) bool {
 		return false
 	}
 	if f.ca != "" {
-		pem, err := readSmall(f.ca, maxPEM)
+		pem, err := smallfile.Read(f.ca, maxPEM)
 		if err == nil {
 			_, err = config.Authorities(f.ca, pem)
 		}
@@ -75,7 +75,7 @@ func (c *caller) current() (*http.Client, error) {
 	var pem []byte
 	if c.ca != "" {
 		var err error
-		if pem, err = readSmall(c.ca, maxPEM); err != nil {
+		if pem, err = smallfile.Read(c.ca, maxPEM); err != nil {
 			return nil, err
 		}
 	}
@@ -188,25 +188,4 @@ func (c *caller) short(text string) string {
 		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	return text
-}
-
-// readSmall returns the content of a regular file of at most so many bytes.
-func readSmall(path string, most int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%q is no regular file", path) // opening a pipe would wait for its other end
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(content)) > most {
-		err = fmt.Errorf("%q has more than %d bytes", path, most)
-	}
-	return content, err
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/filewatch"
+	"github.com/penstock-edge/penstock/edge/lib/smallfile"
 )
 
 const (
@@ -39,7 +40,7 @@ func (s *fileSource) Run(ctx context.Context, tell func([]Endpoint, error)) {
 	b := backoff{longest: s.longest}
 	for ctx.Err() == nil {
 		w.open()
-		text, err := readSmall(s.path, maxFileSize)
+		text, err := smallfile.Read(s.path, maxFileSize)
 		next := pollInterval
 		switch {
 		case err != nil:
@@ -138,7 +139,7 @@ func (c *Config) CheckFile(t *config.Table) {
 	if t == nil || !filepath.IsAbs(c.File) {
 		return
 	}
-	text, err := readSmall(c.File, maxFileSize)
+	text, err := smallfile.Read(c.File, maxFileSize)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		t.Warnf("file", "%q is not there: the pool has no targets of it until it is", c.File)

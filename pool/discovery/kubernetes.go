@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/lib/chance"
+	"github.com/penstock-edge/penstock/edge/lib/smallfile"
 )
 
 const (
@@ -83,7 +84,7 @@ func (w *kubeWatch) request(q url.Values) (*http.Request, error) {
 	if err != nil || req.URL.Scheme != "https" || w.TokenFile == "" {
 		return req, err
 	}
-	content, err := readSmall(w.TokenFile, 1<<20)
+	content, err := smallfile.Read(w.TokenFile, 1<<20)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the token: %w", err)
 	}

@@ -7,11 +7,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
-	"os"
 	"sync/atomic"
 
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/filewatch"
+	"github.com/penstock-edge/penstock/edge/lib/smallfile"
 )
 
 // Settings is a sub-table with the settings for connecting to another server over TLS.
@@ -76,7 +76,7 @@ func (s *Settings) read() (now *contents, key string, err error) {
 	}
 	var all []byte
 	if s.CA != "" {
-		text, err := os.ReadFile(s.CA)
+		text, err := smallfile.Read(s.CA, smallfile.MostPEM)
 		if err != nil {
 			return nil, "ca", fmt.Errorf("cannot read the certificates of the authorities: %w", err)
 		}
@@ -151,7 +151,7 @@ func (s *Settings) Fingerprint() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %q %v", s.ServerName, s.MinVersion, s.InsecureSkipVerify)
 	for _, f := range []string{s.CA, s.Cert, s.Key} {
-		b, _ := os.ReadFile(f) // a missing file has been reported by Load
+		b, _ := smallfile.Read(f, smallfile.MostPEM) // a missing file has been reported by Load
 		fmt.Fprintf(h, " %x", sha256.Sum256(b))
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -257,6 +258,13 @@ func TestClientAuthMistakes(t *testing.T) {
 	f(ca+"\nmode = \"optional\"", "request")
 	f(ca+"\ncrl = \""+dir+"/none.crl\"", "no such file")
 	f(ca+"\ncrl = \""+empty+"\"", "holds no revocation list")
+	f(ca+"\ncrl = \"\"", "client_auth.crl: must name a file")
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f(`ca = "`+pipe+`"`, "is no regular file")
+	f(ca+"\ncrl = \"/dev/zero\"", "is no regular file")
 	f(ca+"\ncrl = \""+foreign+"\"", "is not signed by an authority of ca")
 	f(ca+"\nhosts = [\"a.example:443\"]", "must not have a port")
 	f(ca+"\nhosts = [\"https://a.example\"]", "hosts")

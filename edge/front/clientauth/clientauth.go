@@ -7,13 +7,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"sync/atomic"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/config"
 	"github.com/penstock-edge/penstock/edge/lib/descriptors"
 	"github.com/penstock-edge/penstock/edge/lib/filewatch"
+	"github.com/penstock-edge/penstock/edge/lib/smallfile"
 	"github.com/penstock-edge/penstock/edge/route"
 )
 
@@ -41,12 +41,15 @@ type Policy struct {
 	watched *filewatch.Files
 	again   bool                  // the files are to be read whether they have changed or not
 	trust   atomic.Pointer[trust] // never nil
+	told    *trust                // what Warnings has looked at
+	over    bool                  // and has said that a list of it has ended
 }
 
 // trust is what the files hold at one time.
 type trust struct {
 	roots   *x509.CertPool
 	revoked *revocations // nil: nothing is revoked
+	left    []string     // why lists were left out
 	conf    *tls.Config  // asks for a certificate
 }
 
@@ -65,6 +68,9 @@ func New(conf *config.Listener, base *tls.Config) *Policy {
 	case k.ClientAuth.CA == "":
 		t.Missing("ca", `ca = "/etc/penstock/tls/clients.pem" names the authorities of the clients`)
 		return nil
+	case k.ClientAuth.CRL == "" && t.Has("crl"): // a variable that is empty must not switch revocation off
+		t.Errorf("crl", "must name a file, or not be there")
+		return nil
 	}
 	p := &Policy{section: k.ClientAuth, base: base}
 	var message string
@@ -73,13 +79,15 @@ func New(conf *config.Listener, base *tls.Config) *Policy {
 	}
 	p.watched = filewatch.New(p.files()...)
 	now, key, err := p.read()
+	if err == nil && len(now.left) > 0 {
+		key, err = "crl", fmt.Errorf("%q: %s", p.CRL, now.left[0])
+	}
 	if err != nil {
 		t.Errorf(key, "%s", err)
 		return nil
 	}
-	if r := now.revoked; r != nil && !r.until.IsZero() && r.until.Before(time.Now()) {
-		t.Warnf("crl", "a list ended on %s: until it is renewed, clients of its authority are refused",
-			r.until.UTC().Format(time.DateOnly))
+	if ended := now.ended(); ended != "" {
+		t.Warnf("crl", "%s", ended)
 	}
 	p.trust.Store(now)
 	return p
@@ -94,7 +102,7 @@ func (p *Policy) files() []string {
 
 // read reads the files; the error is that of the file named by key.
 func (p *Policy) read() (now *trust, key string, err error) {
-	text, err := os.ReadFile(p.CA)
+	text, err := smallfile.Read(p.CA, smallfile.MostPEM)
 	if err != nil {
 		return nil, "ca", fmt.Errorf("cannot read the certificates of the authorities: %w", err)
 	}
@@ -103,7 +111,7 @@ func (p *Policy) read() (now *trust, key string, err error) {
 		return nil, "ca", err
 	}
 	if p.CRL != "" {
-		if now.revoked, err = readRevocations(p.CRL, text); err != nil {
+		if now.revoked, now.left, err = readRevocations(p.CRL, text); err != nil {
 			return nil, "crl", err
 		}
 	}
@@ -114,9 +122,32 @@ func (p *Policy) read() (now *trust, key string, err error) {
 	return now, "", nil
 }
 
+// ended returns that a list has ended; "": none has.
+func (t *trust) ended() string {
+	if r := t.revoked; r == nil || r.until.IsZero() || time.Now().Before(r.until) {
+		return ""
+	}
+	return fmt.Sprintf("a list ended on %s: until it is renewed, clients of its authority are refused",
+		t.revoked.until.UTC().Format(time.DateOnly))
+}
+
+// Warnings returns what is to be said, once, of the files that are in use: lists that were left out, and that
+// one has ended. It is for the goroutine that calls Renew.
+func (p *Policy) Warnings() (all []string) {
+	now := p.trust.Load()
+	if now != p.told {
+		all, p.told, p.over = append(all, now.left...), now, false
+	}
+	if ended := now.ended(); ended != "" && !p.over {
+		all, p.over = append(all, ended), true
+	}
+	return all
+}
+
 // Renew reads the files again when one has changed, and reports whether other content is in use from now on.
-// On an error what was read before stays, and the same files are not read again. One goroutine at a time may
-// call it.
+// On an error what was read before stays, and the same files are not read again. A list that no authority of
+// ca has signed is left out: an authority that is taken out of ca is trusted no longer, whether its list is
+// still there or not. One goroutine at a time may call it.
 func (p *Policy) Renew() (changed bool, err error) {
 	if !p.watched.Changed() && !p.again {
 		return false, nil

@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/penstock-edge/penstock/edge/config"
+	"github.com/penstock-edge/penstock/edge/lib/smallfile"
 )
 
 // revocations are the revocation lists of some authorities (RFC 5280 section 5).
@@ -25,14 +26,15 @@ type list struct {
 	serials map[string]struct{} // big endian
 }
 
-// readRevocations reads the lists in file. Each must be signed by one of authorities, which is PEM.
-func readRevocations(file string, authorities []byte) (*revocations, error) {
-	text, err := os.ReadFile(file)
+// readRevocations reads the lists in file. Those that none of authorities, which is PEM, has signed are left
+// out, with the reason: clients whose authority has no list are refused.
+func readRevocations(file string, authorities []byte) (r *revocations, left []string, err error) {
+	text, err := smallfile.Read(file, smallfile.MostList)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the revocation lists: %w", err)
+		return nil, nil, fmt.Errorf("cannot read the revocation lists: %w", err)
 	}
 	if err := config.Uncut(file, text); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	ders := blocks(text, "X509 CRL")
 	if len(ders) == 0 {
@@ -44,17 +46,20 @@ func readRevocations(file string, authorities []byte) (*revocations, error) {
 			issuers = append(issuers, c)
 		}
 	}
-	r := &revocations{}
+	r = &revocations{}
 	for _, der := range ders {
 		crl, err := x509.ParseRevocationList(der)
 		if err != nil {
-			return nil, fmt.Errorf("%q holds no revocation list in PEM or DER form: %w", file, err)
+			return nil, nil, fmt.Errorf("%q holds no revocation list in PEM or DER form: %w", file, err)
 		}
-		if err := r.add(crl, issuers); err != nil {
-			return nil, fmt.Errorf("%q: %w", file, err)
+		switch err := r.add(crl, issuers); {
+		case errors.Is(err, errForeign):
+			left = append(left, err.Error())
+		case err != nil:
+			return nil, nil, fmt.Errorf("%q: %w", file, err)
 		}
 	}
-	return r, nil
+	return r, left, nil
 }
 
 // blocks returns the contents of the PEM blocks of a kind.
@@ -71,6 +76,8 @@ func blocks(text []byte, kind string) (all [][]byte) {
 	}
 }
 
+var errForeign = errors.New("is not signed by an authority of ca")
+
 // add takes in a list if it is whole: one that lists changes only, or a part of the certificates, says so in
 // a critical extension.
 func (r *revocations) add(crl *x509.RevocationList, issuers []*x509.Certificate) error {
@@ -82,7 +89,7 @@ func (r *revocations) add(crl *x509.RevocationList, issuers []*x509.Certificate)
 		}
 	}
 	if issuer == nil {
-		return fmt.Errorf("the list of %s is not signed by an authority of ca", crl.Issuer)
+		return fmt.Errorf("the list of %s %w", crl.Issuer, errForeign)
 	}
 	for _, e := range crl.Extensions {
 		if e.Critical {

@@ -94,8 +94,8 @@ func trusting(t *testing.T, lists []byte, authorities ...*issuer) (*trust, error
 	if err := os.WriteFile(file, lists, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := readRevocations(file, certificatePEM(authorities...))
-	now := &trust{roots: x509.NewCertPool(), revoked: r}
+	r, left, err := readRevocations(file, certificatePEM(authorities...))
+	now := &trust{roots: x509.NewCertPool(), revoked: r, left: left}
 	for _, a := range authorities {
 		now.roots.AddCert(a.Certificate)
 	}
@@ -174,8 +174,6 @@ func TestListsNotKnown(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	f(listPEM(other.revoke(t, nil)), "not signed by an authority of ca")
-	f(listPEM(root.revoke(t, nil), other.revoke(t, nil)), "not signed by an authority of ca")
 	f(listPEM(root.revoke(t, func(l *x509.RevocationList) {
 		l.ExtraExtensions = append(l.ExtraExtensions, critical)
 	})), "critical extension 2.5.29.28")
@@ -187,7 +185,57 @@ func TestListsNotKnown(t *testing.T) {
 	f(listPEM([]byte("garbage")), "no revocation list")
 	two := listPEM(root.revoke(t, nil), root.revoke(t, nil))
 	f(two[:len(two)-20], "cut short")
+}
+
+// TestListsOfOthers: a list that no authority has signed speaks for nobody: the clients of an authority without a list
+// are refused.
+func TestListsOfOthers(t *testing.T) {
+	root, other := issue(t, nil, "root", true), issue(t, nil, "other", true)
+	a := issue(t, root, "a", false)
 	forged := root.revoke(t, nil)
 	forged[len(forged)-1] ^= 1
-	f(listPEM(forged), "not signed")
+	f := func(lists []byte, left int, want string) {
+		t.Helper()
+		now, err := trusting(t, lists, root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = now.verify([]*x509.Certificate{a.Certificate})
+		if len(now.left) != left || want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q are left out; %v, want %q", now.left, err, want)
+		}
+	}
+	f(listPEM(other.revoke(t, nil)), 1, "there is no revocation list")
+	f(listPEM(forged), 1, "there is no revocation list")
+	f(listPEM(root.revoke(t, nil), other.revoke(t, nil)), 1, "")
+	f(listPEM(root.revoke(t, nil, a), other.revoke(t, nil)), 1, "is revoked")
+}
+
+// TestWarnings: what is to be said of the lists in use is said once.
+func TestWarnings(t *testing.T) {
+	root, other := issue(t, nil, "root", true), issue(t, nil, "other", true)
+	ended := func(l *x509.RevocationList) { l.NextUpdate = time.Now().Add(-time.Minute) }
+	now, err := trusting(t, listPEM(root.revoke(t, ended), other.revoke(t, nil)), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Policy{}
+	p.trust.Store(now)
+	if all := p.Warnings(); len(all) != 2 || !strings.Contains(all[0], "not signed") || !strings.Contains(all[1], "ended on") {
+		t.Errorf("%q", all)
+	}
+	if all := p.Warnings(); len(all) > 0 {
+		t.Errorf("again: %q", all)
+	}
+	if now, err = trusting(t, listPEM(root.revoke(t, nil)), root); err != nil {
+		t.Fatal(err)
+	}
+	p.trust.Store(now)
+	if all := p.Warnings(); len(all) > 0 {
+		t.Errorf("of a good list: %q", all)
+	}
+	now.revoked.until = time.Now().Add(-time.Second) // it ends while it is in use
+	if all := p.Warnings(); len(all) != 1 {
+		t.Errorf("when it has ended: %q", all)
+	}
 }

@@ -11,7 +11,8 @@ import (
 // makes it, for its owner alone, when it is not there.
 func File(path string) func() (io.WriteCloser, error) {
 	return func() (io.WriteCloser, error) {
-		return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+		// A pipe that nobody reads is an error, and not waited for.
+		return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NONBLOCK, 0o600)
 	}
 }
 

@@ -39,6 +39,7 @@ type Ask struct {
 	refused bool       // a limit that binds has refused: nothing is charged
 	timer   *time.Timer
 	sent    []command
+	at      time.Time // when they were sent
 }
 
 // States of an Ask. Whoever changes it from waiting decides what becomes of it.
@@ -174,10 +175,12 @@ func (a *Ask) settle(err error) (inTime bool) {
 }
 
 func (a *Ask) giveBack() {
-	now := clock.Now()
+	now, at := clock.Now(), time.Now()
 	for i := range a.Questions {
 		if q := &a.Questions[i]; q.Result.OK && !q.Peek {
-			q.Ledger.Charge(q.Key, now, -q.Cost)
+			if n := q.Ledger.rule.Load().unspent(q.Cost, a.at, at); n > 0 {
+				q.Ledger.Charge(q.Key, now, -n)
+			}
 		}
 	}
 }
@@ -238,7 +241,7 @@ func (l *Link) exchange(c rueidis.Client, all []command, live []*Ask) (inTime bo
 
 // compose makes the commands of a.
 func (a *Ask) compose(now time.Time, apart bool) {
-	a.sent = a.sent[:0]
+	a.sent, a.at = a.sent[:0], now
 	for i := range a.Questions {
 		q := &a.Questions[i]
 		if i == 0 || apart {

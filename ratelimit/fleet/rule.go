@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"math"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,28 @@ func NewQuota(limit int64, period quota.Period, zone *time.Location) *Rule {
 // same reports whether two rules are alike.
 func (r *Rule) same(o *Rule) bool {
 	return r.limit == o.limit && r.gain == o.gain && r.per == o.per && r.period == o.period && r.zone == o.zone
+}
+
+// tellWithin is longer than a charge that is given back waits until the server is told of it.
+const tellWithin = 100 * time.Millisecond
+
+// unspent returns how much of a charge, made by at, the key still has spent when the server is told at about
+// now, to a sixteenth of an event: no more may be given back, or the key would get what it has had already.
+func (r *Rule) unspent(charge int64, at, now time.Time) int64 {
+	told := now.Add(tellWithin)
+	switch r.kind {
+	case "g":
+		return max(charge-int64(math.Ceil(r.gain*float64(told.Sub(at))-1.0/16)), 0)
+	case "w":
+		if at.UnixNano()/int64(r.per) != told.UnixNano()/int64(r.per) {
+			return 0 // it counts for the window before
+		}
+	case "q":
+		if !r.window(at).start.Equal(r.window(told).start) {
+			return 0
+		}
+	}
+	return charge
 }
 
 // arguments are the three numbers of limitScript.

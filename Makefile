@@ -15,6 +15,7 @@ FUZZTIME    ?= 10s
 SEEDS       ?= 1000
 SEED        ?= 1
 FOR         ?= 0s
+SIMULATIONS ?= .
 FUZZTOTAL   ?=
 BENCH       ?= .
 BENCH_COUNT ?= 6
@@ -101,7 +102,7 @@ soak: ## the long runs of the black-box tests, with their figures
 # The real gateway on a network, a clock and a chance that repeat from a seed; see docs/testing.md. FOR=2m SEED=0: fresh
 # seeds for two minutes. SCRIPT=FILE plays what was kept of one that broke something.
 simulate: ## worlds that repeat from a seed: SEEDS of them, from SEED on
-	CGO_ENABLED=0 $(GO) test -tags sim -pgo=off -count=1 -timeout 0 -v ./edge/e2e/sim \
+	CGO_ENABLED=0 $(GO) test -tags sim -pgo=off -count=1 -timeout 0 -v -run '$(SIMULATIONS)' ./edge/e2e/sim \
 		-args -seeds=$(SEEDS) -seed=$(SEED) -for=$(FOR) -script='$(SCRIPT)'
 
 simulate-mutants: ## put known faults back, one at a time: the simulation finds each within ten minutes

@@ -59,7 +59,7 @@ var mutants = []mutant{
 	{"an answer to a request with Authorization is shared", []edit{{"cache/fresh/response.go",
 		"case r.Authorization && !r.forOthers():", "case false:"}}},
 	{"a variant is found by the names of the fields alone", []edit{{"cache/key/variant.go",
-		"dst, some = append(append(dst, 2), v...), true", "dst, some = append(dst, 2), true"}}},
+		"dst, some = append(append(dst, 2), v...), true", "dst, some = append(append(dst, 2), v[:0]...), true"}}},
 	{"what was fetched before a purge is stored after it", []edit{{"cache/fetch/fetch.go",
 		"e.Number, e.Hashes = t.purges, purge.AppendHashes(nil, t.URL, d.Tags)",
 		"e.Number, e.Hashes = c.Purges.Latest.Load(), purge.AppendHashes(nil, t.URL, d.Tags)"}}},

@@ -120,7 +120,8 @@ func (s *served) retired() {
 		return
 	}
 	// An upload may not have been seen to end when its client leaves, and a cache fetches beside its client.
-	if rest := time.Since(s.idle); rest < p.idle && r.path[1] == 'p' && r.method == "GET" {
+	// Within a second it may have ended with its request.
+	if rest := time.Since(s.idle); rest > time.Second && rest < p.idle && r.path[1] == 'p' && r.method == "GET" {
 		s.t.w.breaks(s.t.name, "%s was closed after %v, which could have been used again", s.e.name, rest)
 	}
 }

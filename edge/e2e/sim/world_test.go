@@ -247,6 +247,7 @@ func (w *world) close() {
 		}
 	}
 	synctest.Wait()
+	w.plan.calm = false
 	if len(w.broken) == 0 {
 		w.rest()
 	}

@@ -1,8 +1,5 @@
 //go:build sim
 
-// Package sim runs the gateway in a simulated world: its front, flow, features, pools, cache and limits as they are,
-// on a network, a clock and a chance that repeat from a seed. Whatever happens is drawn by one scheduler, one thing at
-// a time: some bytes arrive, a connection opens or is refused, an actor acts, or time passes.
 package sim
 
 import (

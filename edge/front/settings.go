@@ -134,7 +134,7 @@ func (f *Front) listen(conf *config.Listener) (socket net.Listener, lent bool, e
 		}
 		_ = l.Close() // only a duplicate
 	}
-	var control func(network, address string, c syscall.RawConn) error
+	var control sockets.Control
 	if conf.ReusePort {
 		control = reusePort
 	}

@@ -3,5 +3,6 @@
 // scheduler, one thing at a time: some bytes arrive, a connection opens or is refused, an actor acts, or
 // time passes.
 //
-// Its files have the build tag sim, with which the gateway asks the simulation instead of the machine.
+// Its files have the build tag sim, with which the gateway asks the simulation instead of the machine. Time
+// is that of a bubble of testing/synctest: whoever sleeps has it pass, and waits for nothing.
 package sim
